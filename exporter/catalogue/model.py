@@ -11,7 +11,6 @@ from typing import Literal
 from exporter.catalogue.names import Kind, scraped_name, unit_words
 
 PREFIX = "agentstack."
-SELF_PREFIX = "agentstack.exporter."
 
 SpanName = Literal[
     "session",
@@ -25,6 +24,9 @@ SpanName = Literal[
     "realtime_inference",
     "execute_tool",
 ]
+
+
+Takes = Literal["value", "presence", "base64_bytes"]
 
 
 class DeclarationError(ValueError):
@@ -72,8 +74,10 @@ class MetricSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
-    """Label source: the agent of the session."""
+class OfSession:
+    """Label source: what is known of the session: its ``agent``, or whether a ``human`` or a ``machine`` answered."""
+
+    what: Literal["agent", "answered_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Const:
     value: str
 
 
-Source = Agent | Text | Flag | OneOf | Const
+Source = OfSession | Text | Flag | OneOf | Const
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +146,13 @@ class Moves:
     """A metric that a field (or an event) moves: what is observed, in which series.
 
     ``zero_is_unknown`` marks fields where the platform writes 0 for "not measured": such a value is not observed.
+    ``takes`` says what of the field counts: its value, that it is there at all, or the bytes its base64 text stands for.
     """
 
     spec: MetricSpec
     labels: Labels
     zero_is_unknown: bool = False
+    takes: Takes = "value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,15 +235,14 @@ def histogram(
     return Moves(spec, by, zero_is_unknown)
 
 
-def counter(name: str, help: str, by: Labels = NO_LABELS, *, unit: str) -> Moves:  # noqa: A002 - as above
+def counter(
+    name: str,
+    help: str,  # noqa: A002 - as above
+    by: Labels = NO_LABELS,
+    *,
+    unit: str,
+    takes: Takes = "value",
+) -> Moves:
     """The field's value (or, on an event, one) is added to a counter."""
-    return Moves(
-        MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=help, labels=by.names), by
-    )
-
-
-def gauge(name: str, help: str, by: Labels = NO_LABELS, *, unit: str) -> Moves:  # noqa: A002 - as above
-    """The field's value replaces that of a gauge."""
-    return Moves(
-        MetricSpec(kind="gauge", otel_name=PREFIX + name, unit=unit, help=help, labels=by.names), by
-    )
+    spec = MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=help, labels=by.names)
+    return Moves(spec, by, takes=takes)

@@ -1,0 +1,101 @@
+"""Metrics of no single field: what session logic works out from several events."""
+
+from typing import Final
+
+from exporter.catalogue import buckets
+from exporter.catalogue.model import PREFIX, MetricSpec
+
+
+def _counter(name: str, unit: str, text: str, *labels: str) -> MetricSpec:
+    return MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=text, labels=labels)
+
+
+def _gauge(name: str, unit: str, text: str, *labels: str) -> MetricSpec:
+    return MetricSpec(kind="gauge", otel_name=PREFIX + name, unit=unit, help=text, labels=labels)
+
+
+SESSIONS: Final = _counter("sessions", "{session}", "Sessions started.", "agent")
+SESSIONS_ACTIVE: Final = _gauge("sessions_active", "{session}", "Sessions that are going on.", "agent")
+SESSIONS_ENDED: Final = _counter(
+    "sessions_ended",
+    "{session}",
+    "Sessions ended, by the platform's reason or ours: disconnected, idle, superseded, shutdown.",
+    *("agent", "reason"),
+)
+SESSION_RESUMPTIONS: Final = _counter(
+    "session.resumptions", "{resumption}", "Sessions that came back on a new connection after losing theirs.", "agent"
+)
+SESSIONS_WITHOUT_TURN_METRICS: Final = _counter(
+    "sessions_without_turn_metrics",
+    "{session}",
+    "Sessions whose turns completed while no turn.metrics came: metrics events are not enabled for the agent.",
+    "agent",
+)
+TURNS: Final = _counter(
+    "turns",
+    "{turn}",
+    "Turns, each once: when its turn.metrics comes, or 10 s after turn.completed if none does.",
+    *("agent", "pipeline", "initiator", "interrupted", "cancelled", "sub_agent", "answered_by"),
+)
+TURNS_WITHOUT_METRICS: Final = _counter(
+    "turns_without_metrics", "{turn}", "Turns that completed and whose turn.metrics did not come in time.", "agent"
+)
+TURN_METRICS_LATE: Final = _counter(
+    "turn_metrics.late", "{turn}", "turn.metrics that came after their turn was counted without them.", "agent"
+)
+TURN_METRICS_DUPLICATES: Final = _counter(
+    "turn_metrics.duplicates", "{event}", "turn.metrics of a turn that had its own already; not counted again.", "agent"
+)
+STATE_DURATION: Final = _counter(
+    "state_duration", "s", "Time the user and the agent spent in each state.", *("agent", "participant", "state")
+)
+TOOL_EXECUTIONS: Final = _counter(
+    "tool.executions", "{execution}", "Server-side tools that ran, by outcome.", *("agent", "tool", "outcome")
+)
+AGENT_TOOL_DURATION: Final = MetricSpec(
+    kind="histogram",
+    otel_name=PREFIX + "agent_tool.duration",
+    unit="s",
+    help="From the start of a sub-agent to its end, by type and outcome.",
+    labels=("agent", "agent_tool", "outcome"),
+    bounds=buckets.DURATION,
+)
+LLM_AVAILABLE: Final = _gauge("llm.available", "{llm}", "Whether an LLM was available when last reported: 1 or 0.", "llm")
+
+_USAGE_LABELS = ("component", "provider", "model")
+USAGE_INPUT_TOKENS: Final = _counter("usage.input_tokens", "{token}", "Tokens in, from session.usage.", *_USAGE_LABELS)
+USAGE_CACHED_INPUT_TOKENS: Final = _counter(
+    "usage.cached_input_tokens", "{token}", "Cached tokens in, from session.usage. Part of the tokens in.", *_USAGE_LABELS
+)
+USAGE_OUTPUT_TOKENS: Final = _counter("usage.output_tokens", "{token}", "Tokens out, from session.usage.", *_USAGE_LABELS)
+USAGE_SESSION_DURATION: Final = _counter(
+    "usage.session_duration", "s", "Time billed by connection, from session.usage.", *_USAGE_LABELS
+)
+USAGE_CHARACTERS: Final = _counter("usage.characters", "{character}", "Characters synthesised, from session.usage.", *_USAGE_LABELS)
+USAGE_AUDIO_DURATION: Final = _counter(
+    "usage.audio_duration", "s", "Audio transcribed or synthesised, from session.usage.", *_USAGE_LABELS
+)
+USAGE_REQUESTS: Final = _counter("usage.requests", "{request}", "Requests, from session.usage.", *_USAGE_LABELS)
+
+DERIVED: Final[tuple[MetricSpec, ...]] = (
+    SESSIONS,
+    SESSIONS_ACTIVE,
+    SESSIONS_ENDED,
+    SESSION_RESUMPTIONS,
+    SESSIONS_WITHOUT_TURN_METRICS,
+    TURNS,
+    TURNS_WITHOUT_METRICS,
+    TURN_METRICS_LATE,
+    TURN_METRICS_DUPLICATES,
+    STATE_DURATION,
+    TOOL_EXECUTIONS,
+    AGENT_TOOL_DURATION,
+    LLM_AVAILABLE,
+    USAGE_INPUT_TOKENS,
+    USAGE_CACHED_INPUT_TOKENS,
+    USAGE_OUTPUT_TOKENS,
+    USAGE_SESSION_DURATION,
+    USAGE_CHARACTERS,
+    USAGE_AUDIO_DURATION,
+    USAGE_REQUESTS,
+)

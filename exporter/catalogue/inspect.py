@@ -1,0 +1,130 @@
+"""Event types → what they declare: one :class:`EventSpec` an event, with one :class:`FieldSpec` a field."""
+
+import inspect
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+import msgspec
+
+from exporter.catalogue.model import (
+    AliasOf,
+    BecomesLabel,
+    Declaration,
+    DeclarationError,
+    Moves,
+    Nothing,
+    SpanAttribute,
+    SpanEvent,
+    SpanTime,
+    State,
+)
+from exporter.catalogue.quantities import Quantity
+
+_DECLARATIONS = (Moves, BecomesLabel, SpanAttribute, SpanTime, SpanEvent, State, AliasOf, Nothing)
+_NUMERIC = (float,)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """One field of one event.
+
+    ``name`` is the field's name in the protocol's list (un-nested, as on the wire), ``path`` the attributes that lead to it from the
+    event, ``type`` its Python type without the metadata.
+    """
+
+    event: str
+    name: str
+    path: tuple[str, ...]
+    type: Any
+    quantity: Quantity | None
+    declarations: tuple[Declaration, ...]
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the field is a measured number."""
+        return self.type in _NUMERIC
+
+    @property
+    def moves(self) -> tuple[Moves, ...]:
+        """The metrics this field moves by itself."""
+        return tuple(item for item in self.declarations if isinstance(item, Moves))
+
+    @property
+    def alias_of(self) -> str | None:
+        """The field this one is an earlier name of."""
+        return next((item.field for item in self.declarations if isinstance(item, AliasOf)), None)
+
+    @property
+    def divisor(self) -> float:
+        """By how much to divide the wire value for the base unit."""
+        return self.quantity.divisor if self.quantity else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class EventSpec:
+    """One event: its current name and earlier ones, its type, what it moves as a whole, and its fields."""
+
+    name: str
+    type: type[msgspec.Struct]
+    earlier_names: tuple[str, ...]
+    metrics: tuple[Moves, ...]
+    fields: tuple[FieldSpec, ...] = field(default=())
+
+    def field(self, name: str) -> FieldSpec:
+        """The field called ``name``; raises ``KeyError`` if the event has none."""
+        for candidate in self.fields:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(name)
+
+
+def inspect_event(event: type[msgspec.Struct]) -> EventSpec:
+    """Read an event type's declarations.
+
+    Raises :class:`DeclarationError` for a field that says neither what it becomes nor why it becomes nothing.
+    """
+    config: Any = event
+    name = str(event.__struct_config__.tag)
+    return EventSpec(
+        name=name,
+        type=event,
+        earlier_names=config.earlier_names,
+        metrics=config.metrics,
+        fields=tuple(_fields(event, name, ())),
+    )
+
+
+def _fields(struct: type[msgspec.Struct], event: str, path: tuple[str, ...]) -> "typing.Iterator[FieldSpec]":
+    hints = typing.get_type_hints(struct, include_extras=True)
+    for attribute, wire_name in zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True):
+        core, metadata = _unwrap(hints[attribute])
+        declarations = tuple(item for item in metadata if isinstance(item, _DECLARATIONS))
+        if _is_nested(core, declarations):
+            yield from _fields(core, event, (*path, attribute))
+            continue
+        if attribute.startswith("outer_"):
+            continue
+        name = attribute if path else wire_name
+        if not declarations:
+            raise DeclarationError(f"{event}.{name}: say what it becomes, or Nothing(why)")
+        quantity = next((item for item in metadata if isinstance(item, Quantity)), None)
+        yield FieldSpec(event, name, (*path, attribute), core, quantity, declarations)
+
+
+def _is_nested(core: Any, declarations: tuple[Declaration, ...]) -> bool:
+    return not declarations and inspect.isclass(core) and issubclass(core, msgspec.Struct)
+
+
+def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Peel ``Annotated`` and ``| None`` off a type, however they are nested, and collect the metadata."""
+    metadata: tuple[Any, ...] = ()
+    while True:
+        if typing.get_origin(hint) is typing.Annotated:
+            metadata += hint.__metadata__
+            hint = hint.__origin__
+        elif typing.get_origin(hint) in (Union, types.UnionType):
+            (hint,) = [part for part in typing.get_args(hint) if part is not types.NoneType]
+        else:
+            return hint, metadata

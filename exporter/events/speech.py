@@ -1,0 +1,230 @@
+"""Who speaks and who listens: speech, states, interruptions and backchannels."""
+
+from typing import Annotated, ClassVar
+
+from exporter.catalogue import buckets
+from exporter.catalogue.model import (
+    BecomesLabel,
+    Const,
+    Flag,
+    Labels,
+    Moves,
+    OneOf,
+    SpanAttribute,
+    SpanEvent,
+    State,
+    Text,
+    counter,
+    histogram,
+    labels,
+)
+from exporter.catalogue.quantities import Count, DateTime, DurationMs, DurationS, LatencyMs, OffsetMs, Ratio
+from exporter.events.base import AGENT, BY_AGENT, Stamped
+
+USER_STATES = ("speaking", "listening", "away")
+AGENT_STATES = ("idle", "listening", "thinking", "speaking")
+_STATES = ("agentstack.state_duration",)
+
+
+def _vad(edge: str) -> tuple[Moves, Moves, Moves]:
+    by: Labels = labels(edge=Const(edge))
+    return (
+        counter("speech.vad_idle_time", "Time without speech before speech began or ended, from user.speech_ events.", by, unit="s"),
+        counter("speech.vad_inferences", "Voice activity inferences, from user.speech_ events.", by, unit="{inference}"),
+        counter("speech.vad_inference_duration", "Time of voice activity inference, from user.speech_ events.", by, unit="s"),
+    )
+
+
+_STARTED = _vad("started")
+_STOPPED = _vad("stopped")
+
+
+class UserSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.speech_started"):
+    """The voice activity detector heard the user begin."""
+
+    earlier_names: ClassVar[tuple[str, ...]] = ("vad.speech_started",)
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter("user_speech.starts", "Times the user began to speak.", BY_AGENT, unit="{start}"),
+    )
+
+    timestamp_ms: Annotated[OffsetMs | None, SpanAttribute("user_speech", "agentstack.user_speech.start_offset")] = None
+    vad_idle_time_s: Annotated[DurationS | None, _STARTED[0], SpanAttribute("user_speech", "agentstack.vad.idle_time")] = None
+    vad_inference_count: Annotated[Count | None, _STARTED[1], SpanAttribute("user_speech", "agentstack.vad.inferences")] = None
+    vad_inference_duration_total_ms: Annotated[
+        DurationMs | None, _STARTED[2], SpanAttribute("user_speech", "agentstack.vad.inference_duration")
+    ] = None
+
+
+class UserSpeechStopped(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.speech_stopped"):
+    """The voice activity detector heard the user stop."""
+
+    earlier_names: ClassVar[tuple[str, ...]] = ("vad.speech_stopped",)
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter("user_speech.stops", "Times the user stopped speaking.", BY_AGENT, unit="{stop}"),
+    )
+
+    timestamp_ms: Annotated[OffsetMs | None, SpanAttribute("user_speech", "agentstack.user_speech.stop_offset")] = None
+    duration_ms: Annotated[
+        DurationMs | None,
+        histogram("user_speech.duration", "Length of the user's speech.", buckets.DURATION, BY_AGENT),
+        SpanAttribute("user_speech", "agentstack.user_speech.duration"),
+    ] = None
+    vad_idle_time_s: Annotated[DurationS | None, _STOPPED[0], SpanAttribute("user_speech", "agentstack.vad.idle_time")] = None
+    vad_inference_count: Annotated[Count | None, _STOPPED[1], SpanAttribute("user_speech", "agentstack.vad.inferences")] = None
+    vad_inference_duration_total_ms: Annotated[
+        DurationMs | None, _STOPPED[2], SpanAttribute("user_speech", "agentstack.vad.inference_duration")
+    ] = None
+
+
+class UserStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.state_changed"):
+    """The user began to speak, to listen, or went away."""
+
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter(
+            "user.state_changes",
+            "Changes of the user's state, by the new one.",
+            labels(agent=AGENT, state=OneOf("new_state", USER_STATES)),
+            unit="{change}",
+        ),
+    )
+
+    old_state: Annotated[str | None, State(_STATES, "names the state that ends, where its beginning was not seen")] = None
+    new_state: Annotated[str | None, BecomesLabel("state"), State(_STATES, "begins a state")] = None
+
+
+class AgentStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.state_changed"):
+    """The agent began to listen, think, speak or idle."""
+
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter(
+            "agent.state_changes",
+            "Changes of the agent's state, by the new one.",
+            labels(agent=AGENT, state=OneOf("new_state", AGENT_STATES)),
+            unit="{change}",
+        ),
+    )
+
+    old_state: Annotated[str | None, State(_STATES, "names the state that ends, where its beginning was not seen")] = None
+    new_state: Annotated[str | None, BecomesLabel("state"), State(_STATES, "begins a state")] = None
+
+
+class AgentSpeechCreated(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_created"):
+    """The agent is going to say something."""
+
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter(
+            "agent_speech.created",
+            "Speech the agent set out to give, by what caused it.",
+            labels(agent=AGENT, source=Text("source"), user_initiated=Flag("user_initiated")),
+            unit="{speech}",
+        ),
+    )
+
+    source: Annotated[str | None, BecomesLabel("source"), SpanAttribute("agent_speech", "agentstack.speech.source")] = None
+    user_initiated: Annotated[
+        bool | None, BecomesLabel("user_initiated"), SpanAttribute("agent_speech", "agentstack.speech.user_initiated")
+    ] = None
+
+
+class AgentSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_started"):
+    """The caller hears the agent begin."""
+
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter("agent_speech.starts", "Times the agent began to speak.", BY_AGENT, unit="{start}"),
+    )
+
+
+class AgentSpeechCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_completed"):
+    """The agent said all it had to say."""
+
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter("agent_speech.completions", "Times the agent spoke to the end.", BY_AGENT, unit="{completion}"),
+    )
+
+    playback_position_s: Annotated[
+        DurationS | None,
+        histogram("agent_speech.duration", "Length of agent speech that was played to the end.", buckets.DURATION, BY_AGENT),
+        SpanAttribute("agent_speech", "agentstack.speech.playback_position"),
+    ] = None
+    transcript: Annotated[str | None, SpanAttribute("agent_speech", "agentstack.speech.transcript", personal=True)] = None
+
+
+class AgentSpeechInterrupted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_interrupted"):
+    """The user barged in."""
+
+    earlier_names: ClassVar[tuple[str, ...]] = ("interruption",)
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter("interruptions", "Agent speech the user interrupted.", BY_AGENT, unit="{interruption}"),
+    )
+
+    interrupted_text: Annotated[
+        str | None, SpanAttribute("agent_speech", "agentstack.speech.interrupted_text", personal=True)
+    ] = None
+    turn_id: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.id")] = None
+    playback_position_s: Annotated[
+        DurationS | None,
+        histogram(
+            "interruption.playback_position", "How much the agent had said when it was interrupted.", buckets.DURATION, BY_AGENT
+        ),
+        SpanAttribute("agent_speech", "agentstack.speech.playback_position"),
+    ] = None
+
+
+class AgentFalseInterruption(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.false_interruption"):
+    """The agent stopped for what was no interruption."""
+
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter(
+            "false_interruptions",
+            "Interruptions that were none, by whether the agent resumed.",
+            labels(agent=AGENT, resumed=Flag("resumed")),
+            unit="{interruption}",
+        ),
+    )
+
+    resumed: Annotated[bool | None, BecomesLabel("resumed"), SpanEvent("turn", "agent.false_interruption")] = None
+
+
+class UserBackchannel(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.backchannel"):
+    """Overlapping speech was judged."""
+
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter(
+            "backchannels",
+            "Overlapping speech that was judged, by whether it was an interruption.",
+            labels(agent=AGENT, is_interruption=Flag("is_interruption")),
+            unit="{backchannel}",
+        ),
+    )
+
+    is_interruption: Annotated[
+        bool | None, BecomesLabel("is_interruption"), SpanEvent("turn", "user.backchannel")
+    ] = None
+    probability: Annotated[
+        Ratio | None,
+        histogram("backchannel.probability", "Probability that overlapping speech interrupts.", buckets.RATIO, unit="1"),
+        SpanEvent("turn", "user.backchannel"),
+    ] = None
+    detection_delay_ms: Annotated[
+        LatencyMs | None,
+        histogram("backchannel.detection_delay", "Start of overlapping speech to its judgement.", buckets.COMPONENT),
+        SpanEvent("turn", "user.backchannel"),
+    ] = None
+    total_duration_ms: Annotated[
+        DurationMs | None,
+        histogram("backchannel.duration", "Length of overlapping speech that was judged.", buckets.COMPONENT),
+        SpanEvent("turn", "user.backchannel"),
+    ] = None
+    prediction_duration_ms: Annotated[
+        LatencyMs | None,
+        histogram("backchannel.prediction", "Inference of the model that judges overlapping speech.", buckets.MICRO),
+        SpanEvent("turn", "user.backchannel"),
+    ] = None
+    overlap_started_at: Annotated[DateTime | None, SpanEvent("turn", "user.backchannel")] = None
+    num_requests: Annotated[
+        Count | None,
+        counter("backchannel.requests", "Requests to the model that judges overlapping speech.", unit="{request}"),
+        SpanEvent("turn", "user.backchannel"),
+    ] = None
+    speech_input_b64: Annotated[str | None, SpanAttribute("user_speech", "agentstack.user_speech.audio", personal=True)] = None
+    probabilities: Annotated[list[float] | None, SpanEvent("turn", "user.backchannel")] = None

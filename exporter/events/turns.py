@@ -1,0 +1,118 @@
+"""Turns as they happen: user.turn_completed, turn.completed, and what the user said."""
+
+from typing import Annotated, ClassVar
+
+from exporter.catalogue import buckets
+from exporter.catalogue.model import (
+    BecomesLabel,
+    Flag,
+    Moves,
+    SpanAttribute,
+    SpanTime,
+    State,
+    Text,
+    counter,
+    histogram,
+    labels,
+)
+from exporter.catalogue.quantities import DateTime, DurationMs, LatencyS, Ordinal, Ratio
+from exporter.events.base import AGENT, BY_AGENT, Event, Stamped
+
+_COMPLETED = ("agentstack.turns", "agentstack.turns_without_metrics")
+
+
+def _unless_metrics(metric: str) -> State:
+    return State((metric,), "observed only if no turn.metrics comes for the turn")
+
+
+class UserTurnCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.turn_completed"):
+    """The platform decided that the user's turn is over."""
+
+    earlier_names: ClassVar[tuple[str, ...]] = ("turn.detected",)
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter(
+            "user_turns",
+            "Ends of user turns detected, by what triggered them and how they were found.",
+            labels(agent=AGENT, trigger=Text("trigger"), method=Text("turn_method")),
+            unit="{turn}",
+        ),
+    )
+
+    turn_id: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.id")] = None
+    trigger: Annotated[str | None, BecomesLabel("trigger"), SpanAttribute("turn_detection", "agentstack.turn.trigger")] = None
+    duration_ms: Annotated[
+        DurationMs | None,
+        histogram("user_turn.duration", "Length of user turns, from user.turn_completed.", buckets.DURATION, BY_AGENT),
+        SpanAttribute("turn_detection", "agentstack.user_turn.duration"),
+    ] = None
+    turn_method: Annotated[str | None, BecomesLabel("method"), SpanAttribute("turn_detection", "agentstack.turn.method")] = None
+    turn_probability: Annotated[
+        Ratio | None,
+        histogram(
+            "user_turn.probability",
+            "Confidence that the user's turn was over, from user.turn_completed.",
+            buckets.RATIO,
+            unit="1",
+        ),
+        SpanAttribute("turn_detection", "agentstack.turn.probability"),
+    ] = None
+
+
+class TurnCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="turn.completed"):
+    """A turn is over; its turn.metrics should follow and say the same in milliseconds."""
+
+    turn_number: Annotated[
+        Ordinal | None, State(_COMPLETED, "names the turn"), SpanAttribute("turn", "agentstack.turn.number")
+    ] = None
+    user_text: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.user_text", personal=True)] = None
+    agent_text: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.agent_text", personal=True)] = None
+    turn_id: Annotated[
+        str | None, State(_COMPLETED, "names the turn where turn_number is absent"), SpanAttribute("turn", "agentstack.turn.id")
+    ] = None
+    agent_first: Annotated[
+        bool | None,
+        State(_COMPLETED, "tells turns the agent began (initiator)"),
+        SpanAttribute("turn", "agentstack.turn.agent_first"),
+    ] = None
+    agent_tool_id: Annotated[
+        str | None, State(_COMPLETED, "tells turns of a sub-agent apart"), SpanAttribute("turn", "agentstack.agent_tool.id")
+    ] = None
+    turn_decision_s: Annotated[
+        LatencyS | None, _unless_metrics("agentstack.turn_decision"), SpanTime("turn_detection", "duration")
+    ] = None
+    transcription_delay_s: Annotated[
+        LatencyS | None, _unless_metrics("agentstack.stt.delay"), SpanTime("speech_to_text", "duration")
+    ] = None
+    llm_ttft_s: Annotated[
+        LatencyS | None, _unless_metrics("agentstack.llm.time_to_first_token"), SpanTime("chat", "duration")
+    ] = None
+    tts_ttfb_s: Annotated[
+        LatencyS | None, _unless_metrics("agentstack.tts.time_to_first_byte"), SpanTime("text_to_speech", "duration")
+    ] = None
+    realtime_ttft_s: Annotated[
+        LatencyS | None, _unless_metrics("agentstack.realtime.time_to_first_token"), SpanTime("realtime_inference", "duration")
+    ] = None
+    user_started_speaking_at: Annotated[DateTime | None, SpanTime("user_speech", "start")] = None
+    user_stopped_speaking_at: Annotated[DateTime | None, SpanTime("user_speech", "end")] = None
+    agent_started_speaking_at: Annotated[DateTime | None, SpanTime("agent_speech", "start")] = None
+
+
+class UserTranscription(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.transcription"):
+    """What the user said, partial or final."""
+
+    earlier_names: ClassVar[tuple[str, ...]] = ("prompt",)
+    metrics: ClassVar[tuple[Moves, ...]] = (
+        counter(
+            "transcriptions",
+            "Transcripts of the user's speech, partial and final, by language.",
+            labels(agent=AGENT, final=Flag("is_final"), language=Text("language")),
+            unit="{transcription}",
+        ),
+    )
+
+    text: Annotated[str | None, SpanAttribute("speech_to_text", "agentstack.stt.text", personal=True)] = None
+    is_final: Annotated[bool | None, BecomesLabel("final"), SpanAttribute("speech_to_text", "agentstack.stt.final")] = None
+    language: Annotated[
+        str | None, BecomesLabel("language"), SpanAttribute("speech_to_text", "gen_ai.speech.input.language")
+    ] = None
+    speaker_id: Annotated[str | None, SpanAttribute("user_speech", "agentstack.speaker.id", personal=True)] = None

@@ -1,0 +1,38 @@
+"""Ids that follow from the call: the same call has the same trace, after a restart too.
+
+Both views and the span path derive ids here, so that an exemplar always points at a span that exists.
+"""
+
+from functools import cached_property
+from hashlib import blake2b
+
+TurnKey = tuple[str, int]
+"""What names a turn within its session: the sub-agent's id (empty for none) and the turn's number."""
+
+
+def trace_id(session_id: str) -> str:
+    """The trace id of a session, 32 hexadecimal digits."""
+    return blake2b(session_id.encode("utf-8", "replace"), digest_size=16, person=b"agentstack-trace").hexdigest()
+
+
+def root_span_id(session_id: str) -> str:
+    """The id of the session's root span, 16 hexadecimal digits."""
+    return blake2b(session_id.encode("utf-8", "replace"), digest_size=8, person=b"agentstack-root").hexdigest()
+
+
+def turn_span_id(trace: str, turn: TurnKey) -> str:
+    """The id of a turn's span in ``trace``, 16 hexadecimal digits."""
+    return blake2b(f"{trace}/{turn[0]}/{turn[1]}".encode("utf-8", "replace"), digest_size=8, person=b"agentstack-turn").hexdigest()
+
+
+class TurnRef:
+    """Points at a turn's span; the span id is worked out only when somebody looks."""
+
+    def __init__(self, trace: str, turn: TurnKey) -> None:
+        self.trace_id = trace
+        self._turn = turn
+
+    @cached_property
+    def span_id(self) -> str:
+        """The id of the turn's span."""
+        return turn_span_id(self.trace_id, self._turn)

@@ -1,0 +1,128 @@
+"""Text from the wire → label values: normalised, masked, and bounded in number.
+
+Label values are the attack surface of a metrics store: each new one makes new series. What does not fit becomes ``_other`` and is
+counted; values idle for a day give up their place.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+OTHER = "_other"
+UNKNOWN = "unknown"
+MASKED = "_masked"
+MAX_LENGTH = 80
+"""Longest label value, in characters; model names seen stay under 60."""
+
+_PHONE = re.compile(r"\+?[\d\s().\-]{7,24}")
+_NUMBER_WITHIN = re.compile(r"\+\d{7,15}|(?<!\d)\d{10,15}(?!\d)|sips?:\S+|tel:\S+", re.IGNORECASE)
+_FEWEST_PHONE_DIGITS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many label values and series there may be.
+
+    ``allow`` holds values per label that always fit; ``idle`` is in seconds.
+    """
+
+    agents: int = 50
+    pairs: int = 100
+    values: int = 30
+    series: int = 50_000
+    idle: float = 86_400.0
+    allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def normalise(raw: str | None) -> str:
+    """A label value from text of the wire: printable, at most 80 characters, phone numbers masked, nothing → ``unknown``."""
+    if not raw:
+        return UNKNOWN
+    text = unicodedata.normalize("NFC", raw[: MAX_LENGTH * 2])
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else "?" for char in text)
+    text = text.strip()[:MAX_LENGTH]
+    if _PHONE.fullmatch(text) and sum(map(str.isdigit, text)) >= _FEWEST_PHONE_DIGITS and not _is_date(text):
+        return MASKED
+    return _NUMBER_WITHIN.sub(MASKED, text) or UNKNOWN
+
+
+def _is_date(text: str) -> bool:
+    return re.fullmatch(r"(19|20)\d\d-?\d\d-?\d\d", text) is not None
+
+
+class Table:
+    """The values one label (or pair of labels) has room for, and when each was last used."""
+
+    def __init__(self, room: int, idle: float, evict: Callable[[tuple[str, ...]], None]) -> None:
+        self._room = room
+        self._idle = idle
+        self._evict = evict
+        self._last_used: dict[tuple[str, ...], float] = {}
+
+    def admit(self, value: tuple[str, ...], now: float) -> bool:
+        """Whether ``value`` has or gets a place; ``now`` is in unix seconds."""
+        if value not in self._last_used and len(self._last_used) >= self._room and not self._make_room(now):
+            return False
+        self._last_used[value] = now
+        return True
+
+    def _make_room(self, now: float) -> bool:
+        value, last_used = min(self._last_used.items(), key=lambda item: item[1], default=((), now))
+        if now - last_used < self._idle:
+            return False
+        del self._last_used[value]
+        self._evict(value)
+        return True
+
+
+class Admission:
+    """Decides which label values enter the store.
+
+    ``evict`` is called with label names and values whose place was given away, ``overflow`` with the name of a label that did not fit.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        evict: Callable[[tuple[str, ...], tuple[str, ...]], None],
+        overflow: Callable[[str], None],
+    ) -> None:
+        self._limits = limits
+        self._evict = evict
+        self._overflow = overflow
+        self.overflows = 0
+        """How often a value found no room."""
+        self._tables: dict[str, Table] = {}
+
+    def value(self, label: str, raw: str | None, now: float) -> str:
+        """The value a label may carry for ``raw``: normalised, or ``_other`` when there is no room."""
+        value = normalise(raw)
+        if value == UNKNOWN or value in self._limits.allow.get(label, ()):
+            return value
+        room = self._limits.agents if label == "agent" else self._limits.values
+        if self._table(label, room, (label,)).admit((value,), now):
+            return value
+        return self._refuse(label)
+
+    def pair(self, component: str, raw_provider: str | None, raw_model: str | None, now: float) -> tuple[str, str]:
+        """Provider and model of a component, bounded together; both become ``_other`` when there is no room."""
+        pair = normalise(raw_provider), normalise(raw_model)
+        allow = self._limits.allow
+        if pair[0] in allow.get("provider", ()) and pair[1] in allow.get("model", ()):
+            return pair
+        if self._table(component, self._limits.pairs, ("provider", "model")).admit(pair, now):
+            return pair
+        return self._refuse("model"), OTHER
+
+    def _refuse(self, label: str) -> str:
+        self.overflows += 1
+        self._overflow(label)
+        return OTHER
+
+    def _table(self, key: str, room: int, names: tuple[str, ...]) -> Table:
+        table = self._tables.get(key)
+        if table is None:
+            table = self._tables[key] = Table(room, self._limits.idle, lambda value: self._evict(names, value))
+        return table

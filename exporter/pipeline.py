@@ -1,0 +1,248 @@
+"""The way of a frame through the core: decoded, given to its session, recorded.
+
+``Feed.consume`` is the hot path and the one place that guards against errors of ours: whatever a frame meets, it ends as processed,
+ignored or rejected, and the connection goes on.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from exporter.activity import Activity
+from exporter.catalogue.derived import DERIVED
+from exporter.events import audio_stream, session, speech, telephony, tools, turn_metrics, turns
+from exporter.identity import TurnRef
+from exporter.labels import Admission, Limits
+from exporter.measure import Record, Recorder
+from exporter.records import Snapshot
+from exporter.selfmetrics import INTERNAL_ERROR, SelfMetrics
+from exporter.session import Session, Sessions, Waits
+from exporter.store import Store
+from exporter.turn import Turns
+from exporter.wire import SPECS, Flawed, FrameRejected, Reason, Refused, decode
+
+Logic = Callable[[Session, Any, float], Any]
+"""Session logic of one event type: returns the event to record, or ``None`` if it is not to be."""
+
+SWEEP_EVERY: Final = 60.0
+"""How often idle sessions and idle label values are looked for, in seconds."""
+FORGET_EVERY: Final = 3600.0
+"""How often label values must show that they are still in use, in seconds."""
+STALE_LAG: Final = 3600.0
+"""An event older than this is a replay, not a late event; in seconds."""
+SUBSCRIPTION: Final = msgspec.json.encode(
+    {"type": "agent_session.update", "events": {"metrics_events": True, "vad_events": True, "turn_events": True}}
+).decode()
+"""What asks the platform for the events it sends only on request."""
+
+
+class Notices:
+    """What the core wants said to people; whoever joins the parts hands it a way to say it."""
+
+    def metrics_missing(self, agent: str) -> None:
+        """Turns of ``agent`` complete, but no turn.metrics comes."""
+
+    def internal_error(self, error: Exception) -> None:
+        """A frame met an error of ours."""
+
+
+class Pipeline:
+    """All that lies between the ways in and the views, for one process. ``now`` is always unix seconds."""
+
+    def __init__(self, limits: Limits, waits: Waits, notices: Notices, now: float, max_frame: int = 65_536) -> None:
+        self.store = Store(limits.series)
+        self.metrics = SelfMetrics(self.store, now)
+        self.notices = notices
+        self.max_frame = max_frame
+        self._admission = Admission(limits, self._evict, lambda label: self.metrics.label_overflow.add(1, label))
+        self._recorder = Recorder(SPECS, self.store, self._admission)
+        for spec in DERIVED:
+            self.store.add_layout([spec])
+        self._turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing)
+        self._activity = Activity(self.store, self._admission, self.refuse)
+        self.sessions = Sessions(self.store, self._recorder, self._admission, waits, self._finish)
+        self.steps = dict(self._steps())
+        self._swept_at = self._forgot_at = now
+        self._least_lag: float | None = None
+
+    def feed(self) -> "Feed":
+        """A way in for one connection that carries one call."""
+        return Feed(self)
+
+    def refuse(self, field: str, reason: Refused) -> None:
+        """Count a value that was not observed."""
+        self.metrics.values_refused.add(1, field, reason.value)
+
+    def note_lag(self, lag: float) -> None:
+        """Take in how long an event took to reach us, in seconds."""
+        if -STALE_LAG < lag < STALE_LAG:
+            if self._least_lag is None or lag < self._least_lag:
+                self._least_lag = lag
+            if lag >= 0:
+                self.metrics.event_lag.observe(lag)
+
+    def unknown(self, event: str, fields: tuple[str, ...], now: float) -> None:
+        """Count an unknown event, or unknown fields of a known one, by name."""
+        name = self._admission.value("event", event, now)
+        if not fields:
+            self.metrics.unknown_events.add(1, name)
+        for field in fields:
+            self.metrics.unknown_fields.add(1, name, self._admission.value("field", field, now))
+
+    def tick(self, now: float) -> None:
+        """Do what is due; to be called about once a second."""
+        self._turns.tick(now)
+        self.sessions.tick(now)
+        if now - self._swept_at >= SWEEP_EVERY:
+            self._swept_at = now
+            self.sessions.sweep(now)
+            if self._least_lag is not None:
+                self.metrics.clock_skew.set(self._least_lag)
+            self._least_lag = None
+        if now - self._forgot_at >= FORGET_EVERY:
+            self._forgot_at = now
+            self._forget()
+
+    def snapshot(self, now: float) -> Snapshot:
+        """All metrics as they are now."""
+        self.metrics.series.set(self.store.series)
+        if self.store.capped:
+            self.metrics.label_overflow.set(self.store.capped, "series")
+        return self.store.snapshot(now)
+
+    def close(self, now: float) -> None:
+        """End what is going on: the process stops."""
+        for open_session in self.sessions:
+            self.sessions.end(open_session, "shutdown", now)
+
+    def _finish(self, ended: Session, now: float) -> None:
+        self._turns.finish(ended, now)
+        self._activity.finish(ended, now)
+
+    def _evict(self, names: tuple[str, ...], values: tuple[str, ...]) -> None:
+        if self.store.drop(names, values):
+            self._forget()
+
+    def _forget(self) -> None:
+        self._recorder.forget(open_session.cells for open_session in self.sessions)
+
+    def _steps(self) -> Iterator[tuple[type, "Step"]]:
+        activity = self._activity
+        logic: dict[type, Logic] = {
+            turn_metrics.TurnMetrics: self._turn_metrics,
+            turns.TurnCompleted: self._turns.completed,
+            speech.UserStateChanged: activity.user_state,
+            speech.AgentStateChanged: activity.agent_state,
+            tools.AgentToolStarted: activity.agent_tool_started,
+            tools.AgentToolCompleted: activity.agent_tool_completed,
+            tools.AgentToolFailed: activity.agent_tool_failed,
+            tools.ToolExecuted: activity.tools_executed,
+            tools.LlmAvailabilityChanged: activity.availability_changed,
+            session.SessionUsage: activity.usage,
+            session.SessionEnded: self._session_ended,
+            telephony.VoicemailDetected: self._voicemail,
+            audio_stream.Stop: self._stop,
+        }
+        for spec in SPECS:
+            yield spec.type, (logic.get(spec.type), self._recorder.record[spec.type], self.metrics.events_row(spec.name))
+
+    def _turn_metrics(self, of: Session, event: turn_metrics.TurnMetrics, now: float) -> turn_metrics.TurnMetrics | None:
+        for llm, available in (event.llm_availability or {}).items():
+            self._activity.availability(llm, available, now)
+        return self._turns.metrics(of, event, now)
+
+    def _session_ended(self, of: Session, event: session.SessionEnded, now: float) -> session.SessionEnded:
+        self.sessions.ended(of, event, now)
+        return event
+
+    def _voicemail(self, of: Session, event: telephony.VoicemailDetected, now: float) -> telephony.VoicemailDetected:
+        if event.result in ("human", "machine"):
+            self.sessions.judge(of, event.result)
+        return event
+
+    def _stop(self, of: Session, event: audio_stream.Stop, now: float) -> audio_stream.Stop:
+        self.sessions.end(of, "stopped", now)
+        return event
+
+
+Step = tuple[Logic | None, Record, list[Any]]
+"""What is done with an event type: session logic, recorder, and the row that counts its events."""
+
+
+class Feed:
+    """One connection's way into the pipeline."""
+
+    __slots__ = ("_frames", "_pipeline", "session")
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.session: Session | None = None
+
+    def consume(self, frame: str | bytes, now: float) -> bool:
+        """Take in a frame received at ``now``; returns whether it began the session, so that the caller may subscribe."""
+        pipeline = self._pipeline
+        metrics = pipeline.metrics
+        metrics.frames_received[0] += 1.0
+        try:
+            if len(frame) > pipeline.max_frame:
+                raise FrameRejected(Reason.TOO_LARGE)
+            event = decode(frame)
+            if type(event) is Flawed:
+                event = self._flawed(event, now)
+                if event is None:
+                    metrics.ignored[0] += 1.0
+                    return False
+            return self._take(event, now)
+        except FrameRejected as rejection:
+            metrics.reject(rejection.reason)
+        except Exception as error:  # noqa: BLE001 - an error of ours must not end a call; it is counted and reported
+            metrics.reject(INTERNAL_ERROR)
+            pipeline.notices.internal_error(error)
+        return False
+
+    def close(self, now: float) -> None:
+        """The connection is gone."""
+        if self.session is not None:
+            self._pipeline.sessions.leave(self.session, now)
+            self.session = None
+
+    def _take(self, event: Any, now: float) -> bool:
+        pipeline = self._pipeline
+        logic, record, counted = pipeline.steps[type(event)]
+        of = self.session
+        began = False
+        if of is None or type(event) in _STARTS:
+            of, began = self._begin(event, of, now), type(event) is session.SessionStarted
+        of.last_event_at = now
+        turn = None
+        if type(event) is turn_metrics.TurnMetrics and event.turn_number is not None:
+            turn = TurnRef(of.trace_id, (event.agent_tool_id or "", int(event.turn_number)))
+        timestamp = getattr(event, "timestamp", None)
+        if timestamp is not None:
+            pipeline.note_lag(now - timestamp.timestamp())
+        if logic is not None:
+            event = logic(of, event, now)
+            if event is None:
+                pipeline.metrics.ignored[0] += 1.0
+                return began
+        record(event, of.cells, now, turn)
+        counted[0] += 1.0
+        pipeline.metrics.processed[0] += 1.0
+        return began
+
+    def _begin(self, event: Any, of: Session | None, now: float) -> Session:
+        sessions = self._pipeline.sessions
+        self.session = sessions.open(event, now) if of is None else sessions.started(of, event, now)
+        return self.session
+
+    def _flawed(self, flawed: Flawed, now: float) -> Any:
+        pipeline = self._pipeline
+        for refusal in flawed.refusals:
+            pipeline.refuse(refusal.field, refusal.reason)
+        if flawed.event is None or flawed.unknown_fields:
+            pipeline.unknown(flawed.name, flawed.unknown_fields, now)
+        return flawed.event
+
+
+_STARTS: Final = frozenset({session.SessionStarted, audio_stream.Start})

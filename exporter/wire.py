@@ -1,0 +1,245 @@
+"""A frame → an event, or a counted reason why not.
+
+The strict decoder takes a whole event in one go and checks types and plausible ranges while it reads. Only when it gives up is the
+frame read a second time, field by field, so that one bad or unknown field costs that field and nothing else.
+"""
+
+import re
+import typing
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NoReturn, Union
+
+import msgspec
+
+from exporter.catalogue.inspect import inspect_event
+from exporter.catalogue.quantities import INT64_EDGE
+from exporter.events import ALL_EVENTS, EVENTS, STREAM_EVENTS, Wire
+
+_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_NOT_FINITE = re.compile(rb"NaN|Infinity")
+_STREAM_START = ('{"event"', b'{"event"')
+
+
+class Reason(StrEnum):
+    """Why a whole frame is rejected; also the value of the ``reason`` label."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_FINITE = "not_finite"
+    LONE_SURROGATE = "lone_surrogate"
+    HUGE_NUMBER = "huge_number"
+    TOO_DEEP = "too_deep"
+    NOT_OBJECT = "not_object"
+    NO_TYPE = "no_type"
+
+
+class Refused(StrEnum):
+    """Why the value of one field is not observed; also the value of the ``reason`` label."""
+
+    WRONG_TYPE = "wrong_type"
+    SENTINEL = "sentinel"
+    NEGATIVE = "negative"
+    TOO_LARGE = "too_large"
+    TOO_SMALL = "too_small"
+    NOT_A_TIME = "not_a_time"
+    NOT_APPLICABLE = "not_applicable"
+    DECREASED = "decreased"
+
+
+class FrameRejected(Exception):  # noqa: N818 - it is an outcome, not a fault of ours
+    """The frame is no event; ``reason`` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A field whose value was left out, and why. The value itself is kept out of it: it may be personal."""
+
+    field: str
+    reason: Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Flawed:
+    """What could be read of a frame in which something was unknown or wrong.
+
+    ``event`` is ``None`` for an event type that is unknown; ``name`` is the name on the wire.
+    """
+
+    name: str
+    event: Wire | None
+    refusals: tuple[Refusal, ...]
+    unknown_fields: tuple[str, ...]
+
+
+_strict = msgspec.json.Decoder(Union[EVENTS])  # type: ignore[var-annotated]  # noqa: UP007 - built from a tuple
+_strict_stream = msgspec.json.Decoder(Union[STREAM_EVENTS])  # type: ignore[var-annotated]  # noqa: UP007 - as above
+_untyped = msgspec.json.Decoder()
+_BY_NAME: dict[tuple[str, str], type[Wire]] = {
+    (str(event.__struct_config__.tag_field), name): event
+    for event in ALL_EVENTS
+    for name in (str(event.__struct_config__.tag), *event.earlier_names)
+}
+
+
+def decode(frame: str | bytes) -> Wire | Flawed:
+    """Read a frame.
+
+    Returns the event, or :class:`Flawed` where something in it was unknown or refused; raises :class:`FrameRejected`.
+    """
+    try:
+        return _strict_stream.decode(frame) if frame[:8] in _STREAM_START else _strict.decode(frame)  # type: ignore[arg-type,no-any-return]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _decode_leniently(frame)
+
+
+def _decode_leniently(frame: str | bytes) -> Wire | Flawed:
+    document = _object(frame)
+    for tag_field in ("type", "event"):
+        name = document.get(tag_field)
+        if isinstance(name, str) and name:
+            break
+    else:
+        raise FrameRejected(Reason.NO_TYPE)
+    if any(isinstance(value, int) and abs(value) >= INT64_EDGE for value in document.values()):
+        raise FrameRejected(Reason.HUGE_NUMBER)
+    event = _BY_NAME.get((tag_field, name))
+    if event is None:
+        return Flawed(name, None, (), ())
+    del document[tag_field]
+    reader = _LenientReader()
+    found = reader.read(event, document)
+    if not reader.refusals and not reader.unknown:
+        return found
+    return Flawed(name, found, tuple(reader.refusals), tuple(reader.unknown))
+
+
+def _object(frame: str | bytes) -> dict[str, Any]:
+    try:
+        document = _untyped.decode(frame)
+    except UnicodeDecodeError:
+        raise FrameRejected(Reason.NOT_UTF8) from None
+    except RecursionError:
+        raise FrameRejected(Reason.TOO_DEEP) from None
+    except msgspec.ValidationError:
+        raise FrameRejected(Reason.HUGE_NUMBER) from None
+    except msgspec.DecodeError:
+        _reject_malformed(frame)
+    if not isinstance(document, dict):
+        raise FrameRejected(Reason.NOT_OBJECT)
+    return document
+
+
+def _reject_malformed(frame: str | bytes) -> NoReturn:
+    data = frame.encode("utf-8", "replace") if isinstance(frame, str) else frame
+    if not data.strip():
+        raise FrameRejected(Reason.EMPTY) from None
+    if _LONE_SURROGATE.search(data):
+        raise FrameRejected(Reason.LONE_SURROGATE) from None
+    if _NOT_FINITE.search(data):
+        raise FrameRejected(Reason.NOT_FINITE) from None
+    raise FrameRejected(Reason.NOT_JSON) from None
+
+
+class _LenientReader:
+    """Builds an event from what is right in a document, and notes the rest."""
+
+    def __init__(self) -> None:
+        self.refusals: list[Refusal] = []
+        self.unknown: list[str] = []
+
+    def read(self, struct: type[Any], document: dict[str, Any], *, nested: bool = False) -> Any:
+        fields = _FIELDS[struct]
+        for key in [key for key in document if key not in fields]:
+            self.unknown.append(key)
+            del document[key]
+        try:
+            return msgspec.convert(document, struct)
+        except msgspec.ValidationError:
+            return self._read_each(struct, document, nested=nested)
+
+    def _read_each(self, struct: type[Any], document: dict[str, Any], *, nested: bool) -> Any:
+        values = {}
+        for key, value in document.items():
+            if value is not None:
+                attribute, kind = _FIELDS[struct][key]
+                kept = self._convert(attribute if nested else key, kind, value)
+                if kept is not None:
+                    values[attribute] = kept
+        return struct(**values)
+
+    def _convert(self, name: str, kind: Any, value: Any) -> Any:
+        if kind in _FIELDS and isinstance(value, dict):
+            return self.read(kind, value, nested=True)
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            self.refusals.append(Refusal(name, _why_refused(kind, value)))
+            return None
+
+
+def _why_refused(kind: Any, value: Any) -> Refused:
+    wanted = getattr(kind, "__origin__", kind)
+    if wanted is datetime and isinstance(value, str):
+        return Refused.NOT_A_TIME
+    if wanted is not float or isinstance(value, bool) or not isinstance(value, int | float):
+        return Refused.WRONG_TYPE
+    if value == -1:
+        return Refused.SENTINEL
+    if value < 0:
+        return Refused.NEGATIVE
+    return Refused.TOO_LARGE if value > _most(kind) else Refused.TOO_SMALL
+
+
+def _most(kind: Any) -> float:
+    (meta,) = [item for item in kind.__metadata__ if isinstance(item, msgspec.Meta)]
+    return float(meta.le or 0.0)
+
+
+def _plain_type(hint: Any) -> Any:
+    """The type of a field without ``| None`` and our declarations, but with its plausible range."""
+    while True:
+        metadata = getattr(hint, "__metadata__", ())
+        if any(isinstance(item, msgspec.Meta) for item in metadata) and not _is_optional(hint.__origin__):
+            return hint
+        if metadata:
+            hint = hint.__origin__
+        elif _is_optional(hint):
+            (hint,) = [part for part in hint.__args__ if part is not type(None)]
+        else:
+            return hint
+
+
+def _is_optional(hint: Any) -> bool:
+    return type(None) in getattr(hint, "__args__", ())
+
+
+def _struct_fields(struct: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
+    hints = typing.get_type_hints(struct, include_extras=True)
+    names = zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True)
+    return {wire_name: (attribute, _plain_type(hints[attribute])) for wire_name, attribute in names}
+
+
+def _collect(structs: tuple[type[msgspec.Struct], ...]) -> dict[Any, dict[str, tuple[str, Any]]]:
+    found: dict[Any, dict[str, tuple[str, Any]]] = {}
+    for struct in structs:
+        found[struct] = _struct_fields(struct)
+        inner = tuple(
+            kind
+            for _, kind in found[struct].values()
+            if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in found
+        )
+        found.update(_collect(inner))
+    return found
+
+
+_FIELDS = _collect(ALL_EVENTS)
+SPECS = tuple(inspect_event(event) for event in ALL_EVENTS)
+"""Every event's declarations, read once."""
