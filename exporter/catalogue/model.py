@@ -231,13 +231,9 @@ def histogram(
 
 def counter(name: str, help: str, by: Labels = NO_LABELS, *, unit: str) -> Moves:  # noqa: A002 - as above
     """The field's value (or, on an event, one) is added to a counter."""
-    return Moves(
-        MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=help, labels=by.names), by
-    )
+    return Moves(MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=help, labels=by.names), by)
 
 
 def gauge(name: str, help: str, by: Labels = NO_LABELS, *, unit: str) -> Moves:  # noqa: A002 - as above
     """The field's value replaces that of a gauge."""
-    return Moves(
-        MetricSpec(kind="gauge", otel_name=PREFIX + name, unit=unit, help=help, labels=by.names), by
-    )
+    return Moves(MetricSpec(kind="gauge", otel_name=PREFIX + name, unit=unit, help=help, labels=by.names), by)
