@@ -37,20 +37,35 @@ FRAMES: Final = _counter("frames", "{frame}", "WebSocket messages by what became
 FRAMES_REJECTED: Final = _counter("frames_rejected", "{frame}", "WebSocket messages that are no event, by reason.", "reason")
 EVENTS: Final = _counter("events", "{event}", "Events processed, by their name in the current generation.", "event")
 UNKNOWN_EVENTS: Final = _counter("unknown_events", "{event}", "Events of unknown type, by name.", "event")
-UNKNOWN_FIELDS: Final = _counter("unknown_fields", "{field}", "Fields of known events that are unknown, by name.", "event", "field")
+UNKNOWN_FIELDS: Final = _counter(
+    "unknown_fields", "{field}", "Fields of known events that are unknown, by name.", "event", "field"
+)
 VALUES_REFUSED: Final = _counter(
-    "values_refused", "{value}", "Values that were not observed because they cannot be right, by field and reason.", "field", "reason"
+    "values_refused",
+    "{value}",
+    "Values that were not observed because they cannot be right, by field and reason.",
+    "field",
+    "reason",
 )
 LABEL_OVERFLOW: Final = _counter(
-    "label_overflow", "{value}", "Label values replaced by _other because their label had no room; series: the store had none.", "label"
+    "label_overflow",
+    "{value}",
+    "Label values replaced by _other because their label had no room; series: the store had none.",
+    "label",
 )
 SERIES: Final = _gauge("series", "{series}", "Series the store holds room for.")
 CONNECTIONS: Final = _counter("connections", "{connection}", "WebSocket connections accepted.")
 CONNECTIONS_ACTIVE: Final = _gauge("connections_active", "{connection}", "WebSocket connections open.")
-CONNECTIONS_REFUSED: Final = _counter("connections_refused", "{connection}", "WebSocket connections refused, by reason.", "reason")
-EVENT_LAG: Final = _histogram("event_lag", "From an event's own timestamp to its receipt; not for replays over an hour old.", buckets.LAG)
+CONNECTIONS_REFUSED: Final = _counter(
+    "connections_refused", "{connection}", "WebSocket connections refused, by reason.", "reason"
+)
+EVENT_LAG: Final = _histogram(
+    "event_lag", "From an event's own timestamp to its receipt; not for replays over an hour old.", buckets.LAG
+)
 CLOCK_SKEW: Final = _gauge(
-    "clock_skew", "s", "Smallest lag of an event in the last minute: below zero, the platform's clock is ahead of ours by so much."
+    "clock_skew",
+    "s",
+    "Smallest lag of an event in the last minute: below zero, the platform's clock is ahead of ours by so much.",
 )
 LOOP_LAG: Final = _histogram("event_loop_lag", "How late the event loop ran a timer; sampled ten times a second.", buckets.MICRO)
 RENDER_DURATION: Final = _gauge("render_duration", "s", "How long the last rendering of /metrics took.")

@@ -28,9 +28,9 @@ class Payload(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True,
 class MediaFormat(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
     """How the audio is encoded."""
 
-    content_type: Annotated[
-        str | None, BecomesLabel("content_type"), SpanAttribute("session", "agentstack.audio.format")
-    ] = msgspec.field(default=None, name="type")
+    content_type: Annotated[str | None, BecomesLabel("content_type"), SpanAttribute("session", "agentstack.audio.format")] = (
+        msgspec.field(default=None, name="type")
+    )
     sample_rate: Annotated[Hertz | None, SpanAttribute("session", "agentstack.audio.sample_rate")] = msgspec.field(
         default=None, name="rate"
     )
@@ -53,7 +53,10 @@ class Start(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag=
 
     metrics: ClassVar[tuple[Moves, ...]] = (
         counter(
-            "audio_stream.starts", "Audio streams started, by encoding.", labels(content_type=Text("content_type")), unit="{stream}"
+            "audio_stream.starts",
+            "Audio streams started, by encoding.",
+            labels(content_type=Text("content_type")),
+            unit="{stream}",
         ),
     )
 
@@ -76,9 +79,7 @@ class MediaPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
 class Media(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="media"):
     """A piece of audio, about 50 a second."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
-        counter("audio_stream.frames", "Media messages received.", BY_AGENT, unit="{frame}"),
-    )
+    metrics: ClassVar[tuple[Moves, ...]] = (counter("audio_stream.frames", "Media messages received.", BY_AGENT, unit="{frame}"),)
 
     outer_stream_id: str | None = msgspec.field(default=None, name="streamId")
     media: MediaPayload | None = None
@@ -87,9 +88,9 @@ class Media(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag=
 class DtmfPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
     """A key."""
 
-    digit: Annotated[str | None, SpanAttribute("session", "agentstack.dtmf.digit", personal=True), SpanEvent("session", "dtmf")] = (
-        None
-    )
+    digit: Annotated[
+        str | None, SpanAttribute("session", "agentstack.dtmf.digit", personal=True), SpanEvent("session", "dtmf")
+    ] = None
 
 
 class Dtmf(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="dtmf"):

@@ -32,7 +32,9 @@ class SessionStarted(Event, frozen=True, gc=False, forbid_unknown_fields=True, t
         str | None, State(SESSIONS, "names the session"), SpanAttribute("session", "gen_ai.conversation.id")
     ] = None
     call_id: Annotated[
-        str | None, State(SESSIONS, "names the session where agent_session_id is absent"), SpanAttribute("session", "plivo.call.id")
+        str | None,
+        State(SESSIONS, "names the session where agent_session_id is absent"),
+        SpanAttribute("session", "plivo.call.id"),
     ] = None
     caller: Annotated[str | None, SpanAttribute("session", "agentstack.caller", personal=True)] = None
     callee: Annotated[str | None, SpanAttribute("session", "agentstack.callee", personal=True)] = None

@@ -29,7 +29,9 @@ _STATES = ("agentstack.state_duration",)
 def _vad(edge: str) -> tuple[Moves, Moves, Moves]:
     by: Labels = labels(edge=Const(edge))
     return (
-        counter("speech.vad_idle_time", "Time without speech before speech began or ended, from user.speech_ events.", by, unit="s"),
+        counter(
+            "speech.vad_idle_time", "Time without speech before speech began or ended, from user.speech_ events.", by, unit="s"
+        ),
         counter("speech.vad_inferences", "Voice activity inferences, from user.speech_ events.", by, unit="{inference}"),
         counter("speech.vad_inference_duration", "Time of voice activity inference, from user.speech_ events.", by, unit="s"),
     )
@@ -197,9 +199,7 @@ class UserBackchannel(Stamped, frozen=True, gc=False, forbid_unknown_fields=True
         ),
     )
 
-    is_interruption: Annotated[
-        bool | None, BecomesLabel("is_interruption"), SpanEvent("turn", "user.backchannel")
-    ] = None
+    is_interruption: Annotated[bool | None, BecomesLabel("is_interruption"), SpanEvent("turn", "user.backchannel")] = None
     probability: Annotated[
         Ratio | None,
         histogram("backchannel.probability", "Probability that overlapping speech interrupts.", buckets.RATIO, unit="1"),

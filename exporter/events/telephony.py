@@ -27,21 +27,19 @@ class UserDtmf(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="us
     earlier_names: ClassVar[tuple[str, ...]] = ("dtmf",)
     metrics: ClassVar[tuple[Moves, ...]] = (DTMF_RECEIVED,)
 
-    digit: Annotated[str | None, SpanAttribute("turn", "agentstack.dtmf.digit", personal=True), SpanEvent("turn", "user.dtmf")] = (
-        None
-    )
+    digit: Annotated[
+        str | None, SpanAttribute("turn", "agentstack.dtmf.digit", personal=True), SpanEvent("turn", "user.dtmf")
+    ] = None
 
 
 class DtmfSent(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="dtmf.sent"):
     """The agent sent keys."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
-        counter("dtmf.sent", "Times the agent sent keys.", BY_AGENT, unit="{message}"),
-    )
+    metrics: ClassVar[tuple[Moves, ...]] = (counter("dtmf.sent", "Times the agent sent keys.", BY_AGENT, unit="{message}"),)
 
-    digits: Annotated[str | None, SpanAttribute("turn", "agentstack.dtmf.digits", personal=True), SpanEvent("turn", "dtmf.sent")] = (
-        None
-    )
+    digits: Annotated[
+        str | None, SpanAttribute("turn", "agentstack.dtmf.digits", personal=True), SpanEvent("turn", "dtmf.sent")
+    ] = None
 
 
 class VoicemailDetected(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="voicemail.detected"):
@@ -59,7 +57,9 @@ class VoicemailDetected(Event, frozen=True, gc=False, forbid_unknown_fields=True
     result: Annotated[
         str | None,
         BecomesLabel("result"),
-        State(("agentstack.turns", "agentstack.user_perceived_latency"), "keeps turns of machine-answered calls apart (answered_by)"),
+        State(
+            ("agentstack.turns", "agentstack.user_perceived_latency"), "keeps turns of machine-answered calls apart (answered_by)"
+        ),
         SpanAttribute("session", "agentstack.answered_by"),
     ] = None
     method: Annotated[str | None, BecomesLabel("method"), SpanAttribute("session", "agentstack.voicemail.method")] = None
@@ -95,7 +95,10 @@ class ParticipantAdded(Event, frozen=True, gc=False, forbid_unknown_fields=True,
 
     metrics: ClassVar[tuple[Moves, ...]] = (
         counter(
-            "participants.added", "Participants who joined, by role.", labels(agent=AGENT, role=Text("role")), unit="{participant}"
+            "participants.added",
+            "Participants who joined, by role.",
+            labels(agent=AGENT, role=Text("role")),
+            unit="{participant}",
         ),
     )
 
@@ -109,7 +112,10 @@ class ParticipantRemoved(Event, frozen=True, gc=False, forbid_unknown_fields=Tru
 
     metrics: ClassVar[tuple[Moves, ...]] = (
         counter(
-            "participants.removed", "Participants who left, by role.", labels(agent=AGENT, role=Text("role")), unit="{participant}"
+            "participants.removed",
+            "Participants who left, by role.",
+            labels(agent=AGENT, role=Text("role")),
+            unit="{participant}",
         ),
     )
 

@@ -39,9 +39,7 @@ class ToolCalled(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="
     tool_name: Annotated[str | None, BecomesLabel("tool"), SpanAttribute("execute_tool", "gen_ai.tool.name")] = msgspec.field(
         default=None, name="name"
     )
-    arguments: Annotated[
-        Json, SpanAttribute("execute_tool", "gen_ai.tool.call.arguments", personal=True)
-    ] = None
+    arguments: Annotated[Json, SpanAttribute("execute_tool", "gen_ai.tool.call.arguments", personal=True)] = None
 
 
 class ToolExecution(msgspec.Struct, frozen=True, gc=False):

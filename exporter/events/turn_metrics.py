@@ -251,9 +251,7 @@ class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
 
     llm_ttft_ms: Annotated[
         LatencyMs | None,
-        histogram(
-            "llm.time_to_first_token", "LLM request to first token.", buckets.COMPONENT, LLM_BY_AGENT, exemplars=True
-        ),
+        histogram("llm.time_to_first_token", "LLM request to first token.", buckets.COMPONENT, LLM_BY_AGENT, exemplars=True),
         SpanTime("chat", "duration"),
     ] = None
     llm_duration_ms: Annotated[
@@ -295,7 +293,10 @@ class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
     llm_cache_read_tokens: Annotated[
         Tokens | None,
         counter(
-            "llm.cache_read_tokens", "Prompt tokens read from the provider's cache. Part of the prompt tokens.", LLM, unit="{token}"
+            "llm.cache_read_tokens",
+            "Prompt tokens read from the provider's cache. Part of the prompt tokens.",
+            LLM,
+            unit="{token}",
         ),
         SpanAttribute("chat", "gen_ai.usage.cache_read.input_tokens"),
     ] = None
@@ -527,9 +528,9 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
     ] = None
     realtime_label: Annotated[str | None, SpanAttribute("realtime_inference", "agentstack.realtime.label")] = None
     realtime_request_id: Annotated[str | None, SpanAttribute("realtime_inference", "gen_ai.response.id")] = None
-    realtime_model: Annotated[
-        str | None, BecomesLabel("model"), SpanAttribute("realtime_inference", "gen_ai.request.model")
-    ] = None
+    realtime_model: Annotated[str | None, BecomesLabel("model"), SpanAttribute("realtime_inference", "gen_ai.request.model")] = (
+        None
+    )
     realtime_provider: Annotated[
         str | None, BecomesLabel("provider"), SpanAttribute("realtime_inference", "gen_ai.provider.name")
     ] = None
@@ -565,7 +566,9 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
     ] = None
     realtime_cached_tokens: Annotated[
         Tokens | None,
-        counter("realtime.cached_tokens", "Input tokens read from the cache. Part of the input tokens.", REALTIME, unit="{token}"),
+        counter(
+            "realtime.cached_tokens", "Input tokens read from the cache. Part of the input tokens.", REALTIME, unit="{token}"
+        ),
         SpanAttribute("realtime_inference", "gen_ai.usage.cache_read.input_tokens"),
     ] = None
     realtime_cached_audio_tokens: Annotated[
@@ -626,27 +629,37 @@ class TurnMetrics(WallClock, frozen=True, gc=False, forbid_unknown_fields=True, 
 
     tts_pipeline_ms: Annotated[
         LatencyMs | None,
-        histogram("tts.pipeline", "First token to first audio, from servers of the second generation.", buckets.COMPONENT, BY_PIPELINE),
+        histogram(
+            "tts.pipeline", "First token to first audio, from servers of the second generation.", buckets.COMPONENT, BY_PIPELINE
+        ),
         SpanAttribute("text_to_speech", "agentstack.tts.pipeline"),
     ] = None
     tts_gate_wait_ms: Annotated[
         LatencyMs | None,
         histogram(
-            "tts.gate_wait", "Wait before synthesis may start, from servers of the second generation.", buckets.COMPONENT, BY_PIPELINE
+            "tts.gate_wait",
+            "Wait before synthesis may start, from servers of the second generation.",
+            buckets.COMPONENT,
+            BY_PIPELINE,
         ),
         SpanAttribute("text_to_speech", "agentstack.tts.gate_wait"),
     ] = None
     fallback_silence_ms: Annotated[
         LatencyMs | None,
         histogram(
-            "turn_fallback_silence", "Silence after which a turn ends anyway, from servers of the second generation.", buckets.COMPONENT
+            "turn_fallback_silence",
+            "Silence after which a turn ends anyway, from servers of the second generation.",
+            buckets.COMPONENT,
         ),
         SpanAttribute("turn_detection", "agentstack.turn.fallback_silence"),
     ] = None
     context_msg_count: Annotated[
         Count | None,
         histogram(
-            "llm.context_messages", "Messages in the LLM's context, from servers of the second generation.", buckets.COUNT, unit="{message}"
+            "llm.context_messages",
+            "Messages in the LLM's context, from servers of the second generation.",
+            buckets.COUNT,
+            unit="{message}",
         ),
         SpanAttribute("chat", "agentstack.llm.context_messages"),
     ] = None

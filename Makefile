@@ -1,0 +1,90 @@
+# Every target makes what it needs first: a virtual environment in .venv, filled from requirements-dev.lock.
+# Options of the program behind a target go into ARGS: make test ARGS='-k store', make demo ARGS='--help'.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+READY := .venv/.ready
+PYTHONS := python3.11 python3 python3.12 python3.13 python3.14
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test check fix golden docs bench lock clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(READY) ## run the exporter beside simulated calls
+	@$(BIN)/agentstack-exporter demo $(ARGS)
+
+test: $(READY) ## run all tests; installs the real programs they talk to where it can
+	@.ci/peers
+	@$(BIN)/pytest $(ARGS)
+
+check: $(READY) ## lint, format, types, imports, generated pages
+	@echo "ruff check" && $(BIN)/ruff check --quiet
+	@echo "ruff format" && $(call unless_failing,$(BIN)/ruff format --diff)
+	@echo "mypy" && $(BIN)/mypy --no-error-summary
+	@echo "lint-imports" && $(call unless_failing,$(BIN)/lint-imports --no-logo)
+	@echo "docs" && $(write_pages)
+	@for page in $(PAGES); do diff -u docs/$$page .cache/docs/$$page \
+	  || { echo "docs/$$page is stale: run make docs" >&2; exit 1; }; done
+
+fix: $(READY) ## repair what the linter and the formatter can
+	@$(BIN)/ruff check --fix --exit-zero --quiet >/dev/null
+	@$(BIN)/ruff format --quiet
+	@$(BIN)/ruff check
+
+golden: $(READY) ## rewrite the expected outputs; read the diff before you commit it
+	@$(BIN)/pytest --update-golden $(or $(ARGS),tests/golden)
+	@git diff --stat -- tests 2>/dev/null || true
+
+docs: $(READY) ## write the generated pages
+	@$(write_pages)
+	@mkdir -p docs && for page in $(PAGES); do cp .cache/docs/$$page docs/$$page; done
+
+bench: $(READY) ## measure what the exporter costs
+	@$(BIN)/python -m bench $(ARGS)
+
+# Keeps the versions that still fit; make lock ARGS=--upgrade takes the newest.
+lock: $(READY) ## pin the dependencies of pyproject.toml by hash
+	@$(BIN)/$(COMPILE) --output-file requirements.lock >/dev/null
+	@$(BIN)/$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock >/dev/null
+
+clean: ## remove everything that make made
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The generated pages, each from the code it describes; written aside so that a failure leaves the old ones.
+PAGES := metrics.md configuration.md
+define write_pages
+mkdir -p .cache/docs; \
+$(BIN)/agentstack-exporter catalogue --format markdown > .cache/docs/metrics.md; \
+$(BIN)/python -m exporter.config.reference > .cache/docs/configuration.md
+endef
+
+COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url $(ARGS)
+
+# $(call unless_failing,COMMAND): say nothing, or everything and fail.
+unless_failing = { out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }; }
+
+# The environment as locked; again only when the lock changed.
+.venv/.locked: requirements-dev.lock
+	@python=; for candidate in $(PYTHONS); do \
+	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; done; \
+	test -n "$$python" || { echo "Python 3.11 or newer is needed; found none of: $(PYTHONS)" >&2; exit 1; }; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  echo "making .venv with $$($$python --version)"; $$python -m venv --clear .venv; fi
+	@echo "installing $<"
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement $<
+	@touch $@
+
+# The package itself, from these files; again only when what pyproject.toml says of it may have changed.
+$(READY): .venv/.locked pyproject.toml
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

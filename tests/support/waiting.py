@@ -1,0 +1,85 @@
+"""Wait for a condition, with a deadline: the one place where tests let time pass.
+
+Deadlines are counted in units of a second that ``TEST_TIME_UNIT`` stretches, for machines that are slow or busy. A longer
+deadline costs nothing where the condition comes true.
+"""
+
+import asyncio
+import inspect
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar, overload
+
+T = TypeVar("T")
+
+WITHIN = 5.0
+PAUSE = 0.005
+
+
+def seconds(units: float) -> float:
+    """Test time → seconds on this machine."""
+    return units * float(os.environ.get("TEST_TIME_UNIT", "1"))
+
+
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], *, within: float = ..., because: str = ...) -> T: ...
+@overload
+async def eventually(condition: Callable[[], T], *, within: float = ..., because: str = ...) -> T: ...
+async def eventually(condition: Callable[[], object], *, within: float = WITHIN, because: str = "") -> object:
+    """Ask ``condition`` until it gives something true, and return that.
+
+    It may be a coroutine function, and may assert: a failed assertion means "not yet". ``within`` is test time; ``because``
+    is what the failure says was waited for.
+    """
+    deadline = Deadline(within, because)
+    while True:
+        try:
+            answer = condition()
+            value = await asyncio.wait_for(answer, deadline.left()) if inspect.isawaitable(answer) else answer
+        except (AssertionError, TimeoutError) as problem:
+            deadline.missed(problem)
+        else:
+            if value:
+                return value
+            deadline.missed(value)
+        await asyncio.sleep(PAUSE)
+
+
+def eventually_sync(condition: Callable[[], T], *, within: float = WITHIN, because: str = "") -> T:
+    """Do what ``eventually`` does where there is no event loop."""
+    deadline = Deadline(within, because)
+    while True:
+        try:
+            value = condition()
+        except AssertionError as problem:
+            deadline.missed(problem)
+        else:
+            if value:
+                return value
+            deadline.missed(value)
+        time.sleep(PAUSE)
+
+
+@dataclass
+class Deadline:
+    """A moment ``within`` units of test time from now."""
+
+    within: float
+    because: str = ""
+    at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.at = time.monotonic() + seconds(self.within)
+
+    def left(self) -> float:
+        """Seconds until the deadline, never below 0."""
+        return max(0.0, self.at - time.monotonic())
+
+    def missed(self, last: object) -> None:
+        """Fail if the deadline is over, telling what the last answer was."""
+        if self.left() == 0.0:
+            cause = last if isinstance(last, BaseException) else None
+            waited_for = self.because or "the condition"
+            raise AssertionError(f"{waited_for}: not within {seconds(self.within):g} s; last answer: {last!r}") from cause
