@@ -22,9 +22,7 @@ def root_span_id(session_id: str) -> str:
 
 def turn_span_id(trace: str, turn: TurnKey) -> str:
     """The id of a turn's span in ``trace``, 16 hexadecimal digits."""
-    return blake2b(
-        f"{trace}/{turn[0]}/{turn[1]}".encode("utf-8", "replace"), digest_size=8, person=b"agentstack-turn"
-    ).hexdigest()
+    return blake2b(f"{trace}/{turn[0]}/{turn[1]}".encode("utf-8", "replace"), digest_size=8, person=b"agentstack-turn").hexdigest()
 
 
 class TurnRef:

@@ -89,9 +89,8 @@ class Recorder:
         )
 
     def _pair(self, labels: Labels, raw: dict[str, Any], now: float) -> tuple[str, str]:
-        provider, model = (source for name, source in labels.sources if name in ("provider", "model"))
-        assert isinstance(provider, Text) and isinstance(model, Text)
-        return self._admission.pair(labels.component, raw[provider.field], raw[model.field], now)
+        provider, model = (raw[source.field] for _, source in labels.sources if isinstance(source, Text))
+        return self._admission.pair(labels.component, provider, model, now)
 
     def _value(self, name: str, source: Any, raw: dict[str, Any], cells: Cells, now: float) -> str:
         match source:

@@ -156,7 +156,7 @@ class Pipeline:
         self.sessions.ended(of, event, now)
         return event
 
-    def _voicemail(self, of: Session, event: telephony.VoicemailDetected, now: float) -> telephony.VoicemailDetected:
+    def _voicemail(self, of: Session, event: telephony.VoicemailDetected, _: float) -> telephony.VoicemailDetected:
         if event.result in ("human", "machine"):
             self.sessions.judge(of, event.result)
         return event
@@ -200,6 +200,11 @@ class Feed:
             metrics.reject(INTERNAL_ERROR)
             pipeline.notices.internal_error(error)
         return False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over."""
+        return self.session is not None and self.session.ended
 
     def close(self, now: float) -> None:
         """The connection is gone."""

@@ -58,9 +58,7 @@ def bundles_of(uses: Iterable[Use], layouts: Mapping[str, Layout]) -> list[Bundl
     return list(found.values())
 
 
-def recorder_source(
-    event: EventSpec, bundles: list[Bundle], layouts: Mapping[str, Layout], first: int
-) -> tuple[str, dict[str, Any]]:
+def recorder_source(event: EventSpec, bundles: list[Bundle], layouts: Mapping[str, Layout], first: int) -> tuple[str, dict[str, Any]]:
     """The text of ``record(e, cells, now, turn)`` and the constants it needs; ``first`` is the index of the first bundle."""
     writer = _Writer(event, layouts)
     writer.line(0, "def record(e, cells, now, turn):")

@@ -37,9 +37,7 @@ FRAMES: Final = _counter("frames", "{frame}", "WebSocket messages by what became
 FRAMES_REJECTED: Final = _counter("frames_rejected", "{frame}", "WebSocket messages that are no event, by reason.", "reason")
 EVENTS: Final = _counter("events", "{event}", "Events processed, by their name in the current generation.", "event")
 UNKNOWN_EVENTS: Final = _counter("unknown_events", "{event}", "Events of unknown type, by name.", "event")
-UNKNOWN_FIELDS: Final = _counter(
-    "unknown_fields", "{field}", "Fields of known events that are unknown, by name.", "event", "field"
-)
+UNKNOWN_FIELDS: Final = _counter("unknown_fields", "{field}", "Fields of known events that are unknown, by name.", "event", "field")
 VALUES_REFUSED: Final = _counter(
     "values_refused",
     "{value}",
@@ -56,9 +54,7 @@ LABEL_OVERFLOW: Final = _counter(
 SERIES: Final = _gauge("series", "{series}", "Series the store holds room for.")
 CONNECTIONS: Final = _counter("connections", "{connection}", "WebSocket connections accepted.")
 CONNECTIONS_ACTIVE: Final = _gauge("connections_active", "{connection}", "WebSocket connections open.")
-CONNECTIONS_REFUSED: Final = _counter(
-    "connections_refused", "{connection}", "WebSocket connections refused, by reason.", "reason"
-)
+CONNECTIONS_REFUSED: Final = _counter("connections_refused", "{connection}", "WebSocket connections refused, by reason.", "reason")
 EVENT_LAG: Final = _histogram(
     "event_lag", "From an event's own timestamp to its receipt; not for replays over an hour old.", buckets.LAG
 )

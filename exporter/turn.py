@@ -58,9 +58,7 @@ class Turns:
         self._late = Instrument(store, derived.TURN_METRICS_LATE)
         self._duplicates = Instrument(store, derived.TURN_METRICS_DUPLICATES)
         self._sessions_without = Instrument(store, derived.SESSIONS_WITHOUT_TURN_METRICS)
-        self._stand_ins = {
-            field: (Instrument(store, store.spec(metric)), source) for field, (metric, source) in _STAND_INS.items()
-        }
+        self._stand_ins = {field: (Instrument(store, store.spec(metric)), source) for field, (metric, source) in _STAND_INS.items()}
 
     def metrics(self, session: Session, event: TurnMetrics, now: float) -> TurnMetrics | None:
         """Count the turn of a turn.metrics; returns what of the event is to be recorded, ``None`` for a duplicate."""

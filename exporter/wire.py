@@ -79,8 +79,8 @@ class Flawed:
     unknown_fields: tuple[str, ...]
 
 
-_strict = msgspec.json.Decoder(Union[EVENTS])  # type: ignore[var-annotated]  # noqa: UP007 - built from a tuple
-_strict_stream = msgspec.json.Decoder(Union[STREAM_EVENTS])  # type: ignore[var-annotated]  # noqa: UP007 - as above
+_strict: msgspec.json.Decoder[Wire] = msgspec.json.Decoder(Union[EVENTS])  # noqa: UP007 - built from a tuple
+_strict_stream: msgspec.json.Decoder[Wire] = msgspec.json.Decoder(Union[STREAM_EVENTS])  # noqa: UP007 - as above
 _untyped = msgspec.json.Decoder()
 _BY_NAME: dict[tuple[str, str], type[Wire]] = {
     (str(event.__struct_config__.tag_field), name): event
@@ -95,7 +95,7 @@ def decode(frame: str | bytes) -> Wire | Flawed:
     Returns the event, or :class:`Flawed` where something in it was unknown or refused; raises :class:`FrameRejected`.
     """
     try:
-        return _strict_stream.decode(frame) if frame[:8] in _STREAM_START else _strict.decode(frame)  # type: ignore[arg-type,no-any-return]
+        return _strict_stream.decode(frame) if frame[:8] in _STREAM_START else _strict.decode(frame)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _decode_leniently(frame)
 
@@ -115,7 +115,7 @@ def _decode_leniently(frame: str | bytes) -> Wire | Flawed:
         return Flawed(name, None, (), ())
     del document[tag_field]
     reader = _LenientReader()
-    found = reader.read(event, document)
+    found: Wire = reader.read(event, document)
     if not reader.refusals and not reader.unknown:
         return found
     return Flawed(name, found, tuple(reader.refusals), tuple(reader.unknown))

@@ -71,9 +71,7 @@ USAGE_OUTPUT_TOKENS: Final = _counter("usage.output_tokens", "{token}", "Tokens 
 USAGE_SESSION_DURATION: Final = _counter(
     "usage.session_duration", "s", "Time billed by connection, from session.usage.", *_USAGE_LABELS
 )
-USAGE_CHARACTERS: Final = _counter(
-    "usage.characters", "{character}", "Characters synthesised, from session.usage.", *_USAGE_LABELS
-)
+USAGE_CHARACTERS: Final = _counter("usage.characters", "{character}", "Characters synthesised, from session.usage.", *_USAGE_LABELS)
 USAGE_AUDIO_DURATION: Final = _counter(
     "usage.audio_duration", "s", "Audio transcribed or synthesised, from session.usage.", *_USAGE_LABELS
 )

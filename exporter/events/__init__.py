@@ -3,6 +3,8 @@
 from exporter.events import audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.events.base import Event, StreamEvent, Wire
 
+__all__ = ["ALL_EVENTS", "EVENTS", "STREAM_EVENTS", "Event", "StreamEvent", "Wire"]
+
 EVENTS: tuple[type[Event], ...] = (
     session.SessionStarted,
     session.SessionEnded,

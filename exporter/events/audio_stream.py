@@ -88,9 +88,7 @@ class Media(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag=
 class DtmfPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
     """A key."""
 
-    digit: Annotated[
-        str | None, SpanAttribute("session", "agentstack.dtmf.digit", personal=True), SpanEvent("session", "dtmf")
-    ] = None
+    digit: Annotated[str | None, SpanAttribute("session", "agentstack.dtmf.digit", personal=True), SpanEvent("session", "dtmf")] = None
 
 
 class Dtmf(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="dtmf"):
@@ -126,8 +124,6 @@ class ClearedAudio(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=Tru
 class Stop(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="stop"):
     """The last message of an audio stream."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
-        counter("audio_stream.stops", "Audio streams that stopped.", BY_AGENT, unit="{stream}"),
-    )
+    metrics: ClassVar[tuple[Moves, ...]] = (counter("audio_stream.stops", "Audio streams that stopped.", BY_AGENT, unit="{stream}"),)
 
     outer_stream_id: str | None = msgspec.field(default=None, name="streamId")

@@ -55,9 +55,9 @@ class SessionStarted(Event, frozen=True, gc=False, forbid_unknown_fields=True, t
     sample_rate: Annotated[Hertz | None, SpanAttribute("session", "agentstack.audio.sample_rate")] = None
     channels: Annotated[Count | None, SpanAttribute("session", "agentstack.audio.channels")] = None
     frame_size_ms: Annotated[DurationMs | None, SpanAttribute("session", "agentstack.audio.frame_size")] = None
-    plc_enabled: Annotated[
-        bool | None, BecomesLabel("loss_concealed"), SpanAttribute("session", "agentstack.audio.loss_concealed")
-    ] = None
+    plc_enabled: Annotated[bool | None, BecomesLabel("loss_concealed"), SpanAttribute("session", "agentstack.audio.loss_concealed")] = (
+        None
+    )
 
 
 class SessionEnded(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="session.ended"):

@@ -29,9 +29,7 @@ _STATES = ("agentstack.state_duration",)
 def _vad(edge: str) -> tuple[Moves, Moves, Moves]:
     by: Labels = labels(edge=Const(edge))
     return (
-        counter(
-            "speech.vad_idle_time", "Time without speech before speech began or ended, from user.speech_ events.", by, unit="s"
-        ),
+        counter("speech.vad_idle_time", "Time without speech before speech began or ended, from user.speech_ events.", by, unit="s"),
         counter("speech.vad_inferences", "Voice activity inferences, from user.speech_ events.", by, unit="{inference}"),
         counter("speech.vad_inference_duration", "Time of voice activity inference, from user.speech_ events.", by, unit="s"),
     )
@@ -45,9 +43,7 @@ class UserSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
     """The voice activity detector heard the user begin."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("vad.speech_started",)
-    metrics: ClassVar[tuple[Moves, ...]] = (
-        counter("user_speech.starts", "Times the user began to speak.", BY_AGENT, unit="{start}"),
-    )
+    metrics: ClassVar[tuple[Moves, ...]] = (counter("user_speech.starts", "Times the user began to speak.", BY_AGENT, unit="{start}"),)
 
     timestamp_ms: Annotated[OffsetMs | None, SpanAttribute("user_speech", "agentstack.user_speech.start_offset")] = None
     vad_idle_time_s: Annotated[DurationS | None, _STARTED[0], SpanAttribute("user_speech", "agentstack.vad.idle_time")] = None
@@ -61,9 +57,7 @@ class UserSpeechStopped(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
     """The voice activity detector heard the user stop."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("vad.speech_stopped",)
-    metrics: ClassVar[tuple[Moves, ...]] = (
-        counter("user_speech.stops", "Times the user stopped speaking.", BY_AGENT, unit="{stop}"),
-    )
+    metrics: ClassVar[tuple[Moves, ...]] = (counter("user_speech.stops", "Times the user stopped speaking.", BY_AGENT, unit="{stop}"),)
 
     timestamp_ms: Annotated[OffsetMs | None, SpanAttribute("user_speech", "agentstack.user_speech.stop_offset")] = None
     duration_ms: Annotated[
@@ -159,15 +153,11 @@ class AgentSpeechInterrupted(Stamped, frozen=True, gc=False, forbid_unknown_fiel
         counter("interruptions", "Agent speech the user interrupted.", BY_AGENT, unit="{interruption}"),
     )
 
-    interrupted_text: Annotated[
-        str | None, SpanAttribute("agent_speech", "agentstack.speech.interrupted_text", personal=True)
-    ] = None
+    interrupted_text: Annotated[str | None, SpanAttribute("agent_speech", "agentstack.speech.interrupted_text", personal=True)] = None
     turn_id: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.id")] = None
     playback_position_s: Annotated[
         DurationS | None,
-        histogram(
-            "interruption.playback_position", "How much the agent had said when it was interrupted.", buckets.DURATION, BY_AGENT
-        ),
+        histogram("interruption.playback_position", "How much the agent had said when it was interrupted.", buckets.DURATION, BY_AGENT),
         SpanAttribute("agent_speech", "agentstack.speech.playback_position"),
     ] = None
 

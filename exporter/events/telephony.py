@@ -27,9 +27,7 @@ class UserDtmf(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="us
     earlier_names: ClassVar[tuple[str, ...]] = ("dtmf",)
     metrics: ClassVar[tuple[Moves, ...]] = (DTMF_RECEIVED,)
 
-    digit: Annotated[
-        str | None, SpanAttribute("turn", "agentstack.dtmf.digit", personal=True), SpanEvent("turn", "user.dtmf")
-    ] = None
+    digit: Annotated[str | None, SpanAttribute("turn", "agentstack.dtmf.digit", personal=True), SpanEvent("turn", "user.dtmf")] = None
 
 
 class DtmfSent(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="dtmf.sent"):
@@ -37,9 +35,7 @@ class DtmfSent(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="dt
 
     metrics: ClassVar[tuple[Moves, ...]] = (counter("dtmf.sent", "Times the agent sent keys.", BY_AGENT, unit="{message}"),)
 
-    digits: Annotated[
-        str | None, SpanAttribute("turn", "agentstack.dtmf.digits", personal=True), SpanEvent("turn", "dtmf.sent")
-    ] = None
+    digits: Annotated[str | None, SpanAttribute("turn", "agentstack.dtmf.digits", personal=True), SpanEvent("turn", "dtmf.sent")] = None
 
 
 class VoicemailDetected(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="voicemail.detected"):
@@ -57,9 +53,7 @@ class VoicemailDetected(Event, frozen=True, gc=False, forbid_unknown_fields=True
     result: Annotated[
         str | None,
         BecomesLabel("result"),
-        State(
-            ("agentstack.turns", "agentstack.user_perceived_latency"), "keeps turns of machine-answered calls apart (answered_by)"
-        ),
+        State(("agentstack.turns", "agentstack.user_perceived_latency"), "keeps turns of machine-answered calls apart (answered_by)"),
         SpanAttribute("session", "agentstack.answered_by"),
     ] = None
     method: Annotated[str | None, BecomesLabel("method"), SpanAttribute("session", "agentstack.voicemail.method")] = None
@@ -69,9 +63,7 @@ class VoicemailDetected(Event, frozen=True, gc=False, forbid_unknown_fields=True
 class VoicemailBeep(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="voicemail.beep"):
     """The beep of an answering machine was heard."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
-        counter("voicemail.beeps", "Beeps of answering machines heard.", BY_AGENT, unit="{beep}"),
-    )
+    metrics: ClassVar[tuple[Moves, ...]] = (counter("voicemail.beeps", "Beeps of answering machines heard.", BY_AGENT, unit="{beep}"),)
 
     frequency_hz: Annotated[
         Hertz | None,
@@ -136,9 +128,7 @@ class CallTransferred(Event, frozen=True, gc=False, forbid_unknown_fields=True, 
 class PlayCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="play.completed"):
     """An audio file was played to its end."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
-        counter("plays_completed", "Audio files played to their end.", BY_AGENT, unit="{play}"),
-    )
+    metrics: ClassVar[tuple[Moves, ...]] = (counter("plays_completed", "Audio files played to their end.", BY_AGENT, unit="{play}"),)
 
 
 class UserIdle(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.idle"):
@@ -155,9 +145,7 @@ class UserIdle(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="us
 
     retry_count: Annotated[
         Count | None,
-        histogram(
-            "user_idle.retries", "How often the agent had asked when the user was still silent.", buckets.COUNT, unit="{retry}"
-        ),
+        histogram("user_idle.retries", "How often the agent had asked when the user was still silent.", buckets.COUNT, unit="{retry}"),
         SpanEvent("turn", "user.idle"),
     ] = None
     reason: Annotated[str | None, BecomesLabel("reason"), SpanEvent("turn", "user.idle")] = None

@@ -30,9 +30,7 @@ class ToolCalled(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="
 
     earlier_names: ClassVar[tuple[str, ...]] = ("tool_call",)
     metrics: ClassVar[tuple[Moves, ...]] = (
-        counter(
-            "tool.calls", "Calls of the customer's own tools, by tool.", labels(agent=AGENT, tool=Text("name")), unit="{call}"
-        ),
+        counter("tool.calls", "Calls of the customer's own tools, by tool.", labels(agent=AGENT, tool=Text("name")), unit="{call}"),
     )
 
     id: Annotated[str | None, SpanAttribute("execute_tool", "gen_ai.tool.call.id")] = None

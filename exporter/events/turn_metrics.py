@@ -8,6 +8,7 @@ from exporter.catalogue.model import (
     BecomesLabel,
     Flag,
     Labels,
+    Source,
     SpanAttribute,
     SpanTime,
     State,
@@ -38,10 +39,10 @@ BY_PIPELINE: Labels = labels(pipeline=PIPELINE)
 METHOD = Text("turn_method")
 DECISION: Labels = labels(agent=AGENT, pipeline=PIPELINE, method=METHOD)
 BY_METHOD: Labels = labels(method=METHOD)
-_STT = {"provider": Text("stt_provider"), "model": Text("stt_model")}
-_LLM = {"provider": Text("llm_provider"), "model": Text("llm_model"), "cancelled": Flag("llm_cancelled")}
-_TTS = {"provider": Text("tts_provider"), "model": Text("tts_model"), "cancelled": Flag("tts_cancelled")}
-_REALTIME = {
+_STT: dict[str, Source] = {"provider": Text("stt_provider"), "model": Text("stt_model")}
+_LLM: dict[str, Source] = {"provider": Text("llm_provider"), "model": Text("llm_model"), "cancelled": Flag("llm_cancelled")}
+_TTS: dict[str, Source] = {"provider": Text("tts_provider"), "model": Text("tts_model"), "cancelled": Flag("tts_cancelled")}
+_REALTIME: dict[str, Source] = {
     "provider": Text("realtime_provider"),
     "model": Text("realtime_model"),
     "cancelled": Flag("realtime_cancelled"),
@@ -521,19 +522,15 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
     ] = None
     realtime_tokens_per_second: Annotated[
         TokensPerSecond | None,
-        histogram(
-            "realtime.tokens", "Speed of the speech-to-speech model.", buckets.TOKENS_PER_SECOND, REALTIME, unit="{token}/s"
-        ),
+        histogram("realtime.tokens", "Speed of the speech-to-speech model.", buckets.TOKENS_PER_SECOND, REALTIME, unit="{token}/s"),
         SpanAttribute("realtime_inference", "agentstack.realtime.tokens_per_second"),
     ] = None
     realtime_label: Annotated[str | None, SpanAttribute("realtime_inference", "agentstack.realtime.label")] = None
     realtime_request_id: Annotated[str | None, SpanAttribute("realtime_inference", "gen_ai.response.id")] = None
-    realtime_model: Annotated[str | None, BecomesLabel("model"), SpanAttribute("realtime_inference", "gen_ai.request.model")] = (
+    realtime_model: Annotated[str | None, BecomesLabel("model"), SpanAttribute("realtime_inference", "gen_ai.request.model")] = None
+    realtime_provider: Annotated[str | None, BecomesLabel("provider"), SpanAttribute("realtime_inference", "gen_ai.provider.name")] = (
         None
     )
-    realtime_provider: Annotated[
-        str | None, BecomesLabel("provider"), SpanAttribute("realtime_inference", "gen_ai.provider.name")
-    ] = None
     realtime_input_audio_tokens: Annotated[
         Tokens | None,
         counter("realtime.input_audio_tokens", "Audio tokens in. Part of the input tokens.", REALTIME, unit="{token}"),
@@ -566,9 +563,7 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
     ] = None
     realtime_cached_tokens: Annotated[
         Tokens | None,
-        counter(
-            "realtime.cached_tokens", "Input tokens read from the cache. Part of the input tokens.", REALTIME, unit="{token}"
-        ),
+        counter("realtime.cached_tokens", "Input tokens read from the cache. Part of the input tokens.", REALTIME, unit="{token}"),
         SpanAttribute("realtime_inference", "gen_ai.usage.cache_read.input_tokens"),
     ] = None
     realtime_cached_audio_tokens: Annotated[
@@ -629,9 +624,7 @@ class TurnMetrics(WallClock, frozen=True, gc=False, forbid_unknown_fields=True, 
 
     tts_pipeline_ms: Annotated[
         LatencyMs | None,
-        histogram(
-            "tts.pipeline", "First token to first audio, from servers of the second generation.", buckets.COMPONENT, BY_PIPELINE
-        ),
+        histogram("tts.pipeline", "First token to first audio, from servers of the second generation.", buckets.COMPONENT, BY_PIPELINE),
         SpanAttribute("text_to_speech", "agentstack.tts.pipeline"),
     ] = None
     tts_gate_wait_ms: Annotated[

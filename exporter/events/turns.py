@@ -61,9 +61,7 @@ class UserTurnCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 class TurnCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="turn.completed"):
     """A turn is over; its turn.metrics should follow and say the same in milliseconds."""
 
-    turn_number: Annotated[
-        Ordinal | None, State(_COMPLETED, "names the turn"), SpanAttribute("turn", "agentstack.turn.number")
-    ] = None
+    turn_number: Annotated[Ordinal | None, State(_COMPLETED, "names the turn"), SpanAttribute("turn", "agentstack.turn.number")] = None
     user_text: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.user_text", personal=True)] = None
     agent_text: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.agent_text", personal=True)] = None
     turn_id: Annotated[
@@ -77,15 +75,13 @@ class TurnCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, ta
     agent_tool_id: Annotated[
         str | None, State(_COMPLETED, "tells turns of a sub-agent apart"), SpanAttribute("turn", "agentstack.agent_tool.id")
     ] = None
-    turn_decision_s: Annotated[
-        LatencyS | None, _unless_metrics("agentstack.turn_decision"), SpanTime("turn_detection", "duration")
-    ] = None
+    turn_decision_s: Annotated[LatencyS | None, _unless_metrics("agentstack.turn_decision"), SpanTime("turn_detection", "duration")] = (
+        None
+    )
     transcription_delay_s: Annotated[
         LatencyS | None, _unless_metrics("agentstack.stt.delay"), SpanTime("speech_to_text", "duration")
     ] = None
-    llm_ttft_s: Annotated[
-        LatencyS | None, _unless_metrics("agentstack.llm.time_to_first_token"), SpanTime("chat", "duration")
-    ] = None
+    llm_ttft_s: Annotated[LatencyS | None, _unless_metrics("agentstack.llm.time_to_first_token"), SpanTime("chat", "duration")] = None
     tts_ttfb_s: Annotated[
         LatencyS | None, _unless_metrics("agentstack.tts.time_to_first_byte"), SpanTime("text_to_speech", "duration")
     ] = None
@@ -112,7 +108,5 @@ class UserTranscription(Event, frozen=True, gc=False, forbid_unknown_fields=True
 
     text: Annotated[str | None, SpanAttribute("speech_to_text", "agentstack.stt.text", personal=True)] = None
     is_final: Annotated[bool | None, BecomesLabel("final"), SpanAttribute("speech_to_text", "agentstack.stt.final")] = None
-    language: Annotated[str | None, BecomesLabel("language"), SpanAttribute("speech_to_text", "gen_ai.speech.input.language")] = (
-        None
-    )
+    language: Annotated[str | None, BecomesLabel("language"), SpanAttribute("speech_to_text", "gen_ai.speech.input.language")] = None
     speaker_id: Annotated[str | None, SpanAttribute("user_speech", "agentstack.speaker.id", personal=True)] = None

@@ -25,9 +25,7 @@ def read(name: str) -> str:
 
 def faults(rule: Callable[[str], list[str]], *, below: str = ".", pattern: str = "*") -> dict[str, list[str]]:
     """The files that break a rule, with where they do."""
-    found = {
-        file.relative_to(rules.ROOT).as_posix(): rule(rules.text_of(file)) for file in rules.files(below=below, pattern=pattern)
-    }
+    found = {file.relative_to(rules.ROOT).as_posix(): rule(rules.text_of(file)) for file in rules.files(below=below, pattern=pattern)}
     return {name: lines for name, lines in found.items() if lines}
 
 
@@ -196,9 +194,7 @@ def test_an_impure_core_module_is_found() -> None:
     """A module listed in the layers' core but not as pure is named, and the other way round."""
     pyproject = read("pyproject.toml")
     assert rules.core_disagreements(pyproject.replace('    "*.store",\n', "", 1)) == ["store is in one list only"]
-    assert rules.core_disagreements(pyproject.replace('"(records)"', '"(records) : (newcomer)"')) == [
-        "newcomer is in one list only"
-    ]
+    assert rules.core_disagreements(pyproject.replace('"(records)"', '"(records) : (newcomer)"')) == ["newcomer is in one list only"]
 
 
 def test_ignored_folders_are_left_out(tmp_path: Path) -> None:

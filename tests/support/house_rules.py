@@ -102,12 +102,8 @@ def _lines_with(pattern: re.Pattern[str], text: str, complaint: str) -> list[str
 
 def lock_faults(lock: str) -> list[str]:
     """Addresses and options in a lock, and requirements that are not pinned to a version and a hash."""
-    faults = [
-        f"not only names, versions and hashes: {line}" for line in lock.splitlines() if "://" in line or line.startswith("-")
-    ]
-    requirements = [
-        entry for entry in lock.replace("\\\n", " ").splitlines() if entry.strip() and not entry.startswith(("#", "-"))
-    ]
+    faults = [f"not only names, versions and hashes: {line}" for line in lock.splitlines() if "://" in line or line.startswith("-")]
+    requirements = [entry for entry in lock.replace("\\\n", " ").splitlines() if entry.strip() and not entry.startswith(("#", "-"))]
     loose = [entry for entry in requirements if not re.match(r"[\w.-]+==[\w.!+]+[^#]* --hash=sha256:[0-9a-f]{64}", entry)]
     faults += [f"not pinned by hash: {entry.split('--hash')[0].strip()}" for entry in loose]
     return faults if requirements else ["locks nothing"]

@@ -1,0 +1,210 @@
+"""The composition root: joins ways in, core and views, and runs them from start to stop.
+
+Starting goes from the views to the ways in, stopping the other way round, so that nothing is received that cannot be shown.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import platform
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uvloop
+
+from exporter import __version__
+from exporter.config import Address, Settings
+from exporter.expose.landing import Product, StatusLine
+from exporter.expose.routes import Readiness, telemetry_app
+from exporter.housekeeping import Housekeeping
+from exporter.ingest.endpoint import Door, Endpoint
+from exporter.labels import Limits
+from exporter.logs import setup
+from exporter.pipeline import SUBSCRIPTION, Notices, Pipeline
+from exporter.records import Snapshot
+from exporter.servers import Listener
+from exporter.session import Waits
+
+PRODUCT: Final = Product(
+    name="agentstack-exporter",
+    version=__version__,
+    description="Prometheus and OpenTelemetry metrics of Plivo AgentStack voice agents, while the calls are going on.",
+)
+FAILURE: Final = 1
+
+log = logging.getLogger(__name__)
+
+
+class _Spoken(Notices):
+    """Notices that go to the log."""
+
+    def metrics_missing(self, agent: str) -> None:
+        log.warning(
+            "turns of agent %s complete but no turn.metrics comes: enable metrics_events for it, or do not run with --no-subscribe",
+            agent,
+        )
+
+    def internal_error(self, error: Exception) -> None:
+        log.error("a frame met an error of the exporter and was not counted in", exc_info=error)
+
+
+class _Counts:
+    """What the endpoint reports, put into the exporter's own metrics."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._metrics = pipeline.metrics
+
+    def connected(self) -> None:
+        self._metrics.connections[0] += 1.0
+        self._metrics.connections_active.add(1)
+
+    def disconnected(self) -> None:
+        self._metrics.connections_active.add(-1)
+
+    def refused(self, reason: str) -> None:
+        self._metrics.connections_refused.add(1, reason)
+
+
+class Daemon:
+    """One exporter process: ``start``, serve, ``stop``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        waits = Waits(resume=settings.session_resume, turn=settings.turn_wait, idle=settings.idle_timeout)
+        self.pipeline = Pipeline(_limits(settings), waits, _Spoken(), time.time(), settings.max_frame_bytes)
+        self.pipeline.metrics.build_info(__version__, platform.python_version())
+        self._housekeeping = Housekeeping(self.pipeline)
+        door = Door(
+            path=settings.path,
+            subscription=SUBSCRIPTION if settings.subscribe else None,
+            max_connections=settings.max_connections,
+            linger=settings.session_linger,
+        )
+        self._endpoint = Endpoint(door, self.pipeline.feed, _Counts(self.pipeline))
+        self._ingest = Listener(self._endpoint, settings.listen.host, settings.listen.port)
+        telemetry = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._scraped)
+        self._telemetry = Listener(telemetry, settings.telemetry_listen.host, settings.telemetry_listen.port)
+        self._ready = False
+        self._scrapes = asyncio.Event()
+
+    @property
+    def listen(self) -> Address:
+        """Where events are received, once started."""
+        return Address(*self._ingest.bound)
+
+    @property
+    def telemetry_listen(self) -> Address:
+        """Where ``/metrics`` is served, once started."""
+        return Address(*self._telemetry.bound)
+
+    def snapshot(self) -> Snapshot:
+        """All metrics as they are now."""
+        self._housekeeping.measure_process()
+        return self.pipeline.snapshot(time.time())
+
+    async def start(self) -> None:
+        """Open both listeners; raises ``OSError`` naming the address that cannot be had."""
+        await self._telemetry.start()
+        try:
+            await self._ingest.start()
+        except OSError:
+            await self._telemetry.stop()
+            raise
+        self._housekeeping.start()
+        gc.collect()
+        gc.freeze()
+        self._ready = True
+        log.info("receiving events", extra={"url": f"ws://{self.listen}{self._settings.path}"})
+        log.info("serving metrics", extra={"url": f"http://{self.telemetry_listen}/metrics"})
+        if self._settings.ready_file is not None:
+            _write_ready_file(self._settings.ready_file, self.listen, self.telemetry_listen)
+
+    async def stop(self) -> None:
+        """Stop in order: no new calls, read what is on its way, let the metrics be scraped, close."""
+        self._ready = False
+        self._ingest.close()
+        await self._endpoint.drain(self._settings.drain_timeout)
+        await self._ingest.stop()
+        self.pipeline.close(time.time())
+        if self._settings.linger:
+            await self._linger()
+        await self._housekeeping.stop()
+        await self._telemetry.stop()
+        if self._settings.ready_file is not None:
+            self._settings.ready_file.unlink(missing_ok=True)
+
+    async def _linger(self) -> None:
+        self._scrapes.clear()
+        log.info("waiting for one more scrape", extra={"seconds": self._settings.linger_timeout})
+        try:
+            async with asyncio.timeout(self._settings.linger_timeout):
+                await self._scrapes.wait()
+        except TimeoutError:
+            log.warning("nobody scraped within %s s; the last measurements are lost", self._settings.linger_timeout)
+
+    def _readiness(self) -> Readiness:
+        return Readiness(ready=self._ready, reasons=() if self._ready else ("stopping",))
+
+    def _status(self) -> Iterable[StatusLine]:
+        metrics = self.pipeline.metrics
+        yield StatusLine("Active calls", str(self.pipeline.sessions.active))
+        yield StatusLine("Events processed", f"{metrics.processed[0]:.0f}")
+        yield StatusLine("Frames rejected", f"{metrics.rejected[0]:.0f}")
+
+    def _scraped(self, seconds: float, _samples: int, size: int) -> None:
+        self.pipeline.metrics.render_duration.set(seconds)
+        self.pipeline.metrics.scrape_size.set(size)
+        self._scrapes.set()
+
+
+def _limits(settings: Settings) -> Limits:
+    allow: dict[str, set[str]] = {}
+    for item in settings.label_allow:
+        allow.setdefault(item.label, set()).add(item.value)
+    return Limits(
+        agents=settings.max_agents,
+        pairs=settings.max_pairs,
+        values=settings.max_label_values,
+        series=settings.max_series,
+        allow={label: frozenset(values) for label, values in allow.items()},
+    )
+
+
+def _write_ready_file(path: Path, listen: Address, telemetry_listen: Address) -> None:
+    """Write the bound addresses so that a reader sees all of them or no file."""
+    content = msgspec.json.encode({"listen": str(listen), "telemetry_listen": str(telemetry_listen)})
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_bytes(content + b"\n")
+    unfinished.replace(path)
+
+
+async def serve(settings: Settings) -> int:
+    """Run the daemon until SIGTERM or SIGINT; returns the exit code."""
+    daemon = Daemon(settings)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    try:
+        await daemon.start()
+    except OSError as error:
+        log.error("cannot start: %s", error)  # noqa: TRY400 - the reason says all, a traceback would bury it
+        return FAILURE
+    await stopping.wait()
+    log.info("stopping")
+    await daemon.stop()
+    log.info("stopped")
+    return 0
+
+
+def run_serve(settings: Settings) -> int:
+    """The ``serve`` command."""
+    setup(level=settings.log_level, form=settings.log_format)
+    return uvloop.run(serve(settings))

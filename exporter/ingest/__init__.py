@@ -1,0 +1,1 @@
+"""The ways in: what turns a peer's connection into frames for the core."""

@@ -1,0 +1,188 @@
+"""The direct way in: the platform opens one WebSocket per call, and its frames are handed to the core.
+
+A plain ASGI application, since a call's frames pass here one by one. It is fair (one connection never holds the event loop for more
+than a few frames at a time), it never ends a call for what a frame says, and it drains: when the process stops, each connection is
+read on until it has been quiet for a while.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic, time
+from typing import Any, Final, Protocol
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+FRAMES_AT_ONCE: Final = 32
+"""Frames taken from one connection before others get their turn: about a quarter of a millisecond's work."""
+QUIET: Final = 0.25
+"""A connection that has sent nothing for this long, in seconds, has nothing left in this host's buffers."""
+GOING_AWAY: Final = 1001
+NORMAL: Final = 1000
+
+log = logging.getLogger(__name__)
+
+
+class Feed(Protocol):
+    """Where the frames of one connection go."""
+
+    def consume(self, frame: str | bytes, now: float) -> bool:
+        """Take in a frame; returns whether it began the call."""
+
+    def close(self, now: float) -> None:
+        """The connection is gone."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call is over."""
+
+
+class Counts(Protocol):
+    """What the endpoint reports of itself."""
+
+    def connected(self) -> None:
+        """A connection was accepted."""
+
+    def disconnected(self) -> None:
+        """A connection is gone."""
+
+    def refused(self, reason: str) -> None:
+        """A connection was turned away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who is let in and what they are told.
+
+    ``path`` is the WebSocket's, ``subscription`` the frame sent when a call begins (or nothing), ``linger`` how long to wait after the
+    call's end for the platform to close, in seconds.
+    """
+
+    path: str
+    subscription: str | None
+    max_connections: int
+    linger: float
+
+
+class _Connection:
+    __slots__ = ("heard_at", "receive", "send")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self.receive = receive
+        self.send = send
+        self.heard_at = monotonic()
+
+
+class Endpoint:
+    """The ingest listener's application."""
+
+    def __init__(self, door: Door, feed: Callable[[], Feed], counts: Counts) -> None:
+        self._door = door
+        self._feed = feed
+        self._counts = counts
+        self._connections: set[_Connection] = set()
+        self._draining = False
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http":
+            await _refuse_http(scope["path"] == self._door.path, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            refusal = self._refusal(scope["path"])
+            if refusal is None:
+                await self._serve(_Connection(receive, send))
+            else:
+                self._counts.refused(refusal[1])
+                await _refuse_websocket(*refusal, send)
+
+    async def drain(self, timeout: float) -> None:
+        """Turn new connections away, and close each open one once it is quiet, all within ``timeout`` seconds."""
+        self._draining = True
+        deadline = monotonic() + timeout
+        await asyncio.gather(*(self._drain(connection, deadline) for connection in list(self._connections)))
+
+    def _refusal(self, path: str) -> tuple[int, str] | None:
+        if path != self._door.path:
+            return 404, "wrong_path"
+        if self._draining:
+            return 503, "stopping"
+        if len(self._connections) >= self._door.max_connections:
+            return 503, "too_many"
+        return None
+
+    async def _serve(self, connection: _Connection) -> None:
+        await connection.send({"type": "websocket.accept"})
+        self._connections.add(connection)
+        self._counts.connected()
+        feed = self._feed()
+        try:
+            await self._read(connection, feed)
+        except OSError:
+            log.debug("a connection broke while it was written to")
+        finally:
+            self._connections.discard(connection)
+            self._counts.disconnected()
+            feed.close(time())
+
+    async def _read(self, connection: _Connection, feed: Feed) -> None:
+        receive, consume = connection.receive, feed.consume
+        unsubscribed = self._door.subscription is not None
+        turn = FRAMES_AT_ONCE
+        while True:
+            message = await (_receive_until_linger(receive, self._door.linger) if feed.ended else receive())
+            if message["type"] != "websocket.receive":
+                if message["type"] == "lingered":
+                    await connection.send({"type": "websocket.close", "code": NORMAL})
+                return
+            frame = message.get("text")
+            began = consume(message["bytes"] if frame is None else frame, time())
+            connection.heard_at = monotonic()
+            if began and unsubscribed:
+                unsubscribed = False
+                await connection.send({"type": "websocket.send", "text": self._door.subscription})
+            turn -= 1
+            if not turn:
+                turn = FRAMES_AT_ONCE
+                await asyncio.sleep(0)
+
+    async def _drain(self, connection: _Connection, deadline: float) -> None:
+        connection.heard_at = monotonic()
+        while connection in self._connections:
+            now = monotonic()
+            quiet_at = min(connection.heard_at + QUIET, deadline)
+            if now >= quiet_at:
+                break
+            await asyncio.sleep(quiet_at - now)
+        if connection in self._connections:
+            try:
+                await connection.send({"type": "websocket.close", "code": GOING_AWAY, "reason": "exporter is stopping"})
+            except (OSError, RuntimeError):
+                log.debug("a connection was gone before it could be closed")
+
+
+async def _receive_until_linger(receive: Receive, linger: float) -> Message:
+    try:
+        async with asyncio.timeout(linger):
+            return await receive()
+    except TimeoutError:
+        return {"type": "lingered"}
+
+
+async def _refuse_websocket(status: int, reason: str, send: Send) -> None:
+    body = f"{reason}\n".encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+async def _refuse_http(is_websocket_path: bool, send: Send) -> None:
+    status, body = (426, b"this is a WebSocket endpoint\n") if is_websocket_path else (404, b"not found\n")
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    if status == 426:
+        headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

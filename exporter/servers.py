@@ -1,0 +1,93 @@
+"""A uvicorn server as a part of this process: bound by us, started and stopped in our order, signals left to us."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any, Final
+
+import uvicorn
+
+TRANSPORT_CAP: Final = 16 * 1024 * 1024
+"""Largest WebSocket message that is taken in at all, in bytes; above it the protocol closes with 1009."""
+_BACKLOG: Final = 2048
+_LAST_REQUESTS: Final = 2
+"""Seconds that requests under way get when the server stops."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's own handling of signals drops what was not read yet and ends the process by the signal."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the composition root."""
+        yield
+
+
+class Listener:
+    """One address and the ASGI application behind it."""
+
+    def __init__(self, app: Any, host: str, port: int) -> None:  # noqa: ANN401 - ASGI applications have no common type
+        self._host = host
+        self._port = port
+        self._socket: socket.socket | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="websockets-sansio",
+                ws_max_size=TRANSPORT_CAP,
+                ws_per_message_deflate=False,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_LAST_REQUESTS,
+                backlog=_BACKLOG,
+            )
+        )
+
+    @property
+    def bound(self) -> tuple[str, int]:
+        """Host and port that are really listened on."""
+        if self._socket is None:
+            return self._host, self._port
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    async def start(self) -> None:
+        """Bind and serve; raises ``OSError`` naming the address if it cannot be had."""
+        try:
+            self._socket = await self._bind()
+        except OSError as error:
+            raise OSError(error.errno, f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not self._serving.done():
+            await asyncio.sleep(0.001)
+
+    def close(self) -> None:
+        """Take no further connections; those that are open go on."""
+        for server in getattr(self._server, "servers", ()):
+            server.close()
+
+    async def stop(self) -> None:
+        """End what is still open."""
+        if self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+            self._serving = None
+
+    async def _bind(self) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.setblocking(False)
+        except OSError:
+            bound.close()
+            raise
+        return bound
