@@ -17,11 +17,11 @@ from exporter.simulate.truth import TruthWriter, nearest_rank
 
 @dataclass(slots=True)
 class Tally:
-    """What a run has done so far."""
+    """What a run has done so far: the calls that are over, added up, and by number those still ``open``."""
 
     begun: float = field(default_factory=time.perf_counter)
     calls: int = 0
-    active: int = 0
+    open: dict[int, Outcome] = field(default_factory=dict)
     connections: int = 0
     events: int = 0
     withheld: int = 0
@@ -34,6 +34,7 @@ class Tally:
 
     def add(self, outcome: Outcome) -> None:
         """Add a call that is over."""
+        self.open.pop(outcome.number, None)
         self.calls += 1
         self.connections += outcome.connections
         self.events += outcome.events
@@ -44,6 +45,12 @@ class Tally:
         self.perceived += [value for value in outcome.perceived.values() if value is not None]
         if outcome.failure is not None:
             self.failures[outcome.failure] += 1
+
+    def so_far(self) -> tuple[int, int]:
+        """Events and turns up to now, those of calls still open included."""
+        still_open = self.open.values()
+        events = self.events + sum(outcome.events for outcome in still_open)
+        return events, self.turns + sum(len(outcome.turns) for outcome in still_open)
 
     def summary(self) -> dict[str, Any]:
         """The numbers as the command prints them; the percentiles are exact (nearest rank), in seconds."""
@@ -135,12 +142,11 @@ class FleetRun:
         plan, tally = self._plan, self.tally
         call = plan_call(plan.seed, number, plan.fleet, turns=plan.turns, media_frames=plan.media_frames)
         player = Player(call, plan.line, self._truth)
-        tally.active += 1
+        tally.open[number] = player.outcome
         try:
             await player.play(self._started_at(call))
         finally:
             tally.add(player.outcome)
-            tally.active -= 1
             if player.outcome.refused and not tally.connections:
                 self._unreachable = True
             self._slots.release()

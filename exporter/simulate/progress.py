@@ -33,21 +33,20 @@ async def shown_progress(tally: Tally, planned: int | None, *, quiet: bool) -> A
 async def _live(tally: Tally, planned: int | None) -> None:
     with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
         while True:
-            live.update(Text(_line(tally, planned)), refresh=True)
+            live.update(Text(progress_line(tally, planned)), refresh=True)
             await asyncio.sleep(_LIVE_SECONDS)
 
 
 async def _plain(tally: Tally, planned: int | None) -> None:
     while True:
         await asyncio.sleep(_PLAIN_SECONDS)
-        print(_line(tally, planned), file=sys.stderr, flush=True)
+        print(progress_line(tally, planned), file=sys.stderr, flush=True)
 
 
-def _line(tally: Tally, planned: int | None) -> str:
+def progress_line(tally: Tally, planned: int | None) -> str:
+    """Where the run stands, in one line."""
     seconds = time.perf_counter() - tally.begun
     done = f"{tally.calls}" if planned is None else f"{tally.calls}/{planned}"
     failed = f", {tally.failures.total()} failed" if tally.failures else ""
-    # Only calls that are over have been added up, so the rate is that of whole calls.
-    return (
-        f"{done} calls done{failed}, {tally.active} open, {tally.turns} turns, {tally.events / max(seconds, 0.001):.0f} events/s"
-    )
+    events, turns = tally.so_far()
+    return f"{done} calls done{failed}, {len(tally.open)} open, {turns} turns, {events / max(seconds, 0.001):.0f} events/s"

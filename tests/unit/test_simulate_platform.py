@@ -17,9 +17,10 @@ from websockets.http11 import Request, Response
 
 from exporter.simulate.call import SESSION_ENDS, Call, event_name, plan_call
 from exporter.simulate.command import SimulateOptions, run_simulate, simulate
-from exporter.simulate.fleet import FleetRun, Plan
-from exporter.simulate.platform import Line, Player
+from exporter.simulate.fleet import FleetRun, Plan, Tally
+from exporter.simulate.platform import Line, Outcome, Player
 from exporter.simulate.profiles import FLEETS
+from exporter.simulate.progress import progress_line
 from exporter.simulate.truth import TruthWriter, nearest_rank, perceived_of, read_truth
 
 STARTED_AT = 1_777_885_200.0
@@ -255,6 +256,15 @@ async def test_a_run_without_end_stops_at_its_duration(tmp_path: Path) -> None:
             summary = await simulate(options, truth)
     assert summary["cut_off"] > 0
     assert summary["events"] == len(list(read_truth(tmp_path / "truth.jsonl"))) == sum(map(len, app.connections))
+
+
+def test_progress_counts_calls_that_are_still_open() -> None:
+    """A run of long calls shows movement before the first of them is over."""
+    tally = Tally(calls=2, events=100, turns=4)
+    tally.open[2] = Outcome(number=2, session_id="as-2", events=11, turns={(None, 1), (None, 2)})
+    assert progress_line(tally, 50).startswith("2/50 calls done, 1 open, 6 turns, ")
+    tally.add(tally.open[2])
+    assert (tally.so_far(), tally.open) == ((111, 6), {})
 
 
 async def test_the_rate_spaces_the_calls_out() -> None:
