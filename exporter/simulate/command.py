@@ -5,13 +5,14 @@ import contextlib
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import uvloop
 
 from exporter.simulate.fleet import FleetRun, Plan
 from exporter.simulate.platform import Line, shown_url
@@ -26,11 +27,11 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class SimulateOptions:
     """What to simulate.
 
-    Same ``seed``, same calls; None draws one and reports it. ``calls`` None plays until ``duration`` (seconds) is over or the run is
-    stopped; ``concurrency`` bounds how many are open at once, ``rate`` how many begin in a second (0: no limit). ``speed`` is a
-    factor on the pace of a call, 0 sends as fast as the peer reads. ``turns`` fixes how many turns the caller takes, ``profiles``
-    are names out of :data:`~exporter.simulate.profiles.FLEETS`. ``opt_in`` withholds the diagnostic events until the app asks for
-    them. ``started_at`` (unix seconds) makes the time stamps independent of the clock.
+    Same ``seed``, same calls; None draws one and reports it. ``calls`` None plays until ``duration`` (seconds) is over or the
+    run is stopped; ``concurrency`` bounds how many are open at once, ``rate`` how many begin in a second (0: no limit).
+    ``speed`` is a factor on the pace of a call, 0 sends as fast as the peer reads. ``turns`` fixes how many turns the caller
+    takes, ``profiles`` are names out of :data:`~exporter.simulate.profiles.FLEETS`. ``opt_in`` withholds the diagnostic events
+    until the app asks for them. ``started_at`` (unix seconds) makes the time stamps independent of the clock.
     """
 
     url: str
@@ -65,12 +66,12 @@ class SimulateOptions:
 def run_simulate(options: SimulateOptions) -> int:
     """Run the simulation and print its summary as JSON on stdout.
 
-    Returns 0 when every call could be played, 1 when one failed, 2 when the truth file cannot be written. SIGINT and SIGTERM end the
-    run early: open calls are cut off, the summary still comes.
+    Returns 0 when every call could be played, 1 when one failed, 2 when the truth file cannot be written. SIGINT and SIGTERM end
+    the run early: open calls are cut off, the summary still comes.
     """
     try:
         writer = TruthWriter(options.truth) if options.truth else contextlib.nullcontext()
-        with writer as truth, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with writer as truth, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             summary = runner.run(simulate(options, truth, until_signal=True))
     except OSError as error:
         print(f"error: cannot write {error.filename}: {error.strerror}", file=sys.stderr)
@@ -84,7 +85,7 @@ def run_simulate(options: SimulateOptions) -> int:
 async def simulate(options: SimulateOptions, truth: TruthWriter | None = None, *, until_signal: bool = False) -> dict[str, Any]:
     """Run the simulation in a running loop and return its summary.
 
-    Cancelled, it cuts open calls off and raises; with ``until_signal`` SIGINT and SIGTERM do the same but the summary is returned.
+    Cancelled, it cuts open calls off and raises; with ``until_signal`` SIGINT and SIGTERM do so too, but the summary is returned.
     """
     run, seed = _prepared(options, truth)
     async with shown_progress(run.tally, options.calls, quiet=options.quiet):
@@ -114,16 +115,8 @@ def _prepared(options: SimulateOptions, truth: TruthWriter | None) -> tuple[Flee
 async def _cancelled_by_signal(run: Coroutine[Any, Any, object]) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.create_task(run)
     for number in _STOP_SIGNALS:
-        # Only the main thread may listen for signals, and on Windows no event loop can.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+        # Only the main thread may listen for signals.
+        with contextlib.suppress(RuntimeError, ValueError):
             loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await task
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # there is none for Windows
-        return None
-    return uvloop.new_event_loop

@@ -13,8 +13,8 @@ def narrate(session: Session, turn: Turn) -> list[Timed]:
     """The events of the turn, sorted; the reports on it come last, and not always at once or at all."""
     live = [] if turn.agent_first else _caller_speaks(session, turn)
     live += _agent_prepares(session, turn)
-    if turn.agent_started is not None:
-        live += _agent_speaks(session, turn, turn.agent_started)
+    if turn.agent_started is not None and turn.agent_stopped is not None:
+        live += _agent_speaks(session, turn, turn.agent_started, turn.agent_stopped)
     if turn.hung_up_at is not None:
         live = [(at, event) for at, event in live if at <= turn.hung_up_at]
     session.interruptions += turn.interrupted
@@ -108,19 +108,17 @@ def _tool_call(session: Session, turn: Turn) -> Timed:
     return stamped(session, asked + turn.parts.tool, "tool.executed", calls=calls)
 
 
-def _agent_speaks(session: Session, turn: Turn, started: int) -> list[Timed]:
-    assert turn.agent_stopped is not None
+def _agent_speaks(session: Session, turn: Turn, started: int, stopped: int) -> list[Timed]:
     before = "idle" if turn.source == "greeting" else "listening" if turn.agent_first else "thinking"
     events = [agent_state(session, started, before, "speaking"), stamped(session, started, "agent.speech_started")]
-    for count in range(turn.backchannels):
-        events.append(_overlap(session, started + 700 * (count + 1), is_interruption=False))
-    played = (turn.agent_stopped - started) / 1000
+    events += [_overlap(session, started + 700 * count, is_interruption=False) for count in range(1, turn.backchannels + 1)]
+    played = (stopped - started) / 1000
     if turn.interrupted:
-        events += _barge_in(session, turn, turn.agent_stopped, played)
+        events += _barge_in(session, turn, stopped, played)
     else:
         said = {"playback_position_s": played, "transcript": turn.agent_text}
-        events.append(stamped(session, turn.agent_stopped, "agent.speech_completed", **said))
-    return [*events, agent_state(session, turn.agent_stopped + 1, "speaking", "listening")]
+        events.append(stamped(session, stopped, "agent.speech_completed", **said))
+    return [*events, agent_state(session, stopped + 1, "speaking", "listening")]
 
 
 def _barge_in(session: Session, turn: Turn, at: int, played: float) -> list[Timed]:

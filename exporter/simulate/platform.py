@@ -1,4 +1,4 @@
-"""The platform's end of the socket: opens a connection for a call, plays the call's events into it and hears what the app says."""
+"""The platform's end of the socket: opens a connection for a call, plays the events into it and hears what the app says."""
 
 import asyncio
 from collections import Counter
@@ -94,7 +94,7 @@ class Player:
     async def play(self, started_at: float) -> Outcome:
         """Play the call to its end, its time stamps counting from ``started_at`` (unix seconds).
 
-        A call that fails is told in the outcome, not raised. Cancelled, the line is dropped with everything sent so far delivered.
+        A call that fails is told in the outcome, not raised. Cancelled, it drops the line; what was sent so far arrives.
         """
         try:
             await self._play_steps(started_at)
@@ -142,12 +142,11 @@ class Player:
         return bool(self._switches.get(_SWITCHES[name]))
 
     async def _send(self, name: str, event: Event) -> None:
-        assert self._socket is not None
-        frame = self._encode(event)
-        if self._socket.state is State.OPEN:
+        socket, frame = self._connected(), self._encode(event)
+        if socket.state is State.OPEN:
             # Noted before the write: a call that is cut off while the peer does not read has sent this frame all the same.
             self._note(name, event, frame)
-        await self._socket.send(frame, text=True)
+        await socket.send(frame, text=True)
 
     def _note(self, name: str, event: Event, frame: bytes) -> None:
         outcome = self.outcome
@@ -175,6 +174,11 @@ class Player:
         self.outcome.connections += 1
         self._listener = asyncio.create_task(self._listen(self._socket))
 
+    def _connected(self) -> ClientConnection:
+        if self._socket is None:
+            raise PlayError(f"call {self._call.number} does not begin with the start of a session")
+        return self._socket
+
     async def _listen(self, socket: ClientConnection) -> None:
         try:
             async for message in socket:
@@ -198,12 +202,11 @@ class Player:
 
     async def _close(self) -> None:
         """The platform hangs up properly: everything sent has arrived when the closing handshake is through."""
-        assert self._socket is not None
-        await self._socket.close()
+        await self._connected().close()
         await self._stop_listening()
 
     async def _drop(self) -> None:
-        """The line goes dead without a goodbye. What was sent still arrives: only our half is shut, then the peer shuts its own."""
+        """The line goes dead without a goodbye. What was sent still arrives: we shut our half, then the peer its own."""
         socket = self._socket
         if socket is None:
             return

@@ -99,7 +99,7 @@ class Chances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One kind of call. ``turns`` are the caller's turns of a call (median, p95); ``pipeline`` is as on the wire, or ``audio``."""
+    """One kind of call. ``turns`` are the caller's in a call (median, p95); ``pipeline`` is as on the wire, or ``audio``."""
 
     name: str
     stages: Stages

@@ -93,8 +93,8 @@ def _add_cascade(event: Event, session: Session, turn: Turn) -> None:
             _add_stt(event, session, turn)
         _add_sdk(event, session, turn)
         _add_llm(event, session, turn)
-    if turn.agent_started is not None:
-        _add_tts(event, session, turn)
+    if turn.agent_started is not None and turn.agent_stopped is not None:
+        _add_tts(event, session, turn, turn.agent_started, turn.agent_stopped)
 
 
 def _add_sdk(event: Event, session: Session, turn: Turn) -> None:
@@ -155,11 +155,10 @@ def _add_llm(event: Event, session: Session, turn: Turn) -> None:
     event["llm_speech_id"] = f"sp-a-{turn.number}"
 
 
-def _add_tts(event: Event, session: Session, turn: Turn) -> None:
-    assert turn.agent_started is not None and turn.agent_stopped is not None
+def _add_tts(event: Event, session: Session, turn: Turn, started: int, stopped: int) -> None:
     rng, model, parts = session.rng, session.tts, turn.parts
     synthesis = parts.tts_ttfb + turn.audio_ms * rng.randint(20, 45) // 100
-    audio_ms = turn.agent_stopped - turn.agent_started if turn.interrupted else turn.audio_ms
+    audio_ms = stopped - started if turn.interrupted else turn.audio_ms
     characters = len(turn.agent_text)
     tokens = characters // 4 if model.provider == "openai" else 0
     session.usage.add_tts(model, characters, audio_ms)
@@ -173,7 +172,7 @@ def _add_tts(event: Event, session: Session, turn: Turn) -> None:
     event["tts_output_tokens"] = tokens * 9
     event["tts_model"], event["tts_provider"], event["tts_label"] = model.name, model.provider, "primary"
     event["tts_request_id"] = f"tts-{rng.getrandbits(40):010x}"
-    event["tts_timestamp"] = session.moments.unix(turn.agent_started - max(parts.rest, 0) // 2 - parts.tts_ttfb + synthesis)
+    event["tts_timestamp"] = session.moments.unix(started - max(parts.rest, 0) // 2 - parts.tts_ttfb + synthesis)
     event["tts_speech_id"] = f"sp-a-{turn.number}"
     event["tts_segment_id"] = f"seg-{turn.number}"
 

@@ -87,7 +87,7 @@ def perceived_of(records: Iterable[Record]) -> list[float]:
 
 
 def nearest_rank(ordered: Sequence[float], quantile: float) -> float:
-    """The smallest value that at least ``quantile`` (0..1) of the ``ordered`` values do not exceed. Raises ``ValueError`` if empty."""
+    """The smallest value that at least ``quantile`` (0..1) of ``ordered`` do not exceed. Raises ``ValueError`` if empty."""
     if not ordered:
         raise ValueError("no values, no percentile")
     # Rounded first: 0.95 * 20 is 19.000000000000004, and must not become rank 20.
