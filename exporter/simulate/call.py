@@ -1,0 +1,110 @@
+"""One simulated call, from nothing but a seed: what the platform would send, and when.
+
+The generator is pure: it reads no clock, and the same seed and number give the same events whatever else runs.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+from exporter.simulate import faults
+from exporter.simulate.audio import streaming_call
+from exporter.simulate.conversation import Conversation
+from exporter.simulate.moments import Event, Moments, Timed
+from exporter.simulate.profiles import Fleet, Profile, draw_profile
+from exporter.simulate.session import open_session
+
+Step = tuple[float, Event]
+"""Seconds since the start of the call, and the event in wire form."""
+
+SESSION_STARTS = ("session.started", "agent_session.started", "start")
+SESSION_ENDS = ("session.ended", "agent_session.ended", "stop")
+
+
+def event_name(event: Event) -> str:
+    """What the event calls itself: ``type`` in managed calls, ``event`` in audio streaming."""
+    name: str = event.get("type") or event["event"]
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that is decided on but not yet played. ``turns`` are the caller's, None leaves them to the profile."""
+
+    seed: int
+    number: int
+    profile: Profile
+    session_id: str
+    turns: int | None = None
+    media_frames: int = 10
+
+    @property
+    def expected_seconds(self) -> float:
+        """Roughly how long the call lasts when played at its own speed."""
+        if self.profile.pipeline == "audio":
+            return self.media_frames * 0.02 + 5
+        return 15.0 + 11.0 * (self.turns if self.turns is not None else self.profile.turns.median)
+
+    def steps(self, started_at: float) -> Iterator[Step]:
+        """The events in the order of sending; ``started_at`` (unix seconds) is what their timestamps count from.
+
+        A second ``session.started`` means that the connection was lost just before it and the call came back on another. A call
+        whose script ends without ``session.ended`` or ``stop`` is one that was cut off.
+        """
+        rng = Random(f"{self.seed}:{self.number}:events")
+        for at, event in self._timed(rng, Moments(started_at)):
+            yield at / 1000, event
+
+    def _timed(self, rng: Random, moments: Moments) -> Iterator[Timed]:
+        chances = self.profile.chances
+        if self.profile.pipeline == "audio":
+            yield from streaming_call(rng, moments, self.session_id, self.session_id.replace("st-", "call-"), self.media_frames)
+            return
+        generation = rng.random()
+        resumed_after = rng.randint(6, 30) if rng.random() < chances.resumed else 0
+        session = open_session(rng, self.profile, moments, self.session_id)
+        events = _ordered(Conversation(session, self.turns))
+        if generation < chances.first_generation:
+            events = ((at, old) for at, event in events if (old := faults.first_generation(event)) is not None)
+        elif generation < chances.first_generation + chances.second_generation:
+            events = ((at, faults.second_generation(event)) for at, event in events)
+        yield from _resumed(events, resumed_after, rng) if resumed_after else events
+
+
+def plan_call(seed: int, number: int, fleet: Fleet, *, turns: int | None = None, media_frames: int = 10) -> Call:
+    """Decide on call ``number`` of a run: its kind and its identity follow from the seed and the number alone."""
+    rng = Random(f"{seed}:{number}")
+    profile = draw_profile(fleet, rng)
+    prefix = "st" if profile.pipeline == "audio" else "as"
+    return Call(seed, number, profile, f"{prefix}-{rng.getrandbits(64):016x}", turns, media_frames)
+
+
+def _ordered(conversation: Conversation) -> Iterator[Timed]:
+    """The events of all batches by their moment: a report may come late, and a caller may speak before the agent is done."""
+    waiting: list[tuple[int, int, Event]] = []
+    count = 0
+    for batch in conversation.batches():
+        for at, event in batch:
+            heapq.heappush(waiting, (at, count, event))
+            count += 1
+        horizon = min(at for at, _ in batch)
+        while waiting and waiting[0][0] <= horizon:
+            at, _, event = heapq.heappop(waiting)
+            yield at, event
+    while waiting:
+        at, _, event = heapq.heappop(waiting)
+        if conversation.dropped and at > conversation.ended_at:
+            return
+        yield at, event
+
+
+def _resumed(events: Iterable[Timed], after: int, rng: Random) -> Iterator[Timed]:
+    """The same events, with the connection lost after so many of them: what falls into the gap is sent when it is over."""
+    gap, back_at, first = rng.randint(150, 900), 0, None
+    for count, (at, event) in enumerate(events):
+        first = first or event
+        if count == after and event_name(event) not in SESSION_ENDS:
+            back_at = at + gap
+            yield back_at, first
+        yield max(at, back_at), event

@@ -1,0 +1,167 @@
+"""Many calls at once: begins them at the asked rate, keeps no more than so many open, and adds up what became of them."""
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from exporter.simulate.call import Call, plan_call
+from exporter.simulate.platform import Line, Outcome, Player
+from exporter.simulate.profiles import Fleet
+from exporter.simulate.truth import TruthWriter, nearest_rank
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run has done so far: the calls that are over, added up, and by number those still ``open``."""
+
+    begun: float = field(default_factory=time.perf_counter)
+    calls: int = 0
+    open: dict[int, Outcome] = field(default_factory=dict)
+    connections: int = 0
+    events: int = 0
+    withheld: int = 0
+    turns: int = 0
+    subscribed: int = 0
+    cut_off: int = 0
+    commands: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    perceived: list[float] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Add a call that is over."""
+        self.open.pop(outcome.number, None)
+        self.calls += 1
+        self.connections += outcome.connections
+        self.events += outcome.events
+        self.withheld += outcome.withheld
+        self.turns += len(outcome.turns)
+        self.subscribed += outcome.subscribed
+        self.commands += outcome.commands
+        self.perceived += [value for value in outcome.perceived.values() if value is not None]
+        if outcome.failure is not None:
+            self.failures[outcome.failure] += 1
+
+    def so_far(self) -> tuple[int, int]:
+        """Events and turns up to now, those of calls still open included."""
+        still_open = self.open.values()
+        events = self.events + sum(outcome.events for outcome in still_open)
+        return events, self.turns + sum(len(outcome.turns) for outcome in still_open)
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers as the command prints them; the percentiles are exact (nearest rank), in seconds."""
+        seconds = time.perf_counter() - self.begun
+        ordered = sorted(self.perceived)
+        percentiles = {f"p{round(q * 100)}": nearest_rank(ordered, q) if ordered else None for q in (0.5, 0.95, 0.99)}
+        return {
+            "calls": self.calls,
+            "failed": self.failures.total(),
+            "failures": dict(self.failures.most_common()),
+            "cut_off": self.cut_off,
+            "connections": self.connections,
+            "events": self.events,
+            "withheld": self.withheld,
+            "turns": self.turns,
+            "seconds": round(seconds, 3),
+            "events_per_second": round(self.events / seconds, 1) if seconds else None,
+            "user_perceived_seconds": {"count": len(ordered), **percentiles},
+            "subscribed": self.subscribed,
+            "commands": dict(self.commands.most_common()),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which calls to play, and how closely together.
+
+    ``calls`` None means without end, ``rate`` is in calls begun a second with 0 for no limit, ``started_at`` fixes the time
+    stamps of the first call (unix seconds; later calls follow a second apart) instead of taking them from the clock.
+    """
+
+    line: Line
+    seed: int
+    fleet: Fleet
+    calls: int | None
+    concurrency: int
+    rate: float = 0.0
+    turns: int | None = None
+    media_frames: int = 10
+    started_at: float | None = None
+
+
+class FleetRun:
+    """One run of a plan."""
+
+    def __init__(self, plan: Plan, truth: TruthWriter | None = None) -> None:
+        """``truth`` is written to while the run goes on; closing it stays with the caller."""
+        self.tally = Tally()
+        self._plan = plan
+        self._truth = truth
+        self._slots = asyncio.Semaphore(plan.concurrency)
+        self._unreachable = False
+
+    async def run(self, seconds: float | None = None) -> Tally:
+        """Play all calls, or what fits into ``seconds``; calls still open then, or on cancellation, are cut off.
+
+        When nobody answers at the URL there is no point in trying the other calls: the run ends with the first refusal.
+        """
+        self.tally.begun = time.perf_counter()
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._begin_calls(tasks)
+                if tasks:
+                    await asyncio.wait(tasks)
+        except TimeoutError:
+            pass
+        finally:
+            await self._cut_off(tasks)
+        return self.tally
+
+    async def _begin_calls(self, tasks: set[asyncio.Task[None]]) -> None:
+        plan, loop = self._plan, asyncio.get_running_loop()
+        begun = loop.time()
+        for number in self._numbers():
+            if plan.rate:
+                await asyncio.sleep(begun + number / plan.rate - loop.time())
+            await self._slots.acquire()
+            if self._unreachable:
+                return
+            task = asyncio.create_task(self._one_call(number))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    def _numbers(self) -> Iterator[int]:
+        return iter(count() if self._plan.calls is None else range(self._plan.calls))
+
+    async def _one_call(self, number: int) -> None:
+        plan, tally = self._plan, self.tally
+        call = plan_call(plan.seed, number, plan.fleet, turns=plan.turns, media_frames=plan.media_frames)
+        player = Player(call, plan.line, self._truth)
+        tally.open[number] = player.outcome
+        try:
+            await player.play(self._started_at(call))
+        finally:
+            tally.add(player.outcome)
+            if player.outcome.refused and not tally.connections:
+                self._unreachable = True
+            self._slots.release()
+
+    def _started_at(self, call: Call) -> float:
+        """When the call says it began. A call played fast is dated back, so that its end is not in the future."""
+        plan = self._plan
+        if plan.started_at is not None:
+            return plan.started_at + call.number
+        saved = 1 - (1 / plan.line.speed if plan.line.speed else 0)
+        return math.floor((time.time() - call.expected_seconds * max(saved, 0)) * 1000) / 1000
+
+    async def _cut_off(self, tasks: set[asyncio.Task[None]]) -> None:
+        open_calls = [task for task in tasks if not task.done()]
+        self.tally.cut_off += len(open_calls)
+        for task in open_calls:
+            task.cancel()
+        await asyncio.gather(*open_calls, return_exceptions=True)

@@ -1,0 +1,29 @@
+"""Moments of a call in the forms the wire has for them. Inside the simulator a moment is whole milliseconds since the start."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+Event = dict[str, Any]
+"""An event in wire form."""
+
+Timed = tuple[int, Event]
+"""An event and when the platform sends it, in milliseconds since the call's start."""
+
+
+class Moments:
+    """The wall clock of one call."""
+
+    __slots__ = ("_start_ms",)
+
+    def __init__(self, started_at: float) -> None:
+        """``started_at`` is in unix seconds; it is rounded to the millisecond, as the wire has it."""
+        self._start_ms = round(started_at * 1000)
+
+    def rfc3339(self, at: int) -> str:
+        """The moment as an RFC 3339 date-time in UTC with milliseconds: ``2026-05-04T09:00:00.120Z``."""
+        seconds, milliseconds = divmod(self._start_ms + at, 1000)
+        return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{milliseconds:03d}Z"
+
+    def unix(self, at: int) -> float:
+        """The moment in unix seconds, exact to the millisecond."""
+        return (self._start_ms + at) / 1000
