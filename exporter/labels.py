@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 OTHER = "_other"
 UNKNOWN = "unknown"
@@ -35,6 +36,7 @@ class Limits:
     allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=4096)
 def normalise(raw: str | None) -> str:
     """A label value from text of the wire: printable, at most 80 characters, phone numbers masked, nothing → ``unknown``."""
     if not raw:
