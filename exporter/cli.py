@@ -1,0 +1,167 @@
+"""The command line: ``agentstack-exporter COMMAND``.
+
+stdout carries data only; errors and logs go to stderr. Exit code 2 stands for a wrong command line or configuration. What a command
+needs is imported when it runs, so that ``healthcheck`` costs no server.
+"""
+
+import platform
+import sys
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import click
+
+from exporter import __version__
+from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
+from exporter.config.kinds import FileName, Number, OneOf, Url, Whole
+
+PROFILES = ("fast", "typical", "slow", "s2s", "mixed")
+_MOST_CALLS = 10_000_000
+_MOST_AT_ONCE = 100_000
+_SEED = Whole(0, 2**32 - 1)
+_SPEED = Number(0, 1_000_000)
+_VERSION = f"%(prog)s %(version)s, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+
+_seed_option = click.option(
+    "--seed", type=_SEED, help="Seed of the simulated calls; the same seed gives the same calls. [default: random]"
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="agentstack-exporter", message=_VERSION)
+def main() -> None:
+    """Prometheus and OpenTelemetry exporter for Plivo AgentStack voice agents."""
+
+
+@main.command(cls=SettingsCommand)
+def serve(loaded: Loaded) -> None:
+    """Run the exporter."""
+    from exporter.app import run_serve
+
+    sys.exit(run_serve(loaded.settings))
+
+
+@main.command(cls=SettingsCommand)
+@click.option("--calls", type=Whole(0, _MOST_CALLS), default=0, help="Calls to simulate.  [default: no end]")
+@_seed_option
+@click.option(
+    "--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting."
+)
+def demo(loaded: Loaded, calls: int, seed: int | None, speed: float) -> None:
+    """Run the exporter with simulated calls."""
+    from exporter.simulate.demo import run_demo
+
+    sys.exit(run_demo(loaded.settings, calls=calls, seed=seed, speed=speed))
+
+
+@main.command()
+@click.option(
+    "--url", type=Url("ws", "wss"), default="ws://127.0.0.1:8790/ws", show_default=True, help="WebSocket the calls go to."
+)
+@_seed_option
+@click.option("--calls", type=Whole(1, _MOST_CALLS), default=20, show_default=True, help="Calls in all.")
+@click.option("--concurrency", type=Whole(1, _MOST_AT_ONCE), help="Calls at once.  [default: all of them, at most 50]")
+@click.option(
+    "--rate", type=Number(0, 1_000_000), default=0.0, show_default=True, help="Calls begun per second; 0 is without waiting."
+)
+@click.option(
+    "--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting."
+)
+@click.option("--turns", type=Whole(1, 10_000), default=6, show_default=True, help="Turns of a call, on average.")
+@click.option(
+    "--profile", "profiles", type=OneOf(PROFILES), multiple=True, help="What the calls are like; can be given several times."
+)
+@click.option("--truth", type=FileName(), help="File to write what was sent to, for comparison.")
+@click.option("--quiet", is_flag=True, help="Write no progress.")
+def simulate(
+    url: str,
+    seed: int | None,
+    calls: int,
+    concurrency: int | None,
+    rate: float,
+    speed: float,
+    turns: int,
+    profiles: tuple[str, ...],
+    truth: Path | None,
+    quiet: bool,
+) -> None:
+    """Send simulated calls to a running exporter."""
+    from exporter.simulate.command import run_simulate
+
+    at_once = min(calls, 50) if concurrency is None else concurrency
+    sys.exit(
+        run_simulate(
+            url=url,
+            seed=seed,
+            calls=calls,
+            concurrency=at_once,
+            rate=rate,
+            speed=speed,
+            turns=turns,
+            profiles=profiles,
+            truth=truth,
+            quiet=quiet,
+        )
+    )
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--format", "form", type=OneOf(("text", "json")), default="text", show_default=True, help="Form of the output.")
+def replay(file: BinaryIO, form: Literal["text", "json"]) -> None:
+    """Explain what recorded events become.
+
+    FILE holds the events as JSON lines; - is stdin.
+    """
+    from exporter.replay import run_replay
+
+    sys.exit(run_replay(file, form))
+
+
+@main.command()
+@click.option(
+    "--format", "form", type=OneOf(("json", "markdown")), default="markdown", show_default=True, help="Form of the output."
+)
+def catalogue(form: Literal["json", "markdown"]) -> None:
+    """List event fields and metrics.
+
+    Every event field and where it lands, and every metric that belongs to no single field.
+    """
+    from exporter.catalogue.render import as_json, as_markdown
+
+    click.echo(as_json() if form == "json" else as_markdown())
+
+
+@main.command("check-config", cls=SettingsCommand)
+def check_config(loaded: Loaded) -> None:
+    """Check the settings and print them.
+
+    They are read as serve would read them; each is printed with where it came from. The output is itself a settings file.
+    """
+    from exporter.config.reference import explained
+
+    click.echo(explained(loaded))
+
+
+@main.command(params=[CONFIG_OPTION, OPTIONS["telemetry_listen"]])
+@click.option("--ready", is_flag=True, help="Ask whether it takes calls (/-/ready) and not only whether it runs (/-/healthy).")
+@click.option("--url", type=Url("http"), help="Ask this URL instead of one at --telemetry-listen.")
+def healthcheck(telemetry_listen: Address, ready: bool, url: str | None) -> None:
+    """Ask a running exporter how it is.
+
+    Exit code 0 if it is well, else 1 with the reason on stderr.
+    """
+    from exporter.healthcheck import failure, probe_url
+
+    if url is not None and ready:
+        raise click.UsageError("--url and --ready cannot be combined; --url names the whole URL.")
+    if url is None and telemetry_listen.port == 0:
+        raise click.UsageError("--telemetry-listen has port 0, which is any free port; give --url.")
+    reason = failure(url or probe_url(telemetry_listen, ready=ready))
+    if reason is not None:
+        click.echo(reason, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(prog_name="agentstack-exporter")

@@ -1,0 +1,56 @@
+"""The words of a setting's declaration, and the names that follow from the one it is given."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from exporter.config.kinds import Kind
+
+ENV_PREFIX = "AGENTSTACK_EXPORTER_"
+
+Section = Literal["Listening", "Calls", "Limits", "Stopping", "Logging"]
+SECTIONS: tuple[Section, ...] = get_args(Section)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is declared of a setting beside its type and default; ``help`` is whole sentences."""
+
+    kind: Kind[Any]
+    section: Section
+    help: str
+    unit: str = ""
+    repeatable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A declared setting; ``name`` is the field of :class:`exporter.config.settings.Settings` that holds its value."""
+
+    name: str
+    default: object
+    about: About
+
+    @property
+    def key(self) -> str:
+        """The key in the settings file: ``drain-timeout``."""
+        return self.name.replace("_", "-")
+
+    @property
+    def flag(self) -> str:
+        """The command line flag: ``--drain-timeout``."""
+        return f"--{self.key}"
+
+    @property
+    def env(self) -> str:
+        """The environment variable: ``AGENTSTACK_EXPORTER_DRAIN_TIMEOUT``."""
+        return ENV_PREFIX + self.name.upper()
+
+    @property
+    def help(self) -> str:
+        """What the setting does, in whole sentences."""
+        return self.about.help + (" Can be given several times." if self.about.repeatable else "")
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off, and so has a ``--no-`` flag too."""
+        return isinstance(self.default, bool)

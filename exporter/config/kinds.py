@@ -1,0 +1,229 @@
+"""Kinds of values a setting or an option can have: click parameter types with one wording for all places.
+
+A refusal reads ``'abc' is not <what is expected>``, wherever the value came from; the caller adds the place. Flags and environment
+variables bring text, the settings file brings TOML values, of which each kind accepts only those in ``file_types``.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date, time
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from exporter.config.addresses import Address, AddressError, parse_address
+
+T_co = TypeVar("T_co", covariant=True)
+
+_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """A refused value for a message: quoted, control characters escaped, at most 80 characters."""
+    plain = isinstance(value, bool | date | time)
+    text = str(value).lower() if plain else repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of ``names`` that ``name`` was most likely meant to be, if any is near."""
+    matches = difflib.get_close_matches(name, names, n=1)
+    return matches[0] if matches else None
+
+
+class Kind(click.ParamType[T_co]):
+    """A parameter type that can say what it expects, as the end of the sentence "… is not …"."""
+
+    expects: str
+    file_types: ClassVar[tuple[type, ...]] = (str,)
+
+    def refuse(self, value: object, param: click.Parameter | None, ctx: click.Context | None, hint: str = "") -> NoReturn:
+        """Raise :class:`click.BadParameter` for ``value``; ``hint`` says what to write instead."""
+        raise click.BadParameter(f"{shown(value)} is not {self.expects}{hint and '; '}{hint}", ctx=ctx, param=param)
+
+    def check_file_value(self, value: object) -> None:
+        """Raise :class:`click.BadParameter` unless a TOML value has a type this kind is written in."""
+        # type() and not isinstance(): true is not a number.
+        if type(value) not in self.file_types:
+            self.refuse(value, None, None)
+
+
+class Switch(Kind[bool], click.types.BoolParamType):
+    """Yes or no."""
+
+    name = "boolean"
+    expects = "true or false"
+    file_types = (bool,)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        """Accept a bool and the words click knows (``true``, ``no``, ``1``, ``off``, …)."""
+        state = self.str_to_bool(value) if value != "" and not str(value).isspace() else None
+        return self.refuse(value, param, ctx) if state is None else state
+
+
+class Whole(Kind[int], click.IntRange):
+    """A whole number within bounds."""
+
+    file_types = (int,)
+
+    def __init__(self, least: int, most: int, name: str = "number") -> None:
+        super().__init__(least, most)
+        self.least, self.most = least, most
+        self.name = name
+        self.expects = f"a whole number from {least} to {most}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Accept an int, or its digits."""
+        # int() alone would take "1_000", " 7 " and digits of every script.
+        if isinstance(value, str) and not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
+            self.refuse(value, param, ctx)
+        number = int(value)
+        if not self.least <= number <= self.most:
+            self.refuse(value, param, ctx)
+        return number
+
+
+class Number(Kind[float], click.FloatRange):
+    """A number within bounds; never infinite and never NaN."""
+
+    file_types = (int, float)
+
+    def __init__(self, least: float, most: float, name: str = "number", what: str = "a number") -> None:
+        super().__init__(least, most)
+        self.least, self.most = least, most
+        self.name = name
+        self.expects = f"{what} from {least:g} to {most:g}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Accept an int, a float, or text that reads as one."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.refuse(value, param, ctx)
+        if not math.isfinite(number) or not self.least <= number <= self.most:
+            self.refuse(value, param, ctx)
+        return number
+
+
+class Seconds(Number):
+    """A length of time in seconds, written without a unit."""
+
+    def __init__(self, least: float, most: float) -> None:
+        super().__init__(least, most, name="seconds", what="a number of seconds, without a unit,")
+
+
+class OneOf(Kind[T_co], click.Choice[T_co]):
+    """One of a few words, in any case."""
+
+    name = "choice"
+
+    def __init__(self, choices: Sequence[T_co]) -> None:
+        super().__init__(choices, case_sensitive=False)
+        self.expects = "one of " + ", ".join(map(str, choices))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T_co:
+        """Accept one of the choices; a near miss is answered with the choice it is nearest to."""
+        for choice in self.choices:
+            if str(value).casefold() == str(choice):
+                return choice
+        near = nearest(str(value).casefold(), map(str, self.choices))
+        return self.refuse(value, param, ctx, f"did you mean {near!r}?" if near else "")
+
+
+class ListenAddress(Kind[Address]):
+    """Host and port to listen on or to ask."""
+
+    name = "host:port"
+    expects = "an address as host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """Accept an :class:`Address`, or its text."""
+        if isinstance(value, Address):
+            return value
+        try:
+            return parse_address(value)
+        except AddressError as error:
+            self.refuse(value, param, ctx, str(error))
+
+
+class UrlPath(Kind[str]):
+    """The path of a URL; the characters are those that need no encoding, so that it can be compared as it stands."""
+
+    name = "path"
+    expects = "a URL path such as /ws (letters, digits and . _ ~ - between slashes)"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Accept the text of a path, without query or fragment."""
+        text = str(value)
+        if not re.fullmatch(r"/|(/[A-Za-z0-9._~-]+)+/?", text) or {".", ".."} & set(text.split("/")):
+            self.refuse(value, param, ctx)
+        return text
+
+
+class Url(Kind[str]):
+    """A URL with one of a few schemes."""
+
+    name = "url"
+
+    def __init__(self, *schemes: str) -> None:
+        self.schemes = schemes
+        self.expects = "a URL that starts with " + " or ".join(f"{scheme}://" for scheme in schemes)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Accept the text of a URL that names a host."""
+        try:
+            parts = urlsplit(value)
+            right = parts.scheme in self.schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            right = False
+        if not right or not value.isprintable() or " " in value:
+            self.refuse(value, param, ctx)
+        return str(value)
+
+
+class FileName(Kind[Path]):
+    """The name of a file; a ``~`` at its start is left as it is."""
+
+    name = "file"
+    expects = "a file name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Accept a path, or its text."""
+        if not str(value).isprintable() or not str(value):
+            self.refuse(value, param, ctx)
+        return Path(value)
+
+
+class LabelValue(NamedTuple):
+    """A value of a metric label, such as ``model=gpt-4.1``."""
+
+    label: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.label}={self.value}"
+
+
+class LabelValues(Kind[LabelValue]):
+    """``label=value``; several are separated by commas in an environment variable."""
+
+    name = "label=value"
+    expects = "a label and its value as label=value"
+    envvar_list_splitter = ","
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LabelValue:
+        """Accept a :class:`LabelValue`, or its text."""
+        if isinstance(value, LabelValue):
+            return value
+        label, _, text = str(value).partition("=")
+        if not re.fullmatch(r"[a-z][a-z_]*", label) or not text.strip() or not text.isprintable():
+            self.refuse(value, param, ctx)
+        return LabelValue(label, text.strip())
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """The parts between commas, without the empty ones."""
+        return [part.strip() for part in rv.split(",") if part.strip()]

@@ -1,0 +1,88 @@
+"""The settings written out: as the reference in ``docs/configuration.md``, and as a settings file.
+
+``python -m exporter.config.reference`` prints the reference.
+"""
+
+import json
+from collections.abc import Iterator
+
+from exporter.config.declare import SECTIONS, Setting
+from exporter.config.load import Loaded
+from exporter.config.settings import SETTINGS
+from exporter.config.sources import CONFIG_ENV
+
+_INTRODUCTION = f"""\
+# Configuration
+
+A setting is given as a flag, as an environment variable or as a key of a settings file. Flags come before the environment, the
+environment before the file, the file before the default.
+
+The file is TOML and is named with `--config FILE` or `{CONFIG_ENV}`; its keys stand at the top, not in tables. A value is
+written there as the type it has: `drain-timeout = 2.5`, `subscribe = false`, `listen = "127.0.0.1:8790"`.
+
+- Unknown flags, environment variables that start with `AGENTSTACK_EXPORTER_`, and keys of the file are errors, as are bad values.
+  `agentstack-exporter check-config` reports all of them, or prints every setting and where it came from. Exit code 2 says that
+  the configuration is wrong.
+- An environment variable that is set but empty counts as unset. The variables with which Kubernetes describes Services
+  (`AGENTSTACK_EXPORTER_SERVICE_HOST`, `AGENTSTACK_EXPORTER_PORT=tcp://…`, …) are ignored.
+- Nothing listens beyond this machine unless asked: `--listen` on such an address needs `--insecure-listen` as well,
+  `--telemetry-listen` needs `--expose-telemetry`. An address without a host (`:8790`) is refused; every interface is `0.0.0.0:8790`.
+- Durations are plain numbers of seconds.
+- A setting that can be given several times is replaced as a whole by the source that comes first, not added to.
+"""
+
+
+def reference() -> str:
+    """The reference of all settings as Markdown."""
+    parts = [_INTRODUCTION]
+    for section in SECTIONS:
+        parts.append(f"## {section}\n")
+        parts += [_entry(setting) for setting in SETTINGS if setting.about.section == section]
+    parts.append("## A file with every default\n")
+    parts.append("```toml\n" + "\n".join(_assignment(setting, setting.default) for setting in SETTINGS) + "\n```\n")
+    return "\n".join(parts)
+
+
+def explained(loaded: Loaded) -> str:
+    """Every setting with its value and, as a comment, its origin; the text is a settings file that gives the same values."""
+    lines = [(_assignment(setting, getattr(loaded.settings, setting.name)), loaded.origins[setting.name]) for setting in SETTINGS]
+    width = min(max(len(line) for line, _ in lines), 60)
+    return "\n".join(f"{line:<{width}}  # {origin}" for line, origin in lines)
+
+
+def _entry(setting: Setting) -> str:
+    return f"### `{setting.key}`\n\n" + "\n".join(_facts(setting)) + "\n"
+
+
+def _facts(setting: Setting) -> Iterator[str]:
+    yield setting.help
+    yield ""
+    negative = f", `--no-{setting.key}`" if setting.is_switch else ""
+    yield f"- Flag: `{setting.flag}`{negative}"
+    yield f"- Environment: `{setting.env}`" + (", separated by commas" if setting.about.repeatable else "")
+    yield f"- Value: {setting.about.kind.expects.replace(', without a unit,', '')}" + (
+        " (in the file a list)" if setting.about.repeatable else ""
+    )
+    default = "none" if setting.default in (None, ()) else f"`{toml(setting.default)}`"
+    yield f"- Default: {default}" + (f" {setting.about.unit}" if setting.about.unit else "")
+
+
+def _assignment(setting: Setting, value: object) -> str:
+    return f"# {setting.key} is not set" if value is None else f"{setting.key} = {toml(value)}"
+
+
+def toml(value: object) -> str:
+    """A setting's value as TOML."""
+    match value:
+        case bool() | int() | float():
+            return str(value).lower()
+        # A label value is a tuple too, and is written as text.
+        case tuple() if type(value) is tuple:
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case _:
+            # A JSON string is a TOML string, save for this one character.
+            return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -1,0 +1,134 @@
+"""Where settings come from besides flags: the environment and a TOML file, both checked as a whole before anything starts.
+
+A name nobody knows is an error as much as a bad value is: a misspelt setting would otherwise be ignored in silence.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from exporter.config.declare import ENV_PREFIX
+from exporter.config.kinds import nearest, shown
+from exporter.config.settings import SETTINGS
+
+CONFIG_ENV = ENV_PREFIX + "CONFIG"
+MAX_FILE_BYTES = 1 << 20
+
+# Kubernetes gives every pod such variables for every Service of its namespace, ours and those that start like ours.
+_SERVICE_LINK = re.compile(
+    ENV_PREFIX + r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)", re.DOTALL
+)
+_SERVICE_URL = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
+
+
+class ConfigError(click.UsageError):
+    """The configuration is wrong; the message lists every problem with its place. Exit code 2."""
+
+    def __init__(self, problems: list[str], ctx: click.Context | None = None) -> None:
+        self.problems = tuple(problems)
+        single = len(problems) == 1
+        super().__init__(problems[0] if single else "\n  ".join([f"{len(problems)} problems with the settings:", *problems]), ctx)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """A settings file as read: ``values`` by key, and where each key stands."""
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def place(self, key: str) -> str:
+        """Where ``key`` stands, for messages: ``exporter.toml, line 3``."""
+        return f"{self.name}, line {self.lines[key]}" if key in self.lines else self.name
+
+
+def read_settings_file(name: str) -> SettingsFile:
+    """Read a TOML file; raise :class:`ConfigError` if it cannot be read or is not TOML."""
+    try:
+        with open(name, "rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([f"{_printable(name)}: cannot be read: {error.strerror}"]) from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise ConfigError([f"{_printable(name)}: is larger than {MAX_FILE_BYTES} bytes"])
+    try:
+        text = raw.decode("utf-8-sig")
+        values = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{_printable(name)}: is not UTF-8 at byte {error.start}"]) from None
+    # Deep nesting exhausts the parser's recursion.
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError([f"{_printable(name)}: is not TOML: {error}"]) from None
+    lines = {key: line for key in values if (line := _line_of(text, key))}
+    return SettingsFile(_printable(name), values, lines)
+
+
+def file_problems(file: SettingsFile, options: Mapping[str, click.Option]) -> Iterator[str]:
+    """What is wrong in the file. ``options`` are those of all settings, by the setting's name."""
+    known = {setting.key: setting for setting in SETTINGS}
+    for key, value in file.values.items():
+        if key not in known:
+            yield f"{file.place(key)}: {_unknown_key(key, value, list(known))}"
+            continue
+        setting = known[key]
+        try:
+            if setting.about.repeatable and not isinstance(value, list):
+                raise click.BadParameter(f"{shown(value)} is not a list of strings")
+            for item in value if setting.about.repeatable else (value,):
+                setting.about.kind.check_file_value(item)
+            options[setting.name].type_cast_value(click.get_current_context(), value)
+        except click.BadParameter as error:
+            yield f"{file.place(key)}: {key}: {error.message}"
+
+
+def environment_problems(options: Mapping[str, click.Option]) -> Iterator[str]:
+    """What is wrong in the ``AGENTSTACK_EXPORTER_*`` variables; an empty one counts as unset."""
+    known = {setting.env: setting for setting in SETTINGS}
+    for env, text in sorted(os.environ.items()):
+        if not env.startswith(ENV_PREFIX) or not text or env == CONFIG_ENV or is_service_link(env, text):
+            continue
+        if env not in known:
+            yield _unknown_variable(env, list(known))
+            continue
+        option = options[known[env].name]
+        ctx = click.get_current_context()
+        try:
+            option.type_cast_value(ctx, option.value_from_envvar(ctx))
+        except click.BadParameter as error:
+            yield f"{env}: {error.message}"
+
+
+def is_service_link(env: str, text: str) -> bool:
+    """Whether Kubernetes has set the variable, about a Service whose name starts like ours."""
+    if env.endswith("_PORT") and _SERVICE_URL.match(text):
+        return True
+    return _SERVICE_LINK.fullmatch(env) is not None
+
+
+def _unknown_key(key: str, value: object, known: list[str]) -> str:
+    near = nearest(key.replace("_", "-").lower(), known)
+    hint = f"; did you mean {near!r}?" if near else ""
+    if not near and isinstance(value, dict):
+        hint = "; settings stand at the top of the file, not in tables"
+    return f"unknown key {shown(key)}{hint}"
+
+
+def _unknown_variable(env: str, known: list[str]) -> str:
+    # Compared without the prefix, which alone would make every name look near.
+    near = nearest(env.removeprefix(ENV_PREFIX), [name.removeprefix(ENV_PREFIX) for name in [*known, CONFIG_ENV]])
+    return f"{_printable(env)}: unknown environment variable" + (f"; did you mean {ENV_PREFIX}{near}?" if near else "")
+
+
+def _line_of(text: str, key: str) -> int | None:
+    found = re.search(rf"^[ \t\[]*[\"']?{re.escape(key)}[\"']?[ \t]*[=.\]]", text, re.MULTILINE)
+    return text.count("\n", 0, found.start()) + 1 if found else None
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else shown(name)

@@ -1,0 +1,163 @@
+"""The log: one line a record on stderr, as text or JSON, safe to read whatever a peer has sent.
+
+What comes from outside may hold line breaks, terminal sequences or a credential in a URL. Control characters are escaped, lengths
+are capped, and query strings and passwords of URLs are cut out of everything that is written.
+"""
+
+import json
+import logging
+import math
+import re
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Literal, TextIO
+
+Value = str | int | float
+MESSAGE_LIMIT = 2000
+VALUE_LIMIT = 300
+TRACE_LIMIT = 8000
+FIELD_LIMIT = 16
+
+_OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "suppressed", "color_message"}
+_QUERY = re.compile(r"(?<=\S)\?(?=[^\s\"'])\S+")
+_USER_INFO = re.compile(r"://[^/\s@]{1,1000}@")
+
+
+def clean(text: str, limit: int, *, keep_end: bool = False) -> str:
+    """``text`` without query strings, with every character printable, cut to ``limit`` characters.
+
+    What was cut is said; ``keep_end`` cuts at the start, for tracebacks, whose last lines say most.
+    """
+    if not keep_end:
+        text = text[: 4 * limit]
+    text = _USER_INFO.sub("://…@", _QUERY.sub("?…", text))
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if len(text) <= limit:
+        return text
+    return f"(cut)…{text[-limit:]}" if keep_end else f"{text[:limit]}…(cut)"
+
+
+class RepeatFilter(logging.Filter):
+    """Lets each message pass ``burst`` times a ``window`` of seconds; the next to pass says how many were held back.
+
+    A message is known by its logger, level and template, so arguments from outside cannot make it look new. At most ``MOST``
+    messages are remembered.
+    """
+
+    MOST = 1000
+
+    def __init__(self, burst: int = 10, window: float = 60.0, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._burst, self._window, self._now = burst, window, now
+        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
+        self._lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; sets ``record.suppressed`` on the first after some were not."""
+        key = (record.name, record.levelno, str(record.msg)[:VALUE_LIMIT])
+        now = self._now()
+        with self._lock:
+            start, count = self._seen.get(key, (now, 0))
+            if now - start >= self._window:
+                record.suppressed = max(0, count - self._burst)
+                start, count = now, 0
+            if key not in self._seen and len(self._seen) >= self.MOST:
+                del self._seen[next(iter(self._seen))]
+            self._seen[key] = (start, count + 1)
+        return count < self._burst
+
+
+class _LineFormatter(logging.Formatter):
+    """What both forms have in common: the parts of a record, each cleaned."""
+
+    def parts(self, record: logging.LogRecord) -> Iterator[tuple[str, Value]]:
+        yield "time", datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        yield "level", record.levelname.lower()
+        yield "logger", clean(record.name, VALUE_LIMIT)
+        yield "message", clean(_message(record), MESSAGE_LIMIT)
+        extras = [name for name in vars(record) if name not in _OWN_FIELDS]
+        for name in extras[:FIELD_LIMIT]:
+            value = vars(record)[name]
+            yield clean(name, VALUE_LIMIT), _value(value)
+        if suppressed := getattr(record, "suppressed", 0):
+            yield "suppressed", suppressed
+        if record.exc_info and record.exc_info[1]:
+            yield "exception", clean("".join(traceback.format_exception(record.exc_info[1])).rstrip(), TRACE_LIMIT, keep_end=True)
+
+
+class TextFormatter(_LineFormatter):
+    """``2026-01-31T12:00:00.000Z warning exporter.app: message key=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        (_, at), (_, level), (_, logger), (_, message), *rest = self.parts(record)
+        fields = "".join(f" {name}={_quoted(str(value))}" for name, value in rest)
+        return f"{at} {level} {logger}: {message}{fields}"
+
+
+class JsonFormatter(_LineFormatter):
+    """An object with ``time``, ``level``, ``logger``, ``message``, the record's extras, and what applies of the rest."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        parts: dict[str, Value] = {}
+        for name, value in self.parts(record):
+            parts.setdefault(name, value)
+        return json.dumps(parts, ensure_ascii=False)
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """The one handler of the process; :func:`setup` replaces it when it is called again."""
+
+
+def setup(
+    level: Literal["debug", "info", "warning", "error"], form: Literal["text", "json"], stream: TextIO | None = None
+) -> None:
+    """Send every logger's records, and Python's warnings, to ``stream`` (stderr unless given)."""
+    handler = LineHandler(sys.stderr if stream is None else stream)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(RepeatFilter())
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old, LineHandler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.captureWarnings(True)
+    _adopt_libraries(level)
+
+
+def _adopt_libraries(level: str) -> None:
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
+    # Without a handler in reach uvicorn does not even make access lines, which hold the query string.
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False
+    # These tell of every connection at info.
+    for name in ("websockets", "asyncio"):
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return f"{record.msg} (its arguments do not fit)"
+
+
+def _value(value: object) -> Value:
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return clean(str(value), VALUE_LIMIT)
+
+
+def _quoted(value: str) -> str:
+    return value if value and not re.search(r"[\s\"'=]", value) else json.dumps(value, ensure_ascii=False)
