@@ -15,7 +15,7 @@ from exporter import __version__
 from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
 from exporter.config.kinds import FileName, Number, OneOf, Url, Whole
 
-PROFILES = ("fast", "typical", "slow", "s2s", "mixed")
+PROFILES = ("fast", "typical", "slow", "s2s", "outbound", "streaming", "messy", "mixed")
 _MOST_CALLS = 10_000_000
 _MOST_AT_ONCE = 100_000
 _SEED = Whole(0, 2**32 - 1)
@@ -44,9 +44,7 @@ def serve(loaded: Loaded) -> None:
 @main.command(cls=SettingsCommand)
 @click.option("--calls", type=Whole(0, _MOST_CALLS), default=0, help="Calls to simulate.  [default: no end]")
 @_seed_option
-@click.option(
-    "--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting."
-)
+@click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting.")
 def demo(loaded: Loaded, calls: int, seed: int | None, speed: float) -> None:
     """Run the exporter with simulated calls."""
     from exporter.simulate.demo import run_demo
@@ -55,22 +53,14 @@ def demo(loaded: Loaded, calls: int, seed: int | None, speed: float) -> None:
 
 
 @main.command()
-@click.option(
-    "--url", type=Url("ws", "wss"), default="ws://127.0.0.1:8790/ws", show_default=True, help="WebSocket the calls go to."
-)
+@click.option("--url", type=Url("ws", "wss"), default="ws://127.0.0.1:8790/ws", show_default=True, help="WebSocket the calls go to.")
 @_seed_option
 @click.option("--calls", type=Whole(1, _MOST_CALLS), default=20, show_default=True, help="Calls in all.")
 @click.option("--concurrency", type=Whole(1, _MOST_AT_ONCE), help="Calls at once.  [default: all of them, at most 50]")
-@click.option(
-    "--rate", type=Number(0, 1_000_000), default=0.0, show_default=True, help="Calls begun per second; 0 is without waiting."
-)
-@click.option(
-    "--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting."
-)
-@click.option("--turns", type=Whole(1, 10_000), default=6, show_default=True, help="Turns of a call, on average.")
-@click.option(
-    "--profile", "profiles", type=OneOf(PROFILES), multiple=True, help="What the calls are like; can be given several times."
-)
+@click.option("--rate", type=Number(0, 1_000_000), default=0.0, show_default=True, help="Calls begun per second; 0 is without waiting.")
+@click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting.")
+@click.option("--turns", type=Whole(1, 10_000), help="Turns the caller takes in each call.  [default: as the profile has it]")
+@click.option("--profile", "profiles", type=OneOf(PROFILES), multiple=True, help="What the calls are like; can be given several times.")
 @click.option("--truth", type=FileName(), help="File to write what was sent to, for comparison.")
 @click.option("--quiet", is_flag=True, help="Write no progress.")
 def simulate(
@@ -80,29 +70,27 @@ def simulate(
     concurrency: int | None,
     rate: float,
     speed: float,
-    turns: int,
+    turns: int | None,
     profiles: tuple[str, ...],
     truth: Path | None,
     quiet: bool,
 ) -> None:
     """Send simulated calls to a running exporter."""
-    from exporter.simulate.command import run_simulate
+    from exporter.simulate.command import SimulateOptions, run_simulate
 
-    at_once = min(calls, 50) if concurrency is None else concurrency
-    sys.exit(
-        run_simulate(
-            url=url,
-            seed=seed,
-            calls=calls,
-            concurrency=at_once,
-            rate=rate,
-            speed=speed,
-            turns=turns,
-            profiles=profiles,
-            truth=truth,
-            quiet=quiet,
-        )
+    options = SimulateOptions(
+        url=url,
+        seed=seed,
+        calls=calls,
+        concurrency=min(calls, 50) if concurrency is None else concurrency,
+        rate=rate,
+        speed=speed,
+        turns=turns,
+        profiles=profiles or ("mixed",),
+        truth=truth,
+        quiet=quiet,
     )
+    sys.exit(run_simulate(options))
 
 
 @main.command()
@@ -119,17 +107,17 @@ def replay(file: BinaryIO, form: Literal["text", "json"]) -> None:
 
 
 @main.command()
-@click.option(
-    "--format", "form", type=OneOf(("json", "markdown")), default="markdown", show_default=True, help="Form of the output."
-)
+@click.option("--format", "form", type=OneOf(("json", "markdown")), default="markdown", show_default=True, help="Form of the output.")
 def catalogue(form: Literal["json", "markdown"]) -> None:
     """List event fields and metrics.
 
     Every event field and where it lands, and every metric that belongs to no single field.
     """
+    from exporter import inventory
     from exporter.catalogue.render import as_json, as_markdown
 
-    click.echo(as_json() if form == "json" else as_markdown())
+    render = as_json if form == "json" else as_markdown
+    click.echo(render(inventory.events(), inventory.unbound()).rstrip("\n"))
 
 
 @main.command("check-config", cls=SettingsCommand)

@@ -115,9 +115,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
     """The one handler of the process; :func:`setup` replaces it when it is called again."""
 
 
-def setup(
-    level: Literal["debug", "info", "warning", "error"], form: Literal["text", "json"], stream: TextIO | None = None
-) -> None:
+def setup(level: Literal["debug", "info", "warning", "error"], form: Literal["text", "json"], stream: TextIO | None = None) -> None:
     """Send every logger's records, and Python's warnings, to ``stream`` (stderr unless given)."""
     handler = LineHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())

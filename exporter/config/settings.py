@@ -180,9 +180,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = False
 
-    linger_timeout: Annotated[
-        float, About(Seconds(0, 3600), "Stopping", "How long --linger waits for that scrape.", "seconds")
-    ] = 60.0
+    linger_timeout: Annotated[float, About(Seconds(0, 3600), "Stopping", "How long --linger waits for that scrape.", "seconds")] = 60.0
 
     ready_file: Annotated[
         Path | None,

@@ -90,9 +90,7 @@ def first_generation(event: Event) -> Event | None:
     if kind not in _FIRST_GENERATION_ONLY:
         return None
     kept = {
-        key: value
-        for key, value in event.items()
-        if key != "timestamp" and not key.startswith(("vad_", "turn_method", "turn_prob"))
+        key: value for key, value in event.items() if key != "timestamp" and not key.startswith(("vad_", "turn_method", "turn_prob"))
     }
     return {**kept, "type": _EARLIER_TYPES.get(kind, kind)}
 

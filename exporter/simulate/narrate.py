@@ -58,9 +58,7 @@ def _voice_activity(session: Session, turn: Turn) -> list[Timed]:
     started = stamped(session, turn.user_started, "user.speech_started", timestamp_ms=turn.user_started, **fields)
     fields = {"vad_idle_time_s": 0.0, "vad_inference_count": inferences, "vad_inference_duration_total_ms": inferences * 3 // 2}
     duration = turn.user_stopped - turn.user_started
-    stopped = stamped(
-        session, turn.user_stopped, "user.speech_stopped", timestamp_ms=turn.user_stopped, duration_ms=duration, **fields
-    )
+    stopped = stamped(session, turn.user_stopped, "user.speech_stopped", timestamp_ms=turn.user_stopped, duration_ms=duration, **fields)
     return [started, stopped]
 
 

@@ -29,9 +29,7 @@ AGENT = (
 GREETINGS = ("Hi, how can I help?", "Good morning, this is a simulated agent speaking. What can I do for you?")
 REPROMPT = "Are you still there?"
 VOICEMAIL_GREETING = "You have reached Test Caller, please leave a message after the tone."
-VOICEMAIL_MESSAGE = (
-    "Hello, this is a reminder of your appointment tomorrow at ten. Please call us back if you cannot come. Goodbye."
-)
+VOICEMAIL_MESSAGE = "Hello, this is a reminder of your appointment tomorrow at ten. Please call us back if you cannot come. Goodbye."
 
 
 def phone_number(rng: Random) -> str:

@@ -165,9 +165,7 @@ def test_simulate_defaults() -> None:
 
 def test_simulate_options() -> None:
     """simulate takes what it is given, profiles more than once."""
-    given = params(
-        "simulate", "--profile", "fast", "--profile", "S2S", "--truth", "t.json", "--rate", "2.5", "--seed", "7", "--quiet"
-    )
+    given = params("simulate", "--profile", "fast", "--profile", "S2S", "--truth", "t.json", "--rate", "2.5", "--seed", "7", "--quiet")
     assert given["profiles"] == ("fast", "s2s")
     assert (given["truth"], given["rate"], given["seed"], given["quiet"]) == (Path("t.json"), 2.5, 7, True)
 

@@ -81,9 +81,7 @@ def test_extra_cannot_replace_the_records_own_parts() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize(
-    "hostile", ["a\nb", "a\r\nb", "\x1b[31mred", "\x9b2J", "a\u2028b", "\u202egnp.exe", "\x00", "\ud800", "\x7f"]
-)
+@pytest.mark.parametrize("hostile", ["a\nb", "a\r\nb", "\x1b[31mred", "\x9b2J", "a\u2028b", "\u202egnp.exe", "\x00", "\ud800", "\x7f"])
 def test_control_characters_are_escaped(form: str, hostile: str) -> None:
     """Line breaks, terminal sequences and unpaired surrogates from outside reach the log as their escapes."""
     [line] = written(info("got %s", hostile, extra_value=hostile), form=form)

@@ -102,9 +102,7 @@ def test_nested_events_have_the_shape_of_the_samples(kind: str) -> None:
     """Events with objects in them nest exactly as the samples do."""
     sample = next(sample for sample in SAMPLES if event_name(sample) == kind)
     alternatives = {".models[].audio_duration_s"}
-    shapes = {
-        frozenset(key_paths(event) - alternatives) for profile in CLEAN for event in events(profile) if event_name(event) == kind
-    }
+    shapes = {frozenset(key_paths(event) - alternatives) for profile in CLEAN for event in events(profile) if event_name(event) == kind}
     assert shapes
     assert frozenset.union(*shapes) == key_paths(sample)
 
