@@ -1,0 +1,1 @@
+"""Ways out: what the exporter shows of its snapshot and its spans."""
