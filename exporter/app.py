@@ -9,8 +9,6 @@ import logging
 import os
 import platform
 import signal
-import socket
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -154,9 +152,9 @@ class Daemon:
 
     def _status(self) -> Iterable[StatusLine]:
         metrics = self.pipeline.metrics
-        yield StatusLine("Active calls", str(self.pipeline.sessions.active))
-        yield StatusLine("Events processed", f"{metrics.processed[0]:.0f}")
-        yield StatusLine("Frames rejected", f"{metrics.rejected[0]:.0f}")
+        yield ("Active calls", str(self.pipeline.sessions.active))
+        yield ("Events processed", f"{metrics.processed[0]:.0f}")
+        yield ("Frames rejected", f"{metrics.rejected[0]:.0f}")
 
     def _scraped(self, seconds: float, _samples: int, size: int) -> None:
         self.pipeline.metrics.render_duration.set(seconds)
@@ -206,5 +204,5 @@ async def serve(settings: Settings) -> int:
 
 def run_serve(settings: Settings) -> int:
     """The ``serve`` command."""
-    setup(level=settings.log_level, form=settings.log_format)
+    setup(settings.log_level, settings.log_format)
     return uvloop.run(serve(settings))

@@ -125,7 +125,7 @@ def setup(level: Literal["debug", "info", "warning", "error"], form: Literal["te
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
-    logging.captureWarnings(True)
+    logging.captureWarnings(capture=True)
     _adopt_libraries(level)
 
 

@@ -63,7 +63,7 @@ class Listener:
         except OSError as error:
             raise OSError(error.errno, f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started and not self._serving.done():
+        while not self._server.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.001)
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class Listener:
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(address)
-            bound.setblocking(False)
+            bound.setblocking(False)  # noqa: FBT003 - the socket module takes it by position
         except OSError:
             bound.close()
             raise

@@ -57,7 +57,7 @@ class Switch(Kind[bool], click.types.BoolParamType):
 
     name = "boolean"
     expects = "true or false"
-    file_types = (bool,)
+    file_types: ClassVar[tuple[type, ...]] = (bool,)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
         """Accept a bool and the words click knows (``true``, ``no``, ``1``, ``off``, …)."""
@@ -68,7 +68,7 @@ class Switch(Kind[bool], click.types.BoolParamType):
 class Whole(Kind[int], click.IntRange):
     """A whole number within bounds."""
 
-    file_types = (int,)
+    file_types: ClassVar[tuple[type, ...]] = (int,)
 
     def __init__(self, least: int, most: int, name: str = "number") -> None:
         super().__init__(least, most)
@@ -90,7 +90,7 @@ class Whole(Kind[int], click.IntRange):
 class Number(Kind[float], click.FloatRange):
     """A number within bounds; never infinite and never NaN."""
 
-    file_types = (int, float)
+    file_types: ClassVar[tuple[type, ...]] = (int, float)
 
     def __init__(self, least: float, most: float, name: str = "number", what: str = "a number") -> None:
         super().__init__(least, most)
@@ -213,7 +213,7 @@ class LabelValues(Kind[LabelValue]):
 
     name = "label=value"
     expects = "a label and its value as label=value"
-    envvar_list_splitter = ","
+    envvar_list_splitter: ClassVar[str | None] = ","
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LabelValue:
         """Accept a :class:`LabelValue`, or its text."""

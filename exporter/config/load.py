@@ -64,7 +64,7 @@ def _shown_default(setting: Setting) -> bool | str:
 OPTIONS: Mapping[str, click.Option] = {setting.name: _option(setting) for setting in SETTINGS}
 
 
-def _read_sources(ctx: click.Context, param: click.Parameter, name: Path | None) -> None:
+def _read_sources(ctx: click.Context, _param: click.Parameter, name: Path | None) -> None:
     """Check environment and file as a whole and hand the file's values to click, before any option is filled."""
     if ctx.resilient_parsing:
         return

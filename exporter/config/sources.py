@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
@@ -51,7 +52,7 @@ class SettingsFile:
 def read_settings_file(name: str) -> SettingsFile:
     """Read a TOML file; raise :class:`ConfigError` if it cannot be read or is not TOML."""
     try:
-        with open(name, "rb") as file:
+        with Path(name).open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError([f"{_printable(name)}: cannot be read: {error.strerror}"]) from None

@@ -99,10 +99,10 @@ class Endpoint:
                 self._counts.refused(refusal[1])
                 await _refuse_websocket(*refusal, send)
 
-    async def drain(self, timeout: float) -> None:
-        """Turn new connections away, and close each open one once it is quiet, all within ``timeout`` seconds."""
+    async def drain(self, within: float) -> None:
+        """Turn new connections away, and close each open one once it is quiet, all ``within`` so many seconds."""
         self._draining = True
-        deadline = monotonic() + timeout
+        deadline = monotonic() + within
         await asyncio.gather(*(self._drain(connection, deadline) for connection in list(self._connections)))
 
     def _refusal(self, path: str) -> tuple[int, str] | None:

@@ -1,4 +1,4 @@
-"""The ``demo`` command: the exporter and simulated calls in one process, with the addresses to look at and a line of what is going on."""
+"""The ``demo`` command: the exporter and simulated calls in one process, with the addresses to look at."""
 
 import asyncio
 import contextlib

@@ -87,8 +87,7 @@ class TestMetrics:
             asked = [*Format, *Format]
             answers = await asyncio.gather(*(http.get(f"{url}/metrics", headers={"accept": ACCEPT[into]}) for into in asked))
         found = [
-            [reference_text(one, into) for one in snapshots].index(answer.content)
-            for into, answer in zip(asked, answers, strict=True)
+            [reference_text(one, into) for one in snapshots].index(answer.content) for into, answer in zip(asked, answers, strict=True)
         ]
         assert sorted(found) == list(range(6))
 

@@ -24,9 +24,7 @@ class Answer:
         return (zlib.decompress(self.body, 16 + zlib.MAX_WBITS) if gzip else self.body).decode()
 
 
-async def call(
-    app: ASGIApp, path: str = "/metrics", headers: RawHeaders = (), *, method: str = "GET", query: bytes = b""
-) -> Answer:
+async def call(app: ASGIApp, path: str = "/metrics", headers: RawHeaders = (), *, method: str = "GET", query: bytes = b"") -> Answer:
     """Make one request and return the whole answer."""
     sent: list[Message] = []
 

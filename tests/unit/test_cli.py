@@ -189,7 +189,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"ok" if well else b"draining\nsince \x1b[31mnow")
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name the base class gave it
         """Say nothing on stderr."""
 
 

@@ -167,7 +167,7 @@ def test_setup_twice_writes_once() -> None:
     """Setting up again replaces the handler."""
     setup("info", "json", io.StringIO())
     assert len(written(info("hello"))) == 1
-    assert own_handler()
+    assert own_handler() is not None
 
 
 def test_uvicorn_is_routed_and_its_access_log_is_silent() -> None:
