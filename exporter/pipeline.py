@@ -185,7 +185,7 @@ class Feed:
         metrics = pipeline.metrics
         metrics.frames_received[0] += 1.0
         try:
-            if len(frame) > pipeline.max_frame:
+            if len(frame) > pipeline.max_frame or (not frame.isascii() and _size(frame) > pipeline.max_frame):
                 raise FrameRejected(Reason.TOO_LARGE)
             event = decode(frame)
             if type(event) is Flawed:
@@ -248,6 +248,11 @@ class Feed:
         if flawed.event is None or flawed.unknown_fields:
             pipeline.unknown(flawed.name, flawed.unknown_fields, now)
         return flawed.event
+
+
+def _size(frame: str | bytes) -> int:
+    """Bytes of the frame on the wire."""
+    return len(frame.encode("utf-8", "surrogatepass")) if isinstance(frame, str) else len(frame)
 
 
 _STARTS: Final = frozenset({session.SessionStarted, audio_stream.Start})
