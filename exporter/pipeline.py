@@ -10,10 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from exporter.activity import Activity
-from exporter.catalogue.derived import DERIVED
+from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
 from exporter.events import audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.identity import TurnRef
-from exporter.labels import Admission, Limits
+from exporter.labels import PAIR, Admission, Limits
 from exporter.measure import Record, Recorder
 from exporter.records import Snapshot
 from exporter.selfmetrics import INTERNAL_ERROR, SelfMetrics
@@ -51,14 +51,14 @@ class Pipeline:
     """All that lies between the ways in and the views, for one process. ``now`` is always unix seconds."""
 
     def __init__(self, limits: Limits, waits: Waits, notices: Notices, now: float, max_frame: int = 65_536) -> None:
-        self.store = Store(limits.series)
+        self.store = Store(limits.series, born=now)
         self.metrics = SelfMetrics(self.store, now)
         self.notices = notices
         self.max_frame = max_frame
         self._admission = Admission(limits, self._evict, lambda label: self.metrics.label_overflow.add(1, label))
         self._recorder = Recorder(SPECS, self.store, self._admission)
         for spec in DERIVED:
-            self.store.add_layout([spec])
+            self.store.add_layout([spec], tables=tables(spec))
         self._turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing)
         self._activity = Activity(self.store, self._admission, self.refuse)
         self.sessions = Sessions(self.store, self._recorder, self._admission, waits, self._finish)
@@ -120,8 +120,11 @@ class Pipeline:
         self._turns.finish(ended, now)
         self._activity.finish(ended, now)
 
-    def _evict(self, names: tuple[str, ...], values: tuple[str, ...]) -> None:
-        if self.store.drop(names, values):
+    def _evict(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
+        dropped = self.store.drop(table, names, values)
+        if names == PAIR:
+            dropped += self.store.drop(USAGE_PAIRS, ("component", *names), (table, *values))
+        if dropped:
             self._forget()
 
     def _forget(self) -> None:

@@ -77,6 +77,16 @@ USAGE_AUDIO_DURATION: Final = _counter(
 )
 USAGE_REQUESTS: Final = _counter("usage.requests", "{request}", "Requests, from session.usage.", *_USAGE_LABELS)
 
+_CHOSEN_BY_THE_WIRE: Final = frozenset({"agent", "agent_tool", "llm", "pipeline", "reason", "tool"})
+USAGE_PAIRS: Final = "usage"
+"""The table that stands for the (provider, model) pairs of all components in session.usage."""
+
+
+def tables(spec: MetricSpec) -> frozenset[str]:
+    """The tables of label values that bound the series of a derived metric; its other labels have few values of their own."""
+    return frozenset({USAGE_PAIRS}) if "provider" in spec.labels else _CHOSEN_BY_THE_WIRE.intersection(spec.labels)
+
+
 DERIVED: Final[tuple[MetricSpec, ...]] = (
     SESSIONS,
     SESSIONS_ACTIVE,
