@@ -145,6 +145,7 @@ class Pipeline:
             session.SessionUsage: activity.usage,
             session.SessionEnded: self._session_ended,
             telephony.VoicemailDetected: self._voicemail,
+            audio_stream.Media: self._media,
             audio_stream.Stop: self._stop,
         }
         for spec in SPECS:
@@ -162,6 +163,11 @@ class Pipeline:
     def _voicemail(self, of: Session, event: telephony.VoicemailDetected, _: float) -> telephony.VoicemailDetected:
         if event.result in ("human", "machine"):
             self.sessions.judge(of, event.result)
+        return event
+
+    def _media(self, _: Session, event: audio_stream.Media, now: float) -> audio_stream.Media:
+        if event.media is not None and event.media.timestamp is not None:
+            self.note_lag(now - event.media.timestamp.timestamp())
         return event
 
     def _stop(self, of: Session, event: audio_stream.Stop, now: float) -> audio_stream.Stop:
