@@ -41,10 +41,10 @@ TURNS_WITHOUT_METRICS: Final = _counter(
     "turns_without_metrics", "{turn}", "Turns that completed and whose turn.metrics did not come in time.", "agent"
 )
 TURN_METRICS_LATE: Final = _counter(
-    "turn_metrics.late", "{turn}", "turn.metrics that came after their turn was counted without them.", "agent"
+    "turn_metrics.late", "{turn}", "Late turn.metrics: their turn had been counted without them.", "agent"
 )
 TURN_METRICS_DUPLICATES: Final = _counter(
-    "turn_metrics.duplicates", "{event}", "turn.metrics of a turn that had its own already; not counted again.", "agent"
+    "turn_metrics.duplicates", "{event}", "Repeated turn.metrics: their turn had its own already, and they count for nothing.", "agent"
 )
 STATE_DURATION: Final = _counter(
     "state_duration", "s", "Time the user and the agent spent in each state.", *("agent", "participant", "state")
