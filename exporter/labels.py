@@ -13,11 +13,22 @@ from functools import lru_cache
 OTHER = "_other"
 UNKNOWN = "unknown"
 MASKED = "_masked"
+PAIR = ("provider", "model")
+"""The labels that are bounded together."""
 MAX_LENGTH = 80
 """Longest label value, in characters; model names seen stay under 60."""
+MAX_RAW = MAX_LENGTH * 2
+"""How much of a text is looked at, in characters; nothing longer is remembered."""
 
 _PHONE = re.compile(r"\+?[\d\s().\-]{7,24}")
-_NUMBER_WITHIN = re.compile(r"\+\d{7,15}|(?<!\d)\d{10,15}(?!\d)|sips?:\S+|tel:\S+", re.IGNORECASE)
+_NUMBER_WITHIN = re.compile(
+    r"\b(?:sips?|tel):\S+"
+    r"|\+\d[\d\s().\-]{5,22}\d"
+    r"|(?<!\d)\d{10,15}(?!\d)"
+    r"|(?<!\d)(?:\(\d{3}\)\s?|\d{3}[\s.\-])\d{3}[\s.\-]\d{4}(?!\d)",
+    re.IGNORECASE,
+)
+_UUID = re.compile(r"(?:[a-z_\-]*[\-_])?[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}", re.IGNORECASE)
 _FEWEST_PHONE_DIGITS = 7
 
 
@@ -36,22 +47,30 @@ class Limits:
     allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-@lru_cache(maxsize=4096)
 def normalise(raw: str | None) -> str:
     """A label value from text of the wire: printable, at most 80 characters, phone numbers masked, nothing → ``unknown``."""
-    if not raw:
-        return UNKNOWN
-    text = unicodedata.normalize("NFC", raw[: MAX_LENGTH * 2])
+    return _normalised(raw[:MAX_RAW]) if raw else UNKNOWN
+
+
+@lru_cache(maxsize=4096)
+def _normalised(raw: str) -> str:
+    text = unicodedata.normalize("NFC", raw)
     if not text.isprintable():
         text = "".join(char if char.isprintable() else "?" for char in text)
-    text = text.strip()[:MAX_LENGTH]
-    if _PHONE.fullmatch(text) and sum(map(str.isdigit, text)) >= _FEWEST_PHONE_DIGITS and not _is_date(text):
+    return _masked(text.strip())[:MAX_LENGTH].rstrip() or UNKNOWN
+
+
+def _masked(text: str) -> str:
+    """The text without phone numbers; dates and UUIDs, which look like them, stay."""
+    if _UUID.fullmatch(text) or _is_date(text):
+        return text
+    if _PHONE.fullmatch(text) and sum(map(str.isdigit, text)) >= _FEWEST_PHONE_DIGITS:
         return MASKED
-    return _NUMBER_WITHIN.sub(MASKED, text) or UNKNOWN
+    return _NUMBER_WITHIN.sub(MASKED, text)
 
 
 def _is_date(text: str) -> bool:
-    return re.fullmatch(r"(19|20)\d\d-?\d\d-?\d\d", text) is not None
+    return re.fullmatch(r"(19|20)\d\d[-.]?\d\d[-.]?\d\d", text) is not None
 
 
 class Table:
@@ -82,13 +101,15 @@ class Table:
 class Admission:
     """Decides which label values enter the store.
 
-    ``evict`` is called with label names and values whose place was given away, ``overflow`` with the name of a label that did not fit.
+    Each label has a table of its own, named like it; the (provider, model) pairs of a component have one named like the component.
+    ``evict`` is called with the table, and the label names and values, whose place was given away, ``overflow`` with the name of a
+    label that did not fit.
     """
 
     def __init__(
         self,
         limits: Limits,
-        evict: Callable[[tuple[str, ...], tuple[str, ...]], None],
+        evict: Callable[[str, tuple[str, ...], tuple[str, ...]], None],
         overflow: Callable[[str], None],
     ) -> None:
         self._limits = limits
@@ -114,7 +135,7 @@ class Admission:
         allow = self._limits.allow
         if pair[0] in allow.get("provider", ()) and pair[1] in allow.get("model", ()):
             return pair
-        if self._table(component, self._limits.pairs, ("provider", "model")).admit(pair, now):
+        if self._table(component, self._limits.pairs, PAIR).admit(pair, now):
             return pair
         return self._refuse("model"), OTHER
 
@@ -126,5 +147,5 @@ class Admission:
     def _table(self, key: str, room: int, names: tuple[str, ...]) -> Table:
         table = self._tables.get(key)
         if table is None:
-            table = self._tables[key] = Table(room, self._limits.idle, lambda value: self._evict(names, value))
+            table = self._tables[key] = Table(room, self._limits.idle, lambda value: self._evict(key, names, value))
         return table

@@ -12,7 +12,7 @@ from typing import Any
 from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Text
 from exporter.identity import TurnRef
-from exporter.labels import UNKNOWN, Admission
+from exporter.labels import MAX_RAW, PAIR, UNKNOWN, Admission
 from exporter.recorder_source import Bundle, Use, bundles_of, recorder_source
 from exporter.store import Layout, Row, Store
 
@@ -51,6 +51,7 @@ class Recorder:
 
     def cells(self, agent: str | None, answered_by: str = UNKNOWN) -> Cells:
         """The cells of sessions of ``agent``; kept for its next session."""
+        agent = agent and agent[:MAX_RAW]
         key = (agent, answered_by)
         found = self._cells.get(key)
         if found is None:
@@ -75,7 +76,7 @@ class Recorder:
             for labels, layout in zip(bundle.labels, layouts, strict=True)
         )
         cache = cells.caches[index]
-        if self._admission.overflows + self._store.capped == refused:
+        if self._admission.overflows + self._store.capped == refused and _is_small(key):
             if len(cache) >= _MOST_CACHED:
                 cache.clear()
             cache[key] = rows
@@ -84,7 +85,7 @@ class Recorder:
     def _label_values(self, labels: Labels, raw: dict[str, Any], cells: Cells, now: float) -> tuple[str, ...]:
         pair = self._pair(labels, raw, now) if labels.component else None
         return tuple(
-            pair[name == "model"] if pair and name in ("provider", "model") else self._value(name, source, raw, cells, now)
+            pair[name == "model"] if pair and name in PAIR else self._value(name, source, raw, cells, now)
             for name, source in labels.sources
         )
 
@@ -119,11 +120,27 @@ class Recorder:
         return record
 
 
+def _is_small(key: Any) -> bool:
+    """Whether raw values may be remembered: long ones would let a peer fill the memory."""
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(len(part) <= MAX_RAW for part in parts if isinstance(part, str))
+
+
 def one_of(raw: str | None, allowed: tuple[str, ...]) -> str:
     """A label value of a closed set: absent → ``unknown``, not in the set → ``other``."""
     if not raw:
         return UNKNOWN
     return raw if raw in allowed else "other"
+
+
+def _tables(labels: Labels) -> Iterable[str]:
+    """The tables of label values that bound the series of these labels."""
+    for name, source in labels.sources:
+        match source:
+            case Text():
+                yield labels.component if labels.component and name in PAIR else name
+            case OfSession("agent"):
+                yield "agent"
 
 
 def _uses(event: EventSpec) -> Iterable[Use]:
@@ -150,6 +167,7 @@ def _lay_out(uses: dict[EventSpec, tuple[Use, ...]], store: Store) -> dict[str, 
         groups.setdefault(frozenset(movers), []).append(spec)
     found = {}
     for specs in groups.values():
-        layout = store.add_layout(specs, (divisors[spec] for spec in specs))
+        tables = {table for _, labels in moved_by[specs[0]] for table in _tables(labels)}
+        layout = store.add_layout(specs, (divisors[spec] for spec in specs), tables=tables)
         found.update({spec.name: layout for spec in specs})
     return found

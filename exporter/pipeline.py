@@ -10,10 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from exporter.activity import Activity
-from exporter.catalogue.derived import DERIVED
+from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
 from exporter.events import audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.identity import TurnRef
-from exporter.labels import Admission, Limits
+from exporter.labels import PAIR, Admission, Limits
 from exporter.measure import Record, Recorder
 from exporter.records import Snapshot
 from exporter.selfmetrics import INTERNAL_ERROR, SelfMetrics
@@ -51,14 +51,14 @@ class Pipeline:
     """All that lies between the ways in and the views, for one process. ``now`` is always unix seconds."""
 
     def __init__(self, limits: Limits, waits: Waits, notices: Notices, now: float, max_frame: int = 65_536) -> None:
-        self.store = Store(limits.series)
+        self.store = Store(limits.series, born=now)
         self.metrics = SelfMetrics(self.store, now)
         self.notices = notices
         self.max_frame = max_frame
         self._admission = Admission(limits, self._evict, lambda label: self.metrics.label_overflow.add(1, label))
         self._recorder = Recorder(SPECS, self.store, self._admission)
         for spec in DERIVED:
-            self.store.add_layout([spec])
+            self.store.add_layout([spec], tables=tables(spec))
         self._turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing)
         self._activity = Activity(self.store, self._admission, self.refuse)
         self.sessions = Sessions(self.store, self._recorder, self._admission, waits, self._finish)
@@ -120,8 +120,11 @@ class Pipeline:
         self._turns.finish(ended, now)
         self._activity.finish(ended, now)
 
-    def _evict(self, names: tuple[str, ...], values: tuple[str, ...]) -> None:
-        if self.store.drop(names, values):
+    def _evict(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
+        dropped = self.store.drop(table, names, values)
+        if names == PAIR:
+            dropped += self.store.drop(USAGE_PAIRS, ("component", *names), (table, *values))
+        if dropped:
             self._forget()
 
     def _forget(self) -> None:
@@ -142,6 +145,7 @@ class Pipeline:
             session.SessionUsage: activity.usage,
             session.SessionEnded: self._session_ended,
             telephony.VoicemailDetected: self._voicemail,
+            audio_stream.Media: self._media,
             audio_stream.Stop: self._stop,
         }
         for spec in SPECS:
@@ -159,6 +163,11 @@ class Pipeline:
     def _voicemail(self, of: Session, event: telephony.VoicemailDetected, _: float) -> telephony.VoicemailDetected:
         if event.result in ("human", "machine"):
             self.sessions.judge(of, event.result)
+        return event
+
+    def _media(self, _: Session, event: audio_stream.Media, now: float) -> audio_stream.Media:
+        if event.media is not None and event.media.timestamp is not None:
+            self.note_lag(now - event.media.timestamp.timestamp())
         return event
 
     def _stop(self, of: Session, event: audio_stream.Stop, now: float) -> audio_stream.Stop:
@@ -185,7 +194,7 @@ class Feed:
         metrics = pipeline.metrics
         metrics.frames_received[0] += 1.0
         try:
-            if len(frame) > pipeline.max_frame:
+            if len(frame) > pipeline.max_frame or (not frame.isascii() and _size(frame) > pipeline.max_frame):
                 raise FrameRejected(Reason.TOO_LARGE)
             event = decode(frame)
             if type(event) is Flawed:
@@ -248,6 +257,11 @@ class Feed:
         if flawed.event is None or flawed.unknown_fields:
             pipeline.unknown(flawed.name, flawed.unknown_fields, now)
         return flawed.event
+
+
+def _size(frame: str | bytes) -> int:
+    """Bytes of the frame on the wire."""
+    return len(frame.encode("utf-8", "surrogatepass")) if isinstance(frame, str) else len(frame)
 
 
 _STARTS: Final = frozenset({session.SessionStarted, audio_stream.Start})

@@ -113,7 +113,7 @@ class _Writer:
             self.line(depth, "if v is not None:")
             self.line(depth + 1, f"{target} = v")
         else:
-            amount = {"value": "v", "presence": "1.0", "base64_bytes": "len(v) * 3 // 4 - v.count('=', -2)"}[use.moves.takes]
+            amount = {"value": "v", "presence": "1.0", "base64_bytes": "max(len(v) * 3 // 4 - v.count('=', -2), 0)"}[use.moves.takes]
             self.line(depth, "if v:")
             self.line(depth + 1, f"{target} += {amount}")
 

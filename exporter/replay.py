@@ -6,12 +6,12 @@ writes it, with ``call`` and ``connection`` to tell calls apart and ``sent_at`` 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal, TypeVar
 
 import msgspec
 
-from exporter.labels import Limits
+from exporter.catalogue.quantities import DateTime, UnixTime
+from exporter.labels import Limits, normalise
 from exporter.pipeline import Feed, Notices, Pipeline
 from exporter.records import HistogramPoint, Snapshot
 from exporter.selfmetrics import FRAMES, FRAMES_REJECTED, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
@@ -41,7 +41,10 @@ WHY_REJECTED: Final[dict[str, str]] = {
 }
 _SELF = "agentstack_exporter_"
 _AFTERWARDS: Final = 60.0
+_NONE: Final = msgspec.Raw(b"null")
+_unix_time: msgspec.json.Decoder[float] = msgspec.json.Decoder(UnixTime)
 
+Found = TypeVar("Found")
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -61,7 +64,7 @@ class Replay:
 
     def __init__(self, now: float) -> None:
         self._pipeline = Pipeline(Limits(), Waits(), Notices(), now=now)
-        self._feeds: dict[Any, Feed] = {}
+        self._feeds: dict[tuple[bytes, ...], Feed] = {}
         self._now = now
         self._seen = self._values()
 
@@ -70,10 +73,9 @@ class Replay:
         wrapper, frame = _unwrap(raw)
         self._now = max(self._now, _time_of(wrapper, frame))
         self._pipeline.tick(self._now)
-        call = (wrapper.get("call"), wrapper.get("session"), wrapper.get("connection"))
-        feed = self._feeds.get(call)
+        feed = self._feeds.get(wrapper.call)
         if feed is None:
-            feed = self._feeds[call] = self._pipeline.feed()
+            feed = self._feeds[wrapper.call] = self._pipeline.feed()
         feed.consume(frame, self._now)
         return self._explain(number, _name_of(frame))
 
@@ -133,43 +135,56 @@ def _series(key: Key) -> str:
     return name + ("{" + ",".join(f'{label}="{value}"' for label, value in labels) + "}" if labels else "")
 
 
-def _unwrap(raw: bytes) -> tuple[dict[str, Any], bytes]:
-    """A recording's line as its wrapper (empty for a bare event) and the frame within."""
-    try:
-        document = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return {}, raw
-    if isinstance(document, dict) and isinstance(document.get("event"), dict):
-        return document, msgspec.json.encode(document["event"])
-    return {}, raw
+class _Wrapper(msgspec.Struct):
+    """What a recording's line says around the frame; a bare event has none of it."""
 
+    event: msgspec.Raw = _NONE
+    sent_at: msgspec.Raw = _NONE
+    call_number: msgspec.Raw = msgspec.field(default=_NONE, name="call")
+    session: msgspec.Raw = _NONE
+    connection: msgspec.Raw = _NONE
 
-def _time_of(wrapper: dict[str, Any], frame: bytes) -> float:
-    sent_at = wrapper.get("sent_at")
-    if isinstance(sent_at, int | float):
-        return float(sent_at)
-    try:
-        stamp = msgspec.json.decode(frame, type=_Stamp).timestamp
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return 0.0
-    return stamp.timestamp() if stamp is not None else 0.0
-
-
-def _name_of(frame: bytes) -> str:
-    try:
-        head = msgspec.json.decode(frame, type=_Head)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return "?"
-    return head.type or head.event or "?"
+    @property
+    def call(self) -> tuple[bytes, ...]:
+        """What tells the connections of a recording apart."""
+        return tuple(bytes(part) for part in (self.call_number, self.session, self.connection))
 
 
 class _Stamp(msgspec.Struct):
-    timestamp: datetime | None = None
+    timestamp: DateTime | None = None
 
 
 class _Head(msgspec.Struct):
     type: str | None = None
     event: str | None = None
+
+
+def _read(raw: bytes, kind: type[Found]) -> Found:
+    """The parts of a JSON object that ``kind`` asks for, or none of them."""
+    try:
+        return msgspec.json.Decoder(kind).decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return kind()
+
+
+def _unwrap(raw: bytes) -> tuple[_Wrapper, bytes]:
+    """A recording's line as its wrapper (an empty one for a bare event) and the frame within."""
+    wrapper = _read(raw, _Wrapper)
+    frame = bytes(wrapper.event)
+    return (wrapper, frame) if frame.startswith(b"{") else (_Wrapper(), raw)
+
+
+def _time_of(wrapper: _Wrapper, frame: bytes) -> float:
+    try:
+        return _unix_time.decode(wrapper.sent_at)
+    except msgspec.MsgspecError:
+        stamp = _read(frame, _Stamp).timestamp
+    return stamp.timestamp() if stamp is not None else 0.0
+
+
+def _name_of(frame: bytes) -> str:
+    head = _read(frame, _Head)
+    return normalise(head.type or head.event or "?")
 
 
 def _text(found: Explained) -> str:

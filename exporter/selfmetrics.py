@@ -99,6 +99,8 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     PROCESS_MAX_FDS,
     PROCESS_START,
 )
+_TABLES: Final[dict[MetricSpec, tuple[str, ...]]] = {UNKNOWN_EVENTS: ("event",), UNKNOWN_FIELDS: ("event", "field")}
+"""Which tables of label values bound those that carry names from the wire."""
 
 
 class SelfMetrics:
@@ -106,7 +108,7 @@ class SelfMetrics:
 
     def __init__(self, store: Store, now: float) -> None:
         for spec in SELF_METRICS:
-            store.add_layout([spec], reserved=True)
+            store.add_layout([spec], reserved=True, tables=_TABLES.get(spec, ()))
         self._store = store
         self._now = now
         self.frames_received: Row = self._row(FRAMES_RECEIVED)

@@ -26,12 +26,14 @@ _KEPT_AT_THE_CAP = ("true", "false")
 class Layout:
     """Metrics with the same labels that are recorded together.
 
-    ``divisors`` turn wire units into base units. A ``reserved`` layout always gets its rows: the exporter's own metrics.
+    ``divisors`` turn wire units into base units. A ``reserved`` layout always gets its rows: the exporter's own metrics. ``tables``
+    are those of :class:`exporter.labels.Admission` that bound its label values: only an eviction from one of them drops its rows.
     """
 
     specs: tuple[MetricSpec, ...]
     divisors: tuple[float, ...]
     reserved: bool = False
+    tables: frozenset[str] = frozenset()
     rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
     since: dict[tuple[str, ...], float] = field(default_factory=dict)
 
@@ -58,20 +60,28 @@ def _new_cell(spec: MetricSpec) -> Any:
 
 
 class Store:
-    """All series of the process, bounded by ``max_series``."""
+    """All series of the process, bounded by ``max_series``; those of whose beginning nothing is said count since ``born``."""
 
-    def __init__(self, max_series: int) -> None:
+    def __init__(self, max_series: int, born: float = 0.0) -> None:
         self._max_series = max_series
+        self._born = born
         self._series = 0
         self._layouts: list[Layout] = []
         self._by_name: dict[str, tuple[Layout, int]] = {}
         self.capped = 0
         """How often a row had to be ``_other`` because the store was full."""
 
-    def add_layout(self, specs: Iterable[MetricSpec], divisors: Iterable[float] = (), *, reserved: bool = False) -> Layout:
+    def add_layout(
+        self,
+        specs: Iterable[MetricSpec],
+        divisors: Iterable[float] = (),
+        *,
+        reserved: bool = False,
+        tables: Iterable[str] = (),
+    ) -> Layout:
         """Make room for metrics; raises :class:`DeclarationError` if one is there already or their labels differ."""
         specs = tuple(specs)
-        layout = Layout(specs, tuple(divisors) or (1.0,) * len(specs), reserved)
+        layout = Layout(specs, tuple(divisors) or (1.0,) * len(specs), reserved, frozenset(tables))
         for index, spec in enumerate(specs):
             if spec.name in self._by_name:
                 raise DeclarationError(f"{spec.name} is declared twice")
@@ -102,15 +112,15 @@ class Store:
             if row is not None:
                 return row
         row = layout.rows[labels] = layout.new_row()
-        layout.since[labels] = now
+        layout.since[labels] = now or self._born
         self._series += layout.series_per_row
         return row
 
-    def drop(self, names: tuple[str, ...], values: tuple[str, ...]) -> int:
-        """Remove all rows whose labels ``names`` carry ``values``; returns how many."""
+    def drop(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> int:
+        """Remove all rows bounded by ``table`` whose labels ``names`` carry ``values``; returns how many."""
         dropped = 0
         for layout in self._layouts:
-            if not set(names) <= set(layout.label_names):
+            if table not in layout.tables:
                 continue
             places = [layout.label_names.index(name) for name in names]
             for labels in [key for key in layout.rows if tuple(key[place] for place in places) == values]:

@@ -17,8 +17,9 @@ from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.quantities import INT64_EDGE
 from exporter.events import ALL_EVENTS, EVENTS, STREAM_EVENTS, Wire
 
-_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_NOT_FINITE = re.compile(rb"NaN|Infinity")
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+_NOT_FINITE = re.compile(rb"[\[,:]\s*-?(?:NaN|Infinity)\b|^\s*-?(?:NaN|Infinity)\b")
 _STREAM_START = ('{"event"', b'{"event"')
 
 
@@ -47,7 +48,6 @@ class Refused(StrEnum):
     TOO_SMALL = "too_small"
     NOT_A_TIME = "not_a_time"
     NOT_APPLICABLE = "not_applicable"
-    DECREASED = "decreased"
 
 
 class FrameRejected(Exception):  # noqa: N818 - it is an outcome, not a fault of ours
@@ -96,7 +96,7 @@ def decode(frame: str | bytes) -> Wire | Flawed:
     """
     try:
         return _strict_stream.decode(frame) if frame[:8] in _STREAM_START else _strict.decode(frame)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return _decode_leniently(frame)
 
 
@@ -124,6 +124,8 @@ def _decode_leniently(frame: str | bytes) -> Wire | Flawed:
 def _object(frame: str | bytes) -> dict[str, Any]:
     try:
         document = _untyped.decode(frame)
+    except UnicodeEncodeError:
+        raise FrameRejected(Reason.LONE_SURROGATE) from None
     except UnicodeDecodeError:
         raise FrameRejected(Reason.NOT_UTF8) from None
     except RecursionError:
@@ -141,11 +143,21 @@ def _reject_malformed(frame: str | bytes) -> NoReturn:
     data = frame.encode("utf-8", "replace") if isinstance(frame, str) else frame
     if not data.strip():
         raise FrameRejected(Reason.EMPTY) from None
+    if not _is_utf8(data):
+        raise FrameRejected(Reason.NOT_UTF8) from None
     if _LONE_SURROGATE.search(data):
         raise FrameRejected(Reason.LONE_SURROGATE) from None
     if _NOT_FINITE.search(data):
         raise FrameRejected(Reason.NOT_FINITE) from None
     raise FrameRejected(Reason.NOT_JSON) from None
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _LenientReader:

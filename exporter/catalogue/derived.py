@@ -41,10 +41,10 @@ TURNS_WITHOUT_METRICS: Final = _counter(
     "turns_without_metrics", "{turn}", "Turns that completed and whose turn.metrics did not come in time.", "agent"
 )
 TURN_METRICS_LATE: Final = _counter(
-    "turn_metrics.late", "{turn}", "turn.metrics that came after their turn was counted without them.", "agent"
+    "turn_metrics.late", "{turn}", "Late turn.metrics: their turn had been counted without them.", "agent"
 )
 TURN_METRICS_DUPLICATES: Final = _counter(
-    "turn_metrics.duplicates", "{event}", "turn.metrics of a turn that had its own already; not counted again.", "agent"
+    "turn_metrics.duplicates", "{event}", "Repeated turn.metrics: their turn had its own already, and they count for nothing.", "agent"
 )
 STATE_DURATION: Final = _counter(
     "state_duration", "s", "Time the user and the agent spent in each state.", *("agent", "participant", "state")
@@ -76,6 +76,16 @@ USAGE_AUDIO_DURATION: Final = _counter(
     "usage.audio_duration", "s", "Audio transcribed or synthesised, from session.usage.", *_USAGE_LABELS
 )
 USAGE_REQUESTS: Final = _counter("usage.requests", "{request}", "Requests, from session.usage.", *_USAGE_LABELS)
+
+_CHOSEN_BY_THE_WIRE: Final = frozenset({"agent", "agent_tool", "llm", "pipeline", "reason", "tool"})
+USAGE_PAIRS: Final = "usage"
+"""The table that stands for the (provider, model) pairs of all components in session.usage."""
+
+
+def tables(spec: MetricSpec) -> frozenset[str]:
+    """The tables of label values that bound the series of a derived metric; its other labels have few values of their own."""
+    return frozenset({USAGE_PAIRS}) if "provider" in spec.labels else _CHOSEN_BY_THE_WIRE.intersection(spec.labels)
+
 
 DERIVED: Final[tuple[MetricSpec, ...]] = (
     SESSIONS,

@@ -111,7 +111,12 @@ class SessionError(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
 
     earlier_names: ClassVar[tuple[str, ...]] = ("error",)
     metrics: ClassVar[tuple[Moves, ...]] = (
-        counter("errors", "session.error events by code.", labels(agent=AGENT, code=Text("code")), unit="{error}"),
+        counter(
+            "errors",
+            "Errors of sessions, as session.error events report them, by code.",
+            labels(agent=AGENT, code=Text("code")),
+            unit="{error}",
+        ),
     )
 
     code: Annotated[str | None, BecomesLabel("code"), SpanAttribute("session", "error.type")] = None

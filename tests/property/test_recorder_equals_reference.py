@@ -1,0 +1,120 @@
+"""The written-out recorders against the reference that interprets the declarations one by one."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporter import inventory
+from exporter.labels import Limits
+from exporter.pipeline import Notices, Pipeline
+from exporter.records import HistogramPoint, Snapshot
+from exporter.session import Waits
+from tests.support.events import documents
+from tests.support.reference_recorder import ReferenceHistogram, ReferenceRecorder, metrics_of
+
+NOW = 1_777_885_200.0
+ROOM = Limits(agents=10_000, pairs=10_000, values=10_000, series=10_000_000)
+MOVED = metrics_of(inventory.events())
+SESSION_DURATION = "agentstack_session_duration_seconds"
+
+agents = st.sampled_from((None, "", "agent-support", "+14155550100"))
+judgements = st.sampled_from((None, "human", "machine"))
+turns = st.tuples(agents, judgements, documents["turn.metrics"])
+one_of_each = st.tuples(*(st.tuples(agents, judgements, document) for document in documents.values()))
+
+Case = tuple[str | None, str | None, dict[str, Any]]
+
+
+class LoudNotices(Notices):
+    def internal_error(self, error: Exception) -> None:
+        raise error
+
+
+def consumed(given_cases: Sequence[Case]) -> tuple[Snapshot, ReferenceRecorder]:
+    """What the pipeline and the reference make of the events, each in a session of its own."""
+    pipeline = Pipeline(ROOM, Waits(), LoudNotices(), NOW)
+    reference = ReferenceRecorder(inventory.events())
+    for agent, judgement, event in given_cases:
+        feed = pipeline.feed()
+        before: list[dict[str, Any]] = [{"type": "session.started", "agent_id": agent}]
+        before += [{"type": "voicemail.detected", "result": judgement}] if judgement else []
+        for document in (*before, event):
+            feed.consume(json.dumps(document), NOW)
+        for document in before:
+            reference.record(document, agent, "unknown")
+        given_agent = event.get("agent_id") if event.get("type") == "session.started" else None
+        reference.record(event, given_agent if given_agent and isinstance(given_agent, str) else agent, judgement or "unknown")
+        _observe_length(reference, event, agent)
+    assert pipeline.metrics.rejected[0] == 0
+    return pipeline.snapshot(NOW), reference
+
+
+def _observe_length(reference: ReferenceRecorder, event: dict[str, Any], agent: str | None) -> None:
+    """Session logic observes how long a session was (here: no time) when the event that ends it does not say."""
+    names = (event.get("type"), event.get("event"))
+    spec = next(spec for spec in inventory.events() if spec.name == "session.ended")
+    duration = event.get("duration_seconds")
+    told = isinstance(duration, int | float) and not isinstance(duration, bool) and 0 <= duration <= 86_400
+    if "stop" in names or ("session.ended" in names and not told):
+        says_zero = {"type": "session.ended", "duration_seconds": 0}
+        extra = ReferenceRecorder([spec])
+        extra.record(says_zero, agent, "unknown")
+        for key, histogram in extra.histograms.items():
+            found = reference.histograms.setdefault(key, ReferenceHistogram(histogram.bounds))
+            found.counts = [one + other for one, other in zip(found.counts, histogram.counts, strict=True)]
+
+
+def assert_equal(snapshot: Snapshot, reference: ReferenceRecorder) -> None:
+    shown = {
+        (family.spec.name, series.labels): series.value
+        for family in snapshot.families
+        if family.spec.name in MOVED
+        for series in family.series
+    }
+    assert shown.keys() == reference.numbers.keys() | reference.histograms.keys()
+    for key, value in shown.items():
+        if isinstance(value, HistogramPoint):
+            assert_same_histogram(value, reference.histograms[key])
+        else:
+            assert math.isclose(value, reference.numbers[key], rel_tol=1e-12)
+
+
+def assert_same_histogram(point: HistogramPoint, expected: ReferenceHistogram) -> None:
+    assert list(point.counts) == expected.counts
+    assert math.isclose(point.sum, expected.sum, rel_tol=1e-12)
+    kept = {place: exemplar.value for place, exemplar in enumerate(point.exemplars) if exemplar is not None}
+    assert kept.keys() == expected.exemplars.keys()
+    assert all(math.isclose(value, expected.exemplars[place], rel_tol=1e-12) for place, value in kept.items())
+
+
+def refused(snapshot: Snapshot) -> dict[tuple[str, ...], float]:
+    return {
+        series.labels: series.value
+        for family in snapshot.families
+        if family.spec.name == "agentstack_exporter_values_refused_total"
+        for series in family.series
+        if isinstance(series.value, float)
+    }
+
+
+@given(given_cases=one_of_each)
+def test_every_event_moves_what_the_declarations_say(given_cases: Sequence[Case]) -> None:
+    """Whatever events come, the series they move and the values they refuse are those that the declarations come to."""
+    snapshot, reference = consumed(given_cases)
+    assert_equal(snapshot, reference)
+    assert refused(snapshot) == reference.refused
+
+
+@given(given_cases=st.lists(turns, min_size=1, max_size=3))
+@example(given_cases=[(None, None, {"type": "turn.metrics"})])
+@example(given_cases=[("a", None, {"type": "turn.metrics", "turn_number": 1, "user_perceived_ms": 300})])
+@example(given_cases=[("a", None, {"type": "turn.metrics", "turn_completed_callback_ms": -1, "on_user_turn_completed_ms": 5})])
+def test_turns_move_what_the_declarations_say(given_cases: Sequence[Case]) -> None:
+    """Turns with any fields missing, null or wrong move exactly what is left of them."""
+    snapshot, reference = consumed(given_cases)
+    assert_equal(snapshot, reference)
+    assert refused(snapshot) == reference.refused

@@ -1,0 +1,191 @@
+"""What an event moves, worked out the slow and obvious way from the declarations: dictionaries, loops, exact decimals.
+
+It reads events as plain JSON values, so it shares nothing with the decoder or the written-out recorders but the declarations
+themselves and the normalisation of label values.
+"""
+
+import base64
+import typing
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from exporter.catalogue.inspect import EventSpec, FieldSpec
+from exporter.catalogue.model import Const, Flag, Labels, MetricSpec, Moves, OfSession, OneOf, Text
+from exporter.labels import normalise
+
+Json = Any
+SeriesKey = tuple[str, tuple[str, ...]]
+
+
+@dataclass
+class ReferenceHistogram:
+    """One histogram series: how many values fell into each bucket, their sum, and the last value of each bucket with a turn."""
+
+    bounds: tuple[float, ...]
+    counts: list[int] = field(default_factory=list)
+    sum: Decimal = Decimal(0)
+    exemplars: dict[int, Decimal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: Decimal, *, exemplar: bool) -> None:
+        """Count a value in the first bucket whose bound it does not exceed."""
+        place = len(self.bounds)
+        for index, bound in enumerate(self.bounds):
+            if value <= Decimal(repr(bound)):
+                place = index
+                break
+        self.counts[place] += 1
+        self.sum += value
+        if exemplar:
+            self.exemplars[place] = value
+
+
+class ReferenceRecorder:
+    """Adds events up; ``refused`` counts values that are left out, by field and reason."""
+
+    def __init__(self, events: Iterable[EventSpec]) -> None:
+        self._events = {event.name: event for event in events}
+        self.numbers: dict[SeriesKey, Decimal] = {}
+        self.histograms: dict[SeriesKey, ReferenceHistogram] = {}
+        self.refused: Counter[tuple[str, str]] = Counter()
+
+    def record(self, document: dict[str, Json], agent: str | None, answered_by: str) -> None:
+        """Add one event of a session of ``agent``, answered by a human, a machine or unknown."""
+        event = self._events[document.get("type") or document["event"]]
+        values = self._values(event, document)
+        exemplar = event.name == "turn.metrics" and values["turn_number"] is not None
+        for moves in event.metrics:
+            key = self._key(moves, values, agent, answered_by)
+            self.numbers[key] = self.numbers.get(key, Decimal(0)) + 1
+        for spec in event.fields:
+            value = values[spec.name]
+            for alias in event.fields:
+                if value is None and alias.alias_of == spec.name:
+                    value = values[alias.name]
+            for moves in spec.moves:
+                if value is not None and not (value == 0 and moves.zero_is_unknown):
+                    key = self._key(moves, values, agent, answered_by)
+                    self._move(moves, key, value, spec.divisor, exemplar=exemplar and moves.spec.exemplars)
+
+    def _move(self, moves: Moves, key: SeriesKey, value: Json, divisor: float, *, exemplar: bool) -> None:
+        if moves.spec.kind == "histogram":
+            found = self.histograms.setdefault(key, ReferenceHistogram(moves.spec.bounds))
+            found.observe(_decimal(value) / _decimal(divisor), exemplar=exemplar)
+            return
+        if moves.takes == "presence":
+            amount = Decimal(1 if value else 0)
+        elif moves.takes == "base64_bytes":
+            amount = Decimal(len(base64.b64decode(value)))
+        else:
+            amount = _decimal(value) / _decimal(divisor)
+        if amount:
+            self.numbers[key] = self.numbers.get(key, Decimal(0)) + amount
+
+    def _key(self, moves: Moves, values: dict[str, Json], agent: str | None, answered_by: str) -> SeriesKey:
+        return moves.spec.name, tuple(_label_values(moves.labels, values, agent, answered_by))
+
+    def _values(self, event: EventSpec, document: dict[str, Json]) -> dict[str, Json]:
+        """The fields of the event that can be taken for what they say; the others are ``None``, and counted if they are wrong."""
+        values: dict[str, Json] = {}
+        for spec in event.fields:
+            raw, least, most = _look_up(event, spec, document)
+            why = _why_refused(spec, raw, least, most)
+            values[spec.name] = raw if why is None else None
+            if why is not None:
+                self.refused[spec.name, why] += 1
+        if values.get("agent_first") and values.get("user_perceived_ms") is not None:
+            values["user_perceived_ms"] = None
+            self.refused["user_perceived_ms", "not_applicable"] += 1
+        return values
+
+
+def metrics_of(events: Iterable[EventSpec]) -> dict[str, MetricSpec]:
+    """The metrics that events or their fields move by themselves, by name."""
+    moved: list[Moves] = []
+    for event in events:
+        moved += event.metrics
+        for spec in event.fields:
+            moved += spec.moves
+    return {moves.spec.name: moves.spec for moves in moved}
+
+
+def _label_values(labels: Labels, values: dict[str, Json], agent: str | None, answered_by: str) -> Iterator[str]:
+    for _, source in labels.sources:
+        if isinstance(source, OfSession):
+            yield normalise(agent) if source.what == "agent" else answered_by
+        elif isinstance(source, Const):
+            yield source.value
+        elif isinstance(source, Flag):
+            yield "true" if values[source.field] is True else "false"
+        elif isinstance(source, OneOf):
+            raw = values[source.field]
+            yield raw if raw in source.values else "other" if raw else "unknown"
+        else:
+            assert isinstance(source, Text)
+            yield normalise(values[source.field])
+
+
+def _look_up(event: EventSpec, spec: FieldSpec, document: dict[str, Json]) -> tuple[Json, float, float]:
+    """The field's raw value in the JSON, and the plausible range of its type."""
+    struct: Any = event.type
+    value: Json = document
+    hint: Any = None
+    for attribute in spec.path:
+        names = dict(zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True))
+        hint = typing.get_type_hints(struct, include_extras=True)[attribute]
+        value = value.get(names[attribute]) if isinstance(value, dict) else None
+        struct = next((part for part in _parts(hint) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
+    ranges = [part for part in _parts(hint) if isinstance(part, msgspec.Meta)]
+    least, most = next(((meta.ge, meta.le) for meta in ranges if meta.le is not None), (None, None))
+    return value, float(least or 0), float(most or 0)
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """A type and everything it is made of, metadata included."""
+    yield hint
+    for part in (*typing.get_args(hint), *getattr(hint, "__metadata__", ())):
+        yield from _parts(part)
+
+
+def _why_refused(spec: FieldSpec, raw: Json, least: float, most: float) -> str | None:
+    if raw is None or spec.type is Any:
+        return None
+    if spec.type is float:
+        return _why_number_refused(raw, least, most)
+    if spec.type is datetime:
+        return _why_time_refused(raw)
+    wanted = typing.get_origin(spec.type) or spec.type
+    return None if isinstance(raw, wanted) else "wrong_type"
+
+
+def _why_number_refused(raw: Json, least: float, most: float) -> str | None:
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        return "wrong_type"
+    if raw == -1:
+        return "sentinel"
+    if raw < 0:
+        return "negative"
+    if raw > most:
+        return "too_large"
+    return "too_small" if raw < least else None
+
+
+def _why_time_refused(raw: Json) -> str | None:
+    if not isinstance(raw, str):
+        return "wrong_type"
+    try:
+        return "not_a_time" if datetime.fromisoformat(raw).tzinfo is None else None
+    except ValueError:
+        return "not_a_time"
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(repr(float(number)))
