@@ -55,6 +55,7 @@ class Pipeline:
         self.metrics = SelfMetrics(self.store, now)
         self.notices = notices
         self.max_frame = max_frame
+        self.surely_fits = max_frame // _MOST_BYTES_A_CHARACTER
         self._admission = Admission(limits, self._evict, lambda label: self.metrics.label_overflow.add(1, label))
         self._recorder = Recorder(SPECS, self.store, self._admission)
         for spec in DERIVED:
@@ -194,7 +195,7 @@ class Feed:
         metrics = pipeline.metrics
         metrics.frames_received[0] += 1.0
         try:
-            if len(frame) > pipeline.max_frame or (not frame.isascii() and _size(frame) > pipeline.max_frame):
+            if len(frame) > pipeline.surely_fits and _size(frame) > pipeline.max_frame:
                 raise FrameRejected(Reason.TOO_LARGE)
             event = decode(frame)
             if type(event) is Flawed:
@@ -209,6 +210,13 @@ class Feed:
             metrics.reject(INTERNAL_ERROR)
             pipeline.notices.internal_error(error)
         return False
+
+    def unreadable(self, close_code: int) -> None:
+        """Count the message by which the peer broke the protocol, so that the connection ends with ``close_code``."""
+        reason = _UNREADABLE.get(close_code)
+        if reason is not None:
+            self._pipeline.metrics.frames_received[0] += 1.0
+            self._pipeline.metrics.reject(reason)
 
     @property
     def ended(self) -> bool:
@@ -261,7 +269,10 @@ class Feed:
 
 def _size(frame: str | bytes) -> int:
     """Bytes of the frame on the wire."""
-    return len(frame.encode("utf-8", "surrogatepass")) if isinstance(frame, str) else len(frame)
+    return len(frame.encode("utf-8", "replace")) if isinstance(frame, str) and not frame.isascii() else len(frame)
 
 
+_UNREADABLE: Final = {1007: Reason.NOT_UTF8, 1009: Reason.TOO_LARGE}
+"""Close codes that answer a message of which nothing else is seen → why it is rejected."""
+_MOST_BYTES_A_CHARACTER: Final = 4
 _STARTS: Final = frozenset({session.SessionStarted, audio_stream.Start})

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import uvicorn
 
+from exporter.transport import HttpProtocol, WebSocketProtocol
+
 TRANSPORT_CAP: Final = 16 * 1024 * 1024
 """Largest WebSocket message that is taken in at all, in bytes; above it the protocol closes with 1009."""
 _BACKLOG: Final = 2048
@@ -35,8 +37,8 @@ class Listener:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="httptools",
-                ws="websockets-sansio",
+                http=HttpProtocol,
+                ws=WebSocketProtocol,
                 ws_max_size=TRANSPORT_CAP,
                 ws_per_message_deflate=False,
                 lifespan="off",
@@ -63,7 +65,9 @@ class Listener:
         except OSError as error:
             raise OSError(error.errno, f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+        while not self._server.started:
+            if self._serving.done():
+                await self._serving
             await asyncio.sleep(0.001)
 
     def close(self) -> None:
@@ -86,6 +90,7 @@ class Listener:
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(address)
+            bound.listen(_BACKLOG)
             bound.setblocking(False)  # noqa: FBT003 - the socket module takes it by position
         except OSError:
             bound.close()

@@ -20,8 +20,14 @@ FRAMES_AT_ONCE: Final = 32
 """Frames taken from one connection before others get their turn: about a quarter of a millisecond's work."""
 QUIET: Final = 0.25
 """A connection that has sent nothing for this long, in seconds, has nothing left in this host's buffers."""
+_LOOKS: Final = 4
+"""Turns of the event loop from bytes in the kernel to a frame taken in, and one to spare."""
+_TELL_WITHIN: Final = 1.0
+"""Seconds a peer gets to read enough of what it was sent before, so that it can be told something."""
 GOING_AWAY: Final = 1001
 NORMAL: Final = 1000
+BREACH: Final = "breach"
+"""Key of a ``websocket.disconnect`` that is the answer to a peer's breach of the protocol; its ``code`` says to which."""
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +37,9 @@ class Feed(Protocol):
 
     def consume(self, frame: str | bytes, now: float) -> bool:
         """Take in a frame; returns whether it began the call."""
+
+    def unreadable(self, close_code: int) -> None:
+        """The peer broke the protocol, so that the connection ends with ``close_code``."""
 
     def close(self, now: float) -> None:
         """The connection is gone."""
@@ -136,14 +145,16 @@ class Endpoint:
             message = await (_receive_until_linger(receive, self._door.linger) if feed.ended else receive())
             if message["type"] != "websocket.receive":
                 if message["type"] == "lingered":
-                    await connection.send({"type": "websocket.close", "code": NORMAL})
+                    await _tell(connection, {"type": "websocket.close", "code": NORMAL})
+                elif message.get(BREACH):
+                    feed.unreadable(message["code"])
                 return
             frame = message.get("text")
             began = consume(message["bytes"] if frame is None else frame, time())
             connection.heard_at = monotonic()
             if began and unsubscribed:
                 unsubscribed = False
-                await connection.send({"type": "websocket.send", "text": self._door.subscription})
+                await _tell(connection, {"type": "websocket.send", "text": self._door.subscription})
             turn -= 1
             if not turn:
                 turn = FRAMES_AT_ONCE
@@ -154,14 +165,31 @@ class Endpoint:
         while connection in self._connections:
             now = monotonic()
             quiet_at = min(connection.heard_at + QUIET, deadline)
-            if now >= quiet_at:
+            if now < quiet_at:
+                await asyncio.sleep(quiet_at - now)
+            elif now >= deadline or not await _heard_of(connection):
                 break
-            await asyncio.sleep(quiet_at - now)
         if connection in self._connections:
-            try:
-                await connection.send({"type": "websocket.close", "code": GOING_AWAY, "reason": "exporter is stopping"})
-            except (OSError, RuntimeError):
-                log.debug("a connection was gone before it could be closed")
+            await _tell(connection, {"type": "websocket.close", "code": GOING_AWAY, "reason": "exporter is stopping"})
+
+
+async def _heard_of(connection: _Connection) -> bool:
+    """Whether a connection that seems quiet only had to wait: let the loop look at all sockets, and all connections have their turn."""
+    heard_at = connection.heard_at
+    for _ in range(_LOOKS):
+        await asyncio.sleep(0)
+        if connection.heard_at != heard_at:
+            return True
+    return False
+
+
+async def _tell(connection: _Connection, message: Message) -> None:
+    """Send to a peer that may have gone, or is being closed, or does not read: none is a reason not to read what it has sent."""
+    try:
+        async with asyncio.timeout(_TELL_WITHIN):
+            await connection.send(message)
+    except (OSError, RuntimeError):  # a timeout is an OSError too
+        log.debug("a connection was gone before it could be told")
 
 
 async def _receive_until_linger(receive: Receive, linger: float) -> Message:

@@ -1,0 +1,203 @@
+"""The whole exporter as its users meet it: in the test's own event loop, or as a process of its own; and what it shows."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+from websockets.asyncio.client import ClientConnection, connect
+
+from exporter.app import Daemon
+from exporter.config import Address, Settings
+from tests.support.house_rules import ROOT
+from tests.support.waiting import eventually, seconds
+
+LabelSet = frozenset[tuple[str, str]]
+Samples = dict[tuple[str, LabelSet], float]
+"""What a scrape shows: value by sample name (``…_bucket``, ``…_sum`` and so on) and labels."""
+
+ANY_PORT = Address("127.0.0.1", 0)
+PATIENCE = 20.0
+"""Test time that a process gets to start; on a busy machine importing alone takes seconds."""
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Where a running exporter is reached."""
+
+    listen: str
+    telemetry: str
+    path: str = "/ws"
+
+    @property
+    def ws(self) -> str:
+        """URL of the ingest WebSocket."""
+        return f"ws://{self.listen}{self.path}"
+
+    def url(self, path: str) -> str:
+        """URL of a page of the telemetry listener."""
+        return f"http://{self.telemetry}{path}"
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        """One GET on a connection of its own to the telemetry listener."""
+        async with httpx.AsyncClient(trust_env=False, timeout=seconds(10)) as http:
+            return await http.get(self.url(path), headers=headers)
+
+    async def text(self) -> str:
+        """``/metrics`` as text."""
+        answer = await self.get("/metrics")
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    async def scrape(self) -> Samples:
+        """All samples of ``/metrics``."""
+        return samples_of(await self.text())
+
+    async def total(self, name: str, **labels: str) -> float:
+        """The sum over all series of ``name`` that carry ``labels``."""
+        return total(await self.scrape(), name, **labels)
+
+    async def reaches(self, name: str, value: float, *, within: float = 5.0, **labels: str) -> float:
+        """Wait until that sum is ``value`` or more, and return it."""
+
+        async def there() -> bool:
+            assert await self.total(name, **labels) >= value
+            return True
+
+        await eventually(there, within=within, because=f"{name}{labels or ''} to reach {value:g}")
+        return await self.total(name, **labels)
+
+
+def samples_of(text: str) -> Samples:
+    """Parse text format 0.0.4 with the library every Python user has."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def total(samples: Samples, name: str, **labels: str) -> float:
+    """The sum over all series of ``name`` that carry ``labels``."""
+    wanted = set(labels.items())
+    return sum(value for (found, found_labels), value in samples.items() if found == name and wanted <= found_labels)
+
+
+def settings(**changes: Any) -> Settings:
+    """Settings for tests: any free ports on loopback."""
+    return msgspec.structs.replace(Settings(listen=ANY_PORT, telemetry_listen=ANY_PORT), **changes)
+
+
+@asynccontextmanager
+async def running_daemon(**changes: Any) -> AsyncIterator[Doors]:
+    """The exporter in the test's event loop; ``changes`` are fields of the settings."""
+    daemon = Daemon(settings(**{"drain_timeout": 0.0, **changes}))
+    await daemon.start()
+    try:
+        yield Doors(str(daemon.listen), str(daemon.telemetry_listen), changes.get("path", "/ws"))
+    finally:
+        await daemon.stop()
+
+
+def call(url: str, **options: Any) -> connect:
+    """A WebSocket client as the platform is one: no compression, no proxy, no pings of its own."""
+    return connect(url, compression=None, proxy=None, ping_interval=None, **options)
+
+
+async def send_all(socket: ClientConnection, events: Iterable[object]) -> None:
+    """Send events as JSON text frames."""
+    for event in events:
+        await socket.send(msgspec.json.encode(event), text=True)
+
+
+@dataclass
+class Program:
+    """A process of ours, by its own id."""
+
+    process: asyncio.subprocess.Process
+    stdout: Path
+    stderr: Path
+
+    @property
+    def log(self) -> str:
+        """What it wrote to stderr so far."""
+        return self.stderr.read_text(encoding="utf-8")
+
+    @property
+    def output(self) -> str:
+        """What it wrote to stdout so far."""
+        return self.stdout.read_text(encoding="utf-8")
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.returncode is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    async def ended(self, within: float = PATIENCE) -> int:
+        """Wait for its end and return the exit code."""
+        try:
+            return await asyncio.wait_for(self.process.wait(), seconds(within))
+        except TimeoutError:
+            raise AssertionError(f"still running after {seconds(within):g} s; its log:\n{self.log}") from None
+
+
+@dataclass
+class ServingProgram(Program):
+    """A process that serves."""
+
+    doors: Doors = field(default_factory=lambda: Doors("", ""))
+    ready_file: Path = Path()
+
+
+@asynccontextmanager
+async def program(directory: Path, *args: str, env: dict[str, str] | None = None) -> AsyncIterator[Program]:
+    """``agentstack-exporter`` with arguments as a process, its output in files in ``directory``; it does not outlive the block."""
+    stdout, stderr = directory / "stdout", directory / "stderr"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTSTACK_", "OTEL_"))}
+    with stdout.open("wb") as out, stderr.open("wb") as err:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-W", "error::ResourceWarning", "-m", "exporter.cli"),
+            *args,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env=kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | (env or {}),
+            cwd=directory,
+        )
+    try:
+        yield Program(process, stdout, stderr)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@asynccontextmanager
+async def daemon_process(directory: Path, *args: str, env: dict[str, str] | None = None) -> AsyncIterator[ServingProgram]:
+    """``agentstack-exporter serve`` on free ports as a process; inside the block it is ready."""
+    ready_file = directory / "ready"
+    listen = ("--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--ready-file", str(ready_file))
+    async with program(directory, "serve", *listen, *args, env=env) as started:
+
+        def ready() -> bool:
+            if not started.running:
+                raise RuntimeError(f"ended with {started.process.returncode}:\n{started.log}")
+            return ready_file.exists()
+
+        await eventually(ready, within=PATIENCE, because="the ready file")
+        found = msgspec.json.decode(ready_file.read_bytes(), type=dict[str, str])
+        doors = Doors(found["listen"], found["telemetry_listen"])
+        yield ServingProgram(started.process, started.stdout, started.stderr, doors, ready_file)
