@@ -91,7 +91,8 @@ REFUSED = [
     (["healthcheck", "--telemetry-listen", "127.0.0.1:0"],
      "--telemetry-listen has port 0, which is any free port; give --url."),
     (["simulate", "--profile", "typcial"],
-     "Invalid value for '--profile': 'typcial' is not one of fast, typical, slow, s2s, outbound, streaming, messy, mixed; did you mean 'typical'?"),
+     ("Invalid value for '--profile': 'typcial' is not one of fast, typical, slow, s2s, outbound, "
+     "streaming, messy, mixed; did you mean 'typical'?")),
     (["simulate", "--url", "http://x"], "Invalid value for '--url': 'http://x' is not a URL that starts with ws:// or wss://"),
     (["simulate", "--url", "ws://x:99999"],
      "Invalid value for '--url': 'ws://x:99999' is not a URL that starts with ws:// or wss://"),
