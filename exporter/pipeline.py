@@ -11,7 +11,8 @@ import msgspec
 
 from exporter.activity import Activity
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
-from exporter.events import audio_stream, session, speech, telephony, tools, turn_metrics, turns
+from exporter.events import Wire, audio_stream, session, speech, telephony, tools, turn_metrics, turns
+from exporter.events.base import event_name
 from exporter.identity import TurnRef
 from exporter.labels import PAIR, Admission, Limits
 from exporter.measure import Record, Recorder
@@ -83,13 +84,14 @@ class Pipeline:
             if lag >= 0:
                 self.metrics.event_lag.observe(lag)
 
-    def unknown(self, event: str, fields: tuple[str, ...], now: float) -> None:
-        """Count an unknown event, or unknown fields of a known one, by name."""
-        name = self._admission.value("event", event, now)
-        if not fields:
-            self.metrics.unknown_events.add(1, name)
+    def unknown(self, event: str, now: float) -> None:
+        """Count an event of unknown type by its name."""
+        self.metrics.unknown_events.add(1, self._admission.value("event", event, now))
+
+    def unknown_fields(self, event: Wire, fields: tuple[str, ...], now: float) -> None:
+        """Count unknown fields of a known event by their names."""
         for field in fields:
-            self.metrics.unknown_fields.add(1, name, self._admission.value("field", field, now))
+            self.metrics.unknown_fields.add(1, event_name(type(event)), self._admission.value("field", field, now))
 
     def tick(self, now: float) -> None:
         """Do what is due; to be called about once a second."""
@@ -262,8 +264,10 @@ class Feed:
         pipeline = self._pipeline
         for refusal in flawed.refusals:
             pipeline.refuse(refusal.field, refusal.reason)
-        if flawed.event is None or flawed.unknown_fields:
-            pipeline.unknown(flawed.name, flawed.unknown_fields, now)
+        if flawed.event is None:
+            pipeline.unknown(flawed.name, now)
+        else:
+            pipeline.unknown_fields(flawed.event, flawed.unknown_fields, now)
         return flawed.event
 
 

@@ -99,7 +99,7 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     PROCESS_MAX_FDS,
     PROCESS_START,
 )
-_TABLES: Final[dict[MetricSpec, tuple[str, ...]]] = {UNKNOWN_EVENTS: ("event",), UNKNOWN_FIELDS: ("event", "field")}
+_TABLES: Final[dict[MetricSpec, tuple[str, ...]]] = {UNKNOWN_EVENTS: ("event",), UNKNOWN_FIELDS: ("field",)}
 """Which tables of label values bound those that carry names from the wire."""
 
 

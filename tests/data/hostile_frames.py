@@ -1,0 +1,142 @@
+"""Frames that are no good: what a broken, careless or hostile peer could send, with the reason under which each is rejected."""
+
+from exporter.wire import Reason
+
+Frame = str | bytes
+
+LIMIT = 65_536
+TURN = '{"type":"turn.metrics","turn_number":1,"llm_ttft_ms":%s}'
+ERROR = '{"type":"session.error","message":"%s"}'
+DTMF = '{"type":"user.dtmf",%s}'
+MEDIA = '{"event":"media","media":{"sampleRate":%s}}'
+BACKCHANNEL = '{"type":"user.backchannel","probabilities":[%s]}'
+USAGE = '{"type":"session.usage","models":[{"type":"llm_usage","input_tokens":%s}]}'
+AVAILABILITY = '{"type":"turn.metrics","llm_availability":{%s}}'
+CALLED = '{"type":"tool.called","arguments":%s}'
+
+
+def _padded(size: int) -> str:
+    """A well-formed event of exactly so many bytes."""
+    empty = ERROR % ""
+    return ERROR % ("x" * (size - len(empty)))
+
+
+REJECTED: dict[str, tuple[Frame, Reason]] = {
+    "nothing": ("", Reason.EMPTY),
+    "no bytes": (b"", Reason.EMPTY),
+    "white space": (" \r\n\t ", Reason.EMPTY),
+    "NUL": ("\x00", Reason.NOT_JSON),
+    "NUL at the end": ('{"type":"user.dtmf"}\x00', Reason.NOT_JSON),
+    "NUL in a string": ('{"type":"user.dtmf","digit":"\x00"}', Reason.NOT_JSON),
+    "byte order mark": ('\ufeff{"type":"user.dtmf"}', Reason.NOT_JSON),
+    "byte order mark in bytes": (b'\xef\xbb\xbf{"type":"user.dtmf"}', Reason.NOT_JSON),
+    "UTF-16": ('{"type":"user.dtmf"}'.encode("utf-16"), Reason.NOT_UTF8),
+    "binary": (bytes(range(256)), Reason.NOT_UTF8),
+    "bad UTF-8 in a value": (b'{"type":"user.dtmf","digit":"\xff"}', Reason.NOT_UTF8),
+    "bad UTF-8 in a key": (b'{"type":"user.dtmf","\xc3\x28":1}', Reason.NOT_UTF8),
+    "bad UTF-8 outside a string": (b'{"type":"user.dtmf"}\xff', Reason.NOT_UTF8),
+    "surrogate in UTF-8": (b'{"type":"user.dtmf","digit":"\xed\xa0\x80"}', Reason.NOT_UTF8),
+    "overlong UTF-8": (b'{"type":"user.dtmf","digit":"\xc0\xaf"}', Reason.NOT_UTF8),
+    "data after the event": ('{"type":"user.dtmf"}{"type":"user.dtmf"}', Reason.NOT_JSON),
+    "cut off": ('{"type":"turn.metrics","llm_ttft_ms":4', Reason.NOT_JSON),
+    "cut off after an emoji": (r'{"type":"session.error","message":"\ud83d\ude00"', Reason.NOT_JSON),
+    "cut off after the word NaN": ('{"type":"session.error","message":"NaN"', Reason.NOT_JSON),
+    "single quotes": ("{'type':'user.dtmf'}", Reason.NOT_JSON),
+    "comment": ('{"type":"user.dtmf"/* */}', Reason.NOT_JSON),
+    "comma at the end": ('{"type":"user.dtmf",}', Reason.NOT_JSON),
+    "NaN": (TURN % "NaN", Reason.NOT_FINITE),
+    "NaN alone": ("NaN", Reason.NOT_FINITE),
+    "Infinity": (TURN % "Infinity", Reason.NOT_FINITE),
+    "minus Infinity": (TURN % "-Infinity", Reason.NOT_FINITE),
+    "NaN in a list": (CALLED % "[1, NaN]", Reason.NOT_FINITE),
+    "high surrogate": (ERROR % r"\ud800", Reason.LONE_SURROGATE),
+    "low surrogate": (ERROR % r"\udc00", Reason.LONE_SURROGATE),
+    "high surrogate and a letter": (ERROR % r"\ud800a", Reason.LONE_SURROGATE),
+    "surrogates the wrong way round": (ERROR % r"\ude00\ud83d", Reason.LONE_SURROGATE),
+    "high surrogate in capitals": (ERROR % r"\uD8FF", Reason.LONE_SURROGATE),
+    "surrogate in a key": (r'{"type":"user.dtmf","\ud800":1}', Reason.LONE_SURROGATE),
+    "surrogate in the type": (r'{"type":"\ud800"}', Reason.LONE_SURROGATE),
+    "unescaped high surrogate": (ERROR % "\ud800", Reason.LONE_SURROGATE),
+    "unescaped low surrogate": (ERROR % "\udc00", Reason.LONE_SURROGATE),
+    "unescaped surrogate in the type": ('{"type":"\udfff"}', Reason.LONE_SURROGATE),
+    "1e999": (TURN % "1e999", Reason.HUGE_NUMBER),
+    "-1e999": (TURN % "-1e999", Reason.HUGE_NUMBER),
+    "1e999 in an unknown field": ('{"type":"user.dtmf","zzz":{"a":[1e999]}}', Reason.HUGE_NUMBER),
+    "2**63": (TURN % 2**63, Reason.HUGE_NUMBER),
+    "-2**63 - 1": (TURN % (-(2**63) - 1), Reason.HUGE_NUMBER),
+    "2**70": (TURN % 2**70, Reason.HUGE_NUMBER),
+    "10**400": (TURN % f"1{'0' * 400}", Reason.HUGE_NUMBER),
+    "a number of 5000 digits": (TURN % ("9" * 5000), Reason.HUGE_NUMBER),
+    "5000 digits in an unknown field": ('{"type":"user.dtmf","zzz":%s}' % ("9" * 5000), Reason.HUGE_NUMBER),
+    "an exponent of 5000 digits": (TURN % f"1e{'9' * 5000}", Reason.HUGE_NUMBER),
+    "a deep array": ("[" * 30_000 + "]" * 30_000, Reason.TOO_DEEP),
+    "a deep array that does not end": ("[" * 60_000, Reason.TOO_DEEP),
+    "a deep object": ('{"a":' * 10_000 + "1" + "}" * 10_000, Reason.TOO_DEEP),
+    "depth in a field that takes anything": (CALLED % ("[" * 5_000 + "]" * 5_000), Reason.TOO_DEEP),
+    "depth in a field that takes numbers": (TURN % ("[" * 5_000 + "]" * 5_000), Reason.TOO_DEEP),
+    "depth in an unknown field": ('{"type":"user.dtmf","zzz":%s}' % ('{"a":' * 5_000 + "1" + "}" * 5_000), Reason.TOO_DEEP),
+    "depth in an unknown event": ('{"type":"zzz","a":%s}' % ("[" * 5_000 + "]" * 5_000), Reason.TOO_DEEP),
+    "null": ("null", Reason.NOT_OBJECT),
+    "true": ("true", Reason.NOT_OBJECT),
+    "a number": ("5", Reason.NOT_OBJECT),
+    "a string": ('"user.dtmf"', Reason.NOT_OBJECT),
+    "an array": ('[{"type":"user.dtmf"}]', Reason.NOT_OBJECT),
+    "an empty object": ("{}", Reason.NO_TYPE),
+    "no type": ('{"digit":"1"}', Reason.NO_TYPE),
+    "an empty type": ('{"type":""}', Reason.NO_TYPE),
+    "a number as type": ('{"type":5}', Reason.NO_TYPE),
+    "an object as type": ('{"type":{"type":"user.dtmf"}}', Reason.NO_TYPE),
+    "the type twice, the last no text": ('{"type":"user.dtmf","type":5}', Reason.NO_TYPE),
+    "a list as type": ('{"type":["user.dtmf"],"event":null}', Reason.NO_TYPE),
+    "one byte too many": (_padded(LIMIT + 1), Reason.TOO_LARGE),
+    "one byte too many as bytes": (_padded(LIMIT + 1).encode(), Reason.TOO_LARGE),
+    "few characters and too many bytes": (ERROR % ("語" * 30_000), Reason.TOO_LARGE),
+    "too many spaces": (" " * (LIMIT + 1), Reason.TOO_LARGE),
+    "a megabyte": (b"\x00" * 1_000_000, Reason.TOO_LARGE),
+}
+"""Frames that are no event, by what they are."""
+
+TOLERATED: dict[str, Frame] = {
+    "just small enough": _padded(LIMIT),
+    "just small enough as bytes": _padded(LIMIT).encode(),
+    "many bytes, just small enough": ERROR % ("語" * 21_800),
+    "white space around": ' \n{ "type" : "user.dtmf" }\n ',
+    "-0": TURN % "-0",
+    "-0.0": TURN % "-0.0",
+    "1e-999": TURN % "1e-999",
+    "2**63 - 1": TURN % (2**63 - 1),
+    "1e308": TURN % "1e308",
+    "many digits behind the point": TURN % ("0." + "3" * 5_000),
+    "2**70 in arguments": CALLED % 2**70,
+    "10**300 in a nested field": MEDIA % f"1{'0' * 300}",
+    "10**300 in a list of numbers": BACKCHANNEL % f"1{'0' * 300}",
+    "10**300 in usage": USAGE % f"1{'0' * 300}",
+    "the highest turn": '{"type":"turn.metrics","agent_tool_id":"a","turn_number":1e7}',
+    "a surrogate pair": ERROR % r"\ud83d\ude00",
+    "an escaped backslash before u": ERROR % r"\\ud800",
+    "escaped NUL": ERROR % r"\u0000",
+    "control characters in names": r'{"type":"\u0000\u001b[2J\n","a\u0007":1}',
+    "control characters in a label": r'{"type":"session.error","code":"a\u0000\"\\\n{}=,"}',
+    "the type twice": '{"type":"user.dtmf","type":"turn.metrics"}',
+    "a field twice": '{"type":"turn.metrics","llm_ttft_ms":5,"llm_ttft_ms":"x"}',
+    "both type and event": '{"type":"user.dtmf","event":"stop"}',
+    "both event and type": '{"event":"stop","type":"user.dtmf"}',
+    "type null and event": '{"type":null,"event":"clearedAudio"}',
+    "event of another form": '{"type":"media","media":{"payload":"AAAA"}}',
+    "unknown type": '{"type":"user.levitated"}',
+    "unknown event": '{"event":"levitated"}',
+    "a thousand unknown fields": DTMF % ",".join(f'"f{number}":1' for number in range(1000)),
+    "an unknown field without a name": '{"type":"user.dtmf","":1}',
+    "a huge key": '{"type":"user.dtmf","%s":1}' % ("k" * 60_000),
+    "a huge type": '{"type":"%s"}' % ("t" * 60_000),
+    "a huge label": '{"type":"session.error","code":"%s"}' % ("c" * 60_000),
+    "a huge agent": '{"type":"session.started","agent_id":"%s"}' % ("a" * 60_000),
+    "many models": AVAILABILITY % ",".join(f'"l{number}":true' for number in range(3000)),
+    "depth that is just allowed": CALLED % ("[" * 200 + "]" * 200),
+    "padding and nothing else": '{"event":"media","media":{"payload":"=="}}',
+    "the first moment": '{"type":"user.state_changed","new_state":"away","timestamp":"0001-01-01T00:00:00+23:59"}',
+    "the last moment": '{"type":"user.state_changed","new_state":"away","timestamp":"9999-12-31T23:59:59-23:59"}',
+    "nested parts of wrong types": '{"event":"start","start":{"mediaFormat":7,"callId":[]}}',
+    "everything null": '{"type":"turn.metrics","turn_number":null,"pipeline":null,"llm_availability":null}',
+}
+"""Frames that are odd but name an event: something of them is processed or ignored, nothing rejected."""
