@@ -21,7 +21,9 @@ MOST_USED_MODELS: Final = 64
 _LONGEST_STATE: Final = 86_400.0
 """A state that seems to last longer comes from a wrong clock; in seconds."""
 _MOST_USED: Final = 1e12
-_COMPONENTS: Final = {"llm_usage": "llm", "tts_usage": "tts", "stt_usage": "stt", "interruption_usage": "interruption"}
+_COMPONENT_OF: Final = {"llm_usage": "llm", "tts_usage": "tts", "stt_usage": "stt", "interruption_usage": "interruption"}
+COMPONENTS: Final = (*_COMPONENT_OF.values(), "other")
+"""The components whose use session.usage tells."""
 _USAGE: Final[dict[str, MetricSpec]] = {
     "input_tokens": derived.USAGE_INPUT_TOKENS,
     "input_cached_tokens": derived.USAGE_CACHED_INPUT_TOKENS,
@@ -109,7 +111,7 @@ class Activity:
         if session.usage is None:
             session.usage = {}
         for entry in event.models or ():
-            key = (_COMPONENTS.get(entry.type or "", "other"), entry.provider, entry.model)
+            key = (_COMPONENT_OF.get(entry.type or "", "other"), entry.provider, entry.model)
             before = session.usage.get(key)
             if before is None:
                 if len(session.usage) >= MOST_USED_MODELS:

@@ -73,6 +73,11 @@ def _is_date(text: str) -> bool:
     return re.fullmatch(r"(19|20)\d\d[-.]?\d\d[-.]?\d\d", text) is not None
 
 
+def pair_table(component: str) -> str:
+    """The name of the table of a component's (provider, model) pairs; no label is called so."""
+    return f"models of {component}"
+
+
 class Table:
     """The values one label (or pair of labels) has room for, and when each was last used."""
 
@@ -101,7 +106,7 @@ class Table:
 class Admission:
     """Decides which label values enter the store.
 
-    Each label has a table of its own, named like it; the (provider, model) pairs of a component have one named like the component.
+    Each label has a table of its own, named like it; the (provider, model) pairs of a component have the one of :func:`pair_table`.
     ``evict`` is called with the table, and the label names and values, whose place was given away, ``overflow`` with the name of a
     label that did not fit.
     """
@@ -135,7 +140,7 @@ class Admission:
         allow = self._limits.allow
         if pair[0] in allow.get("provider", ()) and pair[1] in allow.get("model", ()):
             return pair
-        if self._table(component, self._limits.pairs, PAIR).admit(pair, now):
+        if self._table(pair_table(component), self._limits.pairs, PAIR).admit(pair, now):
             return pair
         return self._refuse("model"), OTHER
 

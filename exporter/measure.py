@@ -12,7 +12,7 @@ from typing import Any
 from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Text
 from exporter.identity import TurnRef
-from exporter.labels import MAX_RAW, PAIR, UNKNOWN, Admission
+from exporter.labels import MAX_RAW, PAIR, UNKNOWN, Admission, pair_table
 from exporter.recorder_source import Bundle, Use, bundles_of, recorder_source
 from exporter.store import Layout, Row, Store
 
@@ -138,7 +138,7 @@ def _tables(labels: Labels) -> Iterable[str]:
     for name, source in labels.sources:
         match source:
             case Text():
-                yield labels.component if labels.component and name in PAIR else name
+                yield pair_table(labels.component) if labels.component and name in PAIR else name
             case OfSession("agent"):
                 yield "agent"
 

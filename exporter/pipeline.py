@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from exporter.activity import Activity
+from exporter.activity import COMPONENTS, Activity
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
 from exporter.events import Wire, audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.events.base import event_name
 from exporter.identity import TurnRef
-from exporter.labels import PAIR, Admission, Limits
+from exporter.labels import PAIR, Admission, Limits, pair_table
 from exporter.measure import Record, Recorder
 from exporter.records import Snapshot
 from exporter.selfmetrics import INTERNAL_ERROR, SelfMetrics
@@ -126,7 +126,8 @@ class Pipeline:
     def _evict(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
         dropped = self.store.drop(table, names, values)
         if names == PAIR:
-            dropped += self.store.drop(USAGE_PAIRS, ("component", *names), (table, *values))
+            components = (component for component in COMPONENTS if pair_table(component) == table)
+            dropped += sum(self.store.drop(USAGE_PAIRS, ("component", *names), (component, *values)) for component in components)
         if dropped:
             self._forget()
 
