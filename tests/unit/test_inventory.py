@@ -1,0 +1,55 @@
+"""Everything that is measured, in one list."""
+
+from collections import Counter
+
+import pytest
+
+from exporter import inventory
+from exporter.catalogue.inspect import EventSpec
+from exporter.catalogue.model import Moves
+from exporter.labels import Limits
+from exporter.pipeline import Notices, Pipeline
+from exporter.session import Waits
+
+
+def test_every_metric_is_in_the_list() -> None:
+    """The list has what events move, what fields move, what is derived and what the exporter measures of itself."""
+    found = inventory.metrics()
+    for name in (
+        "agentstack_interruptions_total",
+        "agentstack_user_perceived_latency_seconds",
+        "agentstack_turns_total",
+        "agentstack_exporter_frames_received_total",
+        "process_cpu_seconds_total",
+    ):
+        assert found[name].name == name
+
+
+def test_a_snapshot_has_every_metric_of_the_list() -> None:
+    """What is scraped and what is listed are the same families, with the same declarations."""
+    snapshot = Pipeline(Limits(), Waits(), Notices(), 0.0).snapshot(0.0)
+    assert {family.spec.name: family.spec for family in snapshot.families} == inventory.metrics()
+
+
+def test_events_are_listed_once() -> None:
+    """There are the forty events of the protocol, each once, and no earlier name is another's."""
+    names = Counter(name for event in inventory.events() for name in (event.name, *event.earlier_names))
+    assert len(inventory.events()) == 40
+    assert {name for name, times in names.items() if times > 1} == {"dtmf"}
+
+
+@pytest.mark.parametrize("event", inventory.events(), ids=lambda event: event.name)
+def test_labels_are_read_from_fields_that_exist(event: EventSpec) -> None:
+    """Every label that an event's metrics read from a field names a field of that event."""
+    fields = {field.name for field in event.fields}
+    moved: list[Moves] = [*event.metrics, *(moves for field in event.fields for moves in field.moves)]
+    assert {name for moves in moved for name in moves.labels.fields} <= fields
+
+
+@pytest.mark.parametrize("event", inventory.events(), ids=lambda event: event.name)
+def test_an_alias_stands_for_a_field_that_exists(event: EventSpec) -> None:
+    """A field of an earlier generation lands where a field of today does, in the same unit."""
+    for field in event.fields:
+        if field.alias_of:
+            target = event.field(field.alias_of)
+            assert (target.type, target.quantity, target.alias_of) == (field.type, field.quantity, None)

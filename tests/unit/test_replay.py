@@ -1,0 +1,181 @@
+"""Recorded events, explained: what moved, what was refused and why, whatever the recording looks like."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.replay import WHY_REFUSED, WHY_REJECTED, run_replay
+from exporter.wire import Reason, Refused
+from tests.support.events import events
+
+SAMPLES = Path(__file__).parent.parent / "data" / "samples.jsonl"
+
+
+@pytest.fixture
+def replay(capsys: pytest.CaptureFixture[str]) -> "Replayed":
+    return Replayed(capsys)
+
+
+class Replayed:
+    """Runs the command on lines and hands back what it printed."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def text(self, *lines: bytes | str | dict[str, Any]) -> str:
+        raw = [line if isinstance(line, bytes) else (line if isinstance(line, str) else json.dumps(line)).encode() for line in lines]
+        assert run_replay(io.BytesIO(b"\n".join(raw)), "text") == 0
+        return self._capsys.readouterr().out
+
+    def entries(self, *lines: bytes | str | dict[str, Any]) -> list[dict[str, Any]]:
+        raw = [line if isinstance(line, bytes) else (line if isinstance(line, str) else json.dumps(line)).encode() for line in lines]
+        assert run_replay(io.BytesIO(b"\n".join(raw)), "json") == 0
+        return [json.loads(line) for line in self._capsys.readouterr().out.splitlines()]
+
+
+def test_the_samples_are_explained(replay: Replayed) -> None:
+    """Every line of the protocol's samples is processed, all but what repeats a turn moves something, and bad values are refused."""
+    lines = SAMPLES.read_text(encoding="utf-8").splitlines()
+    *entries, end = replay.entries(*lines)
+    assert [entry["line"] for entry in entries] == list(range(1, len(lines) + 1))
+    assert {entry["outcome"] for entry in entries} == {"processed"}
+    assert [entry["event"] for entry in entries if not entry["moved"] and not entry["notes"]] == ["turn.completed"]
+    notes = {entry["line"]: entry["notes"] for entry in entries if entry["notes"]}
+    bad = next(number for number, line in enumerate(lines, 1) if '"stt_delay_ms": 214000' in line)
+    assert notes == {
+        bad: [
+            "llm_ttft_ms refused as sentinel: -1 is how a stage says that it measured nothing",
+            "stt_delay_ms refused as too_large: it is larger than can be true, as from a stale clock anchor",
+        ]
+    }
+    assert (end["line"], end["event"]) == (0, "end of recording")
+
+
+def test_a_bare_event_is_explained(replay: Replayed) -> None:
+    """A line may be the event itself, of a managed call or of audio streaming."""
+    text = replay.text(
+        {"type": "turn.metrics", "user_perceived_ms": 1240, "pipeline": "s2s"},
+        {"event": "media", "media": {"payload": "QUJD"}},
+    )
+    assert text.startswith("line 1: turn.metrics processed\n")
+    labels = 'agent="unknown",pipeline="s2s",interrupted="false",answered_by="unknown"'
+    assert f"  agentstack_user_perceived_latency_seconds{{{labels}}} observed 1.24\n" in text
+    assert 'line 2: media processed\n  agentstack_audio_stream_frames_total{agent="unknown"} +1\n' in text
+    assert '  agentstack_audio_stream_received_bytes_total{agent="unknown"} +3\n' in text
+
+
+def truth(call: int, sent_at: float, event: dict[str, Any]) -> dict[str, Any]:
+    return {"call": call, "session": f"as-{call}", "connection": 0, "sent_at": sent_at, "event": event}
+
+
+def test_calls_of_a_truth_file_are_told_apart(replay: Replayed) -> None:
+    """Events that alternate between two calls belong to their own sessions, at the time they were sent."""
+    at = 1_777_885_200.0
+    entries = replay.entries(
+        *(
+            truth(call, at + call, {"type": "session.started", "agent_session_id": f"as-{call}", "agent_id": f"a{call}"})
+            for call in (1, 2)
+        ),
+        *(truth(call, at + 60, {"type": "session.ended", "reason": "hangup"}) for call in (1, 2)),
+    )
+    for entry, agent, seconds in zip(entries[2:4], ("a1", "a2"), (59, 58), strict=True):
+        assert entry["moved"][f'agentstack_sessions_ended_total{{agent="{agent}",reason="hangup"}}'] == "+1"
+        assert entry["moved"][f'agentstack_session_duration_seconds{{agent="{agent}"}}'] == f"observed {seconds}"
+
+
+def test_a_turn_without_metrics_counts_in_time(replay: Replayed) -> None:
+    """Time goes by as the recording says, so that a turn is given up when its metrics do not come."""
+    at = 1_777_885_200.0
+    entries = replay.entries(
+        truth(1, at, {"type": "turn.completed", "turn_number": 1, "llm_ttft_s": 0.4}),
+        truth(1, at + 30, {"type": "user.idle"}),
+    )
+    assert 'agentstack_turns_without_metrics_total{agent="unknown"}' in entries[1]["moved"]
+
+
+def test_what_waits_is_settled_at_the_end(replay: Replayed) -> None:
+    """After the last line sessions end as disconnected and waiting turns are counted."""
+    end = replay.entries({"type": "turn.completed", "turn_number": 1})[-1]
+    assert end["moved"]['agentstack_sessions_ended_total{agent="unknown",reason="disconnected"}'] == "+1"
+    assert end["moved"]['agentstack_turns_without_metrics_total{agent="unknown"}'] == "+1"
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        (b"{", "rejected as not_json: the frame is not JSON"),
+        (b"\xff\xfe", "rejected as not_utf8: the frame is not UTF-8"),
+        (b"[]", "rejected as not_object: the frame is JSON, but not an object"),
+        (b"{}", "rejected as no_type: neither type nor event names it"),
+        (b'{"event":5}', "rejected as no_type: neither type nor event names it"),
+        (b'{"type":NaN}', "rejected as not_finite: JSON knows no NaN or Infinity"),
+        (b"[" * 5000, "rejected as too_deep: the nesting is too deep"),
+        (b'{"event":{"type":"user.dtmf","x":%d}}' % 2**70, "rejected as huge_number: a number is beyond 64 bits"),
+        (b'{"type":"user.levitated"}', "no event of that name is known: user.levitated"),
+        (b'{"type":"user.dtmf","zzz":1}', "no field of that name is known: zzz"),
+        (b'{"type":"turn.metrics","agent_first":true,"user_perceived_ms":5}', "turns that the agent began have none"),
+    ],
+)
+def test_a_bad_line_is_explained(replay: Replayed, line: bytes, note: str) -> None:
+    """A line that is no event, or not all of one, says why and the recording goes on."""
+    first, second, _ = replay.entries(line, {"type": "user.dtmf"})
+    assert note in " ".join(first["notes"])
+    assert second["outcome"] == "processed"
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        {"call": [], "session": {}, "connection": {"a": [1]}},
+        {"sent_at": 10**400},
+        {"sent_at": True},
+        {"sent_at": "soon"},
+        {"sent_at": -5},
+        {"sent_at": 1e300},
+        {"note": "\ud83d\ude00"},
+    ],
+)
+def test_an_odd_wrapper_is_passed_over(replay: Replayed, wrapper: dict[str, Any]) -> None:
+    """What stands around an event may be of any kind and still the event is read."""
+    entries = replay.entries({**wrapper, "event": {"type": "user.dtmf"}})
+    assert [entry["outcome"] for entry in entries[:1]] == ["processed"]
+
+
+@pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00", "9999-12-31T23:59:59.999999-23:59", "never", 5])
+def test_an_odd_time_is_passed_over(replay: Replayed, stamp: Any) -> None:
+    """A timestamp without a zone, at the end of all times or of another type ends nothing."""
+    first = replay.entries({"type": "agent.speech_started", "timestamp": stamp}, {"type": "user.dtmf"})[0]
+    assert first["outcome"] == "processed"
+
+
+def test_names_are_printed_safely(replay: Replayed) -> None:
+    """Control characters of a name from the wire never reach the terminal."""
+    text = replay.text(rb'{"type":"\u001b[2Jzzz","\u0007field":1}', rb'{"type":"user.dtmf","\u0007":1}')
+    assert text.isascii()
+    assert all(character.isprintable() or character == "\n" for character in text)
+
+
+def test_empty_lines_are_passed_over(replay: Replayed) -> None:
+    """Lines without anything keep their numbers and are not explained."""
+    assert [entry["line"] for entry in replay.entries("", {"type": "user.dtmf"}, "  ", {"type": "user.dtmf"}, "")] == [2, 4, 0]
+    assert [entry["line"] for entry in replay.entries("")] == [0]
+
+
+def test_every_reason_is_explained() -> None:
+    """There are words for each reason a value is refused or a frame rejected."""
+    assert (set(WHY_REFUSED), set(WHY_REJECTED)) == (set(Refused), set(Reason))
+
+
+json_lines = events.map(json.dumps).map(str.encode)
+any_lines = st.binary(max_size=60).map(lambda raw: raw.replace(b"\n", b""))
+
+
+@given(lines=st.lists(any_lines | json_lines, max_size=8))
+def test_any_recording_is_explained(lines: list[bytes]) -> None:
+    """Whatever the lines are, the command comes to its end."""
+    assert run_replay(io.BytesIO(b"\n".join(lines)), "json") == 0
