@@ -1,8 +1,8 @@
 """What goes on in a session between turns: states, sub-agents, server-side tools, LLM availability, and cumulative usage."""
 
 import math
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Final
 
 from exporter.catalogue import derived
@@ -10,7 +10,8 @@ from exporter.catalogue.model import MetricSpec
 from exporter.events.session import ModelUsage, SessionUsage
 from exporter.events.speech import AGENT_STATES, USER_STATES, AgentStateChanged, UserStateChanged
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, LlmAvailabilityChanged, ToolExecuted
-from exporter.labels import UNKNOWN, Admission
+from exporter.identity import compact
+from exporter.labels import MAX_RAW, OTHER, UNKNOWN, Admission
 from exporter.measure import one_of
 from exporter.session import Session
 from exporter.store import Instrument, Store
@@ -18,12 +19,16 @@ from exporter.wire import Refused
 
 MOST_OPEN_TOOLS: Final = 64
 MOST_USED_MODELS: Final = 64
+MOST_LLMS: Final = 64
+"""LLMs of one event whose availability is looked at."""
 _LONGEST_STATE: Final = 86_400.0
 """A state that seems to last longer comes from a wrong clock; in seconds."""
+_MOST_OUT_OF_ORDER: Final = 60.0
+"""An event this much older than the one before it, in seconds, is not late: the platform's clock was set back."""
+_ROUNDING: Final = 1e-6
+"""A sum of durations that shrinks by less than this part of it was only rounded."""
 _MOST_USED: Final = 1e12
-_COMPONENT_OF: Final = {"llm_usage": "llm", "tts_usage": "tts", "stt_usage": "stt", "interruption_usage": "interruption"}
-COMPONENTS: Final = (*_COMPONENT_OF.values(), "other")
-"""The components whose use session.usage tells."""
+_COMPONENTS: Final = {"llm_usage": "llm", "tts_usage": "tts", "stt_usage": "stt", "interruption_usage": "interruption"}
 _USAGE: Final[dict[str, MetricSpec]] = {
     "input_tokens": derived.USAGE_INPUT_TOKENS,
     "input_cached_tokens": derived.USAGE_CACHED_INPUT_TOKENS,
@@ -50,29 +55,30 @@ class Activity:
 
     def user_state(self, session: Session, event: UserStateChanged, now: float) -> UserStateChanged:
         """The user's state changed."""
-        self._change(session, "user", one_of(event.new_state, USER_STATES), _moment(event.timestamp, now), now)
+        self._change(session, "user", event, USER_STATES, now)
         return event
 
     def agent_state(self, session: Session, event: AgentStateChanged, now: float) -> AgentStateChanged:
         """The agent's state changed."""
-        self._change(session, "agent", one_of(event.new_state, AGENT_STATES), _moment(event.timestamp, now), now)
+        self._change(session, "agent", event, AGENT_STATES, now)
         return event
 
     def finish(self, session: Session, now: float) -> None:
-        """The session is over, and with it the states it was in: they lasted at least to the last change of either."""
-        states = session.states or {}
-        last = max((since for _, since in states.values()), default=now)
-        for participant in list(states):
-            self._change(session, participant, UNKNOWN, last, now)
+        """The session is over, and with it the states it was in: they lasted until it was last heard of."""
+        for participant, (state, _, received) in (session.states or {}).items():
+            self._lasted(session, participant, state, session.last_event_at - received, now)
         session.states = None
 
     def agent_tool_started(self, session: Session, event: AgentToolStarted, now: float) -> AgentToolStarted:
         """A sub-agent took over."""
         if session.agent_tools is None:
             session.agent_tools = {}
-        if event.agent_tool_id and len(session.agent_tools) < MOST_OPEN_TOOLS:
-            kind = self._admission.value("agent_tool", event.agent_tool_type, now)
-            session.agent_tools[event.agent_tool_id] = (kind, now)
+        if event.agent_tool_id:
+            tool_id = compact(event.agent_tool_id)
+            session.agent_tools.pop(tool_id, None)
+            session.agent_tools[tool_id] = (_cut(event.agent_tool_type), now)
+            if len(session.agent_tools) > MOST_OPEN_TOOLS:
+                del session.agent_tools[next(iter(session.agent_tools))]
         return event
 
     def agent_tool_completed(self, session: Session, event: AgentToolCompleted, now: float) -> AgentToolCompleted:
@@ -96,9 +102,16 @@ class Activity:
         return event
 
     def availability(self, llm: str | None, available: bool | None, now: float) -> None:
-        """An LLM was said to be available or not."""
+        """An LLM was said to be available or not; those that share ``_other`` have nothing to say together."""
         if llm and available is not None:
-            self._llm_available.set(float(available), self._admission.value("llm", llm, now), now=now)
+            self.availabilities({llm: available}, now)
+
+    def availabilities(self, llms: Mapping[str, bool], now: float) -> None:
+        """Several LLMs were said to be available or not."""
+        for llm in llms if len(llms) <= MOST_LLMS else islice(llms, MOST_LLMS):
+            label = self._admission.value("llm", llm, now)
+            if label != OTHER:
+                self._llm_available.set(float(llms[llm]), label, now=now)
 
     def availability_changed(self, _: Session, event: LlmAvailabilityChanged, now: float) -> LlmAvailabilityChanged:
         """An LLM went down or came back."""
@@ -107,58 +120,88 @@ class Activity:
 
     def usage(self, session: Session, event: SessionUsage, now: float) -> SessionUsage:
         """Add what each model's use grew by since the session's last report."""
-        first_report = session.usage is None
+        baseline = session.usage is None and not session.saw_start
         if session.usage is None:
             session.usage = {}
-        for entry in event.models or ():
-            key = (_COMPONENT_OF.get(entry.type or "", "other"), entry.provider, entry.model)
+        for key, values in self._totals(event.models or ()).items():
             before = session.usage.get(key)
             if before is None:
                 if len(session.usage) >= MOST_USED_MODELS:
                     continue
                 before = session.usage[key] = {}
-            self._grow(entry, key, before, now, baseline=first_report and not session.saw_start)
+            self._grow(key, values, before, now, baseline=baseline)
         return event
+
+    def _totals(self, entries: Iterable[ModelUsage]) -> dict[tuple[str, str, str], dict[str, float]]:
+        """The plausible numbers of a report by type, provider and model; entries of the same model are one."""
+        totals: dict[tuple[str, str, str], dict[str, float]] = {}
+        for entry in entries:
+            key = _cut(entry.type), _cut(entry.provider), _cut(entry.model)
+            total = totals.setdefault(key, {})
+            for field, value in _usage_values(entry):
+                if math.isfinite(value) and 0 <= value <= _MOST_USED:
+                    total[field] = total.get(field, 0.0) + value
+                else:
+                    self._refuse(f"models.{field}", Refused.NEGATIVE if value < 0 else Refused.TOO_LARGE)
+        return totals
 
     def _grow(
         self,
-        entry: ModelUsage,
-        key: tuple[str, str | None, str | None],
+        key: tuple[str, str, str],
+        values: Mapping[str, float],
         before: dict[str, float],
         now: float,
         *,
         baseline: bool,
     ) -> None:
+        kind, provider, model = key
         labels: tuple[str, ...] | None = None
-        for field, value in _usage_values(entry):
-            if not (math.isfinite(value) and 0 <= value <= _MOST_USED):
-                self._refuse(f"models.{field}", Refused.NEGATIVE if value < 0 else Refused.TOO_LARGE)
-                continue
+        for field, value in values.items():
             last = before.get(field, 0.0)
+            if last - last * _ROUNDING < value < last:
+                continue
             growth = value - last if value >= last else value
             before[field] = value
             if growth and not baseline:
-                component, provider, model = key
+                component = _COMPONENTS.get(kind, "other")
                 labels = labels or (component, *self._admission.pair(component, provider, model, now))
                 self._usage[field].add(growth, *labels, now=now)
 
-    def _change(self, session: Session, participant: str, state: str, moment: float, now: float) -> None:
+    def _change(
+        self,
+        session: Session,
+        participant: str,
+        event: UserStateChanged | AgentStateChanged,
+        known: tuple[str, ...],
+        now: float,
+    ) -> None:
+        moment = now if event.timestamp is None else event.timestamp.timestamp()
         if session.states is None:
             session.states = {}
         before = session.states.get(participant)
-        session.states[participant] = (state, moment)
-        if before is not None and 0 < moment - before[1] <= _LONGEST_STATE:
-            self._state_duration.add(moment - before[1], session.agent_label, participant, before[0], now=now)
+        if before is None:
+            if event.old_state and session.saw_start:
+                self._lasted(session, participant, one_of(event.old_state, known), now - session.started_at, now)
+        elif moment > before[1]:
+            self._lasted(session, participant, before[0], moment - before[1], now)
+        elif 0 < before[1] - moment < _MOST_OUT_OF_ORDER:
+            return
+        session.states[participant] = (one_of(event.new_state, known), moment, now)
+
+    def _lasted(self, session: Session, participant: str, state: str, seconds: float, now: float) -> None:
+        if 0 < seconds <= _LONGEST_STATE:
+            self._state_duration.add(seconds, session.agent_label, participant, state, now=now)
 
     def _agent_tool_over(self, session: Session, tool_id: str | None, outcome: str, now: float) -> None:
-        started = session.agent_tools.pop(tool_id, None) if session.agent_tools and tool_id else None
+        started = session.agent_tools.pop(compact(tool_id), None) if session.agent_tools and tool_id else None
         if started is not None:
             kind, since = started
-            self._agent_tool_duration.observe(max(0.0, now - since), session.agent_label, kind, outcome, now=now)
+            agent_tool = self._admission.value("agent_tool", kind, now)
+            self._agent_tool_duration.observe(max(0.0, now - since), session.agent_label, agent_tool, outcome, now=now)
 
 
-def _moment(timestamp: datetime | None, now: float) -> float:
-    return timestamp.timestamp() if timestamp is not None else now
+def _cut(text: str | None) -> str:
+    return (text or "")[:MAX_RAW]
 
 
 def _usage_values(entry: ModelUsage) -> list[tuple[str, float]]:

@@ -10,6 +10,32 @@ TurnKey = tuple[str, int]
 """What names a turn within its session: the sub-agent's id (empty for none) and the turn's number."""
 
 
+_LONGEST = 128
+"""Ids on the wire are shorter; a longer one is kept as its digest, since ids stay in memory."""
+_BY_ID = -1
+"""Stands for the number of a turn that only has an id."""
+
+
+def compact(given: str) -> str:
+    """An id as it is remembered."""
+    return given if len(given) <= _LONGEST else blake2b(given.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def turn_key(agent_tool_id: str | None, turn_number: float) -> TurnKey:
+    """The key of a numbered turn."""
+    return ((agent_tool_id and compact(agent_tool_id)) or "", int(turn_number))
+
+
+def turn_key_by_id(turn_id: str) -> TurnKey:
+    """The key of a turn without a number: servers of the second generation name only its id."""
+    return (compact(turn_id), _BY_ID)
+
+
+def is_by_id(key: TurnKey) -> bool:
+    """Whether a turn is known by its id alone."""
+    return key[1] == _BY_ID
+
+
 def trace_id(session_id: str) -> str:
     """The trace id of a session, 32 hexadecimal digits."""
     return blake2b(session_id.encode("utf-8", "replace"), digest_size=16, person=b"agentstack-trace").hexdigest()

@@ -20,6 +20,8 @@ MAX_LENGTH = 80
 MAX_RAW = MAX_LENGTH * 2
 """How much of a text is looked at, in characters; nothing longer is remembered."""
 
+_ALWAYS_FIT = frozenset({UNKNOWN, OTHER})
+_PAIRS = " pairs"
 _PHONE = re.compile(r"\+?[\d\s().\-]{7,24}")
 _NUMBER_WITHIN = re.compile(
     r"\b(?:sips?|tel):\S+"
@@ -73,9 +75,14 @@ def _is_date(text: str) -> bool:
     return re.fullmatch(r"(19|20)\d\d[-.]?\d\d[-.]?\d\d", text) is not None
 
 
-def pair_table(component: str) -> str:
-    """The name of the table of a component's (provider, model) pairs; no label is called so."""
-    return f"models of {component}"
+def pairs_of(component: str) -> str:
+    """The table of a component's (provider, model) pairs; a label may have the component's name."""
+    return component + _PAIRS
+
+
+def component_of(pairs: str) -> str:
+    """The component whose pairs are in the table ``pairs``."""
+    return pairs.removesuffix(_PAIRS)
 
 
 class Table:
@@ -86,6 +93,7 @@ class Table:
         self._idle = idle
         self._evict = evict
         self._last_used: dict[tuple[str, ...], float] = {}
+        self._none_idle_before = 0.0
 
     def admit(self, value: tuple[str, ...], now: float) -> bool:
         """Whether ``value`` has or gets a place; ``now`` is in unix seconds."""
@@ -94,9 +102,17 @@ class Table:
         self._last_used[value] = now
         return True
 
+    def keep(self, value: tuple[str, ...], now: float) -> None:
+        """``value``, if it has a place, is in use."""
+        if value in self._last_used:
+            self._last_used[value] = now
+
     def _make_room(self, now: float) -> bool:
+        if now < self._none_idle_before:
+            return False
         value, last_used = min(self._last_used.items(), key=lambda item: item[1], default=((), now))
         if now - last_used < self._idle:
+            self._none_idle_before = last_used + self._idle
             return False
         del self._last_used[value]
         self._evict(value)
@@ -106,7 +122,7 @@ class Table:
 class Admission:
     """Decides which label values enter the store.
 
-    Each label has a table of its own, named like it; the (provider, model) pairs of a component have the one of :func:`pair_table`.
+    Each label has a table of its own, named like it; the (provider, model) pairs of a component have the table :func:`pairs_of` names.
     ``evict`` is called with the table, and the label names and values, whose place was given away, ``overflow`` with the name of a
     label that did not fit.
     """
@@ -120,19 +136,20 @@ class Admission:
         self._limits = limits
         self._evict = evict
         self._overflow = overflow
-        self.overflows = 0
-        """How often a value found no room."""
         self._tables: dict[str, Table] = {}
 
     def value(self, label: str, raw: str | None, now: float) -> str:
         """The value a label may carry for ``raw``: normalised, or ``_other`` when there is no room."""
-        value = normalise(raw)
-        if value == UNKNOWN or value in self._limits.allow.get(label, ()):
+        return self.admit(label, normalise(raw), now)
+
+    def admit(self, label: str, value: str, now: float) -> str:
+        """As :meth:`value`, for what is normalised already."""
+        if value in _ALWAYS_FIT or value in self._limits.allow.get(label, ()):
             return value
-        room = self._limits.agents if label == "agent" else self._limits.values
-        if self._table(label, room, (label,)).admit((value,), now):
-            return value
-        return self._refuse(label)
+        table = self._tables.get(label)
+        if table is None:
+            table = self._new_table(label, self._limits.agents if label == "agent" else self._limits.values, (label,))
+        return value if table.admit((value,), now) else self._refuse(label)
 
     def pair(self, component: str, raw_provider: str | None, raw_model: str | None, now: float) -> tuple[str, str]:
         """Provider and model of a component, bounded together; both become ``_other`` when there is no room."""
@@ -140,17 +157,19 @@ class Admission:
         allow = self._limits.allow
         if pair[0] in allow.get("provider", ()) and pair[1] in allow.get("model", ()):
             return pair
-        if self._table(pair_table(component), self._limits.pairs, PAIR).admit(pair, now):
-            return pair
-        return self._refuse("model"), OTHER
+        key = pairs_of(component)
+        table = self._tables.get(key) or self._new_table(key, self._limits.pairs, PAIR)
+        return pair if table.admit(pair, now) else (self._refuse("model"), OTHER)
+
+    def keep(self, label: str, value: str, now: float) -> None:
+        """A value admitted earlier is still in use."""
+        if label in self._tables:
+            self._tables[label].keep((value,), now)
 
     def _refuse(self, label: str) -> str:
-        self.overflows += 1
         self._overflow(label)
         return OTHER
 
-    def _table(self, key: str, room: int, names: tuple[str, ...]) -> Table:
-        table = self._tables.get(key)
-        if table is None:
-            table = self._tables[key] = Table(room, self._limits.idle, lambda value: self._evict(key, names, value))
+    def _new_table(self, key: str, room: int, names: tuple[str, ...]) -> Table:
+        table = self._tables[key] = Table(room, self._limits.idle, lambda value: self._evict(key, names, value))
         return table

@@ -7,12 +7,13 @@ look-up by the raw values finds the rows of all of them.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Text
 from exporter.identity import TurnRef
-from exporter.labels import MAX_RAW, PAIR, UNKNOWN, Admission, pair_table
+from exporter.labels import PAIR, UNKNOWN, Admission, pairs_of
 from exporter.recorder_source import Bundle, Use, bundles_of, recorder_source
 from exporter.store import Layout, Row, Store
 
@@ -25,12 +26,13 @@ _MOST_CACHED = 1024
 class Cells:
     """Where sessions of one agent find their rows: a dictionary per bundle, from the raw values of the wire.
 
-    The dictionaries are emptied now and then, so that label values still in use show themselves.
+    ``agent`` is the label value the sessions were given. The dictionaries are emptied now and then, so that label values still in
+    use show themselves.
     """
 
     __slots__ = ("agent", "answered_by", "caches")
 
-    def __init__(self, agent: str | None, answered_by: str, bundles: int) -> None:
+    def __init__(self, agent: str, answered_by: str, bundles: int) -> None:
         self.agent = agent
         self.answered_by = answered_by
         self.caches: list[dict[Any, tuple[Row, ...]]] = [{} for _ in range(bundles)]
@@ -43,15 +45,14 @@ class Recorder:
         self._store = store
         self._admission = admission
         self._bundles: list[tuple[Bundle, tuple[Layout, ...]]] = []
-        self._cells: dict[tuple[str | None, str], Cells] = {}
+        self._cells: dict[tuple[str, str], Cells] = {}
         uses = {event: tuple(_uses(event)) for event in events}
         layouts = _lay_out(uses, store)
         self.record: dict[type, Record] = {event.type: self._compile(event, uses[event], layouts) for event in uses}
         """The recorder of each event type."""
 
-    def cells(self, agent: str | None, answered_by: str = UNKNOWN) -> Cells:
-        """The cells of sessions of ``agent``; kept for its next session."""
-        agent = agent and agent[:MAX_RAW]
+    def cells(self, agent: str, answered_by: str = UNKNOWN) -> Cells:
+        """The cells of sessions whose label is ``agent``; kept for its next session."""
         key = (agent, answered_by)
         found = self._cells.get(key)
         if found is None:
@@ -62,21 +63,23 @@ class Recorder:
 
     def forget(self, cells: Iterable[Cells]) -> None:
         """Empty the caches, also of ``cells`` that sessions hold: at each sweep, and after rows were dropped."""
-        for held in (*self._cells.values(), *cells):
+        for held in {*self._cells.values(), *cells}:
             for cache in held.caches:
                 cache.clear()
 
     def resolve(self, index: int, cells: Cells, key: Any, now: float) -> tuple[Row, ...]:
-        """The rows of bundle ``index`` for the raw wire values ``key``; remembered unless a value found no room."""
+        """The rows of bundle ``index`` for the raw wire values ``key``.
+
+        They are remembered where the texts of the wire are label values as they stand: those are few, while no end of texts may be
+        cut, masked or refused to the same value.
+        """
         bundle, layouts = self._bundles[index]
         raw = dict(zip(bundle.fields, key if len(bundle.fields) > 1 else (key,), strict=False))
-        refused = self._admission.overflows + self._store.capped
-        rows = tuple(
-            self._store.row(layout, self._label_values(labels, raw, cells, now), now)
-            for labels, layout in zip(bundle.labels, layouts, strict=True)
-        )
-        cache = cells.caches[index]
-        if self._admission.overflows + self._store.capped == refused and _is_small(key):
+        capped = self._store.capped
+        values = [self._label_values(labels, raw, cells, now) for labels in bundle.labels]
+        rows = tuple(self._store.row(layout, of, now) for layout, of in zip(layouts, values, strict=True))
+        if self._store.capped == capped and {text for text in raw.values() if isinstance(text, str)}.issubset(chain(*values)):
+            cache = cells.caches[index]
             if len(cache) >= _MOST_CACHED:
                 cache.clear()
             cache[key] = rows
@@ -96,7 +99,7 @@ class Recorder:
     def _value(self, name: str, source: Any, raw: dict[str, Any], cells: Cells, now: float) -> str:
         match source:
             case OfSession("agent"):
-                return self._admission.value("agent", cells.agent, now)
+                return self._admission.admit("agent", cells.agent, now)
             case OfSession():
                 return cells.answered_by
             case Const(value):
@@ -120,12 +123,6 @@ class Recorder:
         return record
 
 
-def _is_small(key: Any) -> bool:
-    """Whether raw values may be remembered: long ones would let a peer fill the memory."""
-    parts = key if isinstance(key, tuple) else (key,)
-    return all(len(part) <= MAX_RAW for part in parts if isinstance(part, str))
-
-
 def one_of(raw: str | None, allowed: tuple[str, ...]) -> str:
     """A label value of a closed set: absent → ``unknown``, not in the set → ``other``."""
     if not raw:
@@ -138,7 +135,7 @@ def _tables(labels: Labels) -> Iterable[str]:
     for name, source in labels.sources:
         match source:
             case Text():
-                yield pair_table(labels.component) if labels.component and name in PAIR else name
+                yield pairs_of(labels.component) if labels.component and name in PAIR else name
             case OfSession("agent"):
                 yield "agent"
 

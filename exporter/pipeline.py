@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import msgspec
 
-from exporter.activity import COMPONENTS, Activity
+from exporter.activity import Activity
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
 from exporter.events import Wire, audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.events.base import event_name
-from exporter.identity import TurnRef
-from exporter.labels import PAIR, Admission, Limits, pair_table
+from exporter.identity import TurnRef, turn_key
+from exporter.labels import PAIR, Admission, Limits, component_of
 from exporter.measure import Record, Recorder
 from exporter.records import Snapshot
 from exporter.selfmetrics import INTERNAL_ERROR, SelfMetrics
@@ -109,15 +109,16 @@ class Pipeline:
 
     def snapshot(self, now: float) -> Snapshot:
         """All metrics as they are now."""
-        self.metrics.series.set(self.store.series)
         if self.store.capped:
             self.metrics.label_overflow.set(self.store.capped, "series")
+        self.metrics.series.set(self.store.series)
         return self.store.snapshot(now)
 
     def close(self, now: float) -> None:
         """End what is going on: the process stops."""
         for open_session in self.sessions:
             self.sessions.end(open_session, "shutdown", now)
+        self._turns.close(now)
 
     def _finish(self, ended: Session, now: float) -> None:
         self._turns.finish(ended, now)
@@ -126,8 +127,7 @@ class Pipeline:
     def _evict(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
         dropped = self.store.drop(table, names, values)
         if names == PAIR:
-            components = (component for component in COMPONENTS if pair_table(component) == table)
-            dropped += sum(self.store.drop(USAGE_PAIRS, ("component", *names), (component, *values)) for component in components)
+            dropped += self.store.drop(USAGE_PAIRS, ("component", *names), (component_of(table), *values))
         if dropped:
             self._forget()
 
@@ -147,7 +147,8 @@ class Pipeline:
             tools.ToolExecuted: activity.tools_executed,
             tools.LlmAvailabilityChanged: activity.availability_changed,
             session.SessionUsage: activity.usage,
-            session.SessionEnded: self._session_ended,
+            session.SessionStarted: self._session_started,
+            session.SessionEnded: self.sessions.ended,
             telephony.VoicemailDetected: self._voicemail,
             audio_stream.Media: self._media,
             audio_stream.Stop: self._stop,
@@ -156,12 +157,14 @@ class Pipeline:
             yield spec.type, (logic.get(spec.type), self._recorder.record[spec.type], self.metrics.events_row(spec.name))
 
     def _turn_metrics(self, of: Session, event: turn_metrics.TurnMetrics, now: float) -> turn_metrics.TurnMetrics | None:
-        for llm, available in (event.llm_availability or {}).items():
-            self._activity.availability(llm, available, now)
+        if event.llm_availability:
+            self._activity.availabilities(event.llm_availability, now)
         return self._turns.metrics(of, event, now)
 
-    def _session_ended(self, of: Session, event: session.SessionEnded, now: float) -> session.SessionEnded:
-        self.sessions.ended(of, event, now)
+    def _session_started(self, of: Session, event: session.SessionStarted, _: float) -> session.SessionStarted:
+        if event.audio_format and of.format_counted:
+            return msgspec.structs.replace(event, audio_format=None)
+        of.format_counted = of.format_counted or bool(event.audio_format)
         return event
 
     def _voicemail(self, of: Session, event: telephony.VoicemailDetected, _: float) -> telephony.VoicemailDetected:
@@ -223,8 +226,8 @@ class Feed:
 
     @property
     def ended(self) -> bool:
-        """Whether the call is over."""
-        return self.session is not None and self.session.ended
+        """Whether the call is over, not merely silent."""
+        return self.session is not None and self.session.over
 
     def close(self, now: float) -> None:
         """The connection is gone."""
@@ -237,12 +240,12 @@ class Feed:
         logic, record, counted = pipeline.steps[type(event)]
         of = self.session
         began = False
-        if of is None or type(event) in _STARTS:
-            of, began = self._begin(event, of, now), type(event) is session.SessionStarted
+        if of is None or of.ended or type(event) in _STARTS:
+            of, began = self._session_of(event, of, now), type(event) is session.SessionStarted
         of.last_event_at = now
         turn = None
         if type(event) is turn_metrics.TurnMetrics and event.turn_number is not None:
-            turn = TurnRef(of.trace_id, (event.agent_tool_id or "", int(event.turn_number)))
+            turn = TurnRef(of.trace_id, turn_key(event.agent_tool_id, event.turn_number))
         timestamp = getattr(event, "timestamp", None)
         if timestamp is not None:
             pipeline.note_lag(now - timestamp.timestamp())
@@ -256,10 +259,16 @@ class Feed:
         pipeline.metrics.processed[0] += 1.0
         return began
 
-    def _begin(self, event: Any, of: Session | None, now: float) -> Session:
+    def _session_of(self, event: Any, of: Session | None, now: float) -> Session:
         sessions = self._pipeline.sessions
-        self.session = sessions.open(event, now) if of is None else sessions.started(of, event, now)
-        return self.session
+        if of is None:
+            of = sessions.open(event, now)
+        elif type(event) in _STARTS:
+            of = sessions.started(of, event, now)
+        elif not of.over and type(event) is not session.SessionEnded:
+            sessions.revive(of, now)
+        self.session = of
+        return of
 
     def _flawed(self, flawed: Flawed, now: float) -> Any:
         pipeline = self._pipeline

@@ -128,6 +128,7 @@ class SelfMetrics:
         self.render_duration = Instrument(store, RENDER_DURATION)
         self.scrape_size = Instrument(store, SCRAPE_SIZE)
         self.connections_active.set(0)
+        self.series.set(0)
 
     def events_row(self, event: str) -> Row:
         """The row that counts events called ``event``."""

@@ -5,21 +5,25 @@ when the platform says so, when its connection stays away, or when it has been s
 nothing asks for it.
 """
 
-import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final, Literal
+
+import msgspec
 
 from exporter.catalogue import derived
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded, SessionStarted
 from exporter.events.turns import TurnCompleted
-from exporter.identity import TurnKey, trace_id
-from exporter.labels import UNKNOWN, Admission
+from exporter.identity import TurnKey, compact, trace_id
+from exporter.labels import MAX_RAW, UNKNOWN, Admission
 from exporter.measure import Cells, Recorder
 from exporter.store import Instrument, Store
 
 EndReason = Literal["disconnected", "idle", "superseded", "shutdown", "stopped"]
+MOST_CUT_OFF: Final = 1_024
+"""Sessions remembered after they ended without the platform saying so: one may turn up again."""
 _SESSION_DURATION: Final = "agentstack_session_duration_seconds"
 
 
@@ -37,7 +41,11 @@ class Waits:
 
 
 class Session:
-    """What is known of one call. Collections are made when first needed: most sessions are idle most of the time."""
+    """What is known of one call. Collections are made when first needed: most sessions are idle most of the time.
+
+    ``ended`` says that it no longer counts as going on, ``over`` that it will not go on again either: one that was merely silent may.
+    ``turns`` maps each turn that counted to the fields for which turn.completed stood in, ``None`` where its turn.metrics came.
+    """
 
     __slots__ = (
         "agent",
@@ -46,15 +54,17 @@ class Session:
         "answered_by",
         "cells",
         "connections",
+        "end_taken_in",
         "ended",
+        "format_counted",
         "id",
         "last_event_at",
         "names_made_up",
+        "over",
         "pending_turns",
         "saw_start",
         "started_at",
         "states",
-        "stood_in",
         "told_missing",
         "trace_id",
         "turn_metrics",
@@ -74,23 +84,25 @@ class Session:
         self.started_at = now
         self.last_event_at = now
         self.saw_start = False
+        self.format_counted = False
+        self.end_taken_in = False
         self.names_made_up = False
         self.connections = 0
         self.ended = False
-        self.turns: dict[TurnKey, str] | None = None
+        self.over = False
+        self.turns: dict[TurnKey, tuple[str, ...] | None] | None = None
         self.pending_turns: dict[TurnKey, TurnCompleted] | None = None
-        self.stood_in: dict[TurnKey, tuple[str, ...]] | None = None
         self.turns_completed = 0
         self.unmatched_metrics = 0
         self.turn_metrics = 0
         self.told_missing = False
-        self.states: dict[str, tuple[str, float]] | None = None
+        self.states: dict[str, tuple[str, float, float]] | None = None
         self.agent_tools: dict[str, tuple[str, float]] | None = None
-        self.usage: dict[tuple[str, str | None, str | None], dict[str, float]] | None = None
+        self.usage: dict[tuple[str, str, str], dict[str, float]] | None = None
 
 
 class Sessions:
-    """All sessions that are going on, or may still come back."""
+    """All sessions that are going on, or may still come back, or still have a connection."""
 
     def __init__(
         self,
@@ -104,8 +116,10 @@ class Sessions:
         self._admission = admission
         self._waits = waits
         self._on_end = on_end
+        self._all: dict[Session, None] = {}
         self._by_id: dict[str, Session] = {}
-        self._due: list[tuple[float, int, str]] = []
+        self._away: dict[Session, float] = {}
+        self._cut_off: dict[str, None] = {}
         self._made_up = 0
         self._started = Instrument(store, derived.SESSIONS)
         self._active = Instrument(store, derived.SESSIONS_ACTIVE)
@@ -114,55 +128,73 @@ class Sessions:
         self._duration = Instrument(store, store.spec(_SESSION_DURATION))
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._all)
 
     def __iter__(self) -> Iterator[Session]:
-        return iter(list(self._by_id.values()))
+        return iter(list(self._all))
 
     @property
     def active(self) -> int:
         """How many have not ended."""
-        return sum(not session.ended for session in self._by_id.values())
+        return sum(not session.ended for session in self._all)
 
     def open(self, event: object, now: float) -> Session:
         """The session that a connection's first event belongs to: one that comes back, or a new one."""
-        session_id = _session_id(event)
-        known = self._by_id.get(session_id) if session_id else None
-        if known is not None and not known.ended:
-            known.connections += 1
-            self._resumptions.add(1, known.agent_label, now=now)
-            return known
-        session = self._begin(session_id, event.agent_id if isinstance(event, SessionStarted) else None, now)
-        session.saw_start = session_id is not None
-        return session
+        names = _names(event)
+        known = self._by_id.get(names[0]) if names else None
+        if known is None or known.over:
+            return self._begin(event, names, now)
+        known.connections += 1
+        self._away.pop(known, None)
+        self._resumptions.add(1, known.agent_label, now=now)
+        if known.ended:
+            self.revive(known, now)
+        self._learn_agent(known, event, now)
+        return known
 
     def started(self, session: Session, event: SessionStarted | Start, now: float) -> Session:
-        """Take in a session.started that is not a connection's first event; another session's ends this one."""
-        session_id = _session_id(event)
-        if session_id is not None and not session.names_made_up and session_id != session.id:
-            self.end(session, "superseded", now)
-            self.leave(session, now)
-            return self.open(event, now)
-        if session.names_made_up and session_id is not None:
-            self._rename(session, session_id)
-        session.saw_start = True
-        if isinstance(event, SessionStarted) and event.agent_id and event.agent_id != session.agent:
-            self._give_agent(session, event.agent_id, now)
+        """Take in a start that is not a connection's first event; if it names another call, the connection turns to that one."""
+        names = _names(event)
+        if session.over or (names and not session.names_made_up and session.id not in names):
+            return self._turn_to(session, event, now)
+        if names and names[0] != session.id:
+            known = self._by_id.get(names[0])
+            if known is not None and not known.over:
+                return self._turn_to(session, event, now)
+            self._rename(session, names[0])
+        if session.ended:
+            self.revive(session, now)
+        self._learn_agent(session, event, now)
         return session
+
+    def revive(self, session: Session, now: float) -> None:
+        """A session that had ended because it was silent goes on, and counts as another one."""
+        session.ended = False
+        session.started_at = session.last_event_at = now
+        self._started.add(1, session.agent_label, now=now)
+        self._active.add(1, session.agent_label, now=now)
 
     def judge(self, session: Session, answered_by: str) -> None:
         """Note whether a human or a machine answered; later measurements are kept apart by it."""
         session.answered_by = answered_by
-        session.cells = self._recorder.cells(session.agent, answered_by)
+        session.cells = self._recorder.cells(session.agent_label, answered_by)
 
-    def ended(self, session: Session, event: SessionEnded, now: float) -> None:
-        """The platform says that the session is over; late events still count."""
+    def ended(self, session: Session, event: SessionEnded, now: float) -> SessionEnded | None:
+        """The platform says that the session is over; late events still count. Returns what of it is to be recorded."""
+        if session.end_taken_in:
+            return None
+        session.end_taken_in = session.over = True
+        if session.ended:
+            return msgspec.structs.replace(event, duration_seconds=None)
         reason = self._admission.value("reason", event.reason, now)
         self._close(session, reason, now, observe_duration=event.duration_seconds is None)
+        return event
 
     def end(self, session: Session, reason: EndReason, now: float) -> None:
-        """The session is over for a reason of ours."""
-        self._close(session, reason, now, observe_duration=True)
+        """The session is over for a reason of ours; a silent one may yet go on."""
+        if not session.ended:
+            session.over = reason != "idle"
+            self._close(session, reason, now, observe_duration=True)
 
     def leave(self, session: Session, now: float) -> None:
         """A connection of the session is gone."""
@@ -170,18 +202,15 @@ class Sessions:
         if session.connections > 0:
             return
         if session.ended:
-            self._by_id.pop(session.id, None)
+            self._forget(session)
         else:
-            heapq.heappush(self._due, (now + self._waits.resume, id(session), session.id))
+            self._away[session] = now + self._waits.resume
 
     def tick(self, now: float) -> None:
         """End sessions whose connection stayed away."""
-        while self._due and self._due[0][0] <= now:
-            _, _, session_id = heapq.heappop(self._due)
-            session = self._by_id.get(session_id)
-            if session is not None and session.connections == 0 and not session.ended:
-                self.end(session, "disconnected", now)
-                del self._by_id[session_id]
+        for session in [session for session, _ in takewhile(lambda entry: entry[1] <= now, self._away.items())]:
+            self.end(session, "disconnected", now)
+            self._forget(session)
 
     def sweep(self, now: float) -> None:
         """End silent sessions, and show the agents of the others to be in use."""
@@ -189,40 +218,57 @@ class Sessions:
             if not session.ended and now - session.last_event_at > self._waits.idle:
                 self.end(session, "idle", now)
             elif not session.ended:
-                self._admission.value("agent", session.agent, now)
+                self._admission.keep("agent", session.agent_label, now)
 
-    def _begin(self, session_id: str | None, agent: str | None, now: float) -> Session:
-        made_up = session_id is None
-        if session_id is None:
-            self._made_up += 1
-            session_id = f"unnamed-{now:.6f}-{self._made_up}"
+    def _begin(self, event: object, names: tuple[str, ...], now: float) -> Session:
+        agent = _agent(event)
         label = self._admission.value("agent", agent, now)
-        session = Session(session_id, agent, self._recorder.cells(agent), label, now)
-        session.names_made_up = made_up
+        session = Session(names[0] if names else self._make_up(now), agent, self._recorder.cells(label), label, now)
+        session.names_made_up = not names
         session.connections = 1
-        self._by_id[session_id] = session
+        if isinstance(event, SessionStarted | Start):
+            self._note_start(session)
+        self._all[session] = None
+        self._by_id[session.id] = session
         self._started.add(1, label, now=now)
         self._active.add(1, label, now=now)
         return session
 
+    def _make_up(self, now: float) -> str:
+        self._made_up += 1
+        return f"unnamed-{now:.6f}-{self._made_up}"
+
+    def _turn_to(self, session: Session, event: SessionStarted | Start, now: float) -> Session:
+        if session.connections == 1:
+            self.end(session, "superseded", now)
+        self.leave(session, now)
+        return self.open(event, now)
+
     def _rename(self, session: Session, session_id: str) -> None:
-        self._by_id.pop(session.id, None)
+        del self._by_id[session.id]
         session.id = session_id
         session.trace_id = trace_id(session_id)
         session.names_made_up = False
         self._by_id[session_id] = session
+        self._note_start(session)
 
-    def _give_agent(self, session: Session, agent: str, now: float) -> None:
+    def _note_start(self, session: Session) -> None:
+        """Its use so far is all new, unless it was cut off and its use may have been counted already."""
+        session.saw_start = session.id not in self._cut_off
+        self._cut_off.pop(session.id, None)
+
+    def _learn_agent(self, session: Session, event: object, now: float) -> None:
+        agent = _agent(event)
+        if agent is None or agent == session.agent:
+            return
         label = self._admission.value("agent", agent, now)
         if not session.ended:
             self._active.add(-1, session.agent_label, now=now)
             self._active.add(1, label, now=now)
         session.agent, session.agent_label = agent, label
-        session.cells = self._recorder.cells(agent, session.answered_by)
+        session.cells = self._recorder.cells(label, session.answered_by)
 
     def _close(self, session: Session, reason: str, now: float, *, observe_duration: bool) -> None:
-        if session.ended:
-            return
         self._on_end(session, now)
         session.ended = True
         self._active.add(-1, session.agent_label, now=now)
@@ -230,11 +276,28 @@ class Sessions:
         if observe_duration:
             self._duration.observe(max(0.0, session.last_event_at - session.started_at), session.agent_label, now=now)
 
+    def _forget(self, session: Session) -> None:
+        self._all.pop(session, None)
+        self._away.pop(session, None)
+        if self._by_id.get(session.id) is session:
+            del self._by_id[session.id]
+        if not session.end_taken_in and not session.names_made_up:
+            self._cut_off[session.id] = None
+            if len(self._cut_off) > MOST_CUT_OFF:
+                del self._cut_off[next(iter(self._cut_off))]
 
-def _session_id(event: object) -> str | None:
+
+def _names(event: object) -> tuple[str, ...]:
+    """What a start calls its session, the best name first."""
     if isinstance(event, SessionStarted):
-        return event.agent_session_id or event.call_id or None
-    if isinstance(event, Start):
+        names = (event.agent_session_id, event.call_id)
+    elif isinstance(event, Start):
         inner = event.start
-        return (inner and (inner.call_id or inner.stream_id)) or event.outer_stream_id or None
-    return None
+        names = ((inner and inner.call_id) or None, (inner and inner.stream_id) or event.outer_stream_id)
+    else:
+        return ()
+    return tuple(compact(name) for name in names if name)
+
+
+def _agent(event: object) -> str | None:
+    return event.agent_id[:MAX_RAW] if isinstance(event, SessionStarted) and event.agent_id else None

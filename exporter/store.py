@@ -19,7 +19,8 @@ from exporter.records import Exemplar, Family, HistogramPoint, Series, Snapshot
 Row = list[Any]
 """The cells of one layout for one set of label values."""
 
-_KEPT_AT_THE_CAP = ("true", "false")
+_OWN_ROOM = 2_500
+"""Series kept free for the exporter's own metrics, which are bounded by their tables and need fewer."""
 
 
 @dataclass(slots=True)
@@ -60,12 +61,18 @@ def _new_cell(spec: MetricSpec) -> Any:
 
 
 class Store:
-    """All series of the process, bounded by ``max_series``; those of whose beginning nothing is said count since ``born``."""
+    """All series of the process, bounded by ``max_series``; those of whose beginning nothing is said count since ``born``.
+
+    Within the bound, room is kept for the exporter's own metrics and for one ``_other`` row a layout, so that what comes when the
+    store is full still counts somewhere. A bound of less than these (about 3,000 series) is exceeded by what is missing.
+    """
 
     def __init__(self, max_series: int, born: float = 0.0) -> None:
         self._max_series = max_series
         self._born = born
         self._series = 0
+        self._kept_free = 0
+        self._own_room = min(_OWN_ROOM, max_series // 10)
         self._layouts: list[Layout] = []
         self._by_name: dict[str, tuple[Layout, int]] = {}
         self.capped = 0
@@ -89,6 +96,8 @@ class Store:
                 raise DeclarationError(f"{spec.name} has other labels than its neighbours")
             self._by_name[spec.name] = (layout, index)
         self._layouts.append(layout)
+        if not reserved:
+            self._kept_free += layout.series_per_row
         return layout
 
     def spec(self, name: str) -> MetricSpec:
@@ -105,16 +114,24 @@ class Store:
         row = layout.rows.get(labels)
         if row is not None:
             return row
-        if not layout.reserved and self._series + layout.series_per_row > self._max_series:
-            self.capped += 1
-            labels = tuple(value if value in _KEPT_AT_THE_CAP else OTHER for value in labels)
-            row = layout.rows.get(labels)
-            if row is not None:
-                return row
+        if not layout.reserved:
+            if not self._has_room(layout):
+                self.capped += 1
+                labels = (OTHER,) * len(labels)
+            if all(value == OTHER for value in labels):
+                row = layout.rows.get(labels)
+                if row is not None:
+                    return row
+                self._kept_free -= layout.series_per_row
         row = layout.rows[labels] = layout.new_row()
         layout.since[labels] = now or self._born
         self._series += layout.series_per_row
+        if layout.reserved:
+            self._own_room = max(0, self._own_room - layout.series_per_row)
         return row
+
+    def _has_room(self, layout: Layout) -> bool:
+        return self._series + self._kept_free + self._own_room + layout.series_per_row <= self._max_series
 
     def drop(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> int:
         """Remove all rows bounded by ``table`` whose labels ``names`` carry ``values``; returns how many."""

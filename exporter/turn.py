@@ -1,15 +1,15 @@
 """Turns: each counts once, with its turn.metrics if they come, without them if they do not."""
 
-import heapq
 from collections.abc import Callable
-from typing import Final, Literal
+from itertools import takewhile
+from typing import Final
 
 import msgspec
 
 from exporter.catalogue import derived
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.identity import TurnKey
+from exporter.identity import TurnKey, is_by_id, turn_key, turn_key_by_id
 from exporter.labels import UNKNOWN, Admission
 from exporter.session import Session
 from exporter.store import Instrument, Store
@@ -17,11 +17,11 @@ from exporter.wire import Refused
 
 MOST_TURNS: Final = 256
 """Turns a session remembers to tell duplicates; longer calls forget the oldest."""
+MOST_WAITING: Final = 64
+"""Turns of a session that may wait for their turn.metrics; the oldest waits no longer when there are more."""
 _TURNS_BEFORE_COMPLAINT: Final = 2
-_BY_ID: Final = "id:"
-"""Begins the key of a turn that has no number: servers of the second generation name only its id."""
-
-_Seen = Literal["metrics", "without"]
+_NEW: Final = ("",)
+"""Stands for what a turn that has not counted yet would be remembered by."""
 _STAND_INS: Final = {
     "stt_delay_ms": ("agentstack_stt_delay_seconds", "transcription_delay_s"),
     "turn_decision_ms": ("agentstack_turn_decision_seconds", "turn_decision_s"),
@@ -51,8 +51,7 @@ class Turns:
         self._wait = wait
         self._refuse = refuse
         self._missing = missing
-        self._due: list[tuple[float, int, Session, TurnKey]] = []
-        self._pushed = 0
+        self._due: dict[tuple[Session, TurnKey], float] = {}
         self._turns = Instrument(store, derived.TURNS)
         self._without = Instrument(store, derived.TURNS_WITHOUT_METRICS)
         self._late = Instrument(store, derived.TURN_METRICS_LATE)
@@ -62,48 +61,46 @@ class Turns:
 
     def metrics(self, session: Session, event: TurnMetrics, now: float) -> TurnMetrics | None:
         """Count the turn of a turn.metrics; returns what of the event is to be recorded, ``None`` for a duplicate."""
-        key = _key(event.agent_tool_id, event.turn_number)
-        seen = session.turns.get(key) if session.turns and key else None
-        if seen == "metrics":
+        key = None if event.turn_number is None else turn_key(event.agent_tool_id, event.turn_number)
+        stood_in = session.turns.get(key, _NEW) if session.turns and key else _NEW
+        if stood_in is None:
             self._duplicates.add(1, session.agent_label, now=now)
             return None
         session.turn_metrics += 1
         if event.agent_first and event.user_perceived_ms is not None:
             self._refuse("user_perceived_ms", Refused.NOT_APPLICABLE)
             event = msgspec.structs.replace(event, user_perceived_ms=None)
-        if seen == "without":
-            self._late.add(1, session.agent_label, now=now)
-            event = self._without_stood_in(session, event, key)
-        else:
+        if stood_in is _NEW:
             self._count(session, event, now)
+            self._answer(session, key)
+        else:
+            self._late.add(1, session.agent_label, now=now)
+            event = msgspec.structs.replace(event, **dict.fromkeys(stood_in)) if stood_in else event
         if key is not None:
-            _remember(session, key, "metrics")
-        self._answer(session, key)
+            _remember(session, key, None)
         return event
 
     def completed(self, session: Session, event: TurnCompleted, now: float) -> TurnCompleted:
         """A turn is over: wait for its turn.metrics."""
-        key = _key(event.agent_tool_id, event.turn_number)
-        if key is None:
-            if session.unmatched_metrics:
-                session.unmatched_metrics -= 1
-                return event
-            key = (f"{_BY_ID}{event.turn_id}", 0)
+        if event.turn_number is not None:
+            key = turn_key(event.agent_tool_id, event.turn_number)
+        else:
+            key = turn_key_by_id(event.turn_id or f"#{session.turns_completed}")
         if session.turns and key in session.turns:
-            return event
-        if session.pending_turns is None:
-            session.pending_turns = {}
-        if key not in session.pending_turns and len(session.pending_turns) < MOST_TURNS:
-            session.pending_turns[key] = event
+            if session.unmatched_metrics and not is_by_id(key):
+                session.unmatched_metrics -= 1
+        elif not session.pending_turns or key not in session.pending_turns:
             session.turns_completed += 1
-            self._pushed += 1
-            heapq.heappush(self._due, (now + self._wait, self._pushed, session, key))
+            if is_by_id(key) and session.unmatched_metrics:
+                session.unmatched_metrics -= 1
+                _remember(session, key, None)
+            else:
+                self._await(session, key, event, now)
         return event
 
     def tick(self, now: float) -> None:
         """Count turns whose turn.metrics have not come in time."""
-        while self._due and self._due[0][0] <= now:
-            _, _, session, key = heapq.heappop(self._due)
+        for session, key in [turn for turn, _ in takewhile(lambda entry: entry[1] <= now, self._due.items())]:
             self._give_up(session, key, now)
 
     def finish(self, session: Session, now: float) -> None:
@@ -111,21 +108,50 @@ class Turns:
         for key in list(session.pending_turns or ()):
             self._give_up(session, key, now)
 
+    def close(self, now: float) -> None:
+        """The process stops: count what is still waiting, of sessions that are over too."""
+        for session, key in list(self._due):
+            self._give_up(session, key, now)
+
+    def _await(self, session: Session, key: TurnKey, event: TurnCompleted, now: float) -> None:
+        if session.pending_turns is None:
+            session.pending_turns = {}
+        elif len(session.pending_turns) >= MOST_WAITING:
+            self._give_up(session, next(iter(session.pending_turns)), now)
+        if event.user_text or event.agent_text:
+            event = msgspec.structs.replace(event, user_text=None, agent_text=None)
+        session.pending_turns[key] = event
+        self._due[session, key] = now + self._wait
+
     def _answer(self, session: Session, key: TurnKey | None) -> None:
-        """Take the turn off the list of those waiting; one known only by its id is taken to be the oldest."""
-        pending = session.pending_turns or {}
+        """Take the turn off the list of those waiting.
+
+        Where one side or the other has no number, the turn is taken to be the oldest that fits.
+        """
+        pending = session.pending_turns
+        if pending is None:
+            if session.unmatched_metrics < MOST_TURNS:
+                session.unmatched_metrics += 1
+            return
         if key not in pending:
-            key = next((waiting for waiting in pending if waiting[0].startswith(_BY_ID)), None)
-        if key is None:
-            session.unmatched_metrics += 1
-        else:
-            pending.pop(key, None)
+            key = next((waiting for waiting in pending if key is None or is_by_id(waiting)), None)
+            if key is None:
+                session.unmatched_metrics = min(session.unmatched_metrics + 1, MOST_TURNS)
+                return
+            _remember(session, key, None)
+        self._take_off(session, key)
+
+    def _take_off(self, session: Session, key: TurnKey) -> TurnCompleted | None:
+        self._due.pop((session, key), None)
+        event = session.pending_turns.pop(key, None) if session.pending_turns else None
+        session.pending_turns = session.pending_turns or None
+        return event
 
     def _give_up(self, session: Session, key: TurnKey, now: float) -> None:
-        event = session.pending_turns.pop(key, None) if session.pending_turns else None
+        event = self._take_off(session, key)
         if event is None:
             return
-        _remember(session, key, "without")
+        _remember(session, key, self._stand_in(session, event, now))
         self._turns.add(
             1,
             session.agent_label,
@@ -138,28 +164,21 @@ class Turns:
             now=now,
         )
         self._without.add(1, session.agent_label, now=now)
-        self._stand_in(session, event, key, now)
         if not session.turn_metrics and session.turns_completed >= _TURNS_BEFORE_COMPLAINT and not session.told_missing:
             session.told_missing = True
             self._sessions_without.add(1, session.agent_label, now=now)
             self._missing(session.agent_label)
 
-    def _stand_in(self, session: Session, event: TurnCompleted, key: TurnKey, now: float) -> None:
+    def _stand_in(self, session: Session, event: TurnCompleted, now: float) -> tuple[str, ...]:
+        """Observe what turn.completed says in place of turn.metrics; returns the fields it stood in for."""
         labels = {"agent": session.agent_label, "cancelled": "false"}
-        observed = []
+        stood_in = []
         for field, (instrument, source) in self._stand_ins.items():
             value = getattr(event, source)
             if value:
                 instrument.observe(value, *(labels.get(name, UNKNOWN) for name in instrument.label_names), now=now)
-                observed.append(field)
-        if observed:
-            session.stood_in = session.stood_in or {}
-            session.stood_in[key] = tuple(observed)
-
-    def _without_stood_in(self, session: Session, event: TurnMetrics, key: TurnKey | None) -> TurnMetrics:
-        """The event less the fields that turn.completed stood in for, so that nothing is observed twice."""
-        stood_in = session.stood_in.pop(key, ()) if session.stood_in and key else ()
-        return msgspec.structs.replace(event, **dict.fromkeys(stood_in)) if stood_in else event
+                stood_in.append(field)
+        return tuple(stood_in)
 
     def _count(self, session: Session, event: TurnMetrics, now: float) -> None:
         cancelled = event.llm_cancelled or event.tts_cancelled or event.realtime_cancelled
@@ -176,14 +195,10 @@ class Turns:
         )
 
 
-def _key(agent_tool_id: str | None, turn_number: float | None) -> TurnKey | None:
-    return None if turn_number is None else (agent_tool_id or "", int(turn_number))
-
-
-def _remember(session: Session, key: TurnKey, seen: _Seen) -> None:
+def _remember(session: Session, key: TurnKey, stood_in: tuple[str, ...] | None) -> None:
     if session.turns is None:
         session.turns = {}
     session.turns.pop(key, None)
-    session.turns[key] = seen
+    session.turns[key] = stood_in
     if len(session.turns) > MOST_TURNS:
         session.turns.pop(next(iter(session.turns)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.labels import MASKED, MAX_LENGTH, OTHER, UNKNOWN, Admission, Limits, normalise, pair_table
+from exporter.labels import MASKED, MAX_LENGTH, OTHER, UNKNOWN, Admission, Limits, normalise, pairs_of
 
 DAY = 86_400.0
 
@@ -111,7 +111,6 @@ def test_what_does_not_fit_is_other() -> None:
     admit = watched.admission.value
     assert [admit("tool", raw, 0) for raw in ("a", "b", "c", "a", "c")] == ["a", "b", OTHER, "a", OTHER]
     assert watched.overflowed == ["tool", "tool"]
-    assert watched.admission.overflows == 2
 
 
 def test_each_label_has_its_own_room() -> None:
@@ -182,7 +181,7 @@ def test_an_idle_pair_gives_up_its_place() -> None:
     watched = Watched(Limits(pairs=1))
     watched.admission.pair("llm", "openai", "gpt-4o", 0)
     assert watched.admission.pair("llm", "groq", None, DAY) == ("groq", UNKNOWN)
-    assert watched.evicted == [(pair_table("llm"), ("provider", "model"), ("openai", "gpt-4o"))]
+    assert watched.evicted == [(pairs_of("llm"), ("provider", "model"), ("openai", "gpt-4o"))]
 
 
 def test_a_label_and_a_component_of_one_name_are_apart() -> None:

@@ -62,7 +62,7 @@ def test_labels_come_from_session_and_event() -> None:
     bench = Bench()
     bench.record(Ran(tool="crm", ok=True, outcome="good"))
     bench.record(Ran(tool="crm", ok=True, outcome="splendid"))
-    bench.record(Ran(), bench.recorder.cells(None))
+    bench.record(Ran(), bench.recorder.cells("unknown"))
     assert bench.shown("agentstack_runs_total") == {
         ("a", "crm", "true", "good"): 1.0,
         ("a", "crm", "true", "other"): 1.0,

@@ -1,0 +1,92 @@
+"""The core with a clock that tests move: connections send events, and metrics are read off the snapshot."""
+
+from typing import Any
+
+import msgspec
+
+from exporter.labels import Limits
+from exporter.pipeline import Feed, Notices, Pipeline
+from exporter.records import HistogramPoint, Series
+from exporter.session import Session, Waits
+
+BEGINNING = 1_777_885_200.0
+
+
+class Core(Notices):
+    """A pipeline at a moment of the test's choice; it fails the test for any error of ours, and keeps what it is told to say."""
+
+    def __init__(self, limits: Limits | None = None, waits: Waits | None = None) -> None:
+        self.now = BEGINNING
+        self.complaints: list[str] = []
+        self.pipeline = Pipeline(limits or Limits(), waits or Waits(), self, self.now)
+
+    def metrics_missing(self, agent: str) -> None:
+        self.complaints.append(agent)
+
+    def internal_error(self, error: Exception) -> None:
+        raise error
+
+    def connect(self) -> "Connection":
+        """A connection that has sent nothing yet."""
+        return Connection(self)
+
+    def call(self, session: str = "as-1", agent: str = "support", **fields: Any) -> "Connection":
+        """A connection whose session.started was received."""
+        connection = self.connect()
+        connection.send("session.started", agent_session_id=session, agent_id=agent, **fields)
+        return connection
+
+    def let_pass(self, seconds: float) -> None:
+        """Time goes on, and what is due is done."""
+        self.now += seconds
+        self.pipeline.tick(self.now)
+
+    def series(self, name: str, **labels: str) -> list[Series]:
+        """The series of the metric scraped as ``name`` that carry ``labels``, perhaps among others."""
+        (family,) = [family for family in self.pipeline.snapshot(self.now).families if family.spec.name == name]
+        wanted = labels.items()
+        return [series for series in family.series if wanted <= dict(zip(family.spec.labels, series.labels, strict=True)).items()]
+
+    def value(self, name: str, **labels: str) -> float:
+        """What the series add up to: values, or the sums of histograms."""
+        found = [series.value for series in self.series(name, **labels)]
+        return round(sum(value.sum if isinstance(value, HistogramPoint) else value for value in found), 6)
+
+    def observations(self, name: str, **labels: str) -> int:
+        """How many values the histogram's series have observed."""
+        found = [series.value for series in self.series(name, **labels)]
+        return sum(sum(value.counts) for value in found if isinstance(value, HistogramPoint))
+
+
+class Connection:
+    """One WebSocket, as the core sees it."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.feed: Feed = core.pipeline.feed()
+
+    @property
+    def session(self) -> Session:
+        """The session the connection belongs to."""
+        assert self.feed.session is not None
+        return self.feed.session
+
+    def send(self, event_type: str, **fields: Any) -> bool:
+        """Send an event named by ``type``."""
+        return self.feed.consume(msgspec.json.encode({"type": event_type, **fields}), self._core.now)
+
+    def stream(self, event: str, **fields: Any) -> bool:
+        """Send a message of audio streaming, named by ``event``."""
+        return self.feed.consume(msgspec.json.encode({"event": event, **fields}), self._core.now)
+
+    def turn(self, number: float | None = 1, **fields: Any) -> bool:
+        """Send a turn.metrics."""
+        return self.send("turn.metrics", turn_number=number, **fields)
+
+    def completed(self, number: float | None = 1, **fields: Any) -> bool:
+        """Send a turn.completed."""
+        return self.send("turn.completed", turn_number=number, **fields)
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self.feed.close(self._core.now)
