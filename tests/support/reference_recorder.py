@@ -5,6 +5,7 @@ themselves and the normalisation of label values.
 """
 
 import base64
+import functools
 import typing
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -133,6 +134,11 @@ def _label_values(labels: Labels, values: dict[str, Json], agent: str | None, an
             yield normalise(values[source.field])
 
 
+@functools.cache
+def _hints(struct: type) -> dict[str, Any]:
+    return typing.get_type_hints(struct, include_extras=True)
+
+
 def _look_up(event: EventSpec, spec: FieldSpec, document: dict[str, Json]) -> tuple[Json, float, float]:
     """The field's raw value in the JSON, and the plausible range of its type."""
     struct: Any = event.type
@@ -140,7 +146,7 @@ def _look_up(event: EventSpec, spec: FieldSpec, document: dict[str, Json]) -> tu
     hint: Any = None
     for attribute in spec.path:
         names = dict(zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True))
-        hint = typing.get_type_hints(struct, include_extras=True)[attribute]
+        hint = _hints(struct)[attribute]
         value = value.get(names[attribute]) if isinstance(value, dict) else None
         struct = next((part for part in _parts(hint) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
     ranges = [part for part in _parts(hint) if isinstance(part, msgspec.Meta)]

@@ -162,7 +162,7 @@ def test_a_full_store_has_other_rows() -> None:
 
 def test_known_rows_and_own_metrics_pass_the_cap() -> None:
     """A full store goes on counting in the rows it has, and the exporter's own metrics always get theirs."""
-    store = Store(1)
+    store = Store(3)
     layout = store.add_layout([TURNS])
     own = store.add_layout([OWN], reserved=True)
     known = store.row(layout, ("a",), 0)
