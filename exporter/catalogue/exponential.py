@@ -59,6 +59,8 @@ def downscaled(counts: Mapping[int, int], scale: int) -> tuple[int, int, list[in
     first, last, shift = min(counts), max(counts), 0
     while (last >> shift) - (first >> shift) >= MOST_BUCKETS:
         shift += 1
+    if not shift:
+        return scale, first, [counts.get(index, 0) for index in range(first, last + 1)]
     offset = first >> shift
     dense = [0] * ((last >> shift) - offset + 1)
     for index, count in counts.items():

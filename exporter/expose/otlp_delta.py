@@ -6,7 +6,7 @@ Source: OpenTelemetry data model, "Temporality" and "Resets and gaps".
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from operator import ge, sub
 from typing import Literal
 
 from exporter.catalogue.model import MetricSpec
@@ -43,45 +43,44 @@ class Delivered:
         """
         before = {series.labels: series for series in self._families.get(family.spec, ())}
         for series in family.series:
+            value, start = series.value, self._at
             earlier = before.get(series.labels)
-            if earlier is None or earlier.since != series.since or _fell(earlier.value, series.value):
-                yield from _changed(series, series.value, max(self._at, series.since))
+            if earlier is not None and earlier.since == series.since and _grew(earlier.value, value):
+                value = _difference(earlier.value, value)
             else:
-                yield from _changed(series, _difference(series.value, earlier.value), self._at)
+                start = max(start, series.since)
+            if isinstance(value, HistogramPoint):
+                if any(value.counts):
+                    point = HistogramPoint(value.counts, value.sum, _after(start, value.exemplars), value.exponential)
+                    yield Series(series.labels, point, start)
+            elif value:
+                yield Series(series.labels, value, start)
 
 
-def _changed(series: Series, value: float | HistogramPoint, start: float) -> Iterator[Series]:
-    if isinstance(value, HistogramPoint):
-        if any(value.counts):
-            yield Series(series.labels, replace(value, exemplars=_after(start, value.exemplars)), start)
-    elif value:
-        yield Series(series.labels, value, start)
-
-
-def _fell(earlier: float | HistogramPoint, now: float | HistogramPoint) -> bool:
+def _grew(earlier: float | HistogramPoint, now: float | HistogramPoint) -> bool:
+    """Whether nothing fell: else the series is another one than it was."""
     if isinstance(now, HistogramPoint) and isinstance(earlier, HistogramPoint):
-        return any(late < early for late, early in zip(now.counts, earlier.counts, strict=True))
-    return not isinstance(now, HistogramPoint) and not isinstance(earlier, HistogramPoint) and now < earlier
+        return all(map(ge, now.counts, earlier.counts))
+    return not isinstance(now, HistogramPoint) and not isinstance(earlier, HistogramPoint) and now >= earlier
 
 
-def _difference(now: float | HistogramPoint, earlier: float | HistogramPoint) -> float | HistogramPoint:
+def _difference(earlier: float | HistogramPoint, now: float | HistogramPoint) -> float | HistogramPoint:
     if isinstance(now, HistogramPoint) and isinstance(earlier, HistogramPoint):
-        counts = tuple(late - early for late, early in zip(now.counts, earlier.counts, strict=True))
-        return HistogramPoint(counts, now.sum - earlier.sum, now.exemplars, _exponential(now.exponential, earlier.exponential))
+        counts = tuple(map(sub, now.counts, earlier.counts))
+        return HistogramPoint(counts, now.sum - earlier.sum, now.exemplars, _exponential(earlier.exponential, now.exponential))
     if isinstance(now, HistogramPoint) or isinstance(earlier, HistogramPoint):
         raise TypeError("a series was a number once and a histogram once")
     return now - earlier
 
 
-def _exponential(now: ExponentialPoint | None, earlier: ExponentialPoint | None) -> ExponentialPoint | None:
+def _exponential(earlier: ExponentialPoint | None, now: ExponentialPoint | None) -> ExponentialPoint | None:
     if now is None or earlier is None:
         return now
     past = earlier.counts
     counts = {index: grown for index, count in now.counts.items() if (grown := count - past.get(index, 0))}
-    return replace(now, zero_count=now.zero_count - earlier.zero_count, counts=counts)
+    return ExponentialPoint(now.scale, now.zero_threshold, now.zero_count - earlier.zero_count, counts)
 
 
 def _after(start: float, exemplars: tuple[Exemplar | None, ...]) -> tuple[Exemplar | None, ...]:
     """Exemplars of a difference happened within its time."""
-    kept = tuple(exemplar if exemplar and exemplar.at >= start else None for exemplar in exemplars)
-    return kept if any(kept) else ()
+    return tuple(exemplar for exemplar in exemplars if exemplar and exemplar.at >= start)

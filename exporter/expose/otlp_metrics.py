@@ -23,7 +23,7 @@ from exporter.records import Snapshot
 _Writers = dict[tuple[MetricSpec, Shape], FamilyWriter]
 
 SCOPE: Final = "agentstack-exporter"
-SLICE_POINTS: Final = 100
+SLICE_POINTS: Final = 50
 """Points in a slice: a few tenths of a millisecond of work."""
 
 

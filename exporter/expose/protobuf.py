@@ -5,6 +5,7 @@ Source: "Protocol Buffers: Encoding"; opentelemetry-proto, ``common/v1/common.pr
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from struct import pack
 from typing import Final
 
@@ -14,13 +15,11 @@ AttributeValue = Scalar | Sequence[str] | Sequence[bool] | Sequence[int] | Seque
 
 _LENGTH_DELIMITED: Final = 2
 _INT64: Final = 1 << 64
-_SHORT: Final = tuple(bytes([number]) for number in range(0x80))
 
 
+@lru_cache(maxsize=8192)
 def varint(number: int) -> bytes:
-    """A whole number, not negative, of as few bytes as it needs."""
-    if number < 0x80:
-        return _SHORT[number]
+    """A whole number, not negative, of as few bytes as it needs; remembered, because lengths and counts come again and again."""
     parts = bytearray()
     while number >= 0x80:
         parts.append(number & 0x7F | 0x80)
