@@ -127,7 +127,11 @@ class _Writer:
             table = bucket_places(self.constants[bounds], use.divisor)
             self.constants[bounds], self.constants[places] = table.edges, table.places
             self.line(depth, f"i, x = {places}[bisect_left({bounds}, v)]")
-            self.line(depth, f"h[{len(spec.bounds) + 3}][x] += 1")
+            self.line(depth, f"counts = h[{len(spec.bounds) + 3}]")
+            self.line(depth, "try:")
+            self.line(depth + 1, "counts[x] += 1")
+            self.line(depth, "except KeyError:")
+            self.line(depth + 1, "counts[x] = 1")
         else:
             self.line(depth, f"i = bisect_left({bounds}, v)")
         self.line(depth, "h[i] += 1")
