@@ -49,10 +49,22 @@ class Notices:
 
 
 class Pipeline:
-    """All that lies between the ways in and the views, for one process. ``now`` is always unix seconds."""
+    """All that lies between the ways in and the views, for one process. ``now`` is always unix seconds.
 
-    def __init__(self, limits: Limits, waits: Waits, notices: Notices, now: float, max_frame: int = 65_536) -> None:
-        self.store = Store(limits.series, born=now)
+    ``exponential`` makes histograms keep exponential buckets beside the explicit ones.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        waits: Waits,
+        notices: Notices,
+        now: float,
+        max_frame: int = 65_536,
+        *,
+        exponential: bool = False,
+    ) -> None:
+        self.store = Store(limits.series, born=now, exponential=exponential)
         self.metrics = SelfMetrics(self.store, now)
         self.notices = notices
         self.max_frame = max_frame

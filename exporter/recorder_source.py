@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.catalogue.exponential import bucket_places
 from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.catalogue.model import Labels, Moves
 from exporter.store import Layout, wire_bounds
@@ -95,10 +96,10 @@ class _Writer:
             self.line(depth, f"row{place} = rows[{place}]")
         for use in bundle.uses:
             layout = self._layouts[use.moves.spec.name]
-            self._use(depth, use, places.index(layout), layout.specs.index(use.moves.spec))
+            self._use(depth, use, places.index(layout), layout)
 
-    def _use(self, depth: int, use: Use, place: int, cell: int) -> None:
-        target = f"row{place}[{cell}]"
+    def _use(self, depth: int, use: Use, place: int, layout: Layout) -> None:
+        target = f"row{place}[{layout.specs.index(use.moves.spec)}]"
         if use.field is None:
             self.line(depth, f"{target} += 1.0")
             return
@@ -108,7 +109,7 @@ class _Writer:
             self.line(depth + 1, f"v = {_read(alias)}")
         if use.moves.spec.kind == "histogram":
             self.line(depth, "if v:" if use.moves.zero_is_unknown else "if v is not None:")
-            self._observe(depth + 1, use, target)
+            self._observe(depth + 1, use, target, exponential=layout.exponential)
         elif use.moves.spec.kind == "gauge":
             self.line(depth, "if v is not None:")
             self.line(depth + 1, f"{target} = v")
@@ -117,12 +118,22 @@ class _Writer:
             self.line(depth, "if v:")
             self.line(depth + 1, f"{target} += {amount}")
 
-    def _observe(self, depth: int, use: Use, target: str) -> None:
+    def _observe(self, depth: int, use: Use, target: str, *, exponential: bool) -> None:
         spec = use.moves.spec
-        bounds = f"bounds_{spec.name}"
+        bounds, places = f"bounds_{spec.name}", f"places_{spec.name}"
         self.constants[bounds] = wire_bounds(spec.bounds, use.divisor)
         self.line(depth, f"h = {target}")
-        self.line(depth, f"i = bisect_left({bounds}, v)")
+        if exponential:
+            table = bucket_places(self.constants[bounds], use.divisor)
+            self.constants[bounds], self.constants[places] = table.edges, table.places
+            self.line(depth, f"i, x = {places}[bisect_left({bounds}, v)]")
+            self.line(depth, f"counts = h[{len(spec.bounds) + 3}]")
+            self.line(depth, "try:")
+            self.line(depth + 1, "counts[x] += 1")
+            self.line(depth, "except KeyError:")
+            self.line(depth + 1, "counts[x] = 1")
+        else:
+            self.line(depth, f"i = bisect_left({bounds}, v)")
         self.line(depth, "h[i] += 1")
         self.line(depth, f"h[{len(spec.bounds) + 1}] += v")
         if spec.exemplars:

@@ -1,5 +1,6 @@
 """Frozen values that pass between the stages: what a view sees of the store at one moment."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter.catalogue.model import MetricSpec
@@ -16,16 +17,32 @@ class Exemplar:
 
 
 @dataclass(frozen=True, slots=True)
+class ExponentialPoint:
+    """The same measurements in base-2 exponential buckets, see :mod:`exporter.catalogue.exponential`.
+
+    ``counts`` are by bucket index at ``scale``, empty buckets left out; ``zero_count`` is of values up to ``zero_threshold``, which
+    is in the metric's unit.
+    """
+
+    scale: int
+    zero_threshold: float
+    zero_count: int
+    counts: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class HistogramPoint:
     """A histogram series at one moment.
 
     ``counts`` are per bucket (not cumulative), one for each of the spec's bounds and a last one for what lies above them;
-    ``sum`` is in the metric's unit; ``exemplars`` is empty or has one place per bucket.
+    ``sum`` is in the metric's unit; ``exemplars`` is empty or has one place per bucket; ``exponential`` is there if the store keeps
+    exponential buckets as well.
     """
 
     counts: tuple[int, ...]
     sum: float
     exemplars: tuple[Exemplar | None, ...] = ()
+    exponential: ExponentialPoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

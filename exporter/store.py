@@ -1,9 +1,9 @@
 """Where measurements are added up: rows of cells by label values, and the immutable snapshot of them.
 
 Metrics that are always recorded together share a *layout*; one *row* of a layout holds the cells of all its metrics for one set of
-label values. A counter or gauge is a number in the row, a histogram a list: a count per bucket, the sum, the exemplars. One owner
-(the event loop) writes, so there are no locks. Values are kept in wire units and divided when a snapshot is taken, so that sums of
-whole milliseconds stay exact.
+label values. A counter or gauge is a number in the row, a histogram a list: a count per bucket, the sum, the exemplars, and if wanted
+the counts by exponential bucket. One owner (the event loop) writes, so there are no locks. Values are kept in wire units and divided
+when a snapshot is taken, so that sums of whole milliseconds stay exact.
 """
 
 from bisect import bisect_left
@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.catalogue.exponential import SCALE, ZERO, ZERO_THRESHOLD, bucket_places
 from exporter.catalogue.model import DeclarationError, MetricSpec
 from exporter.identity import TurnRef
 from exporter.labels import OTHER
-from exporter.records import Exemplar, Family, HistogramPoint, Series, Snapshot
+from exporter.records import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 
 Row = list[Any]
 """The cells of one layout for one set of label values."""
@@ -29,12 +30,14 @@ class Layout:
 
     ``divisors`` turn wire units into base units. A ``reserved`` layout always gets its rows: the exporter's own metrics. ``tables``
     are those of :class:`exporter.labels.Admission` that bound its label values: only an eviction from one of them drops its rows.
+    With ``exponential`` its histograms also count by exponential bucket.
     """
 
     specs: tuple[MetricSpec, ...]
     divisors: tuple[float, ...]
     reserved: bool = False
     tables: frozenset[str] = frozenset()
+    exponential: bool = False
     rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
     since: dict[tuple[str, ...], float] = field(default_factory=dict)
 
@@ -50,13 +53,14 @@ class Layout:
 
     def new_row(self) -> Row:
         """A row in which nothing has been recorded."""
-        return [_new_cell(spec) for spec in self.specs]
+        return [_new_cell(spec, self.exponential) for spec in self.specs]
 
 
-def _new_cell(spec: MetricSpec) -> Any:
+def _new_cell(spec: MetricSpec, exponential: bool) -> Any:
     if spec.kind == "histogram":
         places = len(spec.bounds) + 1
-        return [*[0] * places, 0.0, [None] * places if spec.exemplars else None]
+        cell = [*[0] * places, 0.0, [None] * places if spec.exemplars else None]
+        return [*cell, {}] if exponential else cell
     return None if spec.kind == "gauge" else 0.0
 
 
@@ -65,11 +69,13 @@ class Store:
 
     Within the bound, room is kept for the exporter's own metrics and for one ``_other`` row a layout, so that what comes when the
     store is full still counts somewhere. A bound of less than these (about 3,000 series) is exceeded by what is missing.
+    With ``exponential`` histograms keep exponential buckets beside the explicit ones.
     """
 
-    def __init__(self, max_series: int, born: float = 0.0) -> None:
+    def __init__(self, max_series: int, born: float = 0.0, *, exponential: bool = False) -> None:
         self._max_series = max_series
         self._born = born
+        self._exponential = exponential
         self._series = 0
         self._kept_free = 0
         self._own_room = min(_OWN_ROOM, max_series // 10)
@@ -88,7 +94,7 @@ class Store:
     ) -> Layout:
         """Make room for metrics; raises :class:`DeclarationError` if one is there already or their labels differ."""
         specs = tuple(specs)
-        layout = Layout(specs, tuple(divisors) or (1.0,) * len(specs), reserved, frozenset(tables))
+        layout = Layout(specs, tuple(divisors) or (1.0,) * len(specs), reserved, frozenset(tables), self._exponential)
         for index, spec in enumerate(specs):
             if spec.name in self._by_name:
                 raise DeclarationError(f"{spec.name} is declared twice")
@@ -162,7 +168,7 @@ def _families(layout: Layout) -> Iterator[Family]:
         divisor = layout.divisors[index]
         found = []
         for labels, row in layout.rows.items():
-            value = _histogram(row[index], divisor) if spec.bounds else _number(spec, row[index], divisor, layout.reserved)
+            value = _histogram(spec, row[index], divisor) if spec.bounds else _number(spec, row[index], divisor, layout.reserved)
             if value is not None:
                 found.append(Series(labels, value, layout.since[labels]))
         yield Family(spec, tuple(found))
@@ -174,13 +180,21 @@ def _number(spec: MetricSpec, cell: Any, divisor: float, reserved: bool) -> floa
     return float(cell / divisor)
 
 
-def _histogram(cell: list[Any], divisor: float) -> HistogramPoint | None:
-    counts = tuple(cell[:-2])
+def _histogram(spec: MetricSpec, cell: list[Any], divisor: float) -> HistogramPoint | None:
+    places = len(spec.bounds) + 1
+    counts = tuple(cell[:places])
     if not any(counts):
         return None
-    kept = cell[-1]
+    kept = cell[places + 1]
     exemplars = tuple(_exemplar(item, divisor) for item in kept) if kept and any(kept) else ()
-    return HistogramPoint(counts, cell[-2] / divisor, exemplars)
+    exponential = _exponential(cell[places + 2]) if len(cell) > places + 2 else None
+    return HistogramPoint(counts, cell[places] / divisor, exemplars, exponential)
+
+
+def _exponential(kept: dict[int, int]) -> ExponentialPoint:
+    counts = kept.copy()  # of a plain dictionary this is one block of memory: much cheaper than item by item
+    zeros = counts.pop(ZERO, 0)
+    return ExponentialPoint(SCALE, ZERO_THRESHOLD, zeros, counts)
 
 
 def _exemplar(item: tuple[float, TurnRef, float] | None, divisor: float) -> Exemplar | None:
@@ -193,13 +207,14 @@ def _exemplar(item: tuple[float, TurnRef, float] | None, divisor: float) -> Exem
 class Instrument:
     """A handle on one metric for code that records it by hand; values are in the metric's own unit."""
 
-    __slots__ = ("_bounds", "_divisor", "_index", "_layout", "_store")
+    __slots__ = ("_bounds", "_divisor", "_index", "_layout", "_places", "_store")
 
     def __init__(self, store: Store, spec: MetricSpec) -> None:
         self._store = store
         self._layout, self._index = store.place(spec)
         self._divisor = self._layout.divisors[self._index]
         self._bounds = wire_bounds(spec.bounds, self._divisor)
+        self._places = len(spec.bounds) + 1
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -220,7 +235,11 @@ class Instrument:
         cell = self._store.row(self._layout, labels, now)[self._index]
         wire_value = round(value * self._divisor, 9)
         cell[bisect_left(self._bounds, wire_value)] += 1
-        cell[-2] += wire_value
+        cell[self._places] += wire_value
+        if self._layout.exponential:
+            table, counts = bucket_places(self._bounds, self._divisor), cell[self._places + 2]
+            _, index = table.places[bisect_left(table.edges, wire_value)]
+            counts[index] = counts.get(index, 0) + 1
 
 
 def wire_bounds(bounds: tuple[float, ...], divisor: float) -> tuple[float, ...]:

@@ -36,9 +36,9 @@ class LoudNotices(Notices):
         raise error
 
 
-def consumed(given_cases: Sequence[Case]) -> tuple[Snapshot, ReferenceRecorder]:
+def consumed(given_cases: Sequence[Case], *, exponential: bool = False) -> tuple[Snapshot, ReferenceRecorder]:
     """What the pipeline and the reference make of the events, each in a session of its own."""
-    pipeline = Pipeline(ROOM, Waits(), LoudNotices(), NOW)
+    pipeline = Pipeline(ROOM, Waits(), LoudNotices(), NOW, exponential=exponential)
     reference = ReferenceRecorder(inventory.events())
     for agent, judgement, event in given_cases:
         feed = pipeline.feed()
@@ -68,6 +68,7 @@ def _observe_length(reference: ReferenceRecorder, event: dict[str, Any], agent: 
         for key, histogram in extra.histograms.items():
             found = reference.histograms.setdefault(key, ReferenceHistogram(histogram.bounds))
             found.counts = [one + other for one, other in zip(found.counts, histogram.counts, strict=True)]
+            found.exponential += histogram.exponential
 
 
 def assert_equal(snapshot: Snapshot, reference: ReferenceRecorder) -> None:
@@ -120,3 +121,20 @@ def test_turns_move_what_the_declarations_say(given_cases: Sequence[Case]) -> No
     snapshot, reference = consumed(given_cases)
     assert_equal(snapshot, reference)
     assert refused(snapshot) == reference.refused
+
+
+def assert_same_exponential(point: HistogramPoint, expected: ReferenceHistogram) -> None:
+    assert point.exponential is not None
+    assert point.exponential.zero_count == expected.exponential.pop(None, 0)
+    assert point.exponential.counts == expected.exponential
+
+
+@given(cases=st.lists(turns, max_size=3) | one_of_each)
+def test_exponential_buckets_equal_the_reference(cases: Sequence[Case]) -> None:
+    """With exponential buckets kept, every value is in the one that exact arithmetic puts it in, and all else is the same."""
+    snapshot, reference = consumed(cases, exponential=True)
+    assert_equal(snapshot, reference)
+    for family in snapshot.families:
+        for series in family.series:
+            if isinstance(series.value, HistogramPoint) and family.spec.name in MOVED:
+                assert_same_exponential(series.value, reference.histograms[family.spec.name, series.labels])

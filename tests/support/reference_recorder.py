@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -26,12 +27,16 @@ SeriesKey = tuple[str, tuple[str, ...]]
 
 @dataclass
 class ReferenceHistogram:
-    """One histogram series: how many values fell into each bucket, their sum, and the last value of each bucket with a turn."""
+    """One histogram series: how many values fell into each bucket, their sum, and the last value of each bucket with a turn.
+
+    ``exponential`` counts by exponential bucket of scale 4; those up to 2**-20 are under ``None``.
+    """
 
     bounds: tuple[float, ...]
     counts: list[int] = field(default_factory=list)
     sum: Decimal = Decimal(0)
     exemplars: dict[int, Decimal] = field(default_factory=dict)
+    exponential: Counter[int | None] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.counts = [0] * (len(self.bounds) + 1)
@@ -44,9 +49,21 @@ class ReferenceHistogram:
                 place = index
                 break
         self.counts[place] += 1
+        self.exponential[_exponential_bucket(value)] += 1
         self.sum += value
         if exemplar:
             self.exemplars[place] = value
+
+
+def _exponential_bucket(value: Decimal) -> int | None:
+    """The bucket whose edges 2**(i/16) and 2**((i+1)/16) the value lies between, worked out in whole numbers."""
+    if value <= Decimal(2) ** -20:
+        return None
+    power = Fraction(value) ** 16
+    index = power.numerator.bit_length() - power.denominator.bit_length() - 2
+    while power > Fraction(2) ** (index + 1):
+        index += 1
+    return index
 
 
 class ReferenceRecorder:

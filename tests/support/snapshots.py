@@ -1,10 +1,13 @@
 """Snapshots as hypothesis draws them: hostile label values, numbers of every magnitude, families without series."""
 
+from collections import Counter
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from exporter.catalogue.model import MetricSpec
 from exporter.catalogue.names import Kind
-from exporter.records import Exemplar, Family, HistogramPoint, Series, Snapshot
+from exporter.records import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 
 _KINDS: tuple[Kind, ...] = ("counter", "gauge", "histogram")
 _UNITS = ("s", "By", "1", "{turn}", "{token}/s", "")
@@ -71,3 +74,32 @@ snapshots = st.builds(
     Snapshot, st.just(0.0), st.lists(families(), max_size=4, unique_by=lambda family: family.spec.otel_name).map(tuple)
 )
 """Snapshots whose families have different names."""
+
+
+_MOST_APART = 160
+"""Indices of a point are drawn so that its buckets need not be merged."""
+
+
+@st.composite
+def _exponential(draw: st.DrawFn, snapshot: Snapshot) -> Snapshot:
+    families = []
+    for family in snapshot.families:
+        series = [replace(one, value=draw(_with_exponential(one.value))) for one in family.series]
+        families.append(replace(family, series=tuple(series)))
+    return replace(snapshot, families=tuple(families))
+
+
+@st.composite
+def _with_exponential(draw: st.DrawFn, value: float | HistogramPoint) -> float | HistogramPoint:
+    """The same measurements also in exponential buckets: each explicit bucket's are put into one of them, the first's count as zero."""
+    if not isinstance(value, HistogramPoint):
+        return value
+    first = draw(st.integers(-320, 300))
+    found = Counter[int]()
+    for count in filter(None, value.counts[1:]):
+        found[first + draw(st.integers(0, _MOST_APART - 1))] += count
+    return replace(value, exponential=ExponentialPoint(draw(st.integers(-3, 8)), 2.0**-20, value.counts[0], dict(found)))
+
+
+exponential_snapshots = snapshots.flatmap(_exponential)
+"""Snapshots whose histograms have exponential buckets too."""

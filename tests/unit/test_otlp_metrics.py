@@ -1,0 +1,250 @@
+"""OTLP metrics: temporality, what counts as delivered, slices, and who is speaking."""
+
+import asyncio
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
+
+from exporter import __version__
+from exporter.expose.otlp_delta import Temporality
+from exporter.expose.otlp_metrics import Batch, MetricsEncoder
+from exporter.expose.resource import resource_attributes
+from exporter.records import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
+from exporter.selfmetrics import PROCESS_CPU
+from tests.support.small_snapshot import ACTIVE, LATENCY, SMALL, TURNS
+
+CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+
+
+def metrics(batch: Batch) -> dict[str, Metric]:
+    """The batch's metrics by name."""
+    (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
+    (scope,) = resource.scope_metrics
+    return {metric.name: metric for metric in scope.metrics}
+
+
+def counted(value: float, at: float, since: float = 10.0) -> Snapshot:
+    return Snapshot(at, (Family(TURNS, (Series(("a",), value, since),)),))
+
+
+def measured(point: HistogramPoint, at: float, since: float = 10.0) -> Snapshot:
+    return Snapshot(at, (Family(LATENCY, (Series(("cascade", "a"), point, since),)),))
+
+
+def sums(batch: Batch) -> list[tuple[float, float, float]]:
+    """Value, start and end (unix seconds) of each point of the turns counter."""
+    found = metrics(batch)
+    points = found[TURNS.otel_name].sum.data_points if found else ()
+    return [(point.as_double, point.start_time_unix_nano / 1e9, point.time_unix_nano / 1e9) for point in points]
+
+
+def send(encoder: MetricsEncoder, snapshot: Snapshot) -> Batch:
+    """Prepare a batch and have it delivered."""
+    batch = encoder.prepare(snapshot)
+    encoder.commit(batch)
+    return batch
+
+
+def test_totals_are_sent_again_and_again() -> None:
+    """By default a counter's point is its total since it began, however much was delivered."""
+    encoder = MetricsEncoder({})
+    send(encoder, counted(3.0, 100.0))
+    batch = send(encoder, counted(3.0, 160.0))
+    assert sums(batch) == [(3.0, 10.0, 160.0)]
+    sent = metrics(batch)[TURNS.otel_name].sum
+    assert sent.is_monotonic
+    assert sent.aggregation_temporality == CUMULATIVE
+
+
+def test_differences_are_to_what_was_delivered() -> None:
+    """With delta a counter's point is what was added since the last delivery, and says since when."""
+    encoder = MetricsEncoder({}, "delta")
+    assert sums(send(encoder, counted(3.0, 100.0))) == [(3.0, 10.0, 100.0)]
+    assert sums(send(encoder, counted(5.0, 160.0))) == [(2.0, 100.0, 160.0)]
+    assert metrics(encoder.prepare(counted(6.0, 220.0)))[TURNS.otel_name].sum.aggregation_temporality == DELTA
+
+
+def test_what_failed_is_in_the_next_difference() -> None:
+    """A batch that was not delivered changes nothing: the next one holds its part too."""
+    encoder = MetricsEncoder({}, "delta")
+    send(encoder, counted(3.0, 100.0))
+    encoder.prepare(counted(5.0, 160.0))
+    assert sums(encoder.prepare(counted(6.0, 220.0))) == [(3.0, 100.0, 220.0)]
+
+
+def test_what_did_not_change_is_not_sent() -> None:
+    """A difference of nothing has no point, and the one after it begins where the last delivery ended."""
+    encoder = MetricsEncoder({}, "delta")
+    send(encoder, counted(3.0, 100.0))
+    idle = send(encoder, counted(3.0, 160.0))
+    assert (sums(idle), idle.points) == ([], 0)
+    assert sums(send(encoder, counted(4.0, 220.0))) == [(1.0, 160.0, 220.0)]
+
+
+@pytest.mark.parametrize(("value", "since"), [(2.0, 130.0), (9.0, 130.0)])
+def test_a_series_made_anew_counts_from_its_beginning(value: float, since: float) -> None:
+    """A series that was dropped and came back is sent whole, from when it came back on."""
+    encoder = MetricsEncoder({}, "delta")
+    send(encoder, counted(3.0, 100.0))
+    assert sums(send(encoder, counted(value, 160.0, since))) == [(value, since, 160.0)]
+
+
+def test_a_counter_that_fell_counts_from_the_last_delivery() -> None:
+    """A counter that is smaller than it was must have begun again, even if it does not say so."""
+    encoder = MetricsEncoder({}, "delta")
+    send(encoder, counted(3.0, 100.0))
+    assert sums(send(encoder, counted(2.0, 160.0))) == [(2.0, 100.0, 160.0)]
+
+
+def test_a_histogram_made_anew_is_sent_whole() -> None:
+    """A histogram of which one bucket fell is another one, whatever its total."""
+    encoder = MetricsEncoder({}, "delta")
+    send(encoder, measured(HistogramPoint((3, 2, 0), 3.25), 100.0))
+    again = metrics(send(encoder, measured(HistogramPoint((9, 1, 0), 2.0), 160.0)))
+    (point,) = again[LATENCY.otel_name].histogram.data_points
+    assert (list(point.bucket_counts), point.sum, point.start_time_unix_nano) == ([9, 1, 0], 2.0, 100_000_000_000)
+
+
+def test_the_difference_of_a_histogram() -> None:
+    """Buckets and sum are what was added, and exemplars are of that time."""
+    old, new = Exemplar(0.7, "ab" * 16, "cd" * 8, 90.0), Exemplar(0.2, "ef" * 16, "01" * 8, 150.0)
+    encoder = MetricsEncoder({}, "delta")
+    send(encoder, measured(HistogramPoint((3, 2, 0), 3.25, (None, old, None)), 100.0))
+    sent = metrics(send(encoder, measured(HistogramPoint((4, 2, 1), 8.5, (new, old, None)), 160.0)))[LATENCY.otel_name]
+    (point,) = sent.histogram.data_points
+    assert sent.histogram.aggregation_temporality == DELTA
+    assert (list(point.bucket_counts), point.count, point.sum) == ([1, 0, 1], 2, 5.25)
+    assert [exemplar.span_id.hex() for exemplar in point.exemplars] == [new.span_id]
+
+
+def test_the_difference_of_exponential_buckets() -> None:
+    """Exponential buckets are subtracted one by one, those that did not grow are left out."""
+    before, after = ExponentialPoint(4, 2.0**-20, 1, {-20: 1, 3: 4}), ExponentialPoint(4, 2.0**-20, 2, {-20: 1, 3: 6, 5: 1})
+    encoder = MetricsEncoder({}, "delta")
+    send(encoder, measured(HistogramPoint((2, 4, 0), 5.0, (), before), 100.0))
+    sent = metrics(send(encoder, measured(HistogramPoint((3, 7, 0), 9.0, (), after), 160.0)))[LATENCY.otel_name]
+    (point,) = sent.exponential_histogram.data_points
+    assert (point.positive.offset, list(point.positive.bucket_counts)) == (3, [2, 0, 1])
+    assert (point.count, point.sum, point.zero_count, point.scale) == (4, 4.0, 1, 4)
+
+
+def test_exponential_buckets_far_apart_are_merged() -> None:
+    """A point is sent with 160 buckets at most, at the scale that takes."""
+    point = ExponentialPoint(4, 2.0**-20, 0, {-160: 1, 159: 2})
+    sent = metrics(MetricsEncoder({}).prepare(measured(HistogramPoint((1, 0, 2), 9.0, (), point), 100.0)))
+    (wide,) = sent[LATENCY.otel_name].exponential_histogram.data_points
+    assert (wide.scale, wide.positive.offset, len(wide.positive.bucket_counts)) == (3, -80, 160)
+    assert wide.zero_threshold == 2.0**-20
+
+
+@pytest.mark.parametrize(
+    ("preference", "turns", "cpu"),
+    [("cumulative", CUMULATIVE, CUMULATIVE), ("delta", DELTA, DELTA), ("lowmemory", DELTA, CUMULATIVE)],
+)
+def test_temporality_by_preference(preference: Temporality, turns: int, cpu: int) -> None:
+    """With lowmemory, what is read as a running total anyway stays one."""
+    families = (*counted(3.0, 100.0).families, Family(PROCESS_CPU, (Series((), 1.5, 10.0),)))
+    sent = metrics(MetricsEncoder({}, preference).prepare(Snapshot(100.0, families)))
+    assert sent[TURNS.otel_name].sum.aggregation_temporality == turns
+    assert sent[PROCESS_CPU.otel_name].sum.aggregation_temporality == cpu
+
+
+@pytest.mark.parametrize("preference", ["cumulative", "delta", "lowmemory"])
+def test_gauges_are_what_they_are(preference: Temporality) -> None:
+    """A gauge is sent with its value every time, whatever the preference."""
+    encoder = MetricsEncoder({}, preference)
+    for _ in range(2):
+        (point,) = metrics(send(encoder, SMALL))[ACTIVE.otel_name].gauge.data_points
+        assert point.as_double == 2.0
+
+
+def test_a_clock_set_back_does_not_turn_time_around() -> None:
+    """A point never starts after its end."""
+    assert sums(MetricsEncoder({}).prepare(counted(1.0, 100.0, since=200.0))) == [(1.0, 100.0, 100.0)]
+
+
+def test_nothing_measured_is_nothing_sent() -> None:
+    """A snapshot without series has no metric and no point."""
+    batch = MetricsEncoder({}).prepare(Snapshot(1.0, (Family(TURNS, ()), Family(LATENCY, ()))))
+    assert (metrics(batch), batch.points) == ({}, 0)
+
+
+def test_points_are_counted() -> None:
+    """A batch knows how many points it holds."""
+    assert MetricsEncoder({}).prepare(SMALL).points == 4
+
+
+async def test_other_tasks_run_between_slices() -> None:
+    """While a large snapshot is written, somebody else gets a turn after each slice."""
+    turns = 0
+
+    async def somebody() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    many = Snapshot(1.0, (Family(TURNS, tuple(Series((str(number),), 1.0, 0.0) for number in range(100))),))
+    other = asyncio.create_task(somebody())
+    await MetricsEncoder({}, slice_points=10).prepare_in_slices(many)
+    other.cancel()
+    assert turns >= 10
+
+
+async def test_a_delivery_while_a_batch_is_written_does_not_show_in_it() -> None:
+    """A batch is the difference to one snapshot, even if another one is committed meanwhile."""
+    encoder = MetricsEncoder({}, "delta", slice_points=1)
+    early, late = (Snapshot(at, (Family(TURNS, (Series(("a",), at, 10.0), Series(("b",), at, 10.0))),)) for at in (100.0, 160.0))
+    first = encoder.prepare(early)
+    writing = asyncio.create_task(encoder.prepare_in_slices(late))
+    await asyncio.sleep(0)
+    assert not writing.done()
+    encoder.commit(first)
+    assert await writing == MetricsEncoder({}, "delta").prepare(late)
+
+
+def test_the_scope_and_resource_say_who_speaks() -> None:
+    """A request carries the resource's attributes and the exporter's name and version."""
+    batch = MetricsEncoder({"service.name": "calls", "port": 8790, "up": True, "load": 0.5, "zones": ("a", "b")}).prepare(SMALL)
+    (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
+    values = {attribute.key: attribute.value for attribute in resource.resource.attributes}
+    assert (values["service.name"].string_value, values["port"].int_value, values["up"].bool_value) == ("calls", 8790, True)
+    assert (values["load"].double_value, [item.string_value for item in values["zones"].array_value.values]) == (0.5, ["a", "b"])
+    assert (resource.scope_metrics[0].scope.name, resource.scope_metrics[0].scope.version) == ("agentstack-exporter", __version__)
+
+
+@pytest.mark.parametrize("number", [0, -1, 127, 128, 2**63 - 1, -(2**63)])
+def test_whole_numbers_survive(number: int) -> None:
+    """A whole number of 64 bits is read back as it was."""
+    batch = MetricsEncoder({"number": number}).prepare(SMALL)
+    (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
+    assert resource.resource.attributes[0].value.int_value == number
+
+
+@pytest.mark.parametrize(("value", "text"), [(2**63, "9223372036854775808"), ("\ud800", "?")])
+def test_what_the_message_cannot_hold_becomes_text(value: int | str, text: str) -> None:
+    """A number of more than 64 bits and half a surrogate pair do not break the request."""
+    batch = MetricsEncoder({"odd": value}).prepare(SMALL)
+    (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
+    assert resource.resource.attributes[0].value.string_value == text
+
+
+def test_a_resource_has_a_name_a_version_and_an_instance() -> None:
+    """Without being told anything, every process says a different instance."""
+    one, other = resource_attributes(), resource_attributes()
+    assert (one["service.name"], one["service.version"]) == ("agentstack-exporter", __version__)
+    assert one["service.instance.id"] != other["service.instance.id"]
+
+
+def test_the_user_has_the_last_word_on_the_resource() -> None:
+    """Given attributes win over defaults, the service's name over the attribute, and empty ones are not given."""
+    given = {"service.name": "from attributes", "service.instance.id": "7", "service.version": "", "team": "voice"}
+    assert resource_attributes(given)["service.name"] == "from attributes"
+    assert resource_attributes(given, service_name="from name") == {
+        "service.name": "from name",
+        "service.version": __version__,
+        "service.instance.id": "7",
+        "team": "voice",
+    }
