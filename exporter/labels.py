@@ -80,20 +80,21 @@ class Table:
         self._room = room
         self._idle = idle
         self._evict = evict
-        self._last_used: dict[tuple[str, ...], float] = {}
+        self.last_used: dict[tuple[str, ...], float] = {}
+        """The values that have a place, and when each was last used, in unix seconds."""
 
     def admit(self, value: tuple[str, ...], now: float) -> bool:
         """Whether ``value`` has or gets a place; ``now`` is in unix seconds."""
-        if value not in self._last_used and len(self._last_used) >= self._room and not self._make_room(now):
+        if value not in self.last_used and len(self.last_used) >= self._room and not self._make_room(now):
             return False
-        self._last_used[value] = now
+        self.last_used[value] = now
         return True
 
     def _make_room(self, now: float) -> bool:
-        value, last_used = min(self._last_used.items(), key=lambda item: item[1], default=((), now))
+        value, last_used = min(self.last_used.items(), key=lambda item: item[1], default=((), now))
         if now - last_used < self._idle:
             return False
-        del self._last_used[value]
+        del self.last_used[value]
         self._evict(value)
         return True
 
@@ -122,6 +123,10 @@ class Admission:
     def value(self, label: str, raw: str | None, now: float) -> str:
         """The value a label may carry for ``raw``: normalised, or ``_other`` when there is no room."""
         value = normalise(raw)
+        table = self._tables.get(label)
+        if table is not None and (value,) in table.last_used:
+            table.last_used[value,] = now
+            return value
         if value == UNKNOWN or value in self._limits.allow.get(label, ()):
             return value
         room = self._limits.agents if label == "agent" else self._limits.values
