@@ -113,13 +113,13 @@ class Turns:
 
     def _answer(self, session: Session, key: TurnKey | None) -> None:
         """Take the turn off the list of those waiting; one known only by its id is taken to be the oldest."""
-        pending = session.pending_turns or {}
-        if key not in pending:
+        pending = session.pending_turns
+        if pending and key not in pending:
             key = next((waiting for waiting in pending if waiting[0].startswith(_BY_ID)), None)
-        if key is None:
-            session.unmatched_metrics += 1
+        if pending and key is not None:
+            del pending[key]
         else:
-            pending.pop(key, None)
+            session.unmatched_metrics += 1
 
     def _give_up(self, session: Session, key: TurnKey, now: float) -> None:
         event = session.pending_turns.pop(key, None) if session.pending_turns else None
