@@ -2,14 +2,17 @@
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import signal
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Union
 
 import msgspec
+import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.applications import Starlette
@@ -21,7 +24,7 @@ from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Const, MetricSpec, Moves, OfSession
 from exporter.config import Address, Settings
 from exporter.events import EVENTS
-from exporter.servers import Listener
+from exporter.servers import TRANSPORT_CAP
 from exporter.wire import SPECS
 
 _HEARTBEAT = 0.001
@@ -129,23 +132,55 @@ def _counted(rival: Sink | Naive) -> App:
     return app
 
 
+class _Server(uvicorn.Server):
+    """uvicorn as it comes, with the exporter's settings, that leaves signals alone."""
+
+    def __init__(self, app: Any) -> None:  # noqa: ANN401 - ASGI applications have no common type
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="websockets-sansio",
+                ws_max_size=TRANSPORT_CAP,
+                ws_per_message_deflate=False,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self.socket = socket.create_server(("127.0.0.1", 0))
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return str(Address(*self.socket.getsockname()))
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave SIGTERM to whoever runs the two servers."""
+        yield
+
+
 async def _serve_rival(name: str, ready: Path) -> None:
     rival = Sink() if name == "sink" else Naive()
-    ingest = Listener(rival if isinstance(rival, Sink) else rival.app, "127.0.0.1", 0)
-    telemetry = Listener(_counted(rival), "127.0.0.1", 0)
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    await ingest.start()
-    await telemetry.start()
+    servers = _Server(rival if isinstance(rival, Sink) else rival.app), _Server(_counted(rival))
+    ingest, telemetry = servers
+    serving = [asyncio.create_task(server.serve(sockets=[server.socket])) for server in servers]
+    while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.001)
     gc.collect()
     gc.freeze()
-    addresses = {"listen": str(Address(*ingest.bound)), "telemetry_listen": str(Address(*telemetry.bound))}
     part = ready.with_suffix(".part")
-    part.write_bytes(msgspec.json.encode(addresses))
+    part.write_bytes(msgspec.json.encode({"listen": ingest.address, "telemetry_listen": telemetry.address}))
     part.replace(ready)
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     await stopping.wait()
-    await ingest.stop()
-    await telemetry.stop()
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*serving)
 
 
 async def _watched(ready: Path) -> None:

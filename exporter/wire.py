@@ -82,7 +82,7 @@ class Flawed:
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """How the lenient reader takes a field: a value of type ``plain`` as it is, a number from ``least`` to ``most``, others by ``kind``."""
+    """How the lenient reader takes a field: type ``plain`` as it is, numbers from ``least`` to ``most``, all else by ``kind``."""
 
     attribute: str
     kind: Any
