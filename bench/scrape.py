@@ -3,13 +3,15 @@
 Both sides show the same snapshot as an ASGI application on uvloop, in the same process and run; rounds are interleaved and the
 median is taken. ``prometheus_client`` is its own ``make_asgi_app`` over families built beforehand, so that only its rendering
 and compression count. The stall is the greatest lateness of a task that wants to run each millisecond while the scrape goes
-on. Run it with ``python -m bench.scrape``; it prints Markdown.
+on. A second table is of the whole exporter in a process of its own while turns come in at a steady pace.
 """
 
-import argparse
 import asyncio
 import gc
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
@@ -18,6 +20,11 @@ import uvloop
 from prometheus_client import make_asgi_app
 from starlette.types import ASGIApp
 
+from bench import frames
+from bench.contestants import Contestant, running
+from bench.frames import load
+from bench.peers import peers
+from bench.report import table
 from bench.synthetic import snapshot_of
 from exporter.expose.metrics_endpoint import MetricsEndpoint
 from exporter.expose.negotiation import Format
@@ -27,6 +34,10 @@ from tests.support.asgi import RawHeaders, call
 from tests.support.reference_exposition import reference_registry
 
 HEARTBEAT = 0.001
+CONNECTIONS = 50
+RATES = (0, 500, 2000)
+"""Turns a second over all connections."""
+SCRAPE_EVERY = 0.25
 
 App = Callable[[], ASGIApp]
 
@@ -99,11 +110,11 @@ async def measure_all(rows: list[Row], rounds: int) -> None:
                     subject.stalls.clear()
 
 
-def report(samples: int, rows: list[Row]) -> Iterator[str]:
+def report(samples: int, rows: list[Row]) -> Iterator[tuple[str, ...]]:
     """The lines of the table for one size."""
     for row in rows:
         ours, theirs = median(row.ours.times), median(row.theirs.times)
-        cells = [
+        yield (
             f"{samples:,}",
             row.kind,
             f"{ours * 1e3:.2f} ms ({ours / samples * 1e6:.2f} µs)",
@@ -111,29 +122,68 @@ def report(samples: int, rows: list[Row]) -> Iterator[str]:
             f"{theirs / ours:.1f}×",
             f"{median(row.ours.stalls) * 1e3:.2f} ms (worst {max(row.ours.stalls) * 1e3:.2f})",
             f"{median(row.theirs.stalls) * 1e3:.2f} ms",
-        ]
-        yield f"| {' | '.join(cells)} |"
+        )
 
 
-def main() -> None:
-    """Measure and print."""
-    arguments = argparse.ArgumentParser(description="Scrape time and event loop stall.")
-    arguments.add_argument("--samples", type=int, nargs="+", default=[1_000, 10_000, 50_000])
-    arguments.add_argument("--rounds", type=int, default=7)
-    chosen = arguments.parse_args()
-    print("| samples | scrape | exporter: time (a sample) | prometheus_client | faster | stall: exporter | prometheus_client |")
-    print("|---|---|---|---|---|---|---|")
-    for size in chosen.samples:
+def alone(sizes: tuple[int, ...], rounds: int) -> None:
+    """Measure scrapes while nothing else goes on, and print."""
+    heads = ("samples", "scrape", "exporter: time (a sample)", "prometheus_client", "faster", "stall: exporter", "prometheus_client")
+    lines: list[tuple[str, ...]] = []
+    for size in sizes:
         snapshot = snapshot_of(size)
         rows = rows_for(snapshot)
         # What is measured should not pay for walking through the fixtures of both sides.
         gc.collect()
         gc.freeze()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(measure_all(rows, chosen.rounds))
-        print("\n".join(report(sample_count(snapshot), rows)), flush=True)
+            runner.run(measure_all(rows, rounds))
+        lines += report(sample_count(snapshot), rows)
         gc.unfreeze()
+    table(heads, lines)
 
 
-if __name__ == "__main__":
-    main()
+def busy(rounds: int, seconds: float) -> None:
+    """Measure scrapes of the real exporter while events come in, and print."""
+    lines = []
+    traffic = load("", frames.turns(), 5000)
+    with running("watched") as exporter, peers(exporter.port, CONNECTIONS) as group:
+        exporter.settle(CONNECTIONS)
+        group.pace(traffic, 2000, 4000)
+        for rate in RATES:
+            took: list[float] = []
+            gaps: dict[bool, list[float]] = {True: [], False: []}
+            for scraped in [True, False] * rounds:
+                exporter.longest_gap()
+                with scraping(exporter, took) if scraped else nullcontext():
+                    group.pace(traffic, rate, round(rate * seconds)) if rate else time.sleep(seconds)
+                gaps[scraped].append(exporter.longest_gap())
+            worst = [f"{median(gaps[scraped]) * 1e3:.1f} ms (worst {max(gaps[scraped]) * 1e3:.1f})" for scraped in (True, False)]
+            lines.append(
+                (f"{rate:,}", f"{len(exporter.metrics()):,}", f"{median(took) * 1e3:.1f} ms", f"{max(took) * 1e3:.1f} ms", *worst)
+            )
+    table(("turns a second", "samples", "scrape, median", "slowest", "longest gap with scrapes", "without"), lines)
+
+
+@contextmanager
+def scraping(exporter: Contestant, took: list[float]) -> Iterator[None]:
+    """Scrape during a block again and again; what the exporter says each took, in seconds, goes into ``took``."""
+    over = threading.Event()
+
+    def scrape() -> None:
+        while not over.wait(SCRAPE_EVERY):
+            took.extend(sample.value for sample in exporter.metrics() if sample.name == "agentstack_exporter_render_duration_seconds")
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def run(*, quick: bool) -> None:
+    """Measure and print."""
+    alone((1_000,) if quick else (1_000, 10_000, 50_000), 2 if quick else 7)
+    print("The exporter itself, in a process of its own:\n")
+    busy(1 if quick else 5, 1.0 if quick else 3.0)

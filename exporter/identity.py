@@ -3,8 +3,10 @@
 Both views and the span path derive ids here, so that an exemplar always points at a span that exists.
 """
 
-from functools import cached_property
+from functools import lru_cache
 from hashlib import blake2b
+
+import msgspec
 
 TurnKey = tuple[str, int]
 """What names a turn within its session: the sub-agent's id (empty for none) and the turn's number."""
@@ -46,19 +48,19 @@ def root_span_id(session_id: str) -> str:
     return blake2b(session_id.encode("utf-8", "replace"), digest_size=8, person=b"agentstack-root").hexdigest()
 
 
+@lru_cache(maxsize=4096)
 def turn_span_id(trace: str, turn: TurnKey) -> str:
     """The id of a turn's span in ``trace``, 16 hexadecimal digits."""
     return blake2b(f"{trace}/{turn[0]}/{turn[1]}".encode("utf-8", "replace"), digest_size=8, person=b"agentstack-turn").hexdigest()
 
 
-class TurnRef:
-    """Points at a turn's span; the span id is worked out only when somebody looks."""
+class TurnRef(msgspec.Struct, frozen=True, gc=False):
+    """Points at a turn's span. Made for each turn, looked at for few: the span id is worked out only then."""
 
-    def __init__(self, trace: str, turn: TurnKey) -> None:
-        self.trace_id = trace
-        self._turn = turn
+    trace_id: str
+    turn: TurnKey
 
-    @cached_property
+    @property
     def span_id(self) -> str:
         """The id of the turn's span."""
-        return turn_span_id(self.trace_id, self._turn)
+        return turn_span_id(self.trace_id, self.turn)

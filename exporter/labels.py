@@ -92,29 +92,30 @@ class Table:
         self._room = room
         self._idle = idle
         self._evict = evict
-        self._last_used: dict[tuple[str, ...], float] = {}
+        self.last_used: dict[tuple[str, ...], float] = {}
+        """The values that have a place, and when each was last used, in unix seconds."""
         self._none_idle_before = 0.0
 
     def admit(self, value: tuple[str, ...], now: float) -> bool:
         """Whether ``value`` has or gets a place; ``now`` is in unix seconds."""
-        if value not in self._last_used and len(self._last_used) >= self._room and not self._make_room(now):
+        if value not in self.last_used and len(self.last_used) >= self._room and not self._make_room(now):
             return False
-        self._last_used[value] = now
+        self.last_used[value] = now
         return True
 
     def keep(self, value: tuple[str, ...], now: float) -> None:
         """``value``, if it has a place, is in use."""
-        if value in self._last_used:
-            self._last_used[value] = now
+        if value in self.last_used:
+            self.last_used[value] = now
 
     def _make_room(self, now: float) -> bool:
         if now < self._none_idle_before:
             return False
-        value, last_used = min(self._last_used.items(), key=lambda item: item[1], default=((), now))
+        value, last_used = min(self.last_used.items(), key=lambda item: item[1], default=((), now))
         if now - last_used < self._idle:
             self._none_idle_before = last_used + self._idle
             return False
-        del self._last_used[value]
+        del self.last_used[value]
         self._evict(value)
         return True
 
@@ -144,9 +145,12 @@ class Admission:
 
     def admit(self, label: str, value: str, now: float) -> str:
         """As :meth:`value`, for what is normalised already."""
+        table = self._tables.get(label)
+        if table is not None and (value,) in table.last_used:
+            table.last_used[value,] = now
+            return value
         if value in _ALWAYS_FIT or value in self._limits.allow.get(label, ()):
             return value
-        table = self._tables.get(label)
         if table is None:
             table = self._new_table(label, self._limits.agents if label == "agent" else self._limits.values, (label,))
         return value if table.admit((value,), now) else self._refuse(label)

@@ -94,7 +94,7 @@ class Pipeline:
             if self._least_lag is None or lag < self._least_lag:
                 self._least_lag = lag
             if lag >= 0:
-                self.metrics.event_lag.observe(lag)
+                self.metrics.event_lag(lag)
 
     def unknown(self, event: str, now: float) -> None:
         """Count an event of unknown type by its name."""
@@ -166,7 +166,8 @@ class Pipeline:
             audio_stream.Stop: self._stop,
         }
         for spec in SPECS:
-            yield spec.type, (logic.get(spec.type), self._recorder.record[spec.type], self.metrics.events_row(spec.name))
+            stamped = any(field.path == ("timestamp",) for field in spec.fields)
+            yield spec.type, (logic.get(spec.type), self._recorder.record[spec.type], self.metrics.events_row(spec.name), stamped)
 
     def _turn_metrics(self, of: Session, event: turn_metrics.TurnMetrics, now: float) -> turn_metrics.TurnMetrics | None:
         if event.llm_availability:
@@ -194,8 +195,8 @@ class Pipeline:
         return event
 
 
-Step = tuple[Logic | None, Record, list[Any]]
-"""What is done with an event type: session logic, recorder, and the row that counts its events."""
+Step = tuple[Logic | None, Record, list[Any], bool]
+"""What is done with an event type: session logic, recorder, the row that counts its events, and whether they say when they happened."""
 
 
 class Feed:
@@ -248,24 +249,23 @@ class Feed:
             self.session = None
 
     def _take(self, event: Any, now: float) -> bool:
-        pipeline = self._pipeline
-        logic, record, counted = pipeline.steps[type(event)]
+        pipeline, kind = self._pipeline, type(event)
+        logic, record, counted, stamped = pipeline.steps[kind]
         of = self.session
         began = False
-        if of is None or of.ended or type(event) in _STARTS:
-            of, began = self._session_of(event, of, now), type(event) is session.SessionStarted
+        if of is None or of.ended or kind in _STARTS:
+            of, began = self._session_of(event, of, now), kind is session.SessionStarted
         of.last_event_at = now
-        turn = None
-        if type(event) is turn_metrics.TurnMetrics and event.turn_number is not None:
-            turn = TurnRef(of.trace_id, turn_key(event.agent_tool_id, event.turn_number))
-        timestamp = getattr(event, "timestamp", None)
-        if timestamp is not None:
-            pipeline.note_lag(now - timestamp.timestamp())
+        if stamped and event.timestamp is not None:
+            pipeline.note_lag(now - event.timestamp.timestamp())
         if logic is not None:
             event = logic(of, event, now)
             if event is None:
                 pipeline.metrics.ignored[0] += 1.0
                 return began
+        turn = None
+        if kind is turn_metrics.TurnMetrics and event.turn_number is not None:
+            turn = TurnRef(of.trace_id, turn_key(event.agent_tool_id, event.turn_number))
         record(event, of.cells, now, turn)
         counted[0] += 1.0
         pipeline.metrics.processed[0] += 1.0

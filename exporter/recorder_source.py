@@ -88,8 +88,9 @@ class _Writer:
         reads = [_read(self._event.field(name)) for name in bundle.fields]
         key = reads[0] if len(reads) == 1 else f"({', '.join(reads)})" if reads else "None"
         self.line(depth, f"key = {key}")
-        self.line(depth, f"rows = caches[{index}].get(key)")
-        self.line(depth, "if rows is None:")
+        self.line(depth, "try:")
+        self.line(depth + 1, f"rows = caches[{index}][key]")
+        self.line(depth, "except KeyError:")
         self.line(depth + 1, f"rows = resolve({index}, cells, key, now)")
         places = [self._layouts[names[0]] for names in bundle.metrics]
         for place in range(len(places)):

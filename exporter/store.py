@@ -207,7 +207,7 @@ def _exemplar(item: tuple[float, TurnRef, float] | None, divisor: float) -> Exem
 class Instrument:
     """A handle on one metric for code that records it by hand; values are in the metric's own unit."""
 
-    __slots__ = ("_bounds", "_divisor", "_index", "_layout", "_places", "_store")
+    __slots__ = ("_bounds", "_divisor", "_index", "_layout", "_places", "_rows", "_store")
 
     def __init__(self, store: Store, spec: MetricSpec) -> None:
         self._store = store
@@ -215,6 +215,7 @@ class Instrument:
         self._divisor = self._layout.divisors[self._index]
         self._bounds = wire_bounds(spec.bounds, self._divisor)
         self._places = len(spec.bounds) + 1
+        self._rows = self._layout.rows
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -223,12 +224,13 @@ class Instrument:
 
     def add(self, amount: float, *labels: str, now: float = 0.0) -> None:
         """Add to a counter (or gauge)."""
-        row = self._store.row(self._layout, labels, now)
+        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
         row[self._index] = (row[self._index] or 0.0) + amount * self._divisor
 
     def set(self, value: float, *labels: str, now: float = 0.0) -> None:
         """Set a gauge (or a counter that is kept elsewhere)."""
-        self._store.row(self._layout, labels, now)[self._index] = value * self._divisor
+        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
+        row[self._index] = value * self._divisor
 
     def observe(self, value: float, *labels: str, now: float = 0.0) -> None:
         """Observe a value in a histogram."""

@@ -49,7 +49,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         message = await self.queue.get()
         if self.queue.empty():
             if self._unparsed:
-                self.loop.call_soon(self._parse_next)
+                self._parse_next()
             else:
                 self._read_on()
         return message
@@ -95,12 +95,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
     def _parse_next(self) -> None:
-        """Parse a piece if the application waits for one (or for none any more), then let others have their turn."""
+        """Parse a piece if the application has nothing to do (or will not do it any more).
+
+        With messages in it the application goes on at once: it lets others have their turn itself. Without any it is done here.
+        """
         if self._unparsed and self._is_idle():
             self._parse(self._take_piece())
+            if not self._is_idle():
+                return
             if self._unparsed:
                 self.loop.call_soon(self._parse_next)
-            elif self._is_idle():
+            else:
                 self._read_on()
 
     def _is_idle(self) -> bool:

@@ -4,6 +4,7 @@ The strict decoder takes a whole event in one go and checks types and plausible 
 frame read a second time, field by field, so that one bad or unknown field costs that field and nothing else.
 """
 
+import math
 import re
 import typing
 from dataclasses import dataclass
@@ -77,6 +78,17 @@ class Flawed:
     event: Wire | None
     refusals: tuple[Refusal, ...]
     unknown_fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """How the lenient reader takes a field: type ``plain`` as it is, numbers from ``least`` to ``most``, all else by ``kind``."""
+
+    attribute: str
+    kind: Any
+    plain: type | None
+    least: float = math.inf
+    most: float = -math.inf
 
 
 _strict: msgspec.json.Decoder[Wire] = msgspec.json.Decoder(Union[EVENTS])  # noqa: UP007 - built from a tuple
@@ -179,12 +191,17 @@ class _LenientReader:
 
     def _read_each(self, struct: type[Any], document: dict[str, Any], *, nested: bool) -> Any:
         values = {}
+        fields = _FIELDS[struct]
         for key, value in document.items():
-            if value is not None:
-                attribute, kind = _FIELDS[struct][key]
-                kept = self._convert(attribute if nested else key, kind, value)
+            field, found = fields[key], type(value)
+            if found is field.plain:
+                values[field.attribute] = value
+            elif (found is float or found is int) and field.least <= value <= field.most:
+                values[field.attribute] = float(value)
+            elif value is not None:
+                kept = self._convert(field.attribute if nested else key, field.kind, value)
                 if kept is not None:
-                    values[attribute] = kept
+                    values[field.attribute] = kept
         return struct(**values)
 
     def _convert(self, name: str, kind: Any, value: Any) -> Any:
@@ -207,12 +224,12 @@ def _why_refused(kind: Any, value: Any) -> Refused:
         return Refused.SENTINEL
     if value < 0:
         return Refused.NEGATIVE
-    return Refused.TOO_LARGE if value > _most(kind) else Refused.TOO_SMALL
+    return Refused.TOO_LARGE if value > _range(kind)[1] else Refused.TOO_SMALL
 
 
-def _most(kind: Any) -> float:
+def _range(kind: Any) -> tuple[float, float]:
     (meta,) = [item for item in kind.__metadata__ if isinstance(item, msgspec.Meta)]
-    return float(meta.le or 0.0)
+    return float(meta.ge or 0.0), float(meta.le or 0.0)
 
 
 def _plain_type(hint: Any) -> Any:
@@ -233,20 +250,26 @@ def _is_optional(hint: Any) -> bool:
     return type(None) in getattr(hint, "__args__", ())
 
 
-def _struct_fields(struct: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
+def _field(attribute: str, kind: Any) -> _Field:
+    if getattr(kind, "__origin__", None) is float:
+        return _Field(attribute, kind, None, *_range(kind))
+    return _Field(attribute, kind, kind if kind in (str, bool) else None)
+
+
+def _struct_fields(struct: type[msgspec.Struct]) -> dict[str, _Field]:
     hints = typing.get_type_hints(struct, include_extras=True)
     names = zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True)
-    return {wire_name: (attribute, _plain_type(hints[attribute])) for wire_name, attribute in names}
+    return {wire_name: _field(attribute, _plain_type(hints[attribute])) for wire_name, attribute in names}
 
 
-def _collect(structs: tuple[type[msgspec.Struct], ...]) -> dict[Any, dict[str, tuple[str, Any]]]:
-    found: dict[Any, dict[str, tuple[str, Any]]] = {}
+def _collect(structs: tuple[type[msgspec.Struct], ...]) -> dict[Any, dict[str, _Field]]:
+    found: dict[Any, dict[str, _Field]] = {}
     for struct in structs:
         found[struct] = _struct_fields(struct)
         inner = tuple(
-            kind
-            for _, kind in found[struct].values()
-            if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in found
+            field.kind
+            for field in found[struct].values()
+            if isinstance(field.kind, type) and issubclass(field.kind, msgspec.Struct) and field.kind not in found
         )
         found.update(_collect(inner))
     return found

@@ -151,7 +151,8 @@ class Endpoint:
                 return
             frame = message.get("text")
             began = consume(message["bytes"] if frame is None else frame, time())
-            connection.heard_at = monotonic()
+            if self._draining:
+                connection.heard_at = monotonic()
             if began and unsubscribed:
                 unsubscribed = False
                 await _tell(connection, {"type": "websocket.send", "text": self._door.subscription})

@@ -194,8 +194,8 @@ def test_looking_for_idle_values_costs_once() -> None:
     table = Table(room=1_000, idle=DAY, evict=evicted.append)
     for number in range(1_000):
         assert table.admit((f"v{number}",), now=float(number))
-    looked = Looked(table._last_used)
-    table._last_used = looked
+    looked = Looked(table.last_used)
+    table.last_used = looked
     for number in range(5_000):
         assert not table.admit((f"w{number}",), now=2_000.0 + number)
     assert looked.times == 1

@@ -1,0 +1,37 @@
+"""Measures what the exporter costs: ``python -m bench [NAME…]``; each benchmark prints Markdown."""
+
+import argparse
+from importlib import import_module
+
+from bench import machine
+
+BENCHMARKS = {
+    "ingest": "processor time a frame, as a multiple of a bare sink",
+    "fairness": "how long one loop turn takes when connections flood, and what others feel of it",
+    "memory": "memory at the start and for each connection",
+    "steady": "500 calls of 20 events a second for a minute: nothing lost, nothing growing",
+    "scrape": "time and event loop stall of a scrape, alone and while events come in",
+}
+
+
+def main() -> None:
+    """Run the chosen benchmarks, or all."""
+    listing = "\n".join(f"  {name:10}{about}" for name, about in BENCHMARKS.items())
+    arguments = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, epilog=f"benchmarks:\n{listing}", formatter_class=argparse.RawTextHelpFormatter
+    )
+    arguments.add_argument("names", metavar="NAME", nargs="*", help="a benchmark; all of them if none is named")
+    arguments.add_argument("--quick", action="store_true", help="a smoke run; its numbers mean little")
+    chosen = arguments.parse_args()
+    for name in chosen.names:
+        if name not in BENCHMARKS:
+            arguments.error(f"there is no benchmark {name!r}")
+    machine.pin(0, machine.GENERATOR_CORE)
+    print(f"{machine.about()}\n", flush=True)
+    for name in chosen.names or BENCHMARKS:
+        print(f"## {name}: {BENCHMARKS[name]}\n", flush=True)
+        import_module(f"bench.{name}").run(quick=chosen.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What is measured, each a process of its own: the exporter as shipped, and what it is compared with.
+
+``sink``: the same uvicorn with an application that only decodes. ``naive``: the usual wiring by hand, Starlette's JSON and
+``prometheus_client`` with ``.labels()`` at each field. ``watched``: the exporter with a heartbeat beside it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from bench.machine import SERVER_CORE, cpu_seconds, pin
+
+_FRAMES = "agentstack_exporter_frames_total"
+_IDLE = 0.1
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A running server: where frames go, where it can be asked, and the process."""
+
+    name: str
+    port: int
+    telemetry: int
+    process: "subprocess.Popen[str]"
+
+    @property
+    def cpu(self) -> float:
+        """Processor seconds so far."""
+        return cpu_seconds(self.process.pid)
+
+    def metrics(self) -> list[Sample]:
+        """What ``/metrics`` says."""
+        return samples_at(self.telemetry)
+
+    def processed(self) -> int:
+        """How many events it has taken in."""
+        [sample] = [sample for sample in self.metrics() if sample.name == _FRAMES and sample.labels == {"outcome": "processed"}]
+        return round(sample.value)
+
+    def settle(self, expected: int) -> float:
+        """Wait until it has taken in ``expected`` events in all and rests; returns its processor time at that moment."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            used = self._rest()
+            processed = self.processed()
+            if processed == expected:
+                return used
+            assert processed < expected, f"{self.name} took in {processed} events of {expected}"
+            assert time.monotonic() < deadline, f"{self.name} is stuck at {processed} events of {expected}"
+
+    def longest_gap(self) -> float:
+        """The longest the event loop was held since the last call, in seconds; only of ``watched``."""
+        os.kill(self.process.pid, signal.SIGUSR1)
+        assert self.process.stdout is not None
+        return float(self.process.stdout.readline())
+
+    def _rest(self) -> float:
+        used = self.cpu
+        while True:
+            time.sleep(_IDLE)
+            before, used = used, self.cpu
+            if used - before < _IDLE / 20:
+                return used
+
+
+@contextmanager
+def running(name: str) -> Iterator[Contestant]:
+    """A contestant for the length of a block, on the server's core."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready"
+        process = subprocess.Popen(_command(name, ready), stdout=subprocess.PIPE, text=True)
+        try:
+            pin(process.pid, SERVER_CORE)
+            yield _wait_for(name, ready, process)
+        finally:
+            process.terminate()
+            process.wait(15)
+
+
+def samples_at(port: int) -> list[Sample]:
+    """What a process on this host says at ``/metrics``."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_PATIENCE) as answer:
+        text = answer.read().decode()
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+def _command(name: str, ready: Path) -> list[str]:
+    shipped = ["exporter.cli", "serve", "--listen=127.0.0.1:0", "--telemetry-listen=127.0.0.1:0", "--log-level=warning"]
+    module = shipped if name == "exporter" else ["bench.rivals", name]
+    return [sys.executable, "-m", *module, f"--ready-file={ready}"]
+
+
+def _wait_for(name: str, ready: Path, process: "subprocess.Popen[str]") -> Contestant:
+    deadline = time.monotonic() + _PATIENCE
+    while not ready.exists():
+        assert process.poll() is None, f"{name} did not start"
+        assert time.monotonic() < deadline, f"{name} takes too long to start"
+        time.sleep(0.02)
+    ports = {key: int(address.rpartition(":")[2]) for key, address in json.loads(ready.read_text(encoding="utf-8")).items()}
+    return Contestant(name, ports["listen"], ports["telemetry_listen"], process)

@@ -1,0 +1,109 @@
+"""Clients on raw sockets that cost next to nothing, so that what is measured is the server."""
+
+import itertools
+import selectors
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from websockets.frames import Frame, Opcode
+
+from bench.frames import Load, masked
+
+_SLICE = 256 * 1024
+_HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+_PING = 0x89
+_session_numbers = itertools.count(1)
+
+
+class Peers:
+    """Connections to one server, each of them a call that has begun."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.sockets: list[socket.socket] = []
+
+    def open(self, number: int) -> None:
+        """Open so many more connections and begin a call on each."""
+        for _ in range(number):
+            peer = socket.create_connection(("127.0.0.1", self._port))
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SLICE)
+            peer.sendall(_HANDSHAKE)
+            answer = b""
+            while b"\r\n\r\n" not in answer:
+                answer += peer.recv(4096)
+            assert b" 101 " in answer, answer
+            name = next(_session_numbers)
+            begin = {
+                "type": "session.started",
+                "agent_session_id": f"as-{name:016x}",
+                "call_id": f"c-{name}",
+                "agent_id": f"a-{name % 5}",
+            }
+            peer.sendall(masked(begin))
+            self.sockets.append(peer)
+
+    def answer_pings(self) -> None:
+        """Read what the server sent, and answer its pings; to be called every few seconds on connections that stay."""
+        for peer in self.sockets:
+            try:
+                received = peer.recv(65_536, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+            # Server frames here are small and come whole: the subscription, and pings.
+            while len(received) >= 2:
+                end = 2 + received[1]
+                if received[0] == _PING:
+                    peer.sendall(Frame(Opcode.PONG, received[2:end]).serialize(mask=True))
+                received = received[end:]
+
+    def close(self) -> None:
+        """Drop all connections."""
+        for peer in self.sockets:
+            peer.close()
+        self.sockets.clear()
+
+    def flood(self, load: Load) -> int:
+        """Send the whole load on each connection as fast as the server takes it; returns how many frames that were."""
+        view, positions = memoryview(load.data), dict.fromkeys(self.sockets, 0)
+        with selectors.DefaultSelector() as selector:
+            for peer in self.sockets:
+                peer.settimeout(0)
+                selector.register(peer, selectors.EVENT_WRITE, peer)
+            while selector.get_map():
+                for key, _ in selector.select():
+                    peer = key.data
+                    at = positions[peer]
+                    positions[peer] = at + peer.send(view[at : at + _SLICE])
+                    if positions[peer] == len(view):
+                        selector.unregister(peer)
+                        peer.settimeout(None)
+        return len(load.ends) * len(self.sockets)
+
+    def pace(self, load: Load, rate: float, number: int) -> int:
+        """Send one frame at a time, ``rate`` a second over all connections in turn, ``number`` in all."""
+        view, begun = memoryview(load.data), time.perf_counter()
+        starts = (0, *load.ends)
+        for sent in range(number):
+            round_, which = divmod(sent, len(self.sockets))
+            frame = round_ % len(load.ends)
+            while (early := begun + sent / rate - time.perf_counter()) > 0:
+                time.sleep(early)
+            self.sockets[which].sendall(view[starts[frame] : load.ends[frame]])
+        return number
+
+
+@contextmanager
+def peers(port: int, number: int) -> Iterator[Peers]:
+    """``number`` connections for the length of a block."""
+    group = Peers(port)
+    try:
+        group.open(number)
+        yield group
+    finally:
+        group.close()

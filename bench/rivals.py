@@ -1,0 +1,219 @@
+"""The servers the exporter is compared with; ``python -m bench.rivals NAME`` takes its addresses as ``serve`` does."""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Union
+
+import msgspec
+import uvicorn
+import uvloop
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from exporter.app import serve
+from exporter.catalogue.inspect import EventSpec
+from exporter.catalogue.model import Const, MetricSpec, Moves, OfSession
+from exporter.config import Address, Settings
+from exporter.events import EVENTS
+from exporter.servers import TRANSPORT_CAP
+from exporter.wire import SPECS
+
+_HEARTBEAT = 0.001
+
+Event = dict[str, Any]
+App = Callable[[Event, Callable[[], Awaitable[Event]], Callable[[Event], Awaitable[None]]], Awaitable[None]]
+Step = tuple[str, Moves, Any, float]
+"""Field (or nothing, for the event as a whole), what it moves, the metric of prometheus_client, divisor."""
+
+
+class Sink:
+    """Receives and decodes, and keeps nothing."""
+
+    def __init__(self) -> None:
+        self.processed = 0
+        self._decode = msgspec.json.Decoder(Union[EVENTS]).decode  # noqa: UP007 - built from a tuple
+
+    async def __call__(self, _: Event, receive: Callable[[], Awaitable[Event]], send: Callable[[Event], Awaitable[None]]) -> None:
+        decode = self._decode
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            message = await receive()
+            if message["type"] != "websocket.receive":
+                return
+            text = message.get("text")
+            decode(message["bytes"] if text is None else text)
+            self.processed += 1
+
+
+class Naive:
+    """Every field that the exporter measures, measured with the client library as its documentation shows it."""
+
+    def __init__(self) -> None:
+        self.processed = 0
+        self._registry = CollectorRegistry()
+        self._made: dict[str, Any] = {}
+        self._steps = {spec.name: [*self._of_event(spec), *self._of_fields(spec)] for spec in SPECS}
+        self.app = Starlette(routes=[WebSocketRoute("/ws", self._serve)])
+
+    def _of_event(self, spec: EventSpec) -> list[Step]:
+        return [("", moves, self._metric(moves.spec), 1.0) for moves in spec.metrics]
+
+    def _of_fields(self, spec: EventSpec) -> list[Step]:
+        return [
+            (field.name, moves, self._metric(moves.spec), field.divisor if moves.takes == "value" else 1.0)
+            for field in spec.fields
+            if len(field.path) == 1
+            for moves in field.moves
+        ]
+
+    def _metric(self, spec: MetricSpec) -> Any:  # noqa: ANN401 - the client's metrics have no common type
+        if spec.name not in self._made:
+            if spec.kind == "histogram":
+                self._made[spec.name] = Histogram(spec.name, spec.help, spec.labels, buckets=spec.bounds, registry=self._registry)
+            else:
+                kind = Counter if spec.kind == "counter" else Gauge
+                self._made[spec.name] = kind(spec.name, spec.help, spec.labels, registry=self._registry)
+        return self._made[spec.name]
+
+    async def _serve(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        agent = "unknown"
+        try:
+            while True:
+                event = await websocket.receive_json()
+                agent = event.get("agent_id", agent)
+                self._record(event, agent)
+                self.processed += 1
+        except WebSocketDisconnect:
+            pass
+
+    def _record(self, event: Event, agent: str) -> None:
+        for field, moves, metric, divisor in self._steps.get(event["type"], ()):
+            value = event.get(field) if field else 1.0
+            if value is None:
+                continue
+            labels = [_label(source, event, agent) for _, source in moves.labels.sources]
+            child = metric.labels(*labels) if labels else metric
+            if moves.spec.kind == "histogram":
+                child.observe(value / divisor)
+            elif moves.spec.kind == "gauge":
+                child.set(value)
+            else:
+                child.inc(value / divisor if moves.takes == "value" else 1.0)
+
+
+def _label(source: Any, event: Event, agent: str) -> str:  # noqa: ANN401 - label sources have no common type
+    if isinstance(source, OfSession):
+        return agent if source.what == "agent" else "unknown"
+    if isinstance(source, Const):
+        return source.value
+    return str(event.get(source.field) or "unknown")
+
+
+def _counted(rival: Sink | Naive) -> App:
+    """Answers any request with how many frames were processed, in the exporter's words."""
+
+    async def app(_: Event, _receive: Callable[[], Awaitable[Event]], send: Callable[[Event], Awaitable[None]]) -> None:
+        body = b'agentstack_exporter_frames_total{outcome="processed"} %d\n' % rival.processed
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+class _Server(uvicorn.Server):
+    """uvicorn as it comes, with the exporter's settings, that leaves signals alone."""
+
+    def __init__(self, app: Any) -> None:  # noqa: ANN401 - ASGI applications have no common type
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="websockets-sansio",
+                ws_max_size=TRANSPORT_CAP,
+                ws_per_message_deflate=False,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self.socket = socket.create_server(("127.0.0.1", 0))
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return str(Address(*self.socket.getsockname()))
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave SIGTERM to whoever runs the two servers."""
+        yield
+
+
+async def _serve_rival(name: str, ready: Path) -> None:
+    rival = Sink() if name == "sink" else Naive()
+    servers = _Server(rival if isinstance(rival, Sink) else rival.app), _Server(_counted(rival))
+    ingest, telemetry = servers
+    serving = [asyncio.create_task(server.serve(sockets=[server.socket])) for server in servers]
+    while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.001)
+    gc.collect()
+    gc.freeze()
+    part = ready.with_suffix(".part")
+    part.write_bytes(msgspec.json.encode({"listen": ingest.address, "telemetry_listen": telemetry.address}))
+    part.replace(ready)
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    await stopping.wait()
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*serving)
+
+
+async def _watched(ready: Path) -> None:
+    """The exporter with a heartbeat; prints the longest gap since the last time when it gets SIGUSR1."""
+    longest = 0.0
+
+    def tell() -> None:
+        nonlocal longest
+        print(f"{longest:.6f}", flush=True)
+        longest = 0.0
+
+    async def beat() -> None:
+        nonlocal longest
+        while True:
+            before = perf_counter()
+            await asyncio.sleep(_HEARTBEAT)
+            longest = max(longest, perf_counter() - before - _HEARTBEAT)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tell)
+    beating = asyncio.create_task(beat())
+    any_port = Address("127.0.0.1", 0)
+    await serve(Settings(listen=any_port, telemetry_listen=any_port, ready_file=ready, log_level="warning"))
+    beating.cancel()
+
+
+def main() -> None:
+    """Run one of them until SIGTERM."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("name", choices=("sink", "naive", "watched"))
+    arguments.add_argument("--ready-file", type=Path, required=True)
+    chosen = arguments.parse_args()
+    uvloop.run(_watched(chosen.ready_file) if chosen.name == "watched" else _serve_rival(chosen.name, chosen.ready_file))
+
+
+if __name__ == "__main__":
+    main()
