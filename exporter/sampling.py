@@ -48,9 +48,12 @@ class Sampler:
         kind = name.removeprefix("parentbased_")
         self._bound = {"always_on": _LOW_64 + 1, "always_off": 0}.get(kind, round(ratio * (_LOW_64 + 1)))
 
+        self.always = self._bound > _LOW_64
+        """Whether every trace is exported."""
+
     def samples(self, trace_id: str) -> bool:
         """Whether spans of the trace (32 hexadecimal digits) are exported."""
-        return int(trace_id[16:], 16) < self._bound
+        return self.always or int(trace_id[16:], 16) < self._bound
 
 
 def kept(options: SpanOptions, event: TurnMetrics) -> bool:

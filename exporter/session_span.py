@@ -6,7 +6,7 @@ from exporter.events.session import SessionEnded
 from exporter.sampling import SpanOptions
 from exporter.span_source import Texts
 from exporter.span_state import Collected, SpanState
-from exporter.span_wire import FAILED, FLAGS, INTERNAL, ON_SPAN, dropped_events, edges_part, name_part, trace_part
+from exporter.span_wire import FAILED, FLAGS, INTERNAL, ON_SPAN, dropped_events, edges_part, name_part
 from exporter.timeline import SECOND, nanoseconds
 from exporter.turn_spans import Emit
 
@@ -29,7 +29,7 @@ class SessionSpan:
         state.cover(started or min(state.clock.at(state.began), end - lasted), end)
         self._emit(
             b"".join((
-                trace_part(bytes.fromhex(state.trace)), state.root_id, _NAME, edges_part(state.span_start, state.span_end),
+                state.trace_part, state.root_id, _NAME, edges_part(state.span_start, state.span_end),
                 state.identity, *collected.attributes.values(), b"" if reason_given else self._reasons[reason],
                 *collected.events, dropped_events(collected.dropped), FAILED if state.failed else b"", FLAGS,
             ))

@@ -5,6 +5,7 @@ milliseconds become seconds, counts become integers, date-times RFC 3339 text, J
 """
 
 import re
+import struct
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,6 @@ from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.catalogue.model import BecomesLabel, SpanAttribute, SpanEvent, SpanName
 from exporter.sampling import SpanOptions
 from exporter.span_wire import (
-    DOUBLE,
     HEADS,
     ON_EVENT,
     ON_SPAN,
@@ -143,7 +143,6 @@ class _Writer:
             "HEADS": HEADS[tag],
             "TAILS": TEXT_HEADS,
             "VARINTS": _VARINTS,
-            "pack": DOUBLE.pack,
             "long_text": lambda key, value: text_attribute(tag, key, value),
             "json_text": lambda value: _json(value)[:length].encode(),
             "time_text": lambda value: time_text(value).encode(),
@@ -171,11 +170,13 @@ class _Writer:
         if item.field.quantity and item.field.quantity.wire_unit in _WHOLE:
             prefixes = self._constant(int_prefixes(self._tag, item.key))
             self._line(2, "v = VARINTS[v]")
-            self._line(2, f"out += ({prefixes}[len(v)], v)")
+            self._line(2, f"out.append({prefixes}[len(v)])")
+            self._line(2, "out.append(v)")
         else:
-            prefix = self._constant(double_prefix(self._tag, item.key))
+            prefix = double_prefix(self._tag, item.key)
+            pack = self._constant(struct.Struct(f"<{len(prefix)}sd").pack)
             value = "v" if item.field.divisor == 1.0 else f"v / {item.field.divisor}"
-            self._line(2, f"out += ({prefix}, pack({value}))")
+            self._line(2, f"out.append({pack}({self._constant(prefix)}, {value}))")
 
     def _text(self, item: Keyed, kind: object) -> None:
         part = key_part(item.key)

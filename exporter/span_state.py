@@ -90,6 +90,7 @@ class SpanState:
         "identity",
         "kept",
         "open",
+        "parent_part",
         "root",
         "root_id",
         "sampled",
@@ -98,6 +99,7 @@ class SpanState:
         "stood_in",
         "tools",
         "trace",
+        "trace_part",
         "turn_name",
         "unnumbered",
         "waiting",
@@ -108,7 +110,7 @@ class SpanState:
         self.agent: str | None = None
         self.trace = ""
         self.root_id = b""
-        self.identity = b""
+        self.trace_part = self.parent_part = self.identity = b""
         self.turn_name = b""
         self.sampled = self.collects = self.kept = self.done = self.failed = False
         self.clock = Clock()

@@ -29,6 +29,7 @@ TEXT_HEADS: Final = tuple(bytes((0x12, length + 2, 0x0A, length)) for length in 
 DOUBLE: Final = struct.Struct("<d")
 EDGES: Final = struct.Struct("<BQBQ")
 _FIXED64: Final = struct.Struct("<Q")
+_EVENT_HEAD: Final = struct.Struct("<BBBQ")
 FLAGS: Final = b"\x85\x01\x01\x01\x00\x00"
 """The span is sampled, and it is known that its parent is not remote."""
 FAILED: Final = b"\x7a\x02\x18\x02"
@@ -109,7 +110,11 @@ class Varints(dict[float, bytes]):
 
 def event(at: int, name: bytes, entries: bytes = b"") -> bytes:
     """An event of a span at ``at`` (unix nanoseconds); ``name`` from :func:`event_name`, ``entries`` tagged as on an event."""
-    return delimited(0x5A, b"\x09" + _FIXED64.pack(at) + name + entries)
+    rest = name + entries
+    length = len(rest) + 9
+    if length < 128:
+        return _EVENT_HEAD.pack(0x5A, length, 0x09, at) + rest
+    return b"\x5a" + varint(length) + b"\x09" + _FIXED64.pack(at) + rest
 
 
 def event_name(name: str) -> bytes:

@@ -20,7 +20,7 @@ from exporter.session_span import SessionSpan, note_end
 from exporter.span_parts import Part, session_part, slot_numbers, turn_part
 from exporter.span_source import Texts
 from exporter.span_state import Collected, SpanState, Traced
-from exporter.span_wire import INTERNAL, ON_SPAN, attribute, trace_part
+from exporter.span_wire import INTERNAL, ON_SPAN, attribute, parent_part, trace_part
 from exporter.tool_spans import ToolSpans
 from exporter.turn_spans import SLOTS, TURN, Emit, Names, TurnSpans, turn_ids
 
@@ -50,14 +50,12 @@ class Spans:
 
     def decide(self, session: Traced, event: TurnMetrics) -> bool:
         """Whether the turn of this event is exported; asked before it is recorded, and true to what then happens."""
-        key = _key(event)
-        trace = turn_trace_id(session.trace_id, key) if self._options.per_turn and key else session.trace_id
-        return self._sampler.samples(trace) or kept(self._options, event)
+        return self._decide(session, event, _key(event))
 
     def reference(self, session: Traced, event: TurnMetrics) -> TurnRef | None:
         """What an exemplar of this turn points at; ``None`` if the turn is not exported or has no number."""
         key = _key(event)
-        if key is None or not self.decide(session, event):
+        if key is None or not self._decide(session, event, key):
             return None
         return TurnRef(turn_trace_id(session.trace_id, key) if self._options.per_turn else session.trace_id, key)
 
@@ -67,7 +65,7 @@ class Spans:
         key = _key(event)
         if key is not None:
             state.stand_in(key)
-        self._write(session, state, as_metrics(event), receipt, _WITHOUT_METRICS)
+        self._write(session, state, as_metrics(event), (key, _WITHOUT_METRICS), receipt)
 
     def finish(self, session: Traced, reason: str, receipt: float) -> None:
         """The session is over: write its span, once. ``reason`` is ours, where session.ended gave none."""
@@ -83,7 +81,7 @@ class Spans:
             end = state.clock.at(min(session.last_event_at, receipt))
             for call in (*root.tools, *self.tools.unfinished(state, end)):
                 state.cover(call.start, call.end)
-                self._turns.tool(call, trace_part(bytes.fromhex(state.trace)), state.root_id, state.next_tool())
+                self._turns.tool(call, state.trace_part, state.root_id, state.next_tool())
             self._session.write(state, root, reason, end)
         state.root = None
 
@@ -91,15 +89,24 @@ class Spans:
         state = self._state(session)
         key = _key(event)
         late = state.stood_in is not None and key in state.stood_in
-        self._write(session, state, event, receipt, _LATE if late else b"")
+        self._write(session, state, event, (key, _LATE if late else b""), receipt)
 
-    def _write(self, session: Traced, state: SpanState, event: TurnMetrics, receipt: float, mark: bytes) -> None:
-        key = _key(event)
+    def _decide(self, session: Traced, event: TurnMetrics, key: TurnKey | None) -> bool:
+        if self._sampler.always:
+            return True
+        trace = turn_trace_id(session.trace_id, key) if self._options.per_turn and key else session.trace_id
+        return self._sampler.samples(trace) or kept(self._options, event)
+
+    def _write(
+        self, session: Traced, state: SpanState, event: TurnMetrics, named: tuple[TurnKey | None, bytes], receipt: float
+    ) -> None:
+        key, mark = named
+        exported = self._decide(session, event, key)
         if key is None:
             state.unnumbered += 1
             key = ("unnumbered", state.unnumbered)
         collected = state.take(key)
-        if not self.decide(session, event):
+        if not exported:
             return
         if mark:
             collected = collected or Collected()
@@ -112,7 +119,7 @@ class Spans:
         state.cover(start, end)
         for call in left:
             if state.done:
-                self._turns.tool(call, trace_part(bytes.fromhex(state.trace)), state.root_id, state.next_tool())
+                self._turns.tool(call, state.trace_part, state.root_id, state.next_tool())
             else:
                 self.tools.lost += not state.for_root().tool(call)
 
@@ -197,6 +204,8 @@ class Spans:
         state.id, state.agent, state.trace = session.id, session.agent, session.trace_id
         state.began = session.started_at
         state.root_id = bytes.fromhex(root_span_id(session.id))
+        state.trace_part = trace_part(bytes.fromhex(session.trace_id))
+        state.parent_part = parent_part(state.root_id)
         state.turn_name = self._turn_names[session.agent]
         conversation = b"" if session.names_made_up else self._conversations[session.id]
         state.identity = conversation + (self._agents[session.agent] if session.agent else b"")

@@ -6,7 +6,9 @@ durations between them. Only if no stamp is of use is the turn estimated: it the
 is near our own clock's "now" says nothing, since recordings are old.
 """
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 from exporter.events.turn_metrics import TurnMetrics
@@ -48,53 +50,62 @@ class Clock:
 
     def at(self, receipt: float) -> int:
         """The platform's time when we received something, as near as is known."""
-        found = int(receipt * 1e6) * 1000 - self._lag
-        return max(_FLOOR, found)
+        return max(int(receipt * 1e6) * 1000 - self._lag, _FLOOR)
 
     def stamped(self, stamp: datetime | None, receipt: float) -> int:
         """When an event happened that carries ``stamp``; one that is far off the others is not believed."""
-        moment = nanoseconds(stamp) if stamp is not None else 0
-        return moment if moment and self.note(moment, receipt) else self.at(receipt)
+        if stamp is not None:
+            moment = int(stamp.timestamp() * 1e6 + 0.5) * 1000
+            if EARLIEST <= moment < LATEST and self.note(moment, receipt):
+                return moment
+        return self.at(receipt)
 
     def note(self, moment: int, receipt: float) -> bool:
         """Learn that something received now happened at ``moment``; returns whether that can be."""
         lag = int(receipt * 1e6) * 1000 - moment
-        if self._earliest == 0:
+        earliest = self._earliest
+        if not earliest:
             self._earliest, self._lag = moment, lag
             return True
-        if not -_LONGEST_JUMP < lag - self._lag < _LONGEST_JUMP:
+        closer = self._lag - lag
+        if not -_LONGEST_JUMP < closer < _LONGEST_JUMP:
             return False
-        self._lag = min(self._lag, lag)
-        self._earliest = min(self._earliest, moment)
+        if closer > 0:
+            self._lag = lag
+        if moment < earliest:
+            self._earliest = moment
         return True
 
     def window(self, began: float, receipt: float) -> tuple[int, int]:
         """Between which times a stamp must lie that came with something received now, in a session that began at ``began``."""
-        if self._earliest == 0:
+        if not self._earliest:
             return EARLIEST, LATEST
-        return min(self._earliest, self.at(began)) - _BEFORE_SESSION, self.at(receipt) + _AFTER_RECEIPT
+        first = min(self._earliest, int(began * 1e6) * 1000 - self._lag)
+        return max(first - _BEFORE_SESSION, EARLIEST), int(receipt * 1e6) * 1000 - self._lag + _AFTER_RECEIPT
 
 
 class Timeline:
     """Where a turn's children lie; index with the constants above.
 
-    ``timed`` says which children have a measured time; the others lie where they would, without length.
+    Children of which no time is known lie where they would, without length.
     """
 
-    __slots__ = ("ends", "estimated", "starts", "timed")
+    __slots__ = ("ends", "estimated", "starts")
 
-    def __init__(self, starts: list[int], ends: list[int], timed: tuple[bool, ...], *, estimated: bool) -> None:
+    def __init__(self, starts: list[int], ends: list[int], *, estimated: bool) -> None:
         self.starts = starts
         self.ends = ends
-        self.timed = timed
         self.estimated = estimated
 
-    def envelope(self, present: list[int], receipt: int) -> tuple[int, int]:
+    def envelope(self, present: Iterable[int], receipt: int) -> tuple[int, int]:
         """Start and end of the turn that has these children; moves an estimated one so that it ends at ``receipt``."""
-        if not present:
+        starts, ends = self.starts, self.ends
+        start, end = LATEST * 2, 0
+        for child in present:
+            start = starts[child] if starts[child] < start else start  # noqa: FURB136 - the hot path
+            end = ends[child] if ends[child] > end else end  # noqa: FURB136 - as above
+        if not end:
             return receipt, receipt
-        start = min([self.starts[child] for child in present])
-        end = max([self.ends[child] for child in present])
         if self.estimated:
             shift = receipt - end
             self.starts = [moment + shift for moment in self.starts]
@@ -112,37 +123,34 @@ def nanoseconds(stamp: datetime) -> int:
 
 def lay_out(e: TurnMetrics, window: tuple[int, int]) -> Timeline:
     """Find the children's times; stamps outside ``window`` count as missing."""
-    stt, decision, callback = _ns(e.stt_delay_ms), _ns(e.turn_decision_ms), _ns(e.turn_completed_callback_ms)
-    ttft, ttfb, first = _ns(e.llm_ttft_ms), _ns(e.tts_ttfb_ms), _ns(e.realtime_ttft_ms)
-    before = max(stt, decision) + callback
+    stt = int((e.stt_delay_ms or 0.0) * 1e6)
+    decision = int((e.turn_decision_ms or 0.0) * 1e6)
+    before = max(stt, decision) + int((e.turn_completed_callback_ms or 0.0) * 1e6)
+    ttft = int((e.llm_ttft_ms or 0.0) * 1e6)
+    ttfb = int((e.tts_ttfb_ms or 0.0) * 1e6)
+    first = int((e.realtime_ttft_ms or 0.0) * 1e6)
     low, high = window
     agent = _date(e.agent_started_speaking_at, low, high)
-    lead = first if e.realtime_ttft_ms is not None and not ttft and not ttfb else before + ttft + ttfb
-    zero = _zero(e, low, high, agent, lead) or _zero_of_stage(e, window, stt, before, ttft)
+    zero = _zero(e, low, high, agent, before + ttft + ttfb or first) or _zero_of_stage(e, window, stt, before, ttft)
     estimated = not zero
     if estimated:
         low, high, agent, zero = LATEST, 0, 0, LATEST // 2
     heard = stt or _after(_unix(e.stt_timestamp, low, high), zero, _LONGEST_WAIT)
-    chat, chat_end = _chat(e, low, high, zero, zero + before)
-    tts, tts_end = _tts(e, low, high, zero, chat + ttft)
+    chat_length = int((e.llm_duration_ms or 0.0) * 1e6) or ttft
+    tts_length = int((e.tts_duration_ms or 0.0) * 1e6) or ttfb
+    chat = _ended(e.llm_timestamp, window, zero, chat_length) if not estimated else 0
+    chat = chat or zero + before
+    tts = _ended(e.tts_timestamp, window, zero, tts_length) if not estimated else 0
+    tts = tts or chat + ttft
     if not agent:
-        if e.user_perceived_ms is not None:
-            agent = zero + _ns(e.user_perceived_ms)
-        else:
-            agent = zero + first if e.realtime_ttft_ms is not None else tts + ttfb
-    said = _after(_date(e.agent_stopped_speaking_at, low, high), agent, _LONGEST_SPEECH) or _ns(e.tts_audio_duration_ms)
-    answered = zero + (_ns(e.realtime_duration_ms) or first)
-    began = zero - _speech(e, low, high, zero)
+        agent = _answer(e, zero, tts + ttfb, zero + first)
+    said = _after(_date(e.agent_stopped_speaking_at, low, high), agent, _LONGEST_SPEECH) or int((e.tts_audio_duration_ms or 0.0) * 1e6)
+    answered = zero + (int((e.realtime_duration_ms or 0.0) * 1e6) or first)
     return Timeline(
-        [began, zero, zero, chat, tts, agent, zero],
-        [zero, zero + heard, zero + decision, chat_end, tts_end, agent + said, answered],
-        _timed(e),
+        [zero - _speech(e, low, high, zero), zero, zero, chat, tts, agent, zero],
+        [zero, zero + heard, zero + decision, chat + chat_length, tts + tts_length, agent + said, answered],
         estimated=estimated,
     )
-
-
-def _ns(milliseconds: float | None) -> int:
-    return int(milliseconds * 1e6) if milliseconds else 0
 
 
 def _date(stamp: datetime | None, low: int, high: int) -> int:
@@ -150,7 +158,7 @@ def _date(stamp: datetime | None, low: int, high: int) -> int:
     if stamp is None:
         return 0
     found = int(stamp.timestamp() * 1e6 + 0.5) * 1000
-    return found if low <= found <= high and EARLIEST <= found < LATEST else 0
+    return found if low <= found <= high else 0
 
 
 def _unix(stamp: float | None, low: int, high: int) -> int:
@@ -159,6 +167,21 @@ def _unix(stamp: float | None, low: int, high: int) -> int:
         return 0
     found = int(stamp * 1e6 + 0.5) * 1000
     return found if low <= found <= high else 0
+
+
+def _ended(stamp: float | None, window: tuple[int, int], zero: int, length: int) -> int:
+    """The start of a stage of that length that made its report at its end, or 0 if when that was cannot be right."""
+    if stamp is None:
+        return 0
+    end = int(stamp * 1e6 + 0.5) * 1000
+    return end - length if window[0] <= end <= window[1] and 0 <= end - zero <= _LONGEST_SPEECH else 0
+
+
+def _answer(e: TurnMetrics, zero: int, spoken: int, streamed: int) -> int:
+    """When the agent began to speak, where no stamp says so."""
+    if e.user_perceived_ms is not None:
+        return zero + int(e.user_perceived_ms * 1e6)
+    return spoken if e.realtime_ttft_ms is None else streamed
 
 
 def _after(moment: int, start: int, most: int) -> int:
@@ -175,9 +198,9 @@ def _zero(e: TurnMetrics, low: int, high: int, agent: int, lead: int) -> int:
         return stopped
     perceived = e.user_perceived_ms
     waited = agent - stopped
-    if 0 <= waited <= _LONGEST_WAIT and (perceived is None or -_DISAGREEMENT <= waited - _ns(perceived) <= _DISAGREEMENT):
+    if 0 <= waited <= _LONGEST_WAIT and (perceived is None or -_DISAGREEMENT <= waited - int(perceived * 1e6) <= _DISAGREEMENT):
         return stopped
-    return agent - (lead if perceived is None else _ns(perceived))
+    return agent - (lead if perceived is None else int(perceived * 1e6))
 
 
 def _zero_of_stage(e: TurnMetrics, window: tuple[int, int], stt: int, before: int, ttft: int) -> int:
@@ -186,28 +209,10 @@ def _zero_of_stage(e: TurnMetrics, window: tuple[int, int], stt: int, before: in
     if stt and (end := _unix(e.stt_timestamp, low, high)):
         return end - stt
     if end := _unix(e.llm_timestamp, low, high):
-        return end - (_ns(e.llm_duration_ms) or ttft) - before
+        return end - (int((e.llm_duration_ms or 0.0) * 1e6) or ttft) - before
     if end := _unix(e.tts_timestamp, low, high):
-        return end - (_ns(e.tts_duration_ms) or _ns(e.tts_ttfb_ms)) - ttft - before
+        return end - int((e.tts_duration_ms or e.tts_ttfb_ms or 0.0) * 1e6) - ttft - before
     return 0
-
-
-def _chat(e: TurnMetrics, low: int, high: int, zero: int, otherwise: int) -> tuple[int, int]:
-    """Start and end of the language model's part, which begins at ``otherwise`` if its report does not say when it ended."""
-    duration = _ns(e.llm_duration_ms) or _ns(e.llm_ttft_ms)
-    end = _unix(e.llm_timestamp, low, high)
-    if end and 0 <= end - zero <= _LONGEST_SPEECH:
-        return end - duration, end
-    return otherwise, otherwise + duration
-
-
-def _tts(e: TurnMetrics, low: int, high: int, zero: int, otherwise: int) -> tuple[int, int]:
-    """As :func:`_chat`, of the synthesis."""
-    duration = _ns(e.tts_duration_ms) or _ns(e.tts_ttfb_ms)
-    end = _unix(e.tts_timestamp, low, high)
-    if end and 0 <= end - zero <= _LONGEST_SPEECH:
-        return end - duration, end
-    return otherwise, otherwise + duration
 
 
 def _speech(e: TurnMetrics, low: int, high: int, zero: int) -> int:
@@ -216,16 +221,23 @@ def _speech(e: TurnMetrics, low: int, high: int, zero: int) -> int:
     return zero - began if began and 0 <= zero - began <= _LONGEST_SPEECH else 0
 
 
-def _timed(e: TurnMetrics) -> tuple[bool, ...]:
-    return (
-        e.user_started_speaking_at is not None
-        or e.user_stopped_speaking_at is not None
-        or e.sdk_started_speaking_at is not None
-        or e.sdk_stopped_speaking_at is not None,
-        e.stt_delay_ms is not None or e.stt_timestamp is not None,
-        e.turn_decision_ms is not None,
-        e.llm_ttft_ms is not None or e.llm_duration_ms is not None or e.llm_timestamp is not None,
-        e.tts_ttfb_ms is not None or e.tts_duration_ms is not None or e.tts_timestamp is not None,
-        e.agent_started_speaking_at is not None or e.agent_stopped_speaking_at is not None or e.user_perceived_ms is not None,
-        e.realtime_ttft_ms is not None or e.realtime_duration_ms is not None,
-    )
+def is_timed(e: TurnMetrics, child: int) -> bool:
+    """Whether the event says anything of when the child was, or how long it took."""
+    return _TIMED[child](e)
+
+
+def _any_of(*names: str) -> Callable[[TurnMetrics], bool]:
+    read = attrgetter(*names, names[0])
+    absent = (None,) * (len(names) + 1)
+    return lambda e: read(e) != absent
+
+
+_TIMED: Final = (
+    _any_of("user_started_speaking_at", "user_stopped_speaking_at", "sdk_started_speaking_at", "sdk_stopped_speaking_at"),
+    _any_of("stt_delay_ms", "stt_timestamp"),
+    _any_of("turn_decision_ms"),
+    _any_of("llm_ttft_ms", "llm_duration_ms", "llm_timestamp"),
+    _any_of("tts_ttfb_ms", "tts_duration_ms", "tts_timestamp"),
+    _any_of("agent_started_speaking_at", "agent_stopped_speaking_at", "user_perceived_ms"),
+    _any_of("realtime_ttft_ms", "realtime_duration_ms"),
+)

@@ -3,7 +3,6 @@
 One pass, from the event's fields to the bytes of OTLP; what each field becomes was compiled at start.
 """
 
-import struct
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -17,6 +16,7 @@ from exporter.span_source import Texts, compile_attributes, span_attributes
 from exporter.span_state import Collected, SpanState, ToolCall
 from exporter.span_wire import (
     CLIENT,
+    EDGES,
     FAILED,
     FLAGS,
     INTERNAL,
@@ -26,13 +26,14 @@ from exporter.span_wire import (
     attributes,
     dropped_events,
     edges_part,
+    event,
     event_name,
     link,
     name_part,
     parent_part,
     trace_part,
 )
-from exporter.timeline import CHAT, REALTIME, SECOND, TEXT_TO_SPEECH, Timeline, lay_out
+from exporter.timeline import CHAT, REALTIME, SECOND, TEXT_TO_SPEECH, Timeline, is_timed, lay_out
 
 Emit = Callable[[bytes], None]
 """Takes a serialised span."""
@@ -55,7 +56,8 @@ COMPONENTS: Final = {
     "vad": 0, "stt": 1, "eou": 2, "turn_detection": 2, "llm": 3, "tts": 4, "realtime": 6, "realtime_model": 6, "s2s": 6,
 }  # fmt: skip
 """What ``error_source`` names → the child that failed."""
-_EVENT_HEAD: Final = struct.Struct("<BBBQ")
+_FAILED: Final = FAILED + FLAGS
+_MARKED: Final = frozenset({CHAT, TEXT_TO_SPEECH, REALTIME})
 _BYTES: Final = tuple(bytes((number,)) for number in range(256))
 _BEFORE_ESTIMATED: Final = 120 * SECOND
 
@@ -90,12 +92,11 @@ class Names(dict[str | None, bytes]):
 
 def turn_ids(state: SpanState, key: TurnKey, *, per_turn: bool) -> TurnIds:
     """The ids of a turn's span, which follow from the session and the turn's key."""
-    root = state.root_id
     if per_turn:
         trace = turn_trace_id(state.trace, key)
-        to_session = link(bytes.fromhex(state.trace), root)
+        to_session = link(bytes.fromhex(state.trace), state.root_id)
         return TurnIds(trace_part(bytes.fromhex(trace)), bytes.fromhex(turn_span_id(trace, key)), b"", to_session)
-    return TurnIds(trace_part(bytes.fromhex(state.trace)), bytes.fromhex(turn_span_id(state.trace, key)), parent_part(root), b"")
+    return TurnIds(state.trace_part, bytes.fromhex(turn_span_id(state.trace, key)), state.parent_part, b"")
 
 
 class TurnSpans:
@@ -105,9 +106,7 @@ class TurnSpans:
         spec = inspect_event(TurnMetrics)
         self._emit = emit
         self._attributes = compile_attributes(span_attributes(spec, "turn", options), options)
-        self._children = [
-            (child, compile_attributes(span_attributes(spec, name, options), options)) for child, (name, _) in enumerate(CHILDREN)
-        ]
+        self._children = [compile_attributes(span_attributes(spec, name, options), options) for name, _ in CHILDREN]
         self._names = [Names(name, kind) for name, kind in CHILDREN]
         self._constants = [attributes(ON_SPAN, constants(name, proposals=options.proposals)) for name, _ in CHILDREN]
         self._error_type = Texts(ON_SPAN, "error.type", options.attribute_length)
@@ -126,15 +125,17 @@ class TurnSpans:
     ) -> tuple[int, int, list[ToolCall]]:
         """Emit the turn's spans; returns when it began and ended, and the tool calls that do not lie in it."""
         times = lay_out(e, state.clock.window(state.began, receipt))
-        present, found = self._present(e, times, _by_child(collected) if collected else {})
+        failed = COMPONENTS.get(e.error_source.lower(), -1) if e.error_source else -1
+        extra = _by_child(collected) if collected else {}
+        present = self._present(e, failed, extra)
         start, end = times.envelope(present, state.clock.at(receipt))
         if not times.estimated and not state.clock.known:
             state.clock.note(end, receipt)
         left: list[ToolCall] = []
         if collected and collected.tools:
             start, left = self._tools(state, ids, collected.tools, (start, end, times.estimated))
-        self._turn(e, state, ids, (collected, times.estimated, edges_part(start, end), found[TURN]))
-        self._write_children(e, ids, times, present, found)
+        self._turn(e, state, ids, (collected, times.estimated, edges_part(start, end), extra.get(TURN, b"")))
+        self._write_children(e, ids, times, present, failed)
         return start, end, left
 
     def _tools(self, state: SpanState, ids: TurnIds, calls: list[ToolCall], edges: tuple[int, int, bool]) -> tuple[int, list[ToolCall]]:
@@ -157,23 +158,20 @@ class TurnSpans:
         edges = edges_part(call.start, call.end)
         self._emit(b"".join((trace, span, parent_part(parent), call.name, edges, call.attributes, status, FLAGS)))
 
-    def _present(self, e: TurnMetrics, times: Timeline, extra: dict[int, bytes]) -> tuple[list[int], list[bytes]]:
-        """The children of which anything is known, and by child the attributes that the events wrote."""
-        timed = times.timed
-        failed = COMPONENTS.get(e.error_source.lower(), -1) if e.error_source else -1
-        present = []
-        found = []
-        for child, write in self._children:
+    def _present(self, e: TurnMetrics, failed: int, extra: dict[int, bytes]) -> dict[int, bytes]:
+        """The children of which anything is known, each with its attributes."""
+        present = {}
+        child = 0
+        for write in self._children:
             written = write(e)
             if child in extra:
                 written += extra[child]
             if child == failed and e.error_source:
                 written += self._error_type[e.error_source]
-            if written or timed[child]:
-                present.append(child)
-            found.append(written)
-        found.append(extra.get(TURN, b""))
-        return present, found
+            if written or is_timed(e, child):
+                present[child] = written
+            child += 1  # noqa: SIM113 - the hot path
+        return present
 
     def _turn(self, e: TurnMetrics, state: SpanState, ids: TurnIds, rest: tuple[Collected | None, bool, bytes, bytes]) -> None:
         collected, estimated, edges, extra = rest
@@ -187,40 +185,34 @@ class TurnSpans:
             ))
         )  # fmt: skip
 
-    def _write_children(self, e: TurnMetrics, ids: TurnIds, times: Timeline, present: list[int], found: list[bytes]) -> None:
-        starts, ends, names = times.starts, times.ends, self._names
+    def _write_children(self, e: TurnMetrics, ids: TurnIds, times: Timeline, present: dict[int, bytes], failed: int) -> None:
+        emit, starts, ends, names, always = self._emit, times.starts, times.ends, self._names, self._constants
         model = (None, e.stt_model, None, e.llm_model, e.tts_model, None, e.realtime_model)
-        parent = parent_part(ids.span)
-        prefix, last = ids.trace + ids.span[:7], ids.span[7]
-        failed = COMPONENTS.get(e.error_source.lower(), -1) if e.error_source else -1
-        for child in present:
+        prefix, last, parent = ids.trace + ids.span[:7], ids.span[7], parent_part(ids.span)
+        pack, join = EDGES.pack, b"".join
+        for child, written in present.items():
             start = starts[child]
-            self._emit(
-                b"".join((
-                    prefix, _BYTES[last ^ child + 1], parent, names[child][model[child]], edges_part(start, ends[child]),
-                    self._constants[child], found[child], _mark(e, child, start), FAILED if child == failed else b"", FLAGS,
+            emit(
+                join((
+                    prefix, _BYTES[last ^ child + 1], parent, names[child][model[child]], pack(0x39, start, 0x41, ends[child]),
+                    always[child], written, _mark(e, child, start) if child in _MARKED else b"",
+                    _FAILED if child == failed else FLAGS,
                 ))
             )  # fmt: skip
 
 
-def _marker(name: str) -> Callable[[int], bytes]:
-    part = event_name(name)
-    length = len(part) + 9
-    return lambda at: _EVENT_HEAD.pack(0x5A, length, 0x09, at) + part
-
-
-_FIRST_TOKEN: Final = _marker("first_token")
-_FIRST_BYTE: Final = _marker("first_byte")
+_FIRST_TOKEN: Final = event_name("first_token")
+_FIRST_BYTE: Final = event_name("first_byte")
 
 
 def _mark(e: TurnMetrics, child: int, start: int) -> bytes:
     """The event that says when a model's output began."""
     if child == CHAT and e.llm_ttft_ms is not None:
-        return _FIRST_TOKEN(start + int(e.llm_ttft_ms * 1e6))
+        return event(start + int(e.llm_ttft_ms * 1e6), _FIRST_TOKEN)
     if child == TEXT_TO_SPEECH and e.tts_ttfb_ms is not None:
-        return _FIRST_BYTE(start + int(e.tts_ttfb_ms * 1e6))
+        return event(start + int(e.tts_ttfb_ms * 1e6), _FIRST_BYTE)
     if child == REALTIME and e.realtime_ttft_ms is not None:
-        return _FIRST_TOKEN(start + int(e.realtime_ttft_ms * 1e6))
+        return event(start + int(e.realtime_ttft_ms * 1e6), _FIRST_TOKEN)
     return b""
 
 
