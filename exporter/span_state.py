@@ -19,13 +19,16 @@ class Traced(Protocol):
     """What must be known of a session. Times are unix seconds by our clock."""
 
     id: str
-    trace_id: str
     agent: str | None
     names_made_up: bool
     started_at: float
     last_event_at: float
     turns: dict[TurnKey, str] | None
     spans: "SpanState | None"
+
+    @property
+    def trace_id(self) -> str:
+        """The session's trace, 32 hexadecimal digits."""
 
 
 class ToolCall(NamedTuple):

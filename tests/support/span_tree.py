@@ -21,7 +21,8 @@ def _lines(span: Span, spans: list[Span], first: int, depth: int) -> Iterator[st
     margin = "    " * depth
     failed = " FAILED" if span.status.code == Status.STATUS_CODE_ERROR else ""
     kind = Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower()
-    yield f"{margin}{span.name}  [{_ms(span.start_time_unix_nano - first)} +{_ms(span.end_time_unix_nano - span.start_time_unix_nano)}] {kind}{failed}"
+    start, length = span.start_time_unix_nano - first, span.end_time_unix_nano - span.start_time_unix_nano
+    yield f"{margin}{span.name}  [{_ms(start)} +{_ms(length)}] {kind}{failed}"
     yield from (f"{margin}  {key} = {value!r}" for key, value in sorted(values(span.attributes).items()))
     for event in span.events:
         told = "".join(f" {key}={value!r}" for key, value in sorted(values(event.attributes).items()))
