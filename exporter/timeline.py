@@ -125,7 +125,8 @@ def lay_out(e: TurnMetrics, window: tuple[int, int]) -> Timeline:
     """Find the children's times; stamps outside ``window`` count as missing."""
     stt = int((e.stt_delay_ms or 0.0) * 1e6)
     decision = int((e.turn_decision_ms or 0.0) * 1e6)
-    before = max(stt, decision) + int((e.turn_completed_callback_ms or 0.0) * 1e6)
+    detection = stt if e.tts_pipeline_ms is not None else 0  # a server of the second generation measures it from the transcript on
+    before = max(stt, detection + decision) + int((e.turn_completed_callback_ms or e.on_user_turn_completed_ms or 0.0) * 1e6)
     ttft = int((e.llm_ttft_ms or 0.0) * 1e6)
     ttfb = int((e.tts_ttfb_ms or 0.0) * 1e6)
     first = int((e.realtime_ttft_ms or 0.0) * 1e6)
@@ -147,8 +148,8 @@ def lay_out(e: TurnMetrics, window: tuple[int, int]) -> Timeline:
     said = _after(_date(e.agent_stopped_speaking_at, low, high), agent, _LONGEST_SPEECH) or int((e.tts_audio_duration_ms or 0.0) * 1e6)
     answered = zero + (int((e.realtime_duration_ms or 0.0) * 1e6) or first)
     return Timeline(
-        [zero - _speech(e, low, high, zero), zero, zero, chat, tts, agent, zero],
-        [zero, zero + heard, zero + decision, chat + chat_length, tts + tts_length, agent + said, answered],
+        [zero - _speech(e, low, high, zero), zero, zero + detection, chat, tts, agent, zero],
+        [zero, zero + heard, zero + detection + decision, chat + chat_length, tts + tts_length, agent + said, answered],
         estimated=estimated,
     )
 

@@ -46,13 +46,15 @@ class ToolSpans:
             self._add(state, event.tool_name, (at, at), self._write[ToolExecuted](event))
 
     def agent_started(self, state: SpanState, event: AgentToolStarted, at: int) -> None:
-        """A sub-agent took over."""
+        """A sub-agent took over; one without a name can never be seen to end."""
         if state.agent_tools is None:
             state.agent_tools = {}
-        if event.agent_tool_id is None or len(state.agent_tools) >= MOST_RUNNING:
+        if event.agent_tool_id is None:
+            self._add(state, event.agent_tool_type, (at, at), self._write[AgentToolStarted](event))
+        elif len(state.agent_tools) < MOST_RUNNING:
+            state.agent_tools[event.agent_tool_id] = (event.agent_tool_type, at)
+        else:
             self.lost += 1
-            return
-        state.agent_tools[event.agent_tool_id] = (event.agent_tool_type, at)
 
     def agent_ended(self, state: SpanState, event: AgentToolCompleted | AgentToolFailed, at: int) -> None:
         """A sub-agent did its part, or failed; what only its start told is added."""
