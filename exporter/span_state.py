@@ -1,5 +1,6 @@
 """What a session remembers for its spans: little while it is idle, and bounded however many events come."""
 
+from collections.abc import Container
 from typing import Final, NamedTuple, Protocol
 
 from exporter.identity import TurnKey
@@ -23,8 +24,11 @@ class Traced(Protocol):
     names_made_up: bool
     started_at: float
     last_event_at: float
-    turns: dict[TurnKey, str] | None
     spans: "SpanState | None"
+
+    @property
+    def turns(self) -> Container[TurnKey] | None:
+        """The turns that were counted."""
 
     @property
     def trace_id(self) -> str:

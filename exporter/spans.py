@@ -14,7 +14,7 @@ from exporter.events.session import SessionEnded, SessionError, SessionStarted
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted, UserTranscription
-from exporter.identity import TurnKey, TurnRef, root_span_id, turn_trace_id
+from exporter.identity import TurnKey, TurnRef, root_span_id, turn_key, turn_trace_id
 from exporter.sampling import Sampler, SpanOptions, kept
 from exporter.session_span import SessionSpan, note_end
 from exporter.span_parts import Part, session_part, slot_numbers, turn_part
@@ -237,4 +237,4 @@ def _milliseconds(seconds: float | None) -> float | None:
 
 
 def _key(event: TurnMetrics | TurnCompleted) -> TurnKey | None:
-    return None if event.turn_number is None else (event.agent_tool_id or "", int(event.turn_number))
+    return None if event.turn_number is None else turn_key(event.agent_tool_id, event.turn_number)

@@ -8,6 +8,7 @@ from exporter.catalogue.genai import constants
 from exporter.catalogue.inspect import inspect_entry, inspect_event
 from exporter.events import Event
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted, ToolExecution
+from exporter.identity import compact
 from exporter.sampling import SpanOptions
 from exporter.span_source import Write, attributes_of, compile_attributes, span_attributes
 from exporter.span_state import SpanState, ToolCall
@@ -16,6 +17,7 @@ from exporter.turn_spans import Names
 
 MOST_RUNNING: Final = 32
 """Sub-agents that may run at once in a session."""
+_LONGEST_TYPE: Final = 128
 _TOOL_FAILED: Final = attribute(ON_SPAN, "error.type", "tool_error")
 _AGENT_FAILED: Final = attribute(ON_SPAN, "error.type", "agent_tool_error")
 
@@ -52,13 +54,13 @@ class ToolSpans:
         if event.agent_tool_id is None:
             self._add(state, event.agent_tool_type, (at, at), self._write[AgentToolStarted](event))
         elif len(state.agent_tools) < MOST_RUNNING:
-            state.agent_tools[event.agent_tool_id] = (event.agent_tool_type, at)
+            state.agent_tools[compact(event.agent_tool_id)] = ((event.agent_tool_type or "")[:_LONGEST_TYPE] or None, at)
         else:
             self.lost += 1
 
     def agent_ended(self, state: SpanState, event: AgentToolCompleted | AgentToolFailed, at: int) -> None:
         """A sub-agent did its part, or failed; what only its start told is added."""
-        began = state.agent_tools.pop(event.agent_tool_id, None) if state.agent_tools and event.agent_tool_id else None
+        began = state.agent_tools.pop(compact(event.agent_tool_id), None) if state.agent_tools and event.agent_tool_id else None
         kind, start = began or (None, at)
         if event.agent_tool_type is None and kind is not None:
             event = msgspec.structs.replace(event, agent_tool_type=kind)

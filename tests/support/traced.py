@@ -8,7 +8,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.identity import TurnKey, trace_id
+from exporter.identity import TurnKey, trace_id, turn_key
 from exporter.sampling import SpanOptions
 from exporter.span_state import SpanState
 from exporter.spans import Spans
@@ -56,7 +56,7 @@ class Player:
             if step is not None:
                 step(self.session, event, receipt)
             if isinstance(event, TurnMetrics) and event.turn_number is not None:
-                self.session.turns = (self.session.turns or {}) | {(event.agent_tool_id or "", int(event.turn_number)): "metrics"}
+                self.session.turns = (self.session.turns or {}) | {turn_key(event.agent_tool_id, event.turn_number): "metrics"}
             if isinstance(event, SessionEnded):
                 self.finish(event.reason or "unknown", receipt)
         return self
