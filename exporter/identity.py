@@ -54,6 +54,16 @@ def turn_span_id(trace: str, turn: TurnKey) -> str:
     return blake2b(f"{trace}/{turn[0]}/{turn[1]}".encode("utf-8", "replace"), digest_size=8, person=b"agentstack-turn").hexdigest()
 
 
+def turn_trace_id(trace: str, turn: TurnKey) -> str:
+    """The trace id of a turn that has a trace of its own, 32 hexadecimal digits; ``trace`` is the session's."""
+    return blake2b(f"{trace}/{turn[0]}/{turn[1]}".encode("utf-8", "replace"), digest_size=16, person=b"agentstack-tturn").hexdigest()
+
+
+def child_span_id(parent: bytes, number: int) -> bytes:
+    """The id of a span's child, one of many, 8 bytes."""
+    return blake2b(parent + number.to_bytes(8, "big"), digest_size=8, person=b"agentstack-child").digest()
+
+
 class TurnRef(msgspec.Struct, frozen=True, gc=False):
     """Points at a turn's span. Made for each turn, looked at for few: the span id is worked out only then."""
 

@@ -82,10 +82,10 @@ class _Writer:
     def bundle(self, bundle: Bundle, index: int) -> None:
         depth = 1
         if all(use.field for use in bundle.uses):
-            present = [f"{_read(spec)} is not None" for use in bundle.uses for spec in (use.field, *use.aliases) if spec]
+            present = [f"{spec.expression} is not None" for use in bundle.uses for spec in (use.field, *use.aliases) if spec]
             self.line(1, f"if {' or '.join(dict.fromkeys(present))}:")
             depth = 2
-        reads = [_read(self._event.field(name)) for name in bundle.fields]
+        reads = [self._event.field(name).expression for name in bundle.fields]
         key = reads[0] if len(reads) == 1 else f"({', '.join(reads)})" if reads else "None"
         self.line(depth, f"key = {key}")
         self.line(depth, "try:")
@@ -104,10 +104,10 @@ class _Writer:
         if use.field is None:
             self.line(depth, f"{target} += 1.0")
             return
-        self.line(depth, f"v = {_read(use.field)}")
+        self.line(depth, f"v = {use.field.expression}")
         for alias in use.aliases:
             self.line(depth, "if v is None:")
-            self.line(depth + 1, f"v = {_read(alias)}")
+            self.line(depth + 1, f"v = {alias.expression}")
         if use.moves.spec.kind == "histogram":
             self.line(depth, "if v:" if use.moves.zero_is_unknown else "if v is not None:")
             self._observe(depth + 1, use, target, exponential=layout.exponential)
@@ -140,9 +140,3 @@ class _Writer:
         if spec.exemplars:
             self.line(depth, "if turn is not None:")
             self.line(depth + 1, f"h[{len(spec.bounds) + 2}][i] = (v, turn, now)")
-
-
-def _read(spec: FieldSpec) -> str:
-    """An expression for the field of event ``e``; absent nested parts read as absent."""
-    steps = ["e." + ".".join(spec.path[: end + 1]) for end in range(len(spec.path))]
-    return steps[0] if len(steps) == 1 else "(" + " and ".join(steps) + ")"

@@ -57,6 +57,12 @@ class FieldSpec:
         return next((item.field for item in self.declarations if isinstance(item, AliasOf)), None)
 
     @property
+    def expression(self) -> str:
+        """Source text that reads the field of an event ``e``; absent nested parts read as absent."""
+        steps = ["e." + ".".join(self.path[: end + 1]) for end in range(len(self.path))]
+        return steps[0] if len(steps) == 1 else "(" + " and ".join(steps) + ")"
+
+    @property
     def divisor(self) -> float:
         """By how much to divide the wire value for the base unit."""
         return self.quantity.divisor if self.quantity else 1.0
@@ -94,6 +100,11 @@ def inspect_event(event: type[msgspec.Struct]) -> EventSpec:
         metrics=config.metrics,
         fields=tuple(_fields(event, name, ())),
     )
+
+
+def inspect_entry(entry: type[msgspec.Struct], event: type[msgspec.Struct]) -> tuple[FieldSpec, ...]:
+    """Read the declarations of a struct that ``event`` holds a list of; raises as :func:`inspect_event`."""
+    return tuple(_fields(entry, str(event.__struct_config__.tag), ()))
 
 
 def _fields(struct: type[msgspec.Struct], event: str, path: tuple[str, ...]) -> "typing.Iterator[FieldSpec]":

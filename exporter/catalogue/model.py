@@ -181,10 +181,11 @@ class SpanTime:
 
 @dataclass(frozen=True, slots=True)
 class SpanEvent:
-    """The field is, or times, an event on a span."""
+    """The field is, or times, an event on a span. The value of a ``personal`` one is left out unless capture is switched on."""
 
     span: SpanName
     name: str
+    personal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

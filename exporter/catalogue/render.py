@@ -68,8 +68,8 @@ def _becomes(item: Declaration, event: str, names: dict[str, str]) -> Iterator[E
             yield {"kind": "span_attribute", "span": span, "name": name, "personal": personal}
         case SpanTime(span, edge):
             yield {"kind": "span_time", "span": span, "edge": edge}
-        case SpanEvent(span, name):
-            yield {"kind": "span_event", "span": span, "name": name.replace("{event}", event)}
+        case SpanEvent(span, name, personal):
+            yield {"kind": "span_event", "span": span, "name": name.replace("{event}", event), "personal": personal}
         case State(metrics, does):
             yield {"kind": "state", "metrics": [names[metric] for metric in metrics], "does": does}
         case AliasOf() | Nothing():
@@ -174,7 +174,7 @@ def _describe(item: Entry) -> str:
         case "span_time":
             return f"{item['edge']} of span {item['span']}"
         case "span_event":
-            return f"event `{item['name']}` on span {item['span']}"
+            return f"event `{item['name']}` on span {item['span']}" + (" (personal)" if item["personal"] else "")
         case "state":
             return f"{item['does']} (feeds {', '.join(f'`{name}`' for name in item['metrics'])})"
         case kind:

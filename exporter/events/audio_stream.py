@@ -88,7 +88,7 @@ class Media(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag=
 class DtmfPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
     """A key."""
 
-    digit: Annotated[str | None, SpanAttribute("session", "agentstack.dtmf.digit", personal=True), SpanEvent("session", "dtmf")] = None
+    digit: Annotated[str | None, SpanEvent("session", "dtmf", personal=True)] = None
 
 
 class Dtmf(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="dtmf"):

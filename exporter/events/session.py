@@ -123,7 +123,7 @@ class SessionError(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
     message: Annotated[str | None, SpanAttribute("session", "agentstack.error.message", personal=True)] = None
 
 
-class ModelUsage(msgspec.Struct, frozen=True, gc=False):
+class ModelUsage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One entry of session.usage: what a model has used since the session began."""
 
     type: str | None = None

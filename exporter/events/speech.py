@@ -46,10 +46,10 @@ class UserSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
     metrics: ClassVar[tuple[Moves, ...]] = (counter("user_speech.starts", "Times the user began to speak.", BY_AGENT, unit="{start}"),)
 
     timestamp_ms: Annotated[OffsetMs | None, SpanAttribute("user_speech", "agentstack.user_speech.start_offset")] = None
-    vad_idle_time_s: Annotated[DurationS | None, _STARTED[0], SpanAttribute("user_speech", "agentstack.vad.idle_time")] = None
-    vad_inference_count: Annotated[Count | None, _STARTED[1], SpanAttribute("user_speech", "agentstack.vad.inferences")] = None
+    vad_idle_time_s: Annotated[DurationS | None, _STARTED[0], SpanAttribute("user_speech", "agentstack.vad.started.idle_time")] = None
+    vad_inference_count: Annotated[Count | None, _STARTED[1], SpanAttribute("user_speech", "agentstack.vad.started.inferences")] = None
     vad_inference_duration_total_ms: Annotated[
-        DurationMs | None, _STARTED[2], SpanAttribute("user_speech", "agentstack.vad.inference_duration")
+        DurationMs | None, _STARTED[2], SpanAttribute("user_speech", "agentstack.vad.started.inference_duration")
     ] = None
 
 
@@ -65,10 +65,10 @@ class UserSpeechStopped(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
         histogram("user_speech.duration", "Length of the user's speech.", buckets.DURATION, BY_AGENT),
         SpanAttribute("user_speech", "agentstack.user_speech.duration"),
     ] = None
-    vad_idle_time_s: Annotated[DurationS | None, _STOPPED[0], SpanAttribute("user_speech", "agentstack.vad.idle_time")] = None
-    vad_inference_count: Annotated[Count | None, _STOPPED[1], SpanAttribute("user_speech", "agentstack.vad.inferences")] = None
+    vad_idle_time_s: Annotated[DurationS | None, _STOPPED[0], SpanAttribute("user_speech", "agentstack.vad.stopped.idle_time")] = None
+    vad_inference_count: Annotated[Count | None, _STOPPED[1], SpanAttribute("user_speech", "agentstack.vad.stopped.inferences")] = None
     vad_inference_duration_total_ms: Annotated[
-        DurationMs | None, _STOPPED[2], SpanAttribute("user_speech", "agentstack.vad.inference_duration")
+        DurationMs | None, _STOPPED[2], SpanAttribute("user_speech", "agentstack.vad.stopped.inference_duration")
     ] = None
 
 
@@ -84,8 +84,14 @@ class UserStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tru
         ),
     )
 
-    old_state: Annotated[str | None, State(_STATES, "names the state that ends, where its beginning was not seen")] = None
-    new_state: Annotated[str | None, BecomesLabel("state"), State(_STATES, "begins a state")] = None
+    old_state: Annotated[
+        str | None,
+        State(_STATES, "names the state that ends, where its beginning was not seen"),
+        SpanEvent("turn", "user.state_changed"),
+    ] = None
+    new_state: Annotated[
+        str | None, BecomesLabel("state"), State(_STATES, "begins a state"), SpanEvent("turn", "user.state_changed")
+    ] = None
 
 
 class AgentStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.state_changed"):
@@ -100,8 +106,14 @@ class AgentStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
         ),
     )
 
-    old_state: Annotated[str | None, State(_STATES, "names the state that ends, where its beginning was not seen")] = None
-    new_state: Annotated[str | None, BecomesLabel("state"), State(_STATES, "begins a state")] = None
+    old_state: Annotated[
+        str | None,
+        State(_STATES, "names the state that ends, where its beginning was not seen"),
+        SpanEvent("turn", "agent.state_changed"),
+    ] = None
+    new_state: Annotated[
+        str | None, BecomesLabel("state"), State(_STATES, "begins a state"), SpanEvent("turn", "agent.state_changed")
+    ] = None
 
 
 class AgentSpeechCreated(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_created"):
@@ -154,11 +166,11 @@ class AgentSpeechInterrupted(Stamped, frozen=True, gc=False, forbid_unknown_fiel
     )
 
     interrupted_text: Annotated[str | None, SpanAttribute("agent_speech", "agentstack.speech.interrupted_text", personal=True)] = None
-    turn_id: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.id")] = None
+    turn_id: Annotated[str | None, SpanAttribute("turn", "agentstack.interruption.turn_id")] = None
     playback_position_s: Annotated[
         DurationS | None,
         histogram("interruption.playback_position", "How much the agent had said when it was interrupted.", buckets.DURATION, BY_AGENT),
-        SpanAttribute("agent_speech", "agentstack.speech.playback_position"),
+        SpanAttribute("agent_speech", "agentstack.interruption.playback_position"),
     ] = None
 
 

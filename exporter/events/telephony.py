@@ -27,7 +27,7 @@ class UserDtmf(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="us
     earlier_names: ClassVar[tuple[str, ...]] = ("dtmf",)
     metrics: ClassVar[tuple[Moves, ...]] = (DTMF_RECEIVED,)
 
-    digit: Annotated[str | None, SpanAttribute("turn", "agentstack.dtmf.digit", personal=True), SpanEvent("turn", "user.dtmf")] = None
+    digit: Annotated[str | None, SpanEvent("turn", "user.dtmf", personal=True)] = None
 
 
 class DtmfSent(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="dtmf.sent"):
@@ -35,7 +35,7 @@ class DtmfSent(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="dt
 
     metrics: ClassVar[tuple[Moves, ...]] = (counter("dtmf.sent", "Times the agent sent keys.", BY_AGENT, unit="{message}"),)
 
-    digits: Annotated[str | None, SpanAttribute("turn", "agentstack.dtmf.digits", personal=True), SpanEvent("turn", "dtmf.sent")] = None
+    digits: Annotated[str | None, SpanEvent("turn", "dtmf.sent", personal=True)] = None
 
 
 class VoicemailDetected(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="voicemail.detected"):
@@ -96,7 +96,7 @@ class ParticipantAdded(Event, frozen=True, gc=False, forbid_unknown_fields=True,
 
     member_id: Annotated[str | None, SpanEvent("session", "participant.added")] = None
     role: Annotated[str | None, BecomesLabel("role"), SpanEvent("session", "participant.added")] = None
-    target: Annotated[str | None, SpanAttribute("session", "agentstack.participant.target", personal=True)] = None
+    target: Annotated[str | None, SpanEvent("session", "participant.added", personal=True)] = None
 
 
 class ParticipantRemoved(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="participant.removed"):
@@ -122,7 +122,7 @@ class CallTransferred(Event, frozen=True, gc=False, forbid_unknown_fields=True, 
         counter("transfers", "Calls transferred.", labels(agent=AGENT, answered_by=ANSWERED_BY), unit="{transfer}"),
     )
 
-    destination: Annotated[Json, SpanAttribute("session", "agentstack.transfer.destination", personal=True)] = None
+    destination: Annotated[Json, SpanEvent("session", "call.transferred", personal=True)] = None
 
 
 class PlayCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="play.completed"):

@@ -43,11 +43,11 @@ class ToolCalled(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="
 class ToolExecution(msgspec.Struct, frozen=True, gc=False):
     """One entry of tool.executed: a tool the server ran."""
 
-    name: str | None = None
-    call_id: str | None = None
-    arguments: Json = None
-    output: Json = None
-    is_error: bool | None = None
+    name: Annotated[str | None, SpanAttribute("execute_tool", "gen_ai.tool.name")] = None
+    call_id: Annotated[str | None, SpanAttribute("execute_tool", "gen_ai.tool.call.id")] = None
+    arguments: Annotated[Json, SpanAttribute("execute_tool", "gen_ai.tool.call.arguments", personal=True)] = None
+    output: Annotated[Json, SpanAttribute("execute_tool", "gen_ai.tool.call.result", personal=True)] = None
+    is_error: Annotated[bool | None, SpanAttribute("execute_tool", "agentstack.tool.is_error")] = None
 
 
 class ToolExecuted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="tool.executed"):
@@ -55,8 +55,7 @@ class ToolExecuted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, t
 
     calls: Annotated[
         list[ToolExecution] | None,
-        State(("agentstack.tool.executions",), "counts each tool by outcome"),
-        SpanAttribute("execute_tool", "gen_ai.tool.call.id"),
+        State(("agentstack.tool.executions",), "counts each tool by outcome; each call is a span execute_tool"),
     ] = None
     tool_name: Annotated[
         str | None,

@@ -254,6 +254,7 @@ class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
         LatencyMs | None,
         histogram("llm.time_to_first_token", "LLM request to first token.", buckets.COMPONENT, LLM_BY_AGENT, exemplars=True),
         SpanTime("chat", "duration"),
+        SpanAttribute("chat", "gen_ai.response.time_to_first_chunk"),
     ] = None
     llm_duration_ms: Annotated[
         DurationMs | None,

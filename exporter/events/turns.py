@@ -38,14 +38,14 @@ class UserTurnCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
         ),
     )
 
-    turn_id: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.id")] = None
-    trigger: Annotated[str | None, BecomesLabel("trigger"), SpanAttribute("turn_detection", "agentstack.turn.trigger")] = None
+    turn_id: Annotated[str | None, SpanAttribute("turn", "agentstack.user_turn.id")] = None
+    trigger: Annotated[str | None, BecomesLabel("trigger"), SpanAttribute("turn_detection", "agentstack.user_turn.trigger")] = None
     duration_ms: Annotated[
         DurationMs | None,
         histogram("user_turn.duration", "Length of user turns, from user.turn_completed.", buckets.DURATION, BY_AGENT),
         SpanAttribute("turn_detection", "agentstack.user_turn.duration"),
     ] = None
-    turn_method: Annotated[str | None, BecomesLabel("method"), SpanAttribute("turn_detection", "agentstack.turn.method")] = None
+    turn_method: Annotated[str | None, BecomesLabel("method"), SpanAttribute("turn_detection", "agentstack.user_turn.method")] = None
     turn_probability: Annotated[
         Ratio | None,
         histogram(
@@ -54,7 +54,7 @@ class UserTurnCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
             buckets.RATIO,
             unit="1",
         ),
-        SpanAttribute("turn_detection", "agentstack.turn.probability"),
+        SpanAttribute("turn_detection", "agentstack.user_turn.probability"),
     ] = None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exporter import inventory
-from exporter.catalogue.model import MetricSpec, SpanAttribute
+from exporter.catalogue.model import MetricSpec, SpanAttribute, SpanEvent
 from exporter.catalogue.names import Kind, scraped_name
 from exporter.catalogue.render import as_json, as_markdown
 
@@ -111,7 +111,7 @@ KEYS: dict[str, set[str]] = {
     "label": {"kind", "name"},
     "span_attribute": {"kind", "span", "name", "personal"},
     "span_time": {"kind", "span", "edge"},
-    "span_event": {"kind", "span", "name"},
+    "span_event": {"kind", "span", "name", "personal"},
     "state": {"kind", "metrics", "does"},
 }
 
@@ -193,17 +193,17 @@ def test_latencies_carry_examples() -> None:
 
 
 def test_personal_fields_are_marked() -> None:
-    """What the protocol calls personal is an attribute that is left out by default, and nothing of it is a label or metric."""
+    """What the protocol calls personal is on spans only, left out by default, and nothing of it is a label or metric."""
     marked = {
         (event.name, field.name)
         for event in inventory.events()
         for field in event.fields
-        if any(isinstance(item, SpanAttribute) and item.personal for item in field.declarations)
+        if any(isinstance(item, SpanAttribute | SpanEvent) and item.personal for item in field.declarations)
     }
     assert marked == PERSONAL
     for where in PERSONAL:
         assert {item["kind"] for item in FIELDS[where]["becomes"]} <= {"span_attribute", "span_event"}
-        assert all(item["personal"] for item in FIELDS[where]["becomes"] if item["kind"] == "span_attribute")
+        assert all(item["personal"] for item in FIELDS[where]["becomes"])
 
 
 def test_one_call_stays_within_its_share() -> None:

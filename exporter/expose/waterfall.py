@@ -1,0 +1,112 @@
+"""Spans as a waterfall for people at a terminal: a bar per span, below each other as they are called.
+
+The bar of a turn fills the width, and its children are drawn and timed against it: what matters in a call is what happens in a turn.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+WIDTH: Final = 48
+"""Length of the longest bar, in characters."""
+_COLOURS: Final = {
+    "user_speech": "cyan",
+    "speech_to_text": "blue",
+    "turn_detection": "magenta",
+    "chat": "yellow",
+    "text_to_speech": "green",
+    "realtime_inference": "yellow",
+    "agent_speech": "bright_green",
+    "execute_tool": "bright_blue",
+}
+_TURN: Final = "invoke_agent"
+_SHOWN: Final = {
+    "agentstack.turn.user_perceived_latency": "caller waited",
+    "agentstack.timeline": "times",
+    "error.type": "error",
+    "agentstack.session.end_reason": "ended by",
+}
+_INTERRUPTED: Final = "agentstack.turn.interrupted"
+
+
+def draw(spans: Iterable[bytes]) -> RenderableType:
+    """Draw serialised OTLP spans, one waterfall for each that has no parent among them; raises ``DecodeError`` for other bytes."""
+    decoded = sorted((Span.FromString(span) for span in spans), key=lambda span: (span.start_time_unix_nano, -span.end_time_unix_nano))
+    known = {span.span_id for span in decoded}
+    children: dict[bytes, list[Span]] = {}
+    for span in decoded:
+        children.setdefault(span.parent_span_id if span.parent_span_id in known else b"", []).append(span)
+    return Group(*(_waterfall(root, children) for root in children.get(b"", ())))
+
+
+def _waterfall(root: Span, children: dict[bytes, list[Span]]) -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, width=WIDTH)
+    table.add_column(overflow="fold")
+    for depth, span, scale in _walk(root, children, 0, root):
+        name = Text("  " * depth + _harmless(span.name), style="bold red" if _failed(span) else _colour(span) if depth else "bold")
+        offset = span.start_time_unix_nano - (root if span is scale else scale).start_time_unix_nano
+        length = span.end_time_unix_nano - span.start_time_unix_nano
+        table.add_row(name, Text(f"+{_time(offset)}", style="dim"), _time(length), _bar(span, scale), _notes(span))
+    return table
+
+
+def _walk(span: Span, children: dict[bytes, list[Span]], depth: int, scale: Span) -> Iterator[tuple[int, Span, Span]]:
+    """The span and all below it, each with its depth and the span it is drawn against."""
+    scale = span if span.name.startswith(_TURN) else scale
+    yield depth, span, scale
+    for child in children.get(span.span_id, ()):
+        yield from _walk(child, children, depth + 1, scale)
+
+
+def _bar(span: Span, scale: Span) -> Text:
+    whole = max(scale.end_time_unix_nano - scale.start_time_unix_nano, 1)
+
+    def column(moment: int) -> int:
+        return min(max((moment - scale.start_time_unix_nano) * WIDTH // whole, 0), WIDTH - 1)
+
+    first, last = column(span.start_time_unix_nano), column(span.end_time_unix_nano)
+    cells = [" "] * WIDTH
+    cells[first : last + 1] = ["━"] * (last + 1 - first) if span.end_time_unix_nano > span.start_time_unix_nano else ["·"]
+    for event in span.events:
+        if event.name in ("first_token", "first_byte"):
+            cells[column(event.time_unix_nano)] = "◆"
+    return Text("".join(cells), style="red" if _failed(span) else _colour(span))
+
+
+def _notes(span: Span) -> Text:
+    found = {entry.key: entry.value for entry in span.attributes}
+    notes = []
+    if _INTERRUPTED in found and found[_INTERRUPTED].bool_value:
+        notes.append("interrupted")
+    for key, words in _SHOWN.items():
+        if key in found:
+            value = found[key]
+            text = f"{value.double_value:.3f} s" if value.HasField("double_value") else value.string_value
+            if text != "platform":
+                notes.append(f"{words} {text}")
+    return Text(_harmless(", ".join(notes)), style="dim")
+
+
+def _harmless(text: str) -> str:
+    """The text without what could steer a terminal: it comes from the wire."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def _failed(span: Span) -> bool:
+    return span.status.code == Status.STATUS_CODE_ERROR
+
+
+def _colour(span: Span) -> str:
+    return _COLOURS.get(span.name.partition(" ")[0], "white")
+
+
+def _time(nanoseconds: int) -> str:
+    return f"{nanoseconds / 1e9:.2f} s" if nanoseconds >= 10_000_000_000 else f"{nanoseconds / 1e6:.0f} ms"

@@ -1,0 +1,66 @@
+"""Which traces leave the process: the samplers of the OpenTelemetry specification, and turns that are kept whatever they say."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from exporter.events.turn_metrics import TurnMetrics
+
+SamplerName = Literal[
+    "always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"
+]
+"""As ``OTEL_TRACES_SAMPLER`` names them. Our spans have no remote parent, so a parent-based sampler is its root."""
+
+_LOW_64: Final = (1 << 64) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SpanOptions:
+    """What is written into spans, and of which turns.
+
+    ``capture``: personal data too. ``proposals``: attributes of the GenAI conventions that are only proposals.
+    ``per_turn``: a trace a turn instead of one a session. ``keep_slow_above``: turns whose caller waited longer (seconds) are kept
+    though not sampled; so are interrupted and failed ones if ``keep_interrupted`` and ``keep_failed`` say so.
+    ``attribute_length``: longest text attribute, in characters.
+    """
+
+    capture: bool = False
+    proposals: bool = False
+    per_turn: bool = False
+    sampler: SamplerName = "parentbased_always_on"
+    ratio: float = 1.0
+    keep_slow_above: float | None = None
+    keep_interrupted: bool = False
+    keep_failed: bool = False
+    attribute_length: int = 4096
+
+    @property
+    def keeps_some(self) -> bool:
+        """Whether a turn can be kept that is not sampled."""
+        return self.keep_slow_above is not None or self.keep_interrupted or self.keep_failed
+
+
+class Sampler:
+    """Decides by the trace id alone, as the SDK's ``TraceIdRatioBased`` does: every process comes to the same decision."""
+
+    def __init__(self, name: SamplerName, ratio: float = 1.0) -> None:
+        if not 0.0 <= ratio <= 1.0:
+            raise ValueError(f"a ratio is between 0 and 1, not {ratio}")
+        kind = name.removeprefix("parentbased_")
+        self._bound = {"always_on": _LOW_64 + 1, "always_off": 0}.get(kind, round(ratio * (_LOW_64 + 1)))
+
+        self.always = self._bound > _LOW_64
+        """Whether every trace is exported."""
+
+    def samples(self, trace_id: str) -> bool:
+        """Whether spans of the trace (32 hexadecimal digits) are exported."""
+        return self.always or int(trace_id[16:], 16) < self._bound
+
+
+def kept(options: SpanOptions, event: TurnMetrics) -> bool:
+    """Whether the turn is exported though its trace is not sampled."""
+    if options.keep_interrupted and event.interrupted:
+        return True
+    if options.keep_failed and event.error_source:
+        return True
+    slow = options.keep_slow_above
+    return slow is not None and event.user_perceived_ms is not None and event.user_perceived_ms > slow * 1000.0

@@ -1,0 +1,244 @@
+"""When the parts of a turn happened, from what its turn.metrics says and what is known of the platform's clock.
+
+All times are unix nanoseconds on the platform's clock, whose distance from ours :class:`Clock` learns from stamped events. A turn hangs
+on one point, the end of the user's speech: as reported if that is plausible, else worked out from another stamp and the measured
+durations between them. Only if no stamp is of use is the turn estimated: it then ends when its metrics were received. Whether a stamp
+is near our own clock's "now" says nothing, since recordings are old.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from operator import attrgetter
+from typing import Final
+
+from exporter.events.turn_metrics import TurnMetrics
+
+USER_SPEECH: Final = 0
+SPEECH_TO_TEXT: Final = 1
+TURN_DETECTION: Final = 2
+CHAT: Final = 3
+TEXT_TO_SPEECH: Final = 4
+AGENT_SPEECH: Final = 5
+REALTIME: Final = 6
+
+SECOND: Final = 1_000_000_000
+EARLIEST: Final = 1_000_000_000 * SECOND
+"""Stamps before this (2001) are no times anyone measured; nor are those from 2286 on."""
+LATEST: Final = 10_000_000_000 * SECOND
+_FLOOR: Final = 10 * 86_400 * SECOND
+_LONGEST_JUMP: Final = 3600 * SECOND
+_BEFORE_SESSION: Final = 60 * SECOND
+_AFTER_RECEIPT: Final = SECOND
+_LONGEST_WAIT: Final = 120 * SECOND
+_LONGEST_SPEECH: Final = 3600 * SECOND
+_DISAGREEMENT: Final = 5 * SECOND
+
+
+class Clock:
+    """The platform's clock as a session sees it. Receipt is always unix seconds by our clock."""
+
+    __slots__ = ("_earliest", "_lag")
+
+    def __init__(self) -> None:
+        self._earliest = 0
+        self._lag = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether an event has said what time it is."""
+        return self._earliest != 0
+
+    def at(self, receipt: float) -> int:
+        """The platform's time when we received something, as near as is known."""
+        return max(int(receipt * 1e6) * 1000 - self._lag, _FLOOR)
+
+    def stamped(self, stamp: datetime | None, receipt: float) -> int:
+        """When an event happened that carries ``stamp``; one that is far off the others is not believed."""
+        if stamp is not None:
+            moment = int(stamp.timestamp() * 1e6 + 0.5) * 1000
+            if EARLIEST <= moment < LATEST and self.note(moment, receipt):
+                return moment
+        return self.at(receipt)
+
+    def note(self, moment: int, receipt: float) -> bool:
+        """Learn that something received now happened at ``moment``; returns whether that can be."""
+        lag = int(receipt * 1e6) * 1000 - moment
+        earliest = self._earliest
+        if not earliest:
+            self._earliest, self._lag = moment, lag
+            return True
+        closer = self._lag - lag
+        if not -_LONGEST_JUMP < closer < _LONGEST_JUMP:
+            return False
+        if closer > 0:
+            self._lag = lag
+        if moment < earliest:
+            self._earliest = moment
+        return True
+
+    def window(self, began: float, receipt: float) -> tuple[int, int]:
+        """Between which times a stamp must lie that came with something received now, in a session that began at ``began``."""
+        if not self._earliest:
+            return EARLIEST, LATEST
+        first = min(self._earliest, int(began * 1e6) * 1000 - self._lag)
+        return max(first - _BEFORE_SESSION, EARLIEST), int(receipt * 1e6) * 1000 - self._lag + _AFTER_RECEIPT
+
+
+class Timeline:
+    """Where a turn's children lie; index with the constants above.
+
+    Children of which no time is known lie where they would, without length.
+    """
+
+    __slots__ = ("ends", "estimated", "starts")
+
+    def __init__(self, starts: list[int], ends: list[int], *, estimated: bool) -> None:
+        self.starts = starts
+        self.ends = ends
+        self.estimated = estimated
+
+    def envelope(self, present: Iterable[int], receipt: int) -> tuple[int, int]:
+        """Start and end of the turn that has these children; moves an estimated one so that it ends at ``receipt``."""
+        starts, ends = self.starts, self.ends
+        start, end = LATEST * 2, 0
+        for child in present:
+            start = starts[child] if starts[child] < start else start  # noqa: FURB136 - the hot path
+            end = ends[child] if ends[child] > end else end  # noqa: FURB136 - as above
+        if not end:
+            return receipt, receipt
+        if self.estimated:
+            shift = receipt - end
+            self.starts = [moment + shift for moment in self.starts]
+            self.ends = [moment + shift for moment in self.ends]
+            start += shift
+            end = receipt
+        return start, end
+
+
+def nanoseconds(stamp: datetime) -> int:
+    """A date-time in unix nanoseconds, or 0 where it is no time anyone measured."""
+    found = int(stamp.timestamp() * 1e6 + 0.5) * 1000
+    return found if EARLIEST <= found < LATEST else 0
+
+
+def lay_out(e: TurnMetrics, window: tuple[int, int]) -> Timeline:
+    """Find the children's times; stamps outside ``window`` count as missing."""
+    stt = int((e.stt_delay_ms or 0.0) * 1e6)
+    decision = int((e.turn_decision_ms or 0.0) * 1e6)
+    detection = stt if e.tts_pipeline_ms is not None else 0  # a server of the second generation measures it from the transcript on
+    before = max(stt, detection + decision) + int((e.turn_completed_callback_ms or e.on_user_turn_completed_ms or 0.0) * 1e6)
+    ttft = int((e.llm_ttft_ms or 0.0) * 1e6)
+    ttfb = int((e.tts_ttfb_ms or 0.0) * 1e6)
+    first = int((e.realtime_ttft_ms or 0.0) * 1e6)
+    low, high = window
+    agent = _date(e.agent_started_speaking_at, low, high)
+    zero = _zero(e, low, high, agent, before + ttft + ttfb or first) or _zero_of_stage(e, window, stt, before, ttft)
+    estimated = not zero
+    if estimated:
+        low, high, agent, zero = LATEST, 0, 0, LATEST // 2
+    heard = stt or _after(_unix(e.stt_timestamp, low, high), zero, _LONGEST_WAIT)
+    chat_length = int((e.llm_duration_ms or 0.0) * 1e6) or ttft
+    tts_length = int((e.tts_duration_ms or 0.0) * 1e6) or ttfb
+    chat = _ended(e.llm_timestamp, window, zero, chat_length) if not estimated else 0
+    chat = chat or zero + before
+    tts = _ended(e.tts_timestamp, window, zero, tts_length) if not estimated else 0
+    tts = tts or chat + ttft
+    if not agent:
+        agent = _answer(e, zero, tts + ttfb, zero + first)
+    said = _after(_date(e.agent_stopped_speaking_at, low, high), agent, _LONGEST_SPEECH) or int((e.tts_audio_duration_ms or 0.0) * 1e6)
+    answered = zero + (int((e.realtime_duration_ms or 0.0) * 1e6) or first)
+    return Timeline(
+        [zero - _speech(e, low, high, zero), zero, zero + detection, chat, tts, agent, zero],
+        [zero, zero + heard, zero + detection + decision, chat + chat_length, tts + tts_length, agent + said, answered],
+        estimated=estimated,
+    )
+
+
+def _date(stamp: datetime | None, low: int, high: int) -> int:
+    """The stamp if it lies between, else 0."""
+    if stamp is None:
+        return 0
+    found = int(stamp.timestamp() * 1e6 + 0.5) * 1000
+    return found if low <= found <= high else 0
+
+
+def _unix(stamp: float | None, low: int, high: int) -> int:
+    """As :func:`_date`, of unix seconds."""
+    if stamp is None:
+        return 0
+    found = int(stamp * 1e6 + 0.5) * 1000
+    return found if low <= found <= high else 0
+
+
+def _ended(stamp: float | None, window: tuple[int, int], zero: int, length: int) -> int:
+    """The start of a stage of that length that made its report at its end, or 0 if when that was cannot be right."""
+    if stamp is None:
+        return 0
+    end = int(stamp * 1e6 + 0.5) * 1000
+    return end - length if window[0] <= end <= window[1] and 0 <= end - zero <= _LONGEST_SPEECH else 0
+
+
+def _answer(e: TurnMetrics, zero: int, spoken: int, streamed: int) -> int:
+    """When the agent began to speak, where no stamp says so."""
+    if e.user_perceived_ms is not None:
+        return zero + int(e.user_perceived_ms * 1e6)
+    return spoken if e.realtime_ttft_ms is None else streamed
+
+
+def _after(moment: int, start: int, most: int) -> int:
+    """How long after ``start`` a stamp lies, or 0 if it cannot be right."""
+    return moment - start if moment and 0 <= moment - start <= most else 0
+
+
+def _zero(e: TurnMetrics, low: int, high: int, agent: int, lead: int) -> int:
+    """The end of the user's speech, or 0. The agent begins ``lead`` later as far as its parts were measured."""
+    stopped = 0
+    if not e.agent_first:
+        stopped = _date(e.user_stopped_speaking_at, low, high) or _unix(e.sdk_stopped_speaking_at, low, high)
+    if not agent:
+        return stopped
+    perceived = e.user_perceived_ms
+    waited = agent - stopped
+    if 0 <= waited <= _LONGEST_WAIT and (perceived is None or -_DISAGREEMENT <= waited - int(perceived * 1e6) <= _DISAGREEMENT):
+        return stopped
+    return agent - (lead if perceived is None else int(perceived * 1e6))
+
+
+def _zero_of_stage(e: TurnMetrics, window: tuple[int, int], stt: int, before: int, ttft: int) -> int:
+    """The same from when a stage made its report, at its end; 0 if none says when."""
+    low, high = window
+    if stt and (end := _unix(e.stt_timestamp, low, high)):
+        return end - stt
+    if end := _unix(e.llm_timestamp, low, high):
+        return end - (int((e.llm_duration_ms or 0.0) * 1e6) or ttft) - before
+    if end := _unix(e.tts_timestamp, low, high):
+        return end - int((e.tts_duration_ms or e.tts_ttfb_ms or 0.0) * 1e6) - ttft - before
+    return 0
+
+
+def _speech(e: TurnMetrics, low: int, high: int, zero: int) -> int:
+    """How long the user spoke, 0 if unknown."""
+    began = _date(e.user_started_speaking_at, low, high) or _unix(e.sdk_started_speaking_at, low, high)
+    return zero - began if began and 0 <= zero - began <= _LONGEST_SPEECH else 0
+
+
+def is_timed(e: TurnMetrics, child: int) -> bool:
+    """Whether the event says anything of when the child was, or how long it took."""
+    return _TIMED[child](e)
+
+
+def _any_of(*names: str) -> Callable[[TurnMetrics], bool]:
+    read = attrgetter(*names, names[0])
+    absent = (None,) * (len(names) + 1)
+    return lambda e: read(e) != absent
+
+
+_TIMED: Final = (
+    _any_of("user_started_speaking_at", "user_stopped_speaking_at", "sdk_started_speaking_at", "sdk_stopped_speaking_at"),
+    _any_of("stt_delay_ms", "stt_timestamp"),
+    _any_of("turn_decision_ms"),
+    _any_of("llm_ttft_ms", "llm_duration_ms", "llm_timestamp"),
+    _any_of("tts_ttfb_ms", "tts_duration_ms", "tts_timestamp"),
+    _any_of("agent_started_speaking_at", "agent_stopped_speaking_at", "user_perceived_ms"),
+    _any_of("realtime_ttft_ms", "realtime_duration_ms"),
+)

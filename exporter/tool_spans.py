@@ -1,0 +1,86 @@
+"""Tool calls and sub-agents → ``execute_tool`` spans of the turn they fall in."""
+
+from typing import Final
+
+import msgspec
+
+from exporter.catalogue.genai import constants
+from exporter.catalogue.inspect import inspect_entry, inspect_event
+from exporter.events import Event
+from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted, ToolExecution
+from exporter.identity import compact
+from exporter.sampling import SpanOptions
+from exporter.span_source import Write, attributes_of, compile_attributes, span_attributes
+from exporter.span_state import SpanState, ToolCall
+from exporter.span_wire import INTERNAL, ON_SPAN, attribute, attributes
+from exporter.turn_spans import Names
+
+MOST_RUNNING: Final = 32
+"""Sub-agents that may run at once in a session."""
+_LONGEST_TYPE: Final = 128
+_TOOL_FAILED: Final = attribute(ON_SPAN, "error.type", "tool_error")
+_AGENT_FAILED: Final = attribute(ON_SPAN, "error.type", "agent_tool_error")
+
+
+class ToolSpans:
+    """Turns tool events into calls that wait for their turn. Times are unix nanoseconds."""
+
+    def __init__(self, options: SpanOptions) -> None:
+        self.lost = 0
+        """Calls for which there was no room."""
+        self._names = Names("execute_tool", INTERNAL)
+        self._constants = attributes(ON_SPAN, constants("execute_tool", proposals=options.proposals))
+        self._write = {
+            kind: _writer(kind, options) for kind in (ToolCalled, ToolExecuted, AgentToolStarted, AgentToolCompleted, AgentToolFailed)
+        }
+        fields = inspect_entry(ToolExecution, ToolExecuted)
+        self._execution = compile_attributes(list(attributes_of(fields, "execute_tool", options)), options)
+
+    def called(self, state: SpanState, event: ToolCalled, at: int) -> None:
+        """The agent calls a tool of the customer's app; how long that takes is not told."""
+        self._add(state, event.tool_name, (at, at), self._write[ToolCalled](event))
+
+    def executed(self, state: SpanState, event: ToolExecuted, at: int) -> None:
+        """The server ran tools; when is known, how long is not."""
+        for call in event.calls or ():
+            self._add(state, call.name, (at, at), self._execution(call), _TOOL_FAILED if call.is_error else b"")
+        if event.tool_name:
+            self._add(state, event.tool_name, (at, at), self._write[ToolExecuted](event))
+
+    def agent_started(self, state: SpanState, event: AgentToolStarted, at: int) -> None:
+        """A sub-agent took over; one without a name can never be seen to end."""
+        if state.agent_tools is None:
+            state.agent_tools = {}
+        if event.agent_tool_id is None:
+            self._add(state, event.agent_tool_type, (at, at), self._write[AgentToolStarted](event))
+        elif len(state.agent_tools) < MOST_RUNNING:
+            state.agent_tools[compact(event.agent_tool_id)] = ((event.agent_tool_type or "")[:_LONGEST_TYPE] or None, at)
+        else:
+            self.lost += 1
+
+    def agent_ended(self, state: SpanState, event: AgentToolCompleted | AgentToolFailed, at: int) -> None:
+        """A sub-agent did its part, or failed; what only its start told is added."""
+        began = state.agent_tools.pop(compact(event.agent_tool_id), None) if state.agent_tools and event.agent_tool_id else None
+        kind, start = began or (None, at)
+        if event.agent_tool_type is None and kind is not None:
+            event = msgspec.structs.replace(event, agent_tool_type=kind)
+        failed = _AGENT_FAILED if isinstance(event, AgentToolFailed) else b""
+        self._add(state, event.agent_tool_type, (min(start, at), at), self._write[type(event)](event), failed)
+
+    def unfinished(self, state: SpanState, at: int) -> list[ToolCall]:
+        """The session is over, and with it its sub-agents."""
+        running, state.agent_tools = state.agent_tools or {}, None
+        return [
+            self._call(kind, (min(start, at), at), self._write[AgentToolStarted](AgentToolStarted(kind, tool_id)), b"")
+            for tool_id, (kind, start) in running.items()
+        ]
+
+    def _add(self, state: SpanState, name: str | None, edges: tuple[int, int], written: bytes, failed: bytes = b"") -> None:
+        self.lost += not state.for_turn().tool(self._call(name, edges, written, failed))
+
+    def _call(self, name: str | None, edges: tuple[int, int], written: bytes, failed: bytes) -> ToolCall:
+        return ToolCall(*edges, self._names[name], self._constants + written + failed, bool(failed))
+
+
+def _writer(kind: type[Event], options: SpanOptions) -> Write:
+    return compile_attributes(span_attributes(inspect_event(kind), "execute_tool", options), options)

@@ -1,0 +1,224 @@
+"""A turn → its spans: ``invoke_agent`` and, for each stage of which anything is known, a child.
+
+One pass, from the event's fields to the bytes of OTLP; what each field becomes was compiled at start.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from exporter.catalogue.genai import END_REASON, attribute_key, constants
+from exporter.catalogue.inspect import inspect_event
+from exporter.catalogue.model import SpanName
+from exporter.events.turn_metrics import TurnMetrics
+from exporter.identity import TurnKey, child_span_id, turn_span_id, turn_trace_id
+from exporter.sampling import SpanOptions
+from exporter.span_source import Texts, compile_attributes, span_attributes
+from exporter.span_state import Collected, SpanState, ToolCall
+from exporter.span_wire import (
+    CLIENT,
+    EDGES,
+    FAILED,
+    FLAGS,
+    INTERNAL,
+    ON_SPAN,
+    SpanKind,
+    attribute,
+    attributes,
+    dropped_events,
+    edges_part,
+    event,
+    event_name,
+    link,
+    name_part,
+    parent_part,
+    trace_part,
+)
+from exporter.timeline import CHAT, REALTIME, SECOND, TEXT_TO_SPEECH, Timeline, is_timed, lay_out
+
+Emit = Callable[[bytes], None]
+"""Takes a serialised span."""
+
+CHILDREN: Final[tuple[tuple[SpanName, SpanKind], ...]] = (
+    ("user_speech", INTERNAL),
+    ("speech_to_text", CLIENT),
+    ("turn_detection", INTERNAL),
+    ("chat", CLIENT),
+    ("text_to_speech", CLIENT),
+    ("agent_speech", INTERNAL),
+    ("realtime_inference", CLIENT),
+)
+"""The children of a turn, in the order of :mod:`exporter.timeline`."""
+TURN: Final = len(CHILDREN)
+"""Stands for the turn itself where the others stand for children."""
+SLOTS: Final = 64
+"""How many slots of collected attributes each span has."""
+COMPONENTS: Final = {
+    "vad": 0, "stt": 1, "eou": 2, "turn_detection": 2, "llm": 3, "tts": 4, "realtime": 6, "realtime_model": 6, "s2s": 6,
+}  # fmt: skip
+"""What ``error_source`` names → the child that failed."""
+_FAILED: Final = FAILED + FLAGS
+_MARKED: Final = frozenset({CHAT, TEXT_TO_SPEECH, REALTIME})
+_BYTES: Final = tuple(bytes((number,)) for number in range(256))
+_BEFORE_ESTIMATED: Final = 120 * SECOND
+
+
+class TurnIds(NamedTuple):
+    """Where a turn's span belongs: serialised trace and parent, its own id, and a link if its trace is not the session's."""
+
+    trace: bytes
+    span: bytes
+    parent: bytes
+    link: bytes
+
+
+class Names(dict[str | None, bytes]):
+    """Model → serialised name and kind of a span."""
+
+    __slots__ = ("_kind", "_name")
+
+    def __init__(self, name: str, kind: SpanKind) -> None:
+        super().__init__()
+        self._name = name
+        self._kind: SpanKind = kind
+
+    def __missing__(self, model: str | None) -> bytes:
+        found = name_part(f"{self._name} {model[:128]}" if model else self._name, self._kind)
+        if len(self) >= 256:
+            self.clear()
+        if model is None or len(model) <= 128:
+            self[model] = found
+        return found
+
+
+def turn_ids(state: SpanState, key: TurnKey, *, per_turn: bool) -> TurnIds:
+    """The ids of a turn's span, which follow from the session and the turn's key."""
+    if per_turn:
+        trace = turn_trace_id(state.trace, key)
+        to_session = link(bytes.fromhex(state.trace), state.root_id)
+        return TurnIds(trace_part(bytes.fromhex(trace)), bytes.fromhex(turn_span_id(trace, key)), b"", to_session)
+    return TurnIds(state.trace_part, bytes.fromhex(turn_span_id(state.trace, key)), state.parent_part, b"")
+
+
+class TurnSpans:
+    """Writes turns."""
+
+    def __init__(self, options: SpanOptions, emit: Emit) -> None:
+        spec = inspect_event(TurnMetrics)
+        self._emit = emit
+        self._attributes = compile_attributes(span_attributes(spec, "turn", options), options)
+        self._children = [compile_attributes(span_attributes(spec, name, options), options) for name, _ in CHILDREN]
+        self._names = [Names(name, kind) for name, kind in CHILDREN]
+        self._constants = [attributes(ON_SPAN, constants(name, proposals=options.proposals)) for name, _ in CHILDREN]
+        self._error_type = Texts(ON_SPAN, "error.type", options.attribute_length)
+        of_turn = attributes(ON_SPAN, constants("turn", proposals=options.proposals))
+        reason = attribute_key(END_REASON, proposals=options.proposals)
+        self._of_turn = {
+            (estimated, ended): of_turn
+            + attribute(ON_SPAN, "agentstack.timeline", "estimated" if estimated else "platform")
+            + (attribute(ON_SPAN, reason, ended) if ended else b"")
+            for estimated in (False, True)
+            for ended in ("", "completed", "interrupted")
+        }
+
+    def write(
+        self, e: TurnMetrics, state: SpanState, ids: TurnIds, collected: Collected | None, receipt: float
+    ) -> tuple[int, int, list[ToolCall]]:
+        """Emit the turn's spans; returns when it began and ended, and the tool calls that do not lie in it."""
+        times = lay_out(e, state.clock.window(state.began, receipt))
+        failed = COMPONENTS.get(e.error_source.lower(), -1) if e.error_source else -1
+        extra = _by_child(collected) if collected else {}
+        present = self._present(e, failed, extra)
+        start, end = times.envelope(present, state.clock.at(receipt))
+        if not times.estimated and not state.clock.known:
+            state.clock.note(end, receipt)
+        left: list[ToolCall] = []
+        if collected and collected.tools:
+            start, left = self._tools(state, ids, collected.tools, (start, end, times.estimated))
+        self._turn(e, state, ids, (collected, times.estimated, edges_part(start, end), extra.get(TURN, b"")))
+        self._write_children(e, ids, times, present, failed)
+        return start, end, left
+
+    def _tools(self, state: SpanState, ids: TurnIds, calls: list[ToolCall], edges: tuple[int, int, bool]) -> tuple[int, list[ToolCall]]:
+        """Emit the calls that lie in the turn; an estimated turn begins with the first of them. Returns its start and the others."""
+        start, end, estimated = edges
+        first = start - _BEFORE_ESTIMATED if estimated else start
+        left = []
+        for call in calls:
+            if first <= call.start and call.end <= end:
+                start = min(start, call.start)
+                self.tool(call, ids.trace, ids.span, state.next_tool())
+            else:
+                left.append(call)
+        return start, left
+
+    def tool(self, call: ToolCall, trace: bytes, parent: bytes, number: int) -> None:
+        """Emit the span of a tool call."""
+        span = child_span_id(parent, number)
+        status = FAILED if call.failed else b""
+        edges = edges_part(call.start, call.end)
+        self._emit(b"".join((trace, span, parent_part(parent), call.name, edges, call.attributes, status, FLAGS)))
+
+    def _present(self, e: TurnMetrics, failed: int, extra: dict[int, bytes]) -> dict[int, bytes]:
+        """The children of which anything is known, each with its attributes."""
+        present = {}
+        child = 0
+        for write in self._children:
+            written = write(e)
+            if child in extra:
+                written += extra[child]
+            if child == failed and e.error_source:
+                written += self._error_type[e.error_source]
+            if written or is_timed(e, child):
+                present[child] = written
+            child += 1  # noqa: SIM113 - the hot path
+        return present
+
+    def _turn(self, e: TurnMetrics, state: SpanState, ids: TurnIds, rest: tuple[Collected | None, bool, bytes, bytes]) -> None:
+        collected, estimated, edges, extra = rest
+        ended = "interrupted" if e.interrupted else "" if e.error_source else "completed"
+        self._emit(
+            b"".join((
+                ids.trace, ids.span, ids.parent, state.turn_name, edges,
+                state.identity, self._of_turn[estimated, ended], self._attributes(e), extra,
+                b"".join(collected.events) + dropped_events(collected.dropped) if collected else b"",
+                ids.link, FAILED if e.error_source else b"", FLAGS,
+            ))
+        )  # fmt: skip
+
+    def _write_children(self, e: TurnMetrics, ids: TurnIds, times: Timeline, present: dict[int, bytes], failed: int) -> None:
+        emit, starts, ends, names, always = self._emit, times.starts, times.ends, self._names, self._constants
+        model = (None, e.stt_model, None, e.llm_model, e.tts_model, None, e.realtime_model)
+        prefix, last, parent = ids.trace + ids.span[:7], ids.span[7], parent_part(ids.span)
+        pack, join = EDGES.pack, b"".join
+        for child, written in present.items():
+            start = starts[child]
+            emit(
+                join((
+                    prefix, _BYTES[last ^ child + 1], parent, names[child][model[child]], pack(0x39, start, 0x41, ends[child]),
+                    always[child], written, _mark(e, child, start) if child in _MARKED else b"",
+                    _FAILED if child == failed else FLAGS,
+                ))
+            )  # fmt: skip
+
+
+_FIRST_TOKEN: Final = event_name("first_token")
+_FIRST_BYTE: Final = event_name("first_byte")
+
+
+def _mark(e: TurnMetrics, child: int, start: int) -> bytes:
+    """The event that says when a model's output began."""
+    if child == CHAT and e.llm_ttft_ms is not None:
+        return event(start + int(e.llm_ttft_ms * 1e6), _FIRST_TOKEN)
+    if child == TEXT_TO_SPEECH and e.tts_ttfb_ms is not None:
+        return event(start + int(e.tts_ttfb_ms * 1e6), _FIRST_BYTE)
+    if child == REALTIME and e.realtime_ttft_ms is not None:
+        return event(start + int(e.realtime_ttft_ms * 1e6), _FIRST_TOKEN)
+    return b""
+
+
+def _by_child(collected: Collected) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    for slot, written in collected.attributes.items():
+        child = slot // SLOTS
+        found[child] = found[child] + written if child in found else written
+    return found

@@ -1,0 +1,138 @@
+"""Whatever a turn says of itself, its spans say the same, and lie where spans can lie."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from exporter.catalogue.genai import PROVIDERS
+from exporter.catalogue.inspect import EventSpec
+from exporter.catalogue.model import SpanAttribute
+from exporter.events.turn_metrics import TurnMetrics
+from exporter.sampling import SpanOptions
+from exporter.span_source import compile_attributes, span_attributes
+from exporter.timeline import LATEST, is_timed, lay_out
+from exporter.turn_spans import CHILDREN
+from exporter.wire import SPECS
+from tests.support.traced import RECEIPT, Player, values
+from tests.support.turn_events import NEAR, turn_metrics, value
+
+_SPANS = [*(name for name, _ in CHILDREN), "turn", "session", "execute_tool"]
+_SMALL = [spec for spec in SPECS if spec.type is not TurnMetrics and not spec.type.__module__.endswith("audio_stream")]
+
+
+def reference(spec: EventSpec, event: Any, span: str, options: SpanOptions) -> dict[str, Any]:
+    """The attributes an event gives a span, written down slowly."""
+    found = {}
+    for field in spec.fields:
+        names = [field, *(other for other in spec.fields if other.alias_of == field.name)]
+        value = next((got for got in (_read(event, name.path) for name in names) if got is not None), None)
+        for item in field.declarations:
+            if isinstance(item, SpanAttribute) and item.span == span and value is not None and (options.capture or not item.personal):
+                found[item.name] = _converted(item.name, field.quantity.wire_unit if field.quantity else "", value)
+    return found
+
+
+def _read(event: Any, path: tuple[str, ...]) -> Any:
+    for step in path:
+        event = None if event is None else getattr(event, step)
+    return event
+
+
+def _converted(name: str, unit: str, value: Any) -> Any:
+    if unit == "milliseconds":
+        return value / 1000
+    if unit in ("tokens", "characters", "count", "ordinal"):
+        return int(value)
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if name == "gen_ai.provider.name":
+        return PROVIDERS.get(value.strip().lower(), value.strip().lower())[:4096]
+    if isinstance(value, bool | float):
+        return value
+    return (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:4096]
+
+
+def compiled(spec: EventSpec, event: Any, span: Any, options: SpanOptions) -> dict[str, Any]:
+    write = compile_attributes(span_attributes(spec, span, options), options)
+    return values(Span.FromString(write(event)).attributes)
+
+
+@given(event=turn_metrics, capture=st.booleans())
+def test_compiled_attributes_equal_the_reference(event: TurnMetrics, capture: bool) -> None:
+    """For any turn the compiled functions write what the declarations say, and nothing else."""
+    options = SpanOptions(capture=capture, proposals=True)
+    spec = next(spec for spec in SPECS if spec.type is TurnMetrics)
+    for span in _SPANS:
+        assert compiled(spec, event, span, options) == reference(spec, event, span, options)
+
+
+@pytest.mark.parametrize("spec", _SMALL, ids=lambda spec: spec.name)
+@given(data=st.data())
+def test_small_events_equal_the_reference(spec: EventSpec, data: st.DataObject) -> None:
+    """The same holds for every other event."""
+    fields = {field.path[0]: value(field) for field in spec.fields if field.name not in ("models", "calls", "probabilities")}
+    event = spec.type(**data.draw(st.fixed_dictionaries({}, optional=fields)))
+    options = SpanOptions(capture=True, proposals=True)
+    for span in _SPANS:
+        assert compiled(spec, event, span, options) == reference(spec, event, span, options)
+
+
+def longest(event: TurnMetrics, child: int) -> float | None:
+    """How long a child may be by its own measurements, milliseconds; ``None`` where stamps may say otherwise."""
+    measured = {
+        2: [event.turn_decision_ms],
+        3: [event.llm_duration_ms, event.llm_ttft_ms],
+        4: [event.tts_duration_ms, event.tts_ttfb_ms],
+        6: [event.realtime_duration_ms, event.realtime_ttft_ms],
+    } | ({1: [event.stt_delay_ms]} if event.stt_delay_ms else {})
+    return max((length or 0.0 for length in measured[child]), default=0.0) if child in measured else None
+
+
+@given(event=turn_metrics, since=st.integers(0, 1000), clock_known=st.booleans())
+def test_any_times_give_a_sane_tree(event: TurnMetrics, since: int, clock_known: bool) -> None:
+    """Missing, reversed and stale times give children that lie in their turn and are no longer than was measured."""
+    low = (NEAR - since) * 10**9 if clock_known else 10**18
+    high = (NEAR + since) * 10**9 if clock_known else LATEST
+    times = lay_out(event, (low, high))
+    present = [child for child in range(len(CHILDREN)) if is_timed(event, child)]
+    start, end = times.envelope(present, NEAR * 10**9)
+    for child in present:
+        assert start <= times.starts[child] <= times.ends[child] <= end
+        measured = longest(event, child)
+        if measured is not None:
+            assert times.ends[child] - times.starts[child] <= measured * 1e6
+    assert 0 <= start <= end < 2**64
+    if times.estimated:
+        assert end == NEAR * 10**9
+
+
+@given(events=st.lists(turn_metrics, max_size=4), receipt=st.floats(0, 9e9), per_turn=st.booleans())
+def test_spans_of_any_turns_can_be_read(events: list[TurnMetrics], receipt: float, per_turn: bool) -> None:
+    """Every span has its ids, ends after it began, lies in its parent and has each key once."""
+    player = Player(SpanOptions(per_turn=per_turn))
+    player.session.started_at = player.session.last_event_at = receipt
+    for event in events:
+        player.spans.steps[TurnMetrics](player.session, event, receipt)
+    player.finish(receipt=receipt)
+    spans = {(span.trace_id, span.span_id): span for span in player.emitted}
+    for span in spans.values():
+        assert len(span.trace_id) == 16
+        assert len(span.span_id) == 8
+        assert any(span.span_id)
+        values(span.attributes)
+        parent = spans.get((span.trace_id, span.parent_span_id))
+        assert (parent is None) == (not span.parent_span_id)
+        if parent is not None:
+            assert parent.start_time_unix_nano <= span.start_time_unix_nano
+            assert span.end_time_unix_nano <= parent.end_time_unix_nano
+        assert span.start_time_unix_nano <= span.end_time_unix_nano
+
+
+def test_receipt_is_the_samples() -> None:
+    """The times that tests use belong to the same call."""
+    assert abs(RECEIPT - NEAR) < 60

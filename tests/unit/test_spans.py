@@ -1,0 +1,328 @@
+"""Events of a session and the spans they become."""
+
+import sys
+from typing import Any
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
+
+from exporter.events.turn_metrics import TurnMetrics
+from exporter.events.turns import TurnCompleted
+from exporter.identity import root_span_id, trace_id, turn_span_id
+from exporter.sampling import Sampler, SamplerName, SpanOptions
+from exporter.span_state import MOST_EVENTS, MOST_TOOLS, MOST_WAITING
+from tests.support.samples import noted
+from tests.support.traced import RECEIPT, Player, TracedSession, values
+
+STAMP = "2026-05-04T09:00:07.000Z"
+CASCADE = noted("a whole cascade turn")
+
+
+def turn(number: int | None = 2, **fields: Any) -> dict[str, Any]:
+    return {"type": "turn.metrics", "turn_number": number, **fields}
+
+
+def event(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, **fields}
+
+
+def names(spans: list[Span]) -> list[str]:
+    return sorted(span.name.split()[0] for span in spans)
+
+
+def test_a_turn_hangs_below_its_session() -> None:
+    """Ids follow from the session and the turn's key, so that exemplars and spans agree."""
+    player = Player().play(CASCADE).finish()
+    found, root = player.named("invoke_agent"), player.named("session")
+    assert found.trace_id.hex() == root.trace_id.hex() == trace_id("as-7f3c")
+    assert root.span_id.hex() == root_span_id("as-7f3c")
+    assert not root.parent_span_id
+    assert found.parent_span_id == root.span_id
+    assert found.span_id.hex() == turn_span_id(trace_id("as-7f3c"), ("", 2))
+    assert player.named("chat").parent_span_id == found.span_id
+    assert len({span.span_id for span in player.emitted}) == len(player.emitted)
+
+
+def test_only_stages_that_say_something_have_a_span() -> None:
+    """A child exists if and only if any of its fields is there."""
+    assert names(Player().play(turn(llm_total_tokens=5)).emitted) == ["chat", "invoke_agent"]
+    assert names(Player().play(turn(tts_timestamp=RECEIPT)).emitted) == ["invoke_agent", "text_to_speech"]
+    assert names(Player().play(turn()).emitted) == ["invoke_agent"]
+
+
+def test_kinds_tell_calls_of_models() -> None:
+    """Calls of a model's provider are clients, the rest is internal."""
+    clients = {span.name.split()[0] for span in Player().play(CASCADE).emitted if span.kind == Span.SPAN_KIND_CLIENT}
+    assert clients == {"speech_to_text", "chat", "text_to_speech"}
+
+
+@pytest.mark.parametrize("source", ["stt", "llm", "tts", "realtime", "LLM"])
+def test_a_failed_stage_has_an_error(source: str) -> None:
+    """The stage that failed has error status and type, with or without other fields, and so has the turn."""
+    player = Player().play(turn(error_source=source)).finish()
+    failed = [span for span in player.emitted if span.status.code == Status.STATUS_CODE_ERROR]
+    assert len(failed) == 2
+    assert {values(span.attributes)["error.type"] for span in failed} == {source}
+    assert not any(span.status.message for span in failed)
+
+
+def test_an_unknown_stage_fails_the_turn_alone() -> None:
+    """An error source of which there is no span is told by the turn."""
+    player = Player().play(turn(error_source="moon"))
+    assert [values(span.attributes)["error.type"] for span in player.emitted] == ["moon"]
+
+
+def test_an_interruption_is_no_error() -> None:
+    """An interrupted turn says so in attributes and has no error status."""
+    found = Player().play(turn(interrupted=True)).named("invoke_agent")
+    assert found.status.code == Status.STATUS_CODE_UNSET
+    assert values(found.attributes)["agentstack.turn.end_reason"] == "interrupted"
+
+
+def test_first_output_is_an_event() -> None:
+    """First token and first byte are events of their spans, at their delay."""
+    player = Player().play(turn(llm_ttft_ms=300, tts_ttfb_ms=100, realtime_ttft_ms=50))
+    found = {}
+    for name in ("chat", "text_to_speech", "realtime_inference"):
+        span = player.named(name)
+        (mark,) = span.events
+        found[name, mark.name] = (mark.time_unix_nano - span.start_time_unix_nano) / 1e6
+    assert found == {("chat", "first_token"): 300, ("text_to_speech", "first_byte"): 100, ("realtime_inference", "first_token"): 50}
+
+
+def test_small_events_wait_for_their_turn() -> None:
+    """What came since the last turn is on the next one, and what comes after stays for the one after it."""
+    player = Player()
+    player.play(event("agent.speech_created", source="say", timestamp=STAMP), turn(1), event("user.dtmf", digit="5"), turn(2))
+    first, _, second = player.emitted
+    assert [told.name for told in first.events] == ["agent.speech_created"]
+    assert [told.name for told in second.events] == ["user.dtmf"]
+    assert values(player.named("agent_speech").attributes) == {"agentstack.speech.source": "say"}
+
+
+def test_late_metrics_find_what_was_collected() -> None:
+    """A completed turn keeps what belongs to it until its metrics come, whatever happens in between."""
+    player = Player()
+    player.play(
+        event("user.turn_completed", turn_id="t-1", timestamp=STAMP),
+        event("turn.completed", turn_number=1, turn_id="t-1"),
+        event("user.idle", reason="no_response"),
+        turn(2),
+        turn(1),
+    )
+    by_number = {values(span.attributes).get("agentstack.turn.number"): span for span in player.emitted}
+    assert [told.name for told in by_number[2].events] == ["user.idle"]
+    assert [told.name for told in by_number[1].events] == ["user.turn_completed"]
+    assert values(by_number[1].attributes)["agentstack.turn.id"] == "t-1"
+
+
+def test_a_completion_after_its_metrics_takes_nothing() -> None:
+    """What was collected after the metrics of a turn belongs to the next, though its completion comes in between."""
+    player = Player().play(turn(1), event("user.idle"), event("turn.completed", turn_number=1), turn(2))
+    assert [told.name for told in player.emitted[-1].events] == ["user.idle"]
+
+
+def test_partial_transcripts_bring_nothing() -> None:
+    """Only a final transcript says which language was spoken."""
+    player = Player()
+    player.play(event("user.transcription", language="en", is_final=True), event("user.transcription", language="xx", is_final=False))
+    assert values(player.play(turn()).named("speech_to_text").attributes)["agentstack.stt.language"] == "en"
+
+
+def test_events_are_bounded_and_say_so() -> None:
+    """A turn carries so many events and the number of those left out."""
+    player = Player().play(*[event("user.idle")] * (MOST_EVENTS + 3), turn())
+    (found,) = player.emitted
+    assert len(found.events) == MOST_EVENTS
+    assert found.dropped_events_count == 3
+
+
+def test_what_finds_no_turn_is_on_the_session() -> None:
+    """Events and tool calls after the last turn belong to the session."""
+    player = Player().play(event("user.idle"), event("tool.called", id="1", name="look")).finish()
+    assert [told.name for told in player.named("session").events] == ["user.idle"]
+    assert player.named("execute_tool").parent_span_id == player.named("session").span_id
+
+
+def test_tools_are_below_the_turn_they_fall_in() -> None:
+    """A tool call within the turn's time is its child, one outside belongs to the session."""
+    inside = event("tool.executed", calls=[{"name": "in", "is_error": True}], timestamp=STAMP)
+    outside = event("tool.executed", calls=[{"name": "out"}], timestamp="2026-05-04T08:59:59Z")
+    player = Player().play(inside, outside, CASCADE).finish()
+    tools = {span.name: span for span in player.emitted if span.name.startswith("execute_tool")}
+    assert tools["execute_tool in"].parent_span_id == player.named("invoke_agent").span_id
+    assert tools["execute_tool in"].status.code == Status.STATUS_CODE_ERROR
+    assert tools["execute_tool out"].parent_span_id == player.named("session").span_id
+    assert tools["execute_tool out"].status.code == Status.STATUS_CODE_UNSET
+
+
+def test_a_sub_agent_lasts_from_start_to_end() -> None:
+    """A sub-agent is a span with its length, and one that failed says so."""
+    player = Player()
+    player.play(event("agent_tool.started", agent_tool_id="a", agent_tool_type="collect"), receipt=RECEIPT)
+    player.play(event("agent_tool.failed", agent_tool_id="a"), receipt=RECEIPT + 3).finish(receipt=RECEIPT + 3)
+    found = player.named("execute_tool")
+    assert found.name == "execute_tool collect"
+    assert found.end_time_unix_nano - found.start_time_unix_nano == 3_000_000_000
+    assert values(found.attributes)["error.type"] == "agent_tool_error"
+
+
+def test_a_sub_agent_ends_with_its_session() -> None:
+    """A sub-agent that was never said to end has its span all the same."""
+    player = Player().play(event("agent_tool.started", agent_tool_id="a", agent_tool_type="collect")).finish()
+    assert player.named("execute_tool").name == "execute_tool collect"
+
+
+def test_a_turn_without_metrics_has_its_span() -> None:
+    """Where turn.metrics never came, turn.completed says what is known, and says that it is little."""
+    player = Player()
+    completed = TurnCompleted(turn_number=1, llm_ttft_s=0.3, turn_id="t-1")
+    player.play(event("turn.completed", turn_number=1, turn_id="t-1"))
+    player.spans.without_metrics(player.session, completed, RECEIPT)
+    told = values(player.named("invoke_agent").attributes)
+    assert told["agentstack.turn.without_metrics"] is True
+    assert told["agentstack.turn.id"] == "t-1"
+    assert player.named("chat").end_time_unix_nano - player.named("chat").start_time_unix_nano == 300_000_000
+    player.play(turn(1))
+    first, second = (span for span in player.emitted if span.name.startswith("invoke_agent"))
+    assert first.span_id != second.span_id
+    assert values(second.attributes)["agentstack.turn.late"] is True
+
+
+def test_the_session_is_written_once() -> None:
+    """The root comes at the end, once, and turns after it still hang below it."""
+    player = Player().play(event("session.ended", reason="user_hangup")).finish().play(turn())
+    assert names(player.emitted) == ["invoke_agent", "session"]
+    assert values(player.named("session").attributes)["agentstack.session.end_reason"] == "user_hangup"
+    assert player.named("invoke_agent").parent_span_id == player.named("session").span_id
+
+
+@pytest.mark.parametrize("reason", ["disconnected", "idle", "shutdown"])
+def test_our_own_reason_stands_in(reason: str) -> None:
+    """A session that the platform did not end says why we did, and covers its turns."""
+    player = Player().play(CASCADE).finish(reason)
+    root, found = player.named("session"), player.named("invoke_agent")
+    assert values(root.attributes)["agentstack.session.end_reason"] == reason
+    assert root.start_time_unix_nano <= found.start_time_unix_nano
+    assert found.end_time_unix_nano <= root.end_time_unix_nano
+
+
+def test_a_session_error_fails_the_session() -> None:
+    """The error's code is its type; the message is personal."""
+    player = Player().play(event("session.error", code="llm_timeout", message="secret")).finish()
+    root = player.named("session")
+    assert root.status.code == Status.STATUS_CODE_ERROR
+    assert values(root.attributes)["error.type"] == "llm_timeout"
+    assert b"secret" not in player.raw[0]
+
+
+def test_session_times_that_cannot_be_right_are_left_aside() -> None:
+    """A session's end far from when we heard of it does not stretch its span."""
+    player = Player().play(CASCADE, event("session.ended", started_at="2001-01-01T00:00:00Z", ended_at="2200-01-01T00:00:00Z"))
+    root = player.named("session")
+    assert root.end_time_unix_nano - root.start_time_unix_nano < 60_000_000_000
+
+
+def test_a_trace_a_turn() -> None:
+    """In that mode each turn is a trace of its own that links to the session's."""
+    player = Player(SpanOptions(per_turn=True)).play(turn(1, llm_ttft_ms=1), turn(2)).finish()
+    root = player.named("session")
+    first, second = (span for span in player.emitted if span.name.startswith("invoke_agent"))
+    assert len({root.trace_id, first.trace_id, second.trace_id}) == 3
+    assert not first.parent_span_id
+    assert (first.links[0].trace_id, first.links[0].span_id) == (root.trace_id, root.span_id)
+    assert player.named("chat").trace_id == first.trace_id
+    assert values(first.attributes)["gen_ai.conversation.id"] == "as-7f3c"
+    reference = player.spans.reference(player.session, TurnMetrics(turn_number=1.0))
+    assert reference is not None
+    assert (reference.trace_id, reference.span_id) == (first.trace_id.hex(), first.span_id.hex())
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.1, 0.5, 1.0])
+def test_sampling_is_the_sdks(ratio: float) -> None:
+    """By the same trace id we decide as the SDK's sampler does."""
+    theirs, ours = TraceIdRatioBased(ratio), Sampler("parentbased_traceidratio", ratio)
+    traces = [trace_id(f"session-{number}") for number in range(300)] + ["f" * 32, "0" * 31 + "1"]
+    for trace in traces:
+        decision = theirs.should_sample(None, int(trace, 16), "session").decision
+        assert ours.samples(trace) == (decision is Decision.RECORD_AND_SAMPLE)
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan")])
+def test_a_ratio_is_between_0_and_1(ratio: float) -> None:
+    """Any other ratio is refused."""
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Sampler("traceidratio", ratio)
+
+
+@pytest.mark.parametrize("sampler", ["always_off", "parentbased_always_off"])
+def test_what_is_not_sampled_is_not_written(sampler: SamplerName) -> None:
+    """An unsampled session writes nothing, remembers nothing, and gives exemplars nothing to point at."""
+    player = Player(SpanOptions(sampler=sampler)).play(event("user.idle"), CASCADE).finish()
+    assert player.raw == []
+    assert player.session.spans is not None
+    assert player.session.spans.open is None
+    assert player.spans.reference(player.session, TurnMetrics(turn_number=1.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "fields"),
+    [
+        (SpanOptions(sampler="always_off", keep_slow_above=2.0), {"user_perceived_ms": 2001.0}),
+        (SpanOptions(sampler="always_off", keep_interrupted=True), {"interrupted": True}),
+        (SpanOptions(sampler="always_off", keep_failed=True), {"error_source": "moon"}),
+    ],
+)
+def test_a_kept_turn_keeps_its_session(options: SpanOptions, fields: dict[str, Any]) -> None:
+    """A turn worth keeping is written though not sampled, with what was collected and its root, and no other turn is."""
+    player = Player(options).play(turn(1, user_perceived_ms=2000.0), event("user.idle"), turn(2, **fields)).finish()
+    kept = player.named("invoke_agent")
+    assert values(kept.attributes)["agentstack.turn.number"] == 2
+    assert [told.name for told in kept.events] == ["user.idle"]
+    assert player.named("session").span_id == kept.parent_span_id
+    assert not Player(options).play(turn(1)).finish().raw
+
+
+def test_a_session_with_a_made_up_name_claims_no_conversation() -> None:
+    """A name of ours is no conversation id."""
+    player = Player(session=TracedSession(id="unnamed-1", names_made_up=True, agent=None)).play(turn())
+    (found,) = player.emitted
+    assert found.name == "invoke_agent"
+    assert "gen_ai.conversation.id" not in values(found.attributes)
+
+
+def test_turns_without_number_are_told_apart() -> None:
+    """Turns that nobody numbered have ids of their own."""
+    player = Player().play(turn(None), turn(None))
+    assert len({span.span_id for span in player.emitted}) == 2
+    assert player.spans.reference(player.session, TurnMetrics()) is None
+
+
+def test_a_session_remembers_little() -> None:
+    """Nothing a peer sends makes a session's state grow without end."""
+    player = Player(SpanOptions(capture=True))
+    for number in range(300):
+        player.play(
+            event("tool.called", name=f"t{number}"),
+            event("agent_tool.started", agent_tool_id=str(number)),
+            event("agent.handoff", new_agent="x"),
+            event("turn.completed", turn_number=number),
+        )
+    state = player.session.spans
+    assert state is not None
+    assert state.root is not None
+    assert len(state.waiting or ()) <= MOST_WAITING
+    assert len(state.root.events) <= MOST_EVENTS
+    assert len(state.root.tools) <= MOST_TOOLS
+    assert player.spans.tools.lost > 0
+
+
+def test_an_idle_session_is_small() -> None:
+    """A session that only started holds less than two kilobytes for its spans."""
+    player = Player().play(noted("first event of a managed call"))
+    state = player.session.spans
+    assert state is not None
+    assert state.root is not None
+    held = [state, state.clock, state.root, state.root.attributes, state.root.events, state.root.tools, *state.root.attributes.values()]
+    assert sum(map(sys.getsizeof, held)) < 2048
