@@ -1,0 +1,1 @@
+"""Sending spans and metrics over OTLP: queues, retries and transports."""
