@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from exporter.config.otel_values import Variables, exporters
-from exporter.expose.sender.target import Protocol, Signal, Target, TlsFiles
+from exporter.expose.otlp_target import Protocol, Signal, Target, TlsFiles
 
 Temporality = Literal["cumulative", "delta", "lowmemory"]
 HistogramAggregation = Literal["explicit_bucket_histogram", "base2_exponential_bucket_histogram"]

@@ -4,15 +4,16 @@ A sender takes what is encoded already: :class:`SpanSender` queues spans, :class
 is told of (:class:`SenderCounts`) adds up.
 """
 
+from exporter.expose.otlp_target import Target, TlsFiles
 from exporter.expose.sender.counts import SenderCounts
 from exporter.expose.sender.courier import Pace
 from exporter.expose.sender.disk import DiskQueue
 from exporter.expose.sender.metrics import Collect, MetricsSender
+from exporter.expose.sender.opening import open_transport
 from exporter.expose.sender.queue import Bounds
 from exporter.expose.sender.requests import Request, SpanEnvelope
 from exporter.expose.sender.spans import Batching, SpanSender
-from exporter.expose.sender.target import Target, TlsFiles
-from exporter.expose.sender.transport import Transport, open_transport
+from exporter.expose.sender.transport import Transport
 
 __all__ = [
     "Batching",

@@ -57,6 +57,7 @@ class MetricsSender:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._running
+            self._running = None
         if self._waiting:
             self._counts.dropped(STOPPED, self._waiting)
             log.error("the last totals could not be delivered before the exporter stopped")

@@ -7,8 +7,8 @@ from typing import Final
 import grpc
 import grpc.aio
 
+from exporter.expose.otlp_target import Signal, Target
 from exporter.expose.sender.answers import Answer, Failed, Refused, delivered, from_grpc
-from exporter.expose.sender.target import Signal, Target
 from exporter.expose.sender.transport import USER_AGENT, TlsFileError, read_pem
 
 METHODS: Final[dict[Signal, str]] = {

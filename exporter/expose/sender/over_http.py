@@ -7,8 +7,8 @@ from typing import Final
 
 import httpx
 
+from exporter.expose.otlp_target import Target
 from exporter.expose.sender.answers import Answer, Failed, from_http
-from exporter.expose.sender.target import Target
 from exporter.expose.sender.transport import USER_AGENT, TlsFileError, ssl_context
 
 MAX_ANSWER: Final = 65_536

@@ -112,6 +112,7 @@ class ItemQueue:
             self._flushing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._flushing
+            self._flushing = None
         if self._disk is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(within), self._access:
@@ -120,7 +121,11 @@ class ItemQueue:
                         await disk.sync()
                     await self._disk.close()
             self._disk.abandon()
-        return self._memory_items
+            self._disk = None
+        lost = self._memory_items
+        self._change(-lost, -self._memory_size)
+        self._pop_memory(self._first + len(self._memory))
+        return lost
 
     def _change(self, items: int, size: int) -> None:
         self.items, self.size = self.items + items, self.size + size

@@ -37,7 +37,7 @@ BATCHING: Final = Batching()
 class SpanSender:
     """A queue of spans and what empties it, for use on the event loop.
 
-    ``transport`` is opened by :func:`exporter.expose.sender.transport.open_transport` and belongs to the sender.
+    ``transport`` is opened by :func:`exporter.expose.sender.open_transport` and belongs to the sender.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class SpanSender:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._running
+            self._running = None
         lost = await self._queue.close(reserve)
         if lost:
             self._counts.dropped(STOPPED, lost)
@@ -125,6 +126,7 @@ class SpanSender:
                 if batch := await self._queue.forget():
                     self._counts.dropped(INTERNAL_ERROR, batch.items)
                 await asyncio.sleep(self._pause)
+                self._wake()
 
     async def _due(self) -> None:
         await self._some.wait()

@@ -1,12 +1,12 @@
-"""The two ways to a receiver behind one interface; each is imported only when it is used."""
+"""What the two ways to a receiver have in common: their interface, and what they verify it with."""
 
 import ssl
 from pathlib import Path
 from typing import Protocol
 
 from exporter import __version__
+from exporter.expose.otlp_target import TlsFiles
 from exporter.expose.sender.answers import Answer
-from exporter.expose.sender.target import Target, TlsFiles
 
 USER_AGENT = f"agentstack-exporter/{__version__}"
 
@@ -19,17 +19,6 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close the connection; sending again opens another."""
-
-
-def open_transport(target: Target) -> Transport:
-    """The transport for a target's protocol. Nothing is connected yet."""
-    if target.protocol == "grpc":
-        from exporter.expose.sender.over_grpc import GrpcTransport  # noqa: PLC0415 - 15 MB that HTTP does not need
-
-        return GrpcTransport(target)
-    from exporter.expose.sender.over_http import HttpTransport  # noqa: PLC0415 - as above
-
-    return HttpTransport(target)
 
 
 class TlsFileError(Exception):
