@@ -189,7 +189,7 @@ def _split(text: str) -> SplitResult | None:
         right = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         return None
-    return parts if right and text.isprintable() and " " not in text else None
+    return parts if right and text.isascii() and text.isprintable() and " " not in text else None
 
 
 def _http_url(values: Variables, name: str, text: str, signal: Signal | None) -> tuple[str, bool]:

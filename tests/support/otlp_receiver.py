@@ -179,7 +179,10 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, s
 async def _serve_http(receiver: Receiver, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(asyncio.IncompleteReadError, OSError):
         while True:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            first = await reader.readexactly(1)
+            if not first.isalpha():  # as a TLS handshake
+                break
+            head = (first + await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             path = head[0].split(" ")[1]
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
             headers[":path"] = path

@@ -26,8 +26,9 @@ _CURSOR: Final = struct.Struct("<QI")
 
 
 class Recovered(NamedTuple):
-    """What a directory held when it was opened: items not yet delivered, their bytes, and places that could not be read."""
+    """What a directory held when it was opened: records not yet delivered, what they count as, their bytes, and damaged places."""
 
+    records: int
     items: int
     size: int
     damaged: int
@@ -162,7 +163,7 @@ class DiskLog:
         damaged = int(checksum != _cursor_checksum(delivered) or len(stored) not in {0, _CURSOR.size})
         self._delivered = 0 if damaged else delivered
         self._segments, self._loaded, self._reading = [], [], 0
-        items = size = 0
+        number = items = size = 0
         for path in sorted(self._directory.glob("[0-9]*" + _SUFFIX)):
             try:
                 parts = list(_parts(path, 0, MAX_SEGMENT))
@@ -175,11 +176,12 @@ class DiskLog:
             if not waiting:
                 path.unlink(missing_ok=True)
                 continue
-            items, size = items + sum(record.items for record in waiting), size + sum(len(record.body) for record in waiting)
+            number, items = number + len(waiting), items + sum(record.items for record in waiting)
+            size += sum(len(record.body) for record in waiting)
             held = sum(record.items for record in found)
             self._segments.append(_Segment(path, found[-1].sequence + 1, found[-1].end, items=held, checked=True))
         self.next = max([self._delivered, *(segment.end for segment in self._segments)])
-        return Recovered(items, size, damaged)
+        return Recovered(number, items, size, damaged)
 
     def _at_end(self) -> bool:
         last = len(self._segments) - 1

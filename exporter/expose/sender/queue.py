@@ -128,7 +128,8 @@ class ItemQueue:
         return lost
 
     def _change(self, items: int, size: int) -> None:
-        self.items, self.size = self.items + items, self.size + size
+        # Of what is lost on disk only the number is known.
+        self.items, self.size = self.items + items, self.size + size if self.items + items else 0
         self._counts.queued(self.items, self.size)
 
     def _pop_memory(self, end: int) -> None:
@@ -176,7 +177,7 @@ class ItemQueue:
             found = await self._disk.open(self._first)
             if found is not None:
                 self._first = self._disk.next
-                self._change(found.items, found.size)
+                self._change(found.items, found.size + found.records * ITEM_OVERHEAD)
         return self._disk if self._disk.opened else None
 
     async def _move_to(self, disk: Disk) -> None:
