@@ -81,7 +81,7 @@ class Receiver:
 
     def spans(self) -> list[str]:
         """The names of all spans taken, in order."""
-        return [name for request in self.requests for name in request.names()]
+        return [name for request in self.requests if request.signal == "traces" for name in request.names()]
 
     def next_answer(self) -> HttpAnswer | GrpcAnswer | None:
         self.attempts.append(asyncio.get_running_loop().time())

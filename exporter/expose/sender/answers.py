@@ -57,14 +57,20 @@ def delivered(body: bytes) -> Delivered:
     return Delivered(max(0, partial.rejected_spans), partial.error_message[:_DETAIL])
 
 
+_HTTP_RETRYABLE = frozenset({429, 502, 503, 504})
+_HTTP_STATUSES = _HTTP_RETRYABLE | {400, 401, 403, 404, 405, 413, 415, 500}
+
+
 def from_http(status: int, retry_after: str, content_type: str, body: bytes) -> Answer:
     """Read an HTTP response."""
     if 200 <= status < 300:
         return delivered(body)
-    reason, detail = f"http_{status}", f"the receiver answered {status}"
+    # Reasons become label values, so the receiver must not make them up.
+    reason = f"http_{status}" if status in _HTTP_STATUSES else f"http_{status // 100}xx"
+    detail = f"the receiver answered {status}"
     if message := _http_message(content_type, body):
         detail += f": {message}"
-    if status in {429, 502, 503, 504}:
+    if status in _HTTP_RETRYABLE:
         return Failed(reason, detail, read_retry_after(retry_after, datetime.now(UTC)))
     return Refused(reason, detail)
 

@@ -19,13 +19,20 @@ class SenderCounts(Protocol):
         """The receiver has taken a request but not so many of its items; they are not sent again."""
 
     def dropped(self, reason: str, items: int) -> None:
-        """So many items are lost. ``reason`` is one of :data:`DROP_REASONS`, or a refusal's: ``http_400``, ``grpc_internal``, …."""
+        """So many items are lost.
+
+        ``reason`` is one of :data:`DROP_REASONS` or why the receiver refuses them, as in :meth:`attempted`.
+        """
 
     def replaced(self, items: int) -> None:
         """So many data points were not sent because newer ones of the same series were."""
 
     def attempted(self, outcome: AttemptOutcome, reason: str) -> None:
-        """A request was made. ``reason`` says why it failed or was refused: ``connection``, ``timeout``, ``tls``, ``http_503``, …."""
+        """A request was made.
+
+        ``reason`` says why it failed or was refused: ``connection``, ``timeout``, ``tls``, ``internal_error``, ``http_503``,
+        ``http_4xx``, ``grpc_unavailable``, …; there are a few dozen. It is empty for one that was delivered.
+        """
 
     def queued(self, items: int, size: int) -> None:
         """The queue now holds so many items and bytes."""
