@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.expose.sender.disk_log import DiskLog, Recovered
-from exporter.expose.sender.segment import HEADER_SIZE
+from exporter.expose.sender.disk_log import DiskLog
+from exporter.expose.sender.segment import HEADER_SIZE, Recovered
 
 PLENTY = 1 << 30
 RECORD = HEADER_SIZE + 3

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from exporter.expose.sender.counts import SenderCounts
-from exporter.expose.sender.disk_log import DiskLog, Read, Recovered
+from exporter.expose.sender.disk_log import DiskLog
+from exporter.expose.sender.segment import Read, Recovered
 
 T = TypeVar("T")
 

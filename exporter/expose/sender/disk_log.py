@@ -13,9 +13,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from exporter.expose.sender.segment import HEADER_SIZE, Damage, Record, encode, records
+from exporter.expose.sender.segment import HEADER_SIZE, Damage, Read, Record, Recovered, encode, records
 
 SEGMENT_SIZE: Final = 4 << 20
 """When a segment file is closed and the next one begun, in bytes; also what is read at once."""
@@ -23,23 +23,6 @@ MAX_SEGMENT: Final = 64 << 20
 """How much of a segment file is looked at on recovery, in bytes; none that was written here comes near."""
 _SUFFIX: Final = ".otlp"
 _CURSOR: Final = struct.Struct("<QI")
-
-
-class Recovered(NamedTuple):
-    """What a directory held when it was opened: records not yet delivered, what they count as, their bytes, and damaged places."""
-
-    records: int
-    items: int
-    size: int
-    damaged: int
-
-
-class Read(NamedTuple):
-    """Records read, and what was found lost on the way: items, and places that could not be read."""
-
-    records: tuple[Record, ...]
-    lost: int
-    damaged: int
 
 
 @dataclass(slots=True)

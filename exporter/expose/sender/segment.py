@@ -32,6 +32,23 @@ class Damage(NamedTuple):
     end: int
 
 
+class Recovered(NamedTuple):
+    """What a directory held when it was opened: records not yet delivered, what they count as, their bytes, and damaged places."""
+
+    records: int
+    items: int
+    size: int
+    damaged: int
+
+
+class Read(NamedTuple):
+    """Records read, and what was found lost on the way: items, and places that could not be read."""
+
+    records: tuple[Record, ...]
+    lost: int
+    damaged: int
+
+
 def encode(sequence: int, items: int, body: bytes) -> bytes:
     """A record's bytes."""
     return _HEADER.pack(_MAGIC, sequence, items, len(body), _checksum(sequence, items, body)) + body
