@@ -142,6 +142,9 @@ def _adopt_libraries(level: str) -> None:
     # These tell of every connection at info.
     for name in ("websockets", "asyncio"):
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    # These show request headers, where credentials may be.
+    for name in ("httpcore", "httpx", "grpc"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _message(record: logging.LogRecord) -> str:

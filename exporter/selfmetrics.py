@@ -67,6 +67,30 @@ CLOCK_SKEW: Final = _gauge(
 LOOP_LAG: Final = _histogram("event_loop_lag", "How late the event loop ran a timer; sampled ten times a second.", buckets.MICRO)
 RENDER_DURATION: Final = _gauge("render_duration", "s", "How long the last rendering of /metrics took.")
 SCRAPE_SIZE: Final = _gauge("scrape_size", "By", "Size of the last rendering of /metrics, uncompressed.")
+OTLP_ITEMS: Final = _counter(
+    "otlp_items",
+    "{item}",
+    "Spans and data points by what became of them: delivered, rejected by the receiver, dropped here, replaced by newer ones.",
+    *("signal", "outcome"),
+)
+OTLP_DROPPED: Final = _counter(
+    "otlp_dropped", "{item}", "Spans and data points that were not delivered and never will be, by reason.", *("signal", "reason")
+)
+OTLP_ATTEMPTS: Final = _counter(
+    "otlp_attempts",
+    "{attempt}",
+    "Requests by outcome: delivered, failed (to be tried again), refused (not to be).",
+    *("signal", "outcome"),
+)
+OTLP_FAILURES: Final = _counter("otlp_failures", "{attempt}", "Requests that failed or were refused, by reason.", *("signal", "reason"))
+OTLP_QUEUE: Final = _gauge("otlp_queue", "By", "Size of what waits to be delivered, in memory and on disk.", "signal")
+OTLP_QUEUE_ITEMS: Final = _gauge("otlp_queue_items", "{item}", "Spans and data points that wait to be delivered.", "signal")
+OTLP_DISK_ERRORS: Final = _counter(
+    "otlp_disk_errors", "{error}", "Times the queue's directory could not be used and memory was used instead.", "signal"
+)
+OTLP_DISK_DAMAGED: Final = _counter(
+    "otlp_disk_damaged", "{place}", "Places in the queue's files that could not be read and were skipped.", "signal"
+)
 PROCESS_CPU: Final = _process("counter", "cpu", "s", "Processor time the process has used.")
 PROCESS_RESIDENT: Final = _process("gauge", "resident_memory", "By", "Resident memory of the process.")
 PROCESS_VIRTUAL: Final = _process("gauge", "virtual_memory", "By", "Virtual memory of the process.")
@@ -93,6 +117,14 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     LOOP_LAG,
     RENDER_DURATION,
     SCRAPE_SIZE,
+    OTLP_ITEMS,
+    OTLP_DROPPED,
+    OTLP_ATTEMPTS,
+    OTLP_FAILURES,
+    OTLP_QUEUE,
+    OTLP_QUEUE_ITEMS,
+    OTLP_DISK_ERRORS,
+    OTLP_DISK_DAMAGED,
     PROCESS_CPU,
     PROCESS_RESIDENT,
     PROCESS_VIRTUAL,
@@ -128,6 +160,14 @@ class SelfMetrics:
         self.loop_lag = Instrument(store, LOOP_LAG)
         self.render_duration = Instrument(store, RENDER_DURATION)
         self.scrape_size = Instrument(store, SCRAPE_SIZE)
+        self.otlp_items = Instrument(store, OTLP_ITEMS)
+        self.otlp_dropped = Instrument(store, OTLP_DROPPED)
+        self.otlp_attempts = Instrument(store, OTLP_ATTEMPTS)
+        self.otlp_failures = Instrument(store, OTLP_FAILURES)
+        self.otlp_queue = Instrument(store, OTLP_QUEUE)
+        self.otlp_queue_items = Instrument(store, OTLP_QUEUE_ITEMS)
+        self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)
+        self.otlp_disk_damaged = Instrument(store, OTLP_DISK_DAMAGED)
         self.connections_active.set(0)
         self.series.set(0)
 

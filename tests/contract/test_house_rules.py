@@ -16,7 +16,7 @@ LONG_MODULES = {
 SLEEPERS = {
     "tests/support/waiting.py": "the polling that saves everybody else from sleeping",
 }
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", ".ci/rotel.lock"]
 
 
 def read(name: str) -> str:

@@ -1,0 +1,151 @@
+"""Metrics over real sockets: only the newest totals matter, and they do arrive."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from exporter.expose.otlp_target import Protocol, Target
+from exporter.expose.sender import MetricsSender, Pace, Request, open_transport
+from tests.support.otlp_receiver import GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
+from tests.support.sender_counts import Tally
+from tests.support.waiting import eventually, seconds
+
+POINTS = 3
+BUSY: dict[Protocol, HttpAnswer | GrpcAnswer] = {
+    "grpc": GrpcAnswer(grpc.StatusCode.UNAVAILABLE),
+    "http/protobuf": HttpAnswer(503),
+}
+both_protocols = pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+
+
+class Source:
+    """Totals that grow with every collection; each is ``parts`` requests."""
+
+    def __init__(self, parts: int = 1) -> None:
+        self.collections = 0
+        self.parts = parts
+
+    async def __call__(self) -> Sequence[Request]:
+        self.collections += 1
+        return [Request(self._body(), POINTS)] * self.parts
+
+    def _body(self) -> bytes:
+        message = ExportMetricsServiceRequest()
+        message.resource_metrics.add().scope_metrics.add().metrics.add(name=str(self.collections))
+        return message.SerializeToString()
+
+
+def totals(receiver: Receiver) -> list[int]:
+    """What the requests that arrived said, in order."""
+    return [int(request.message.resource_metrics[0].scope_metrics[0].metrics[0].name) for request in receiver.requests]
+
+
+@dataclass
+class Sending:
+    sender: MetricsSender
+    source: Source
+    counts: Tally
+    site: Site
+
+
+@asynccontextmanager
+async def sending(protocol: Protocol, *, parts: int = 1, **options: Any) -> AsyncIterator[Sending]:
+    async with otlp_receiver(protocol) as site:
+        target = Target("metrics", protocol, site.endpoint.replace("traces", "metrics"))
+        source, counts = Source(parts), Tally()
+        sender = MetricsSender(open_transport(target), source, counts, **{"interval": 0.02, "pace": Pace(unit=0.005), **options})
+        sender.start()
+        try:
+            yield Sending(sender, source, counts, site)
+        finally:
+            await sender.stop(within=0.2)
+
+
+@both_protocols
+async def test_every_interval(protocol: Protocol) -> None:
+    """Totals are collected and delivered interval after interval."""
+    async with sending(protocol) as run:
+        await eventually(lambda: len(run.site.receiver.requests) >= 3)
+        await run.sender.stop()
+        assert totals(run.site.receiver) == list(range(1, run.source.collections + 1))
+        assert run.counts.items == {"delivered": POINTS * run.source.collections}
+    assert run.site.receiver.requests[0].signal == "metrics"
+
+
+@both_protocols
+async def test_newest_after_an_outage(protocol: Protocol) -> None:
+    """After an outage the newest totals arrive, and those they replace are counted as replaced."""
+    async with sending(protocol) as run:
+        run.site.receiver.answer = BUSY[protocol]
+        await eventually(lambda: run.counts.attempts["failed"] >= 10)
+        assert run.counts.items["replaced"]
+        run.site.receiver.answer = None
+        before = run.source.collections
+        await eventually(lambda: len(run.site.receiver.requests) >= 2)
+        await run.sender.stop()
+        assert totals(run.site.receiver)[0] >= before
+        assert sorted(totals(run.site.receiver)) == totals(run.site.receiver)
+    assert run.counts.items["delivered"] + run.counts.items["replaced"] == POINTS * run.source.collections
+
+
+@both_protocols
+async def test_last_totals(protocol: Protocol) -> None:
+    """The totals at the stop are sent, however long the interval."""
+    async with sending(protocol, interval=1000.0) as run:
+        await run.sender.stop()
+        assert totals(run.site.receiver) == [1]
+
+
+@both_protocols
+async def test_dead_receiver(protocol: Protocol) -> None:
+    """A stop ends in time with a dead receiver and counts the last totals as lost."""
+    async with sending(protocol, interval=1000.0) as run:
+        run.site.door.spoil("black_hole")
+        started = asyncio.get_running_loop().time()
+        await run.sender.stop(within=0.3)
+        assert asyncio.get_running_loop().time() - started < seconds(2.0)
+    assert run.counts.drops == {"stopped": POINTS}
+
+
+@both_protocols
+async def test_in_parts(protocol: Protocol) -> None:
+    """A collection of several requests is delivered whole, and replaced whole."""
+    async with sending(protocol, parts=3, interval=1000.0) as run:
+        run.site.receiver.answers.append(BUSY[protocol])
+        await run.sender.stop()
+        assert totals(run.site.receiver) == [1, 1, 1]
+    assert run.counts.items == {"delivered": 3 * POINTS}
+
+
+@both_protocols
+async def test_partial_success(protocol: Protocol) -> None:
+    """Rejected data points are counted."""
+    async with sending(protocol, interval=1000.0) as run:
+        run.site.receiver.rejected = 2
+        await run.sender.stop()
+    assert run.counts.items == {"delivered": POINTS - 2, "rejected": 2}
+
+
+async def test_a_failed_collection_is_not_the_last() -> None:
+    """A collection that raises is told of, and the next is made."""
+
+    class Failing(Source):
+        async def __call__(self) -> Sequence[Request]:
+            requests = await super().__call__()
+            if self.collections == 1:
+                raise ZeroDivisionError
+            return requests
+
+    async with otlp_receiver("http/protobuf") as site:
+        target = Target("metrics", "http/protobuf", site.endpoint.replace("traces", "metrics"))
+        sender = MetricsSender(open_transport(target), Failing(), Tally(), interval=0.01)
+        sender.start()
+        await eventually(lambda: site.receiver.requests)
+        await sender.stop()
+    assert totals(site.receiver)[0] == 2

@@ -1,0 +1,104 @@
+"""A real collector, rotel, takes what we send and passes it on."""
+
+import asyncio
+import os
+import socket
+from asyncio.subprocess import DEVNULL
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from exporter.expose.otlp_target import Compression, Protocol, Target
+from exporter.expose.sender import Batching, MetricsSender, Pace, Request, SpanEnvelope, SpanSender, open_transport
+from tests.support.otlp_receiver import Site, otlp_receiver
+from tests.support.peers import require
+from tests.support.sender_counts import Tally
+from tests.support.waiting import eventually
+
+SPANS = 1000
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def rotel(behind: Site, folder: Path) -> AsyncIterator[dict[Protocol, str]]:
+    """Run rotel before a receiver, and give its address for each protocol."""
+    addresses: dict[Protocol, str] = {"grpc": f"127.0.0.1:{free_port()}", "http/protobuf": f"127.0.0.1:{free_port()}"}
+    options = {
+        "--otlp-grpc-endpoint": addresses["grpc"],
+        "--otlp-http-endpoint": addresses["http/protobuf"],
+        "--exporter": "otlp",
+        "--otlp-exporter-endpoint": f"http://{behind.endpoint}",
+        "--batch-timeout": "50ms",
+        "--pid-file": str(folder / "rotel.pid"),
+        "--log-file": str(folder / "rotel.log"),
+    }
+    command = [require("rotel-agent"), "start", *(word for pair in options.items() for word in pair)]
+    environment = {"PATH": os.environ["PATH"]}
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment, stdout=DEVNULL, stderr=DEVNULL)
+    try:
+        yield addresses
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def span(number: int) -> bytes:
+    trace_id, span_id = number.to_bytes(16, "big"), number.to_bytes(8, "big")
+    message = Span(name=str(number), trace_id=trace_id, span_id=span_id, start_time_unix_nano=1, end_time_unix_nano=2)
+    return message.SerializeToString()
+
+
+def metrics() -> Request:
+    message = ExportMetricsServiceRequest()
+    metric = message.resource_metrics.add().scope_metrics.add().metrics.add(name="calls")
+    metric.sum.is_monotonic = True
+    metric.sum.aggregation_temporality = AGGREGATION_TEMPORALITY_CUMULATIVE
+    metric.sum.data_points.add(as_int=7, time_unix_nano=1)
+    return Request(message.SerializeToString(), 1)
+
+
+async def collect() -> Sequence[Request]:
+    return [metrics()]
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+async def test_rotel(protocol: Protocol, compression: Compression, tmp_path: Path) -> None:
+    """A collector takes spans and metrics over both protocols, although it is started after the first are sent."""
+    resource = Resource()
+    resource.attributes.add(key="service.name").value.string_value = "desk"
+    envelope = SpanEnvelope(resource.SerializeToString(), InstrumentationScope(name="calls").SerializeToString())
+    async with otlp_receiver("grpc") as behind, rotel(behind, tmp_path) as addresses:
+        address, pace = addresses[protocol], Pace(unit=0.02)
+        url = "http://{}/v1/{}" if protocol == "http/protobuf" else "{}"
+        to_traces = Target("traces", protocol, url.format(address, "traces"), compression=compression)
+        to_metrics = Target("metrics", protocol, url.format(address, "metrics"), compression=compression)
+        spans, totals = Tally(), Tally()
+        span_sender = SpanSender(open_transport(to_traces), envelope, spans, batching=Batching(delay=0.01), pace=pace)
+        metrics_sender = MetricsSender(open_transport(to_metrics), collect, totals, interval=1000.0, pace=pace)
+        span_sender.start()
+        metrics_sender.start()
+        for number in range(1, SPANS + 1):
+            assert span_sender.offer(span(number))
+        await eventually(lambda: spans.items == {"delivered": SPANS}, within=20)
+        await asyncio.gather(span_sender.stop(), metrics_sender.stop())
+        received = behind.receiver.requests
+        await eventually(lambda: sorted(map(int, behind.receiver.spans())) == list(range(1, SPANS + 1)))
+        await eventually(lambda: any(request.signal == "metrics" for request in received))
+    assert totals.items == {"delivered": 1}
+    first = next(request.message.resource_spans[0] for request in received if request.signal == "traces")
+    attributes = {attribute.key: attribute.value.string_value for attribute in first.resource.attributes}
+    assert attributes["service.name"] == "desk"
+    assert first.scope_spans[0].scope.name == "calls"

@@ -1,0 +1,498 @@
+"""Spans over real sockets to a receiver that fails in every way a collector can."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import uvloop
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from exporter.expose.otlp_target import Protocol, Target
+from exporter.expose.sender import Batching, Bounds, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.expose.sender.queue import ITEM_OVERHEAD
+from tests.support.otlp_receiver import Fault, GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
+from tests.support.sender_counts import Tally
+from tests.support.waiting import eventually, seconds
+
+PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http/protobuf")
+QUICK = Pace(unit=0.01)
+SOON = Batching(delay=0.01)
+UNAVAILABLE = GrpcAnswer(grpc.StatusCode.UNAVAILABLE)
+BUSY: dict[Protocol, HttpAnswer | GrpcAnswer] = {"grpc": UNAVAILABLE, "http/protobuf": HttpAnswer(503)}
+INVALID: dict[Protocol, HttpAnswer | GrpcAnswer] = {
+    "grpc": GrpcAnswer(grpc.StatusCode.INVALID_ARGUMENT),
+    "http/protobuf": HttpAnswer(400),
+}
+both_protocols = pytest.mark.parametrize("protocol", PROTOCOLS)
+
+
+def span(number: int, size: int = 0) -> bytes:
+    """A serialised span whose name is its number."""
+    return Span(name=str(number), trace_state="x" * size).SerializeToString()
+
+
+def segments(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.otlp"))
+
+
+def names(*numbers: int) -> list[str]:
+    return [str(number) for number in range(*numbers)]
+
+
+@dataclass
+class Sending:
+    """A sender, the receiver it sends to, and what it counted."""
+
+    sender: SpanSender
+    counts: Tally
+    site: Site
+
+    @property
+    def receiver(self) -> Receiver:
+        return self.site.receiver
+
+    def offer(self, *numbers: int) -> None:
+        """Offer the spans of ``range(*numbers)``."""
+        assert all(self.sender.offer(span(number)) for number in range(*numbers))
+
+    async def arrived(self, *numbers: int) -> None:
+        """Wait until exactly these spans have arrived, in order."""
+        await eventually(lambda: self.counts.items["delivered"] >= len(range(*numbers)), within=20)
+        assert self.receiver.spans() == names(*numbers)
+
+    async def failed(self, attempts: int = 1) -> None:
+        """Wait until so many attempts have failed."""
+        await eventually(lambda: self.counts.attempts["failed"] >= attempts, within=20)
+
+
+def sender_to(target: Target, counts: Tally, **options: Any) -> SpanSender:
+    return SpanSender(open_transport(target), SpanEnvelope(), counts, **{"batching": SOON, "pace": QUICK, **options})
+
+
+@asynccontextmanager
+async def sending(protocol: Protocol, *, attempt: float = 10.0, tls: Any = None, **options: Any) -> AsyncIterator[Sending]:
+    """Run a sender to a receiver, with the target's and the sender's options."""
+    of_target = {name: options.pop(name) for name in ("headers", "compression", "tls_files") if name in options}
+    async with otlp_receiver(protocol, tls=tls) as site:
+        counts = Tally()
+        endpoint = site.endpoint.replace("http:", "https:") if tls else site.endpoint
+        target = Target("traces", protocol, endpoint, tls=bool(tls), timeout=seconds(attempt), **of_target)
+        sender = sender_to(target, counts, **options)
+        sender.start()
+        try:
+            yield Sending(sender, counts, site)
+        finally:
+            await sender.stop(within=0.2)
+
+
+@both_protocols
+class TestDelivery:
+    async def test_in_order(self, protocol: Protocol) -> None:
+        """Spans arrive once each, in the order in which they were offered, and leave the queue empty."""
+        async with sending(protocol) as run:
+            run.offer(2000)
+            await run.arrived(2000)
+            await eventually(lambda: run.counts.queue == (0, 0))
+        assert run.counts.items == {"delivered": 2000}
+        assert run.counts.attempts == {"delivered": len(run.receiver.requests)}
+
+    async def test_batches_by_number(self, protocol: Protocol) -> None:
+        """No request holds more spans than the batch size, and a full batch does not wait for the delay."""
+        async with sending(protocol, batching=Batching(delay=60.0, items=10)) as run:
+            run.offer(30)
+            await run.arrived(30)
+        assert [len(request.names()) for request in run.receiver.requests] == [10, 10, 10]
+
+    async def test_batches_by_size(self, protocol: Protocol) -> None:
+        """No request is larger than the size allowed, but for one span that is larger alone."""
+        async with sending(protocol, batching=Batching(delay=0.01, items=20, size=5_000)) as run:
+            for number in range(40):
+                assert run.sender.offer(span(number, size=6_000 if number == 20 else 500))
+            await run.arrived(40)
+        sizes = [(request.size, len(request.names())) for request in run.receiver.requests]
+        assert all(size <= 5_000 or spans == 1 for size, spans in sizes)
+        assert max(spans for _, spans in sizes) > 5
+
+    async def test_a_few_wait(self, protocol: Protocol) -> None:
+        """Fewer spans than a batch are sent together once the delay is over."""
+        async with sending(protocol, batching=Batching(delay=0.1)) as run:
+            run.offer(3)
+            await run.arrived(3)
+        assert len(run.receiver.requests) == 1
+
+    async def test_headers(self, protocol: Protocol) -> None:
+        """The headers of the settings go with every request, and so does who sends it."""
+        async with sending(protocol, headers=(("authorization", "Bearer x"), ("team", "a"))) as run:
+            run.offer(1)
+            await run.arrived(1)
+        [request] = run.receiver.requests
+        assert (request.headers["authorization"], request.headers["team"]) == ("Bearer x", "a")
+        assert request.headers["user-agent"].startswith("agentstack-exporter/")
+
+    async def test_gzip(self, protocol: Protocol) -> None:
+        """Compressed requests hold the same spans."""
+        async with sending(protocol, compression="gzip") as run:
+            run.offer(500)
+            await run.arrived(500)
+        encoding = run.receiver.requests[0].headers.get("content-encoding")
+        assert encoding == ("gzip" if protocol == "http/protobuf" else None)
+
+    async def test_one_connection(self, protocol: Protocol) -> None:
+        """The connection is kept from request to request."""
+        async with sending(protocol, batching=Batching(delay=0.01, items=5)) as run:
+            run.offer(50)
+            await run.arrived(50)
+        assert run.receiver.connections == 1
+
+    async def test_proxies_are_ignored(self, protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Proxy variables of the environment do not redirect the telemetry."""
+        for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        async with sending(protocol) as run:
+            run.offer(5)
+            await run.arrived(5)
+
+
+@both_protocols
+class TestOutages:
+    async def test_refused(self, protocol: Protocol) -> None:
+        """Nothing is lost while connections are refused, and all arrives in order when they are taken again."""
+        async with sending(protocol) as run:
+            run.offer(100)
+            await run.arrived(100)
+            await run.site.door.shut()
+            run.offer(100, 2000)
+            await run.failed(3)
+            run.offer(2000, 3000)
+            await run.site.door.open()
+            await run.arrived(3000)
+        assert run.counts.items == {"delivered": 3000}
+
+    @pytest.mark.parametrize("fault", ["black_hole", "reset", "drip"])
+    async def test_spoiled(self, protocol: Protocol, fault: Fault) -> None:
+        """Nothing is lost while connections are silent, reset or very slow."""
+        async with sending(protocol, attempt=0.2) as run:
+            run.site.door.spoil(fault)
+            run.offer(1000)
+            await run.failed(2)
+            taken_before = len(run.receiver.spans())
+            run.site.door.spoil("none")
+            run.offer(1000, 1500)
+            await eventually(lambda: run.counts.items["delivered"] == 1500, within=20)
+        # What was taken while the answer was too slow had to be sent again.
+        assert taken_before == 0 or fault == "drip"
+        assert run.receiver.spans()[-1] == "1499"
+        assert list(dict.fromkeys(run.receiver.spans())) == names(1500)
+        assert run.counts.items == {"delivered": 1500}
+
+    async def test_busy(self, protocol: Protocol) -> None:
+        """Nothing is lost and nothing sent twice while the receiver says that it is unavailable."""
+        async with sending(protocol) as run:
+            run.receiver.answer = BUSY[protocol]
+            run.offer(1000)
+            await run.failed(5)
+            run.receiver.answer = None
+            await run.arrived(1000)
+        assert run.counts.items == {"delivered": 1000}
+        assert sum(run.counts.reasons.values()) == run.counts.attempts["failed"]
+
+    async def test_bounded(self, protocol: Protocol) -> None:
+        """What does not fit the queue is refused and counted exactly, and what was accepted arrives."""
+        size = len(span(1000)) + ITEM_OVERHEAD
+        async with sending(protocol, bounds=Bounds(size=50 * size)) as run:
+            run.receiver.answer = BUSY[protocol]
+            accepted = [run.sender.offer(span(number)) for number in range(1000, 1200)]
+            await run.failed(2)
+            run.receiver.answer = None
+            await run.arrived(1000, 1050)
+            run.offer(1050, 1060)
+            await run.arrived(1000, 1060)
+        assert accepted == [True] * 50 + [False] * 150
+        assert run.counts.drops == {"queue_full": 150}
+        assert run.counts.largest_queue == 50 * size
+
+    async def test_bounded_in_spans(self, protocol: Protocol) -> None:
+        """A bound in spans takes the place of the one in bytes."""
+        async with sending(protocol, bounds=Bounds(size=1, items=30)) as run:
+            accepted = [run.sender.offer(span(number)) for number in range(40)]
+            await run.arrived(30)
+        assert sum(accepted) == 30
+        assert run.counts.items == {"delivered": 30, "dropped": 10}
+
+    async def test_pause_grows(self, protocol: Protocol) -> None:
+        """Attempts are not made faster than the pace allows."""
+        async with sending(protocol) as run:
+            run.receiver.answer = BUSY[protocol]
+            started = asyncio.get_running_loop().time()
+            run.offer(1)
+            await run.failed(6)
+            took = asyncio.get_running_loop().time() - started
+            run.receiver.answer = None
+            await run.arrived(1)
+        # 0.5 + 1 + 2 + 4 + 5 seconds of a hundredth each, a fifth less at least.
+        assert took >= 0.8 * 0.125
+
+
+@both_protocols
+class TestRefusals:
+    async def test_not_retryable(self, protocol: Protocol) -> None:
+        """A refused batch is dropped, counted under its reason, not sent again, and the next goes on."""
+        async with sending(protocol, batching=Batching(delay=0.01, items=10)) as run:
+            run.receiver.answers.append(INVALID[protocol])
+            run.offer(20)
+            await eventually(lambda: run.counts.items["delivered"] == 10)
+        assert run.receiver.spans() == names(10, 20)
+        assert run.counts.drops == {"http_400" if protocol == "http/protobuf" else "grpc_invalid_argument": 10}
+        assert run.counts.attempts == {"refused": 1, "delivered": 1}
+
+    async def test_partial_success(self, protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
+        """Rejected spans are counted, told of and not sent again."""
+        async with sending(protocol) as run:
+            run.receiver.rejected, run.receiver.message = 3, "too old"
+            run.offer(10)
+            await eventually(lambda: run.counts.items["delivered"])
+        assert len(run.receiver.requests) == 1
+        assert run.counts.items == {"delivered": 7, "rejected": 3}
+        assert "rejected 3 of 10 spans: too old" in caplog.text
+
+    async def test_warning(self, protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
+        """A receiver that takes all but has something to say is listened to."""
+        async with sending(protocol) as run:
+            run.receiver.message = "use the other port"
+            run.offer(10)
+            await run.arrived(10)
+        assert run.counts.items == {"delivered": 10}
+        assert "use the other port" in caplog.text
+
+    async def test_too_large(self, protocol: Protocol) -> None:
+        """A span that no receiver would take is not queued."""
+        async with sending(protocol) as run:
+            assert not run.sender.offer(bytes(5_000_000))
+        assert run.counts.drops == {"too_large": 1}
+
+    async def test_error_of_ours(self, protocol: Protocol) -> None:
+        """A batch that meets an error in the sender is dropped and counted, and the next goes on."""
+
+        class Broken:
+            tries = 0
+
+            def wrap(self, spans: object) -> bytes:
+                Broken.tries += 1
+                if Broken.tries == 1:
+                    raise ZeroDivisionError
+                return SpanEnvelope().wrap(spans)  # type: ignore[arg-type]  # what the sender gives it
+
+            size = 0
+
+        async with sending(protocol, batching=Batching(delay=0.01, items=10)) as run:
+            run.sender._envelope = Broken()  # type: ignore[assignment]  # as above
+            run.offer(20)
+            await eventually(lambda: run.counts.items["delivered"] == 10)
+        assert run.counts.drops == {"internal_error": 10}
+
+
+HTTP: Protocol = "http/protobuf"
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+async def test_http_retryable(status: int) -> None:
+    """The statuses that the protocol calls retryable are retried."""
+    async with sending(HTTP) as run:
+        run.receiver.answers.append(HttpAnswer(status))
+        run.offer(1)
+        await run.arrived(1)
+    assert run.counts.reasons == {f"http_{status}": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (301, "http_3xx"),
+        (400, "http_400"),
+        (404, "http_404"),
+        (413, "http_413"),
+        (418, "http_4xx"),
+        (500, "http_500"),
+        (501, "http_5xx"),
+    ],
+)
+async def test_http_not_retryable(status: int, reason: str) -> None:
+    """All other statuses are refusals, under one of a few reasons."""
+    async with sending(HTTP) as run:
+        run.receiver.answers.append(HttpAnswer(status, {"location": "/elsewhere"}))
+        run.offer(1)
+        await eventually(lambda: run.counts.drops == {reason: 1})
+    assert len(run.receiver.attempts) == 1
+
+
+async def test_http_retry_after() -> None:
+    """A receiver that says how long to wait is not disturbed earlier."""
+    async with sending(HTTP) as run:
+        run.receiver.answers.append(HttpAnswer(429, {"retry-after": "30"}))
+        run.offer(1)
+        await run.arrived(1)
+    first, second = run.receiver.attempts
+    assert second - first >= 0.29
+
+
+async def test_http_error_text(caplog: pytest.LogCaptureFixture) -> None:
+    """What the receiver gives as the reason of a refusal is in the log."""
+    body = Status(code=3, message="spans without service").SerializeToString()
+    async with sending(HTTP) as run:
+        run.receiver.answers.append(HttpAnswer(400, {"content-type": "application/x-protobuf"}, body))
+        run.offer(1)
+        await eventually(lambda: run.counts.items["dropped"])
+    assert "spans without service" in caplog.text
+
+
+@pytest.mark.parametrize("code", ["CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"])
+async def test_grpc_retryable(code: str) -> None:
+    """The codes that the protocol calls retryable are retried."""
+    async with sending("grpc") as run:
+        run.receiver.answers.append(GrpcAnswer(grpc.StatusCode[code]))
+        run.offer(1)
+        await run.arrived(1)
+    assert run.counts.reasons == {f"grpc_{code.lower()}": 1}
+
+
+@pytest.mark.parametrize("code", ["UNKNOWN", "INVALID_ARGUMENT", "UNAUTHENTICATED", "UNIMPLEMENTED", "INTERNAL", "RESOURCE_EXHAUSTED"])
+async def test_grpc_not_retryable(code: str) -> None:
+    """All other codes are refusals, and so is exhaustion without a hint when to come again."""
+    async with sending("grpc") as run:
+        run.receiver.answers.append(GrpcAnswer(grpc.StatusCode[code]))
+        run.offer(1)
+        await eventually(lambda: run.counts.drops == {f"grpc_{code.lower()}": 1})
+    assert len(run.receiver.attempts) == 1
+
+
+async def test_grpc_exhausted_for_now() -> None:
+    """Exhaustion with RetryInfo is retried, and not before its delay is over."""
+    async with sending("grpc", pace=Pace(unit=1.0, first=0.001)) as run:
+        run.receiver.answers.append(GrpcAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=0.3))
+        run.offer(1)
+        await run.arrived(1)
+    first, second = run.receiver.attempts
+    assert second - first >= 0.29
+
+
+@both_protocols
+class TestStop:
+    async def test_flushes(self, protocol: Protocol) -> None:
+        """What waits for its batch is sent at once when the sender stops."""
+        async with sending(protocol, batching=Batching(delay=60.0)) as run:
+            run.offer(1000)
+            await run.sender.stop()
+            assert run.receiver.spans() == names(1000)
+        assert run.counts.items == {"delivered": 1000}
+
+    @pytest.mark.parametrize("fault", ["refused", "black_hole", "busy"])
+    async def test_dead_receiver(self, protocol: Protocol, fault: str) -> None:
+        """A stop ends within its time whatever the receiver does, and counts what is lost."""
+        async with sending(protocol) as run:
+            await _break(run, fault)
+            run.offer(1000)
+            await eventually(lambda: run.receiver.attempts or run.counts.attempts["failed"])
+            started = time.monotonic()
+            await run.sender.stop(within=1.0)
+            took = time.monotonic() - started
+        assert took < seconds(2.0)
+        assert run.counts.drops == {"stopped": 1000}
+        assert not run.receiver.requests
+
+    async def test_last_chance(self, protocol: Protocol) -> None:
+        """A pause is cut short by the stop, and a receiver that is back by then gets everything."""
+        async with sending(protocol, pace=Pace(first=1000.0, cap=1000.0)) as run:
+            run.receiver.answer = BUSY[protocol]
+            run.offer(100)
+            await run.failed()
+            run.receiver.answer = None
+            await run.sender.stop(within=seconds(5.0))
+            assert run.receiver.spans() == names(100)
+
+    async def test_offers_after(self, protocol: Protocol) -> None:
+        """What comes after the stop is counted as lost."""
+        async with sending(protocol) as run:
+            await run.sender.stop()
+            assert not run.sender.offer(span(1))
+        assert run.counts.drops == {"stopped": 1}
+
+    async def test_never_started(self, protocol: Protocol) -> None:
+        """A sender that was never started can be stopped."""
+        counts = Tally()
+        sender = sender_to(Target("traces", protocol, "127.0.0.1:9"), counts)
+        assert sender.offer(span(1))
+        await sender.stop(within=0.1)
+        assert counts.drops == {"stopped": 1}
+
+
+async def _break(run: Sending, fault: str) -> None:
+    if fault == "refused":
+        await run.site.door.shut()
+    elif fault == "black_hole":
+        run.site.door.spoil("black_hole")
+    else:
+        run.receiver.answer = BUSY[run.site.protocol]
+
+
+@both_protocols
+class TestDisk:
+    async def test_next_process(self, protocol: Protocol, tmp_path: Path) -> None:
+        """What a dead receiver did not take is on disk after the stop, and goes first, once, when there is a sender again."""
+        async with sending(protocol, disk=DiskQueue(tmp_path)) as run:
+            await _break(run, "refused")
+            run.offer(1000)
+            started = time.monotonic()
+            await run.sender.stop(within=seconds(10.0))
+            assert time.monotonic() - started < seconds(5.0)
+        assert run.counts.items == {}
+        async with sending(protocol, disk=DiskQueue(tmp_path)) as run:
+            run.offer(1000, 1100)
+            await run.arrived(1100)
+        assert run.counts.items == {"delivered": 1100}
+        assert segments(tmp_path) == []
+
+    async def test_more_than_memory(self, protocol: Protocol, tmp_path: Path) -> None:
+        """The disk holds what memory would not, in order."""
+        disk = DiskQueue(tmp_path, flush=0.001)
+        async with sending(protocol, disk=disk, bounds=Bounds(size=100 * (ITEM_OVERHEAD + 10))) as run:
+            run.receiver.answer = BUSY[protocol]
+            for start in range(0, 1000, 50):
+                run.offer(start, start + 50)
+                await eventually(lambda: run.sender._queue._memory_items == 0)
+            run.receiver.answer = None
+            await run.arrived(1000)
+        assert run.counts.items == {"delivered": 1000}
+
+    async def test_another_process(self, protocol: Protocol, tmp_path: Path) -> None:
+        """A directory that another process has is not touched; memory is used until it is free."""
+        disk = DiskQueue(tmp_path, rest=0.01)
+        async with sending(protocol, disk=disk) as first:
+            first.offer(10)
+            await first.arrived(10)
+            async with sending(protocol, disk=disk) as second:
+                second.offer(10)
+                await second.arrived(10)
+                assert second.counts.disk_failures
+                await first.sender.stop()
+                second.offer(10, 20)
+                await second.arrived(20)
+                await eventually(lambda: second.sender._queue.durable)
+
+
+def test_on_uvloop() -> None:
+    """Both transports work on the daemon's event loop."""
+
+    async def deliver(protocol: Protocol) -> None:
+        async with sending(protocol) as run:
+            run.offer(1000)
+            await run.arrived(1000)
+
+    for protocol in PROTOCOLS:
+        uvloop.run(deliver(protocol))

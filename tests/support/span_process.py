@@ -1,0 +1,42 @@
+"""A process that sends spans by way of a disk queue, to be killed by a test.
+
+Arguments: endpoint, directory, how many spans. It says ``stored`` when all of them are on disk or delivered, and then waits.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from exporter.expose.otlp_target import Target
+from exporter.expose.sender import Batching, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from tests.support.sender_counts import Tally
+from tests.support.waiting import eventually
+
+BATCH = 50
+
+
+async def main(endpoint: str, directory: str, spans: int) -> None:
+    """Offer the spans, named by their numbers."""
+    sender = SpanSender(
+        open_transport(Target("traces", "http/protobuf", endpoint)),
+        SpanEnvelope(),
+        Tally(),
+        batching=Batching(delay=0.01, items=BATCH),
+        disk=DiskQueue(Path(directory)),
+        pace=Pace(unit=0.01),
+    )
+    sender.start()
+    for number in range(spans):
+        assert sender.offer(Span(name=str(number)).SerializeToString())
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+    await eventually(lambda: sender._queue._memory_items == 0)
+    sys.stdout.write("stored\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
