@@ -1,6 +1,5 @@
 """What the exporter measures of itself: the metrics' specs, and a handle on each."""
 
-from bisect import bisect_left
 from typing import Final, Literal
 
 from exporter.catalogue import buckets
@@ -155,7 +154,7 @@ class SelfMetrics:
         self.connections = self._row(CONNECTIONS)
         self.connections_active = Instrument(store, CONNECTIONS_ACTIVE)
         self.connections_refused = Instrument(store, CONNECTIONS_REFUSED)
-        self._event_lag: list[float] = self._row(EVENT_LAG)[0]
+        self.event_lag = Instrument(store, EVENT_LAG).observer(now=now)
         self.clock_skew = Instrument(store, CLOCK_SKEW)
         self.loop_lag = Instrument(store, LOOP_LAG)
         self.render_duration = Instrument(store, RENDER_DURATION)
@@ -183,12 +182,6 @@ class SelfMetrics:
         """Count a frame that is no event."""
         self.rejected[0] += 1.0
         self.rejected_by[reason][0] += 1.0
-
-    def event_lag(self, seconds: float) -> None:
-        """Observe how long an event took to reach us."""
-        cell = self._event_lag
-        cell[bisect_left(buckets.LAG, seconds)] += 1
-        cell[-2] += seconds
 
     def process(self, spec: MetricSpec, value: float) -> None:
         """Set one of the process metrics to what the system says."""

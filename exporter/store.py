@@ -7,7 +7,7 @@ when a snapshot is taken, so that sums of whole milliseconds stay exact.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -242,6 +242,20 @@ class Instrument:
             table, counts = bucket_places(self._bounds, self._divisor), cell[self._places + 2]
             _, index = table.places[bisect_left(table.edges, wire_value)]
             counts[index] = counts.get(index, 0) + 1
+
+    def observer(self, *labels: str, now: float) -> Callable[[float], None]:
+        """A function that observes in one series; for a reserved metric, whose rows stay, on the hot path."""
+        if self._layout.exponential:
+            return lambda value: self.observe(value, *labels, now=now)
+        cell = self._store.row(self._layout, labels, now)[self._index]
+        bounds, divisor, places = self._bounds, self._divisor, self._places
+
+        def observe(value: float) -> None:
+            wire_value = value * divisor
+            cell[bisect_left(bounds, wire_value)] += 1
+            cell[places] += wire_value
+
+        return observe
 
 
 def wire_bounds(bounds: tuple[float, ...], divisor: float) -> tuple[float, ...]:
