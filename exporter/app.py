@@ -51,7 +51,7 @@ class _Spoken(Notices):
         )
 
     def internal_error(self, error: Exception) -> None:
-        log.error("a frame met an error of the exporter and was not counted in", exc_info=error)
+        log.error("an event or a timer met an error of the exporter and was not counted in", exc_info=error)
 
 
 class _Counts:
