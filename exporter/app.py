@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from time import perf_counter
 from typing import Final
 
 import msgspec
@@ -50,7 +51,7 @@ class _Spoken(Notices):
         )
 
     def internal_error(self, error: Exception) -> None:
-        log.error("a frame met an error of the exporter and was not counted in", exc_info=error)
+        log.error("an event or a timer met an error of the exporter and was not counted in", exc_info=error)
 
 
 class _Counts:
@@ -91,6 +92,7 @@ class Daemon:
         self._telemetry = Listener(telemetry, settings.telemetry_listen.host, settings.telemetry_listen.port)
         self._ready = False
         self._scrapes = asyncio.Event()
+        self._counted_at = 0.0
 
     @property
     def listen(self) -> Address:
@@ -108,25 +110,25 @@ class Daemon:
         return self.pipeline.snapshot(time.time())
 
     async def start(self) -> None:
-        """Open both listeners; raises ``OSError`` naming the address that cannot be had."""
-        await self._telemetry.start()
+        """Open both listeners; raises ``OSError`` naming the address that cannot be had, or the file that cannot be written."""
+        self._set_ready(ready=False)
         try:
+            await self._telemetry.start()
             await self._ingest.start()
+            self._set_ready(ready=True)
         except OSError:
+            await self._ingest.stop()
             await self._telemetry.stop()
             raise
         self._housekeeping.start()
         gc.collect()
         gc.freeze()
-        self._ready = True
         log.info("receiving events", extra={"url": f"ws://{self.listen}{self._settings.path}"})
         log.info("serving metrics", extra={"url": f"http://{self.telemetry_listen}/metrics"})
-        if self._settings.ready_file is not None:
-            _write_ready_file(self._settings.ready_file, self.listen, self.telemetry_listen)
 
     async def stop(self) -> None:
         """Stop in order: no new calls, read what is on its way, let the metrics be scraped, close."""
-        self._ready = False
+        self._set_ready(ready=False)
         self._ingest.close()
         await self._endpoint.drain(self._settings.drain_timeout)
         await self._ingest.stop()
@@ -135,10 +137,19 @@ class Daemon:
             await self._linger()
         await self._housekeeping.stop()
         await self._telemetry.stop()
+
+    def _set_ready(self, *, ready: bool) -> None:
+        """Say it to those who ask, and to those who look for the ready file; one that a crash left behind goes at the start."""
         if self._settings.ready_file is not None:
-            self._settings.ready_file.unlink(missing_ok=True)
+            if ready:
+                _write_ready_file(self._settings.ready_file, self.listen, self.telemetry_listen)
+            else:
+                self._settings.ready_file.unlink(missing_ok=True)
+        self._ready = ready
 
     async def _linger(self) -> None:
+        """Wait for a scrape that began when everything was counted; one that was under way does not have the end of the calls."""
+        self._counted_at = perf_counter()
         self._scrapes.clear()
         log.info("waiting for one more scrape", extra={"seconds": self._settings.linger_timeout})
         try:
@@ -159,7 +170,8 @@ class Daemon:
     def _scraped(self, seconds: float, _samples: int, size: int) -> None:
         self.pipeline.metrics.render_duration.set(seconds)
         self.pipeline.metrics.scrape_size.set(size)
-        self._scrapes.set()
+        if perf_counter() - seconds >= self._counted_at:
+            self._scrapes.set()
 
 
 def _limits(settings: Settings) -> Limits:
@@ -179,8 +191,12 @@ def _write_ready_file(path: Path, listen: Address, telemetry_listen: Address) ->
     """Write the bound addresses so that a reader sees all of them or no file."""
     content = msgspec.json.encode({"listen": str(listen), "telemetry_listen": str(telemetry_listen)})
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_bytes(content + b"\n")
-    unfinished.replace(path)
+    try:
+        unfinished.write_bytes(content + b"\n")
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot write the ready file {path}: {error.strerror}") from error
 
 
 async def serve(settings: Settings) -> int:
@@ -193,7 +209,7 @@ async def serve(settings: Settings) -> int:
     try:
         await daemon.start()
     except OSError as error:
-        log.error("cannot start: %s", error)  # noqa: TRY400 - the reason says all, a traceback would bury it
+        log.error("cannot start: %s", error.strerror or error)  # noqa: TRY400 - the reason says all, a traceback would bury it
         return FAILURE
     await stopping.wait()
     log.info("stopping")

@@ -50,4 +50,10 @@ class Housekeeping:
             self._pipeline.metrics.loop_lag.observe(max(0.0, time.monotonic() - due))
             ticks += 1
             if ticks % _TICKS_A_SECOND == 0:
-                self._pipeline.tick(time.time())
+                self._tick()
+
+    def _tick(self) -> None:
+        try:
+            self._pipeline.tick(time.time())
+        except Exception as error:  # noqa: BLE001 - an error of ours must not end the timers of all calls; it is reported
+            self._pipeline.notices.internal_error(error)

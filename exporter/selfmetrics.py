@@ -65,7 +65,7 @@ CLOCK_SKEW: Final = _gauge(
 )
 LOOP_LAG: Final = _histogram("event_loop_lag", "How late the event loop ran a timer; sampled ten times a second.", buckets.MICRO)
 RENDER_DURATION: Final = _gauge("render_duration", "s", "How long the last rendering of /metrics took.")
-SCRAPE_SIZE: Final = _gauge("scrape_size", "By", "Size of the last rendering of /metrics, uncompressed.")
+SCRAPE_SIZE: Final = _gauge("scrape_size", "By", "Size of the last answer to a scrape, as sent.")
 OTLP_ITEMS: Final = _counter(
     "otlp_items",
     "{item}",

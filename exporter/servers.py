@@ -20,6 +20,17 @@ _LAST_REQUESTS: Final = 2
 class _Server(uvicorn.Server):
     """uvicorn's own handling of signals drops what was not read yet and ends the process by the signal."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.told_to_exit = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Keep the date of answers current until told to exit; uvicorn's own loop wakes ten times a second."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self.told_to_exit.wait()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to the composition root."""
@@ -79,6 +90,7 @@ class Listener:
         """End what is still open."""
         if self._serving is not None:
             self._server.should_exit = True
+            self._server.told_to_exit.set()
             await self._serving
             self._serving = None
 

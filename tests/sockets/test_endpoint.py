@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
@@ -17,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from exporter import transport
 from exporter.pipeline import SUBSCRIPTION
 from exporter.servers import TRANSPORT_CAP
-from tests.support.daemon import Doors, call, daemon_process, running_daemon, send_all
+from tests.support.daemon import Doors, call, daemon_process, http_client, running_daemon, send_all
 from tests.support.raw_websocket import (
     BINARY,
     CLOSE,
@@ -117,7 +116,7 @@ class TestRefusals:
     @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
     async def test_plain_http(self, method: str, path: str, status: int) -> None:
         """A request that is no WebSocket gets 426 where one is spoken and 404 elsewhere; metrics are not served here."""
-        async with running_daemon() as doors, httpx.AsyncClient(trust_env=False) as http:
+        async with running_daemon() as doors, http_client() as http:
             answer = await http.request(method, f"http://{doors.listen}{path}")
         assert answer.status_code == status
         assert answer.headers.get("upgrade") == ("websocket" if status == 426 else None)

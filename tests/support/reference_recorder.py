@@ -5,7 +5,6 @@ themselves and the normalisation of label values.
 """
 
 import base64
-import functools
 import typing
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -93,6 +93,10 @@ class ReferenceRecorder:
                     key = self._key(moves, values, agent, answered_by)
                     self._move(moves, key, value, spec.divisor, exemplar=exemplar and moves.spec.exemplars)
 
+    def values_of(self, document: dict[str, Json]) -> dict[str, Json]:
+        """The fields of an event that can be taken for what they say."""
+        return self._values(self._events[document.get("type") or document["event"]], document)
+
     def _move(self, moves: Moves, key: SeriesKey, value: Json, divisor: float, *, exemplar: bool) -> None:
         if moves.spec.kind == "histogram":
             found = self.histograms.setdefault(key, ReferenceHistogram(moves.spec.bounds))
@@ -151,24 +155,26 @@ def _label_values(labels: Labels, values: dict[str, Json], agent: str | None, an
             yield normalise(values[source.field])
 
 
-@functools.cache
-def _hints(struct: type) -> dict[str, Any]:
-    return typing.get_type_hints(struct, include_extras=True)
-
-
 def _look_up(event: EventSpec, spec: FieldSpec, document: dict[str, Json]) -> tuple[Json, float, float]:
     """The field's raw value in the JSON, and the plausible range of its type."""
     struct: Any = event.type
     value: Json = document
-    hint: Any = None
+    least = most = 0.0
     for attribute in spec.path:
-        names = dict(zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True))
-        hint = _hints(struct)[attribute]
-        value = value.get(names[attribute]) if isinstance(value, dict) else None
-        struct = next((part for part in _parts(hint) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
-    ranges = [part for part in _parts(hint) if isinstance(part, msgspec.Meta)]
+        name, struct, least, most = _step(struct, attribute)
+        value = value.get(name) if isinstance(value, dict) else None
+    return value, least, most
+
+
+@cache
+def _step(struct: type[msgspec.Struct], attribute: str) -> tuple[str, type[msgspec.Struct] | None, float, float]:
+    """An attribute's name on the wire, the struct it holds if it does, and the plausible range of its type."""
+    names = dict(zip(struct.__struct_fields__, struct.__struct_encode_fields__, strict=True))
+    parts = list(_parts(typing.get_type_hints(struct, include_extras=True)[attribute]))
+    inner = next((part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)), None)
+    ranges = [part for part in parts if isinstance(part, msgspec.Meta)]
     least, most = next(((meta.ge, meta.le) for meta in ranges if meta.le is not None), (None, None))
-    return value, float(least or 0), float(most or 0)
+    return names[attribute], inner, float(least or 0), float(most or 0)
 
 
 def _parts(hint: Any) -> Iterator[Any]:

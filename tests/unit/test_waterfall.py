@@ -1,7 +1,7 @@
 """The waterfall of a turn at a terminal."""
 
 import pytest
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 from rich.console import Console
 
 from exporter.expose.waterfall import draw

@@ -1,0 +1,32 @@
+"""What happens by the clock, in a running event loop."""
+
+from exporter.housekeeping import Housekeeping
+from exporter.labels import Limits
+from exporter.pipeline import Notices, Pipeline
+from exporter.session import Waits
+from tests.support.waiting import eventually
+
+
+class Told(Notices):
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+
+    def internal_error(self, error: Exception) -> None:
+        self.errors.append(error)
+
+
+class Failing(Pipeline):
+    """A core with a fault in its timers."""
+
+    def tick(self, now: float) -> None:
+        raise LookupError(now)
+
+
+async def test_a_fault_in_a_timer_is_reported_and_timers_go_on() -> None:
+    """An error of ours when something is due is told, tried again a second later, and does not fail the stop."""
+    told = Told()
+    housekeeping = Housekeeping(Failing(Limits(), Waits(), told, 0.0))
+    housekeeping.start()
+    await eventually(lambda: len(told.errors) >= 2)
+    await housekeeping.stop()
+    assert {type(error) for error in told.errors} == {LookupError}

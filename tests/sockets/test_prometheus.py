@@ -1,0 +1,115 @@
+"""A real Prometheus scrapes the real process: it accepts everything, and its quantiles are those of what was sent."""
+
+import asyncio
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import parser
+
+from exporter.identity import trace_id, turn_span_id
+from exporter.simulate.truth import nearest_rank, perceived_of, read_truth
+from tests.support.daemon import call, daemon_process, samples_of, send_all
+from tests.support.peers import require
+from tests.support.prometheus_server import prometheus
+from tests.support.simulation import simulate, subdirectory
+
+OPENMETRICS = "application/openmetrics-text;version=1.0.0"
+PERCEIVED = "agentstack_user_perceived_latency_seconds"
+P95 = f"histogram_quantile(0.95, sum by (le) ({PERCEIVED}_bucket%s))"
+FLEETS = ("fast", "typical", "slow", "s2s")
+CALLS = 300
+"""Calls of a fleet: enough that the exact percentile is one of many neighbours."""
+
+
+async def test_quantiles_are_those_of_the_calls(tmp_path: Path) -> None:
+    """The p95 that Prometheus works out of each fleet's buckets is within two per cent of the exact one."""
+    require("prometheus")
+    async with AsyncExitStack() as stack:
+        daemons = {name: await stack.enter_async_context(daemon_process(subdirectory(tmp_path, name))) for name in FLEETS}
+        targets = {name: daemon.doors.telemetry for name, daemon in daemons.items()}
+        server = await stack.enter_async_context(prometheus(subdirectory(tmp_path, "prometheus"), targets))
+        waits = {}
+        for name, daemon in daemons.items():
+            calls = subdirectory(tmp_path, f"calls-{name}")
+            truth, _ = await simulate(calls, daemon.doors, calls=CALLS, profiles=[name], seed=11)
+            waits[name] = perceived_of(read_truth(truth))
+        await server.up()
+        found = {}
+        for name in FLEETS:
+            await server.reaches(f'sum({PERCEIVED}_count{{job="{name}"}})', len(waits[name]))
+            found[name] = await server.single(P95 % f'{{job="{name}"}}')
+    errors = {name: found[name] / nearest_rank(waits[name], 0.95) - 1 for name in FLEETS}
+    assert all(abs(error) < 0.02 for error in errors.values()), errors
+
+
+async def test_prometheus_takes_everything(tmp_path: Path) -> None:
+    """What a busy exporter shows passes promtool and the reference parsers; the server takes every sample, and exemplars of turns."""
+    promtool = require("promtool")
+    async with (
+        daemon_process(tmp_path) as daemon,
+        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.doors.telemetry}) as server,
+    ):
+        calls = subdirectory(tmp_path, "platform")
+        truth, summary = await simulate(calls, daemon.doors, calls=100, profiles=["mixed", "messy"], seed=5)
+        await server.up()
+        await server.reaches("agentstack_exporter_frames_received_total", summary["events"])
+        text = await daemon.doors.text()
+        openmetrics = await daemon.doors.get("/metrics", accept=OPENMETRICS)
+        checked = await asyncio.to_thread(
+            subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
+        samples = await server.single("scrape_samples_scraped")
+        metadata = await server.api("metadata")
+        exemplars = await server.api("query_exemplars", query=f"{PERCEIVED}_bucket", start="0", end="9999999999")
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+    families = list(parse_openmetrics(openmetrics.text))
+    assert openmetrics.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert [family.name for family in families if not family.documentation] == []
+    for shown in (sum(len(family.samples) for family in families), samples):
+        assert shown == pytest.approx(len(samples_of(text)), abs=5)
+    assert metadata[PERCEIVED][0]["type"] == "histogram"
+    labels = [exemplar["labels"] for series in exemplars for exemplar in series["exemplars"]]
+    assert labels
+    assert {(label["trace_id"], label["span_id"]) for label in labels} <= spans_of(truth)
+    log = (tmp_path / "prometheus" / "prometheus.log").read_text()
+    assert not re.search(r"level=\"?(warn|error)", log, re.IGNORECASE), log
+
+
+def parse_openmetrics(text: str) -> Iterator[Metric]:
+    families: Iterator[Metric] = parser.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    return families
+
+
+def spans_of(truth: Path) -> set[tuple[str, str]]:
+    """Trace and span of every turn that was reported."""
+    return {
+        (trace_id(record.session), turn_span_id(trace_id(record.session), (event.get("agent_tool_id") or "", event["turn_number"])))
+        for record in read_truth(truth)
+        for event in [record.event]
+        if event.get("type") == "turn.metrics"
+    }
+
+
+async def test_the_last_scrape(tmp_path: Path) -> None:
+    """With --linger Prometheus gets the last state of calls that were cut off by the stop, and then sees that the exporter is gone."""
+    async with (
+        daemon_process(tmp_path, "--linger") as daemon,
+        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.doors.telemetry}) as server,
+    ):
+        await server.up()
+        async with call(daemon.doors.ws) as socket:
+            await send_all(socket, [{"type": "session.started", "agent_session_id": "as-1", "agent_id": "agent-1"}])
+            await server.reaches("agentstack_sessions_active", 1)
+            daemon.signal(signal.SIGTERM)
+            await socket.wait_closed()
+        assert await daemon.ended() == 0
+        await server.reaches("up", 0)
+        last = "sum(last_over_time(%s[5m]))"
+        assert await server.single(last % "agentstack_sessions_active") == 0
+        assert await server.single(last % "agentstack_sessions_ended_total") == 1

@@ -1,0 +1,119 @@
+"""A real Prometheus that scrapes exporters, on a free loopback port, with its files in a directory of the test's."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.daemon import http_client
+from tests.support.peers import require
+from tests.support.waiting import eventually
+
+_CONFIG = """
+global:
+  scrape_interval: {interval}
+  scrape_timeout: {interval}
+scrape_configs:
+"""
+_JOB = """
+  - job_name: {name}
+    static_configs:
+      - targets: ["{target}"]
+"""
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running server."""
+
+    url: str
+    targets: int
+
+    async def api(self, path: str, **parameters: str) -> Any:
+        """The data of an API answer."""
+        async with http_client() as http:
+            answer = await http.get(f"{self.url}/api/v1/{path}", params=parameters)
+        content = answer.json()
+        assert content["status"] == "success", content
+        return content["data"]
+
+    async def query(self, expression: str) -> dict[tuple[tuple[str, str], ...], float]:
+        """The value of each series of an instant query, by labels."""
+        found = await self.api("query", query=expression)
+        return {tuple(sorted(series["metric"].items())): float(series["value"][1]) for series in found["result"]}
+
+    async def single(self, expression: str) -> float:
+        """The value of a query that gives one series."""
+        [value] = (await self.query(expression)).values()
+        return value
+
+    async def up(self) -> None:
+        """Wait until every target has been scraped, and fail with the reason if one cannot be."""
+
+        async def scraped() -> bool:
+            targets = (await self.api("targets"))["activeTargets"]
+            return [target["lastError"] or target["health"] for target in targets] == ["up"] * self.targets
+
+        await eventually(scraped, within=20, because="the targets to be up")
+
+    async def reaches(self, expression: str, value: float) -> None:
+        """Wait until a query gives ``value``."""
+
+        async def there() -> bool:
+            found = await self.query(expression)
+            assert list(found.values()) == [value], found
+            return True
+
+        await eventually(there, within=20, because=expression)
+
+
+@asynccontextmanager
+async def prometheus(directory: Path, targets: dict[str, str], *, interval: str = "200ms") -> AsyncIterator[Prometheus]:
+    """A Prometheus that scrapes each ``host:port`` as the job of its name; it does not outlive the block.
+
+    It takes some seconds to begin with its targets: start it before whatever else takes time.
+    """
+    program = require("prometheus")
+    jobs = "".join(_JOB.format(name=name, target=target) for name, target in targets.items())
+    (directory / "prometheus.yml").write_text(_CONFIG.format(interval=interval) + jobs, encoding="utf-8")
+    address = f"127.0.0.1:{_free_port()}"
+    with (directory / "prometheus.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            f"--config.file={directory / 'prometheus.yml'}",
+            f"--storage.tsdb.path={directory / 'tsdb'}",
+            f"--web.listen-address={address}",
+            "--enable-feature=exemplar-storage",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        await eventually(lambda: _is_ready(f"http://{address}", process, directory), within=30, because="Prometheus to be ready")
+        yield Prometheus(f"http://{address}", len(targets))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _is_ready(url: str, process: asyncio.subprocess.Process, directory: Path) -> bool:
+    if process.returncode is not None:
+        raise RuntimeError((directory / "prometheus.log").read_text(encoding="utf-8"))
+    async with http_client() as http:
+        try:
+            return (await http.get(f"{url}/-/ready")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def _free_port() -> int:
+    """A port nobody listens on now; Prometheus cannot be told to take any and say which."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port

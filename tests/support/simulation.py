@@ -1,0 +1,48 @@
+"""The simulated platform as a process, against the exporter as a process, up to the last scrape."""
+
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.support.daemon import PATIENCE, Doors, Samples, daemon_process, program
+from tests.support.waiting import eventually
+
+
+async def simulate(directory: Path, doors: Doors, *, calls: int, profiles: Iterable[str], seed: int) -> tuple[Path, dict[str, Any]]:
+    """Play calls as fast as the exporter takes them; returns the truth file and the platform's own summary.
+
+    ``directory`` has to be one of its own.
+    """
+    truth = directory / "truth.jsonl"
+    options = ["--calls", str(calls), "--concurrency", "200", "--speed", "0", "--seed", str(seed), "--truth", str(truth), "--quiet"]
+    for profile in profiles:
+        options += ["--profile", profile]
+    async with program(directory, "simulate", "--url", doors.ws, *options) as platform:
+        assert await platform.ended(3 * PATIENCE) == 0, platform.log
+        return truth, msgspec.json.decode(platform.output)
+
+
+def subdirectory(directory: Path, name: str) -> Path:
+    """Make a directory for another program's files."""
+    made = directory / name
+    made.mkdir()
+    return made
+
+
+async def final_scrape(directory: Path, *, calls: int, profiles: Iterable[str], seed: int) -> tuple[Samples, Path, dict[str, Any]]:
+    """Play calls against an exporter of their own and stop it: what its last scrape shows, the truth file, the summary.
+
+    Its waits are so long that none is over before the end: what is shown follows from the order of the events alone.
+    """
+    waits = ("--turn-wait", "600", "--session-resume", "3600", "--session-linger", "600")
+    async with daemon_process(directory, "--linger", *waits) as daemon:
+        truth, summary = await simulate(subdirectory(directory, "platform"), daemon.doors, calls=calls, profiles=profiles, seed=seed)
+        daemon.signal(signal.SIGTERM)
+        await eventually(lambda: "waiting for one more scrape" in daemon.log, because="the linger")
+        samples = await daemon.doors.scrape()
+        assert await daemon.ended() == 0
+        assert "Traceback" not in daemon.log
+    return samples, truth, summary
