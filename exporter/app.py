@@ -10,7 +10,7 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -20,12 +20,14 @@ import uvloop
 
 from exporter import __version__
 from exporter.config import Address, Settings
+from exporter.config.otel import OtelSettings, read_otel
 from exporter.expose.landing import Product, StatusLine
 from exporter.expose.routes import Readiness, telemetry_app
 from exporter.housekeeping import Housekeeping
 from exporter.ingest.endpoint import Door, Endpoint
 from exporter.labels import Limits
 from exporter.logs import setup
+from exporter.otlp import Otlp, span_options
 from exporter.pipeline import SUBSCRIPTION, Notices, Pipeline
 from exporter.records import Snapshot
 from exporter.servers import Listener
@@ -72,12 +74,24 @@ class _Counts:
 
 
 class Daemon:
-    """One exporter process: ``start``, serve, ``stop``."""
+    """One exporter process: ``start``, serve, ``stop``. ``watch`` sees every span that is exported (or would be)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, otel: OtelSettings | None = None, watch: Callable[[bytes], None] | None = None) -> None:
+        otel = otel or OtelSettings()
         self._settings = settings
+        self._watch = watch
         waits = Waits(resume=settings.session_resume, turn=settings.turn_wait, idle=settings.idle_timeout)
-        self.pipeline = Pipeline(_limits(settings), waits, _Spoken(), time.time(), settings.max_frame_bytes)
+        self.pipeline = Pipeline(
+            _limits(settings),
+            waits,
+            _Spoken(),
+            time.time(),
+            settings.max_frame_bytes,
+            exponential=otel.metrics is not None and otel.histogram_aggregation == "base2_exponential_bucket_histogram",
+            exemplars=otel.exemplar_filter != "always_off",
+            tracing=(span_options(settings, otel), self._emit) if otel.traces or watch else None,
+        )
+        self._otlp = Otlp(settings, otel, self.pipeline.metrics, self.snapshot)
         self.pipeline.metrics.build_info(__version__, platform.python_version())
         self._housekeeping = Housekeeping(self.pipeline)
         door = Door(
@@ -121,6 +135,7 @@ class Daemon:
             await self._telemetry.stop()
             raise
         self._housekeeping.start()
+        self._otlp.start()
         gc.collect()
         gc.freeze()
         log.info("receiving events", extra={"url": f"ws://{self.listen}{self._settings.path}"})
@@ -133,10 +148,17 @@ class Daemon:
         await self._endpoint.drain(self._settings.drain_timeout)
         await self._ingest.stop()
         self.pipeline.close(time.time())
+        flushed = asyncio.create_task(self._otlp.stop())
         if self._settings.linger:
             await self._linger()
+        await flushed
         await self._housekeeping.stop()
         await self._telemetry.stop()
+
+    def _emit(self, span: bytes) -> None:
+        if self._watch is not None:
+            self._watch(span)
+        self._otlp.offer(span)
 
     def _set_ready(self, *, ready: bool) -> None:
         """Say it to those who ask, and to those who look for the ready file; one that a crash left behind goes at the start."""
@@ -199,9 +221,9 @@ def _write_ready_file(path: Path, listen: Address, telemetry_listen: Address) ->
         raise OSError(error.errno, f"cannot write the ready file {path}: {error.strerror}") from error
 
 
-async def serve(settings: Settings) -> int:
+async def serve(settings: Settings, otel: OtelSettings) -> int:
     """Run the daemon until SIGTERM or SIGINT; returns the exit code."""
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, otel)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -218,7 +240,15 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
+def otel_from_environment() -> OtelSettings:
+    """The ``OTEL_*`` settings; what was wrong with them is in the log."""
+    otel, warnings = read_otel(os.environ)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return otel
+
+
 def run_serve(settings: Settings) -> int:
     """The ``serve`` command."""
     setup(settings.log_level, settings.log_format)
-    return uvloop.run(serve(settings))
+    return uvloop.run(serve(settings, otel_from_environment()))

@@ -17,8 +17,11 @@ from exporter.identity import TurnRef, turn_key
 from exporter.labels import PAIR, Admission, Limits, component_of
 from exporter.measure import Record, Recorder
 from exporter.records import Snapshot
+from exporter.sampling import SpanOptions
 from exporter.selfmetrics import INTERNAL_ERROR, SelfMetrics
 from exporter.session import Session, Sessions, Waits
+from exporter.spans import Spans
+from exporter.spans import Step as SpanStep
 from exporter.store import Store
 from exporter.turn import Turns
 from exporter.wire import SPECS, Flawed, FrameRejected, Reason, Refused, decode
@@ -51,7 +54,8 @@ class Notices:
 class Pipeline:
     """All that lies between the ways in and the views, for one process. ``now`` is always unix seconds.
 
-    ``exponential`` makes histograms keep exponential buckets beside the explicit ones.
+    ``exponential`` makes histograms keep exponential buckets beside the explicit ones. With ``tracing``, spans as the options say are
+    handed, serialised, to its second part the moment they are complete. ``exemplars`` lets latencies point at their turns.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class Pipeline:
         max_frame: int = 65_536,
         *,
         exponential: bool = False,
+        exemplars: bool = True,
+        tracing: tuple[SpanOptions, Callable[[bytes], None]] | None = None,
     ) -> None:
         self.store = Store(limits.series, born=now, exponential=exponential)
         self.metrics = SelfMetrics(self.store, now)
@@ -73,7 +79,10 @@ class Pipeline:
         self._recorder = Recorder(SPECS, self.store, self._admission)
         for spec in DERIVED:
             self.store.add_layout([spec], tables=tables(spec))
-        self._turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing)
+        self.exemplars = exemplars
+        self.spans = Spans(tracing[0], SPECS, tracing[1]) if tracing else None
+        without = self.spans.without_metrics if self.spans else None
+        self._turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing, without=without)
         self._activity = Activity(self.store, self._admission, self.refuse)
         self.sessions = Sessions(self.store, self._recorder, self._admission, waits, self._finish)
         self.steps = dict(self._steps())
@@ -132,9 +141,11 @@ class Pipeline:
             self.sessions.end(open_session, "shutdown", now)
         self._turns.close(now)
 
-    def _finish(self, ended: Session, now: float) -> None:
+    def _finish(self, ended: Session, reason: str, now: float) -> None:
         self._turns.finish(ended, now)
         self._activity.finish(ended, now)
+        if self.spans is not None:
+            self.spans.finish(ended, reason, now)
 
     def _evict(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
         dropped = self.store.drop(table, names, values)
@@ -160,14 +171,16 @@ class Pipeline:
             tools.LlmAvailabilityChanged: activity.availability_changed,
             session.SessionUsage: activity.usage,
             session.SessionStarted: self._session_started,
-            session.SessionEnded: self.sessions.ended,
+            session.SessionEnded: self._session_ended,
             telephony.VoicemailDetected: self._voicemail,
             audio_stream.Media: self._media,
             audio_stream.Stop: self._stop,
         }
         for spec in SPECS:
             stamped = any(field.path == ("timestamp",) for field in spec.fields)
-            yield spec.type, (logic.get(spec.type), self._recorder.record[spec.type], self.metrics.events_row(spec.name), stamped)
+            span = self.spans.steps.get(spec.type) if self.spans and spec.type is not session.SessionEnded else None
+            counted = self.metrics.events_row(spec.name)
+            yield spec.type, (logic.get(spec.type), self._recorder.record[spec.type], counted, stamped, span)
 
     def _turn_metrics(self, of: Session, event: turn_metrics.TurnMetrics, now: float) -> turn_metrics.TurnMetrics | None:
         if event.llm_availability:
@@ -179,6 +192,20 @@ class Pipeline:
             return msgspec.structs.replace(event, audio_format=None)
         of.format_counted = of.format_counted or bool(event.audio_format)
         return event
+
+    def _session_ended(self, of: Session, event: session.SessionEnded, now: float) -> session.SessionEnded | None:
+        """The end of the session writes its span, which has to know by then what the event says."""
+        if self.spans is not None:
+            self.spans.steps[session.SessionEnded](of, event, now)
+        return self.sessions.ended(of, event, now)
+
+    def reference(self, of: Session, event: turn_metrics.TurnMetrics) -> TurnRef | None:
+        """What exemplars of a turn point at: its span, if that is exported or nobody asked for spans."""
+        if not self.exemplars or event.turn_number is None:
+            return None
+        if self.spans is not None:
+            return self.spans.reference(of, event)
+        return TurnRef(of.trace_id, turn_key(event.agent_tool_id, event.turn_number))
 
     def _voicemail(self, of: Session, event: telephony.VoicemailDetected, _: float) -> telephony.VoicemailDetected:
         if event.result in ("human", "machine"):
@@ -195,8 +222,11 @@ class Pipeline:
         return event
 
 
-Step = tuple[Logic | None, Record, list[Any], bool]
-"""What is done with an event type: session logic, recorder, the row that counts its events, and whether they say when they happened."""
+Step = tuple[Logic | None, Record, list[Any], bool, SpanStep | None]
+"""What is done with an event type.
+
+Session logic, recorder, the row that counts its events, whether they say when they happened, and what they bring to spans.
+"""
 
 
 class Feed:
@@ -250,7 +280,7 @@ class Feed:
 
     def _take(self, event: Any, now: float) -> bool:
         pipeline, kind = self._pipeline, type(event)
-        logic, record, counted, stamped = pipeline.steps[kind]
+        logic, record, counted, stamped, span = pipeline.steps[kind]
         of = self.session
         began = False
         if of is None or of.ended or kind in _STARTS:
@@ -263,10 +293,9 @@ class Feed:
             if event is None:
                 pipeline.metrics.ignored[0] += 1.0
                 return began
-        turn = None
-        if kind is turn_metrics.TurnMetrics and event.turn_number is not None:
-            turn = TurnRef(of.trace_id, turn_key(event.agent_tool_id, event.turn_number))
-        record(event, of.cells, now, turn)
+        record(event, of.cells, now, pipeline.reference(of, event) if kind is turn_metrics.TurnMetrics else None)
+        if span is not None:
+            span(of, event, now)
         counted[0] += 1.0
         pipeline.metrics.processed[0] += 1.0
         return began

@@ -19,6 +19,7 @@ from exporter.events.turns import TurnCompleted
 from exporter.identity import TurnKey, compact, trace_id
 from exporter.labels import MAX_RAW, UNKNOWN, Admission
 from exporter.measure import Cells, Recorder
+from exporter.span_state import SpanState
 from exporter.store import Instrument, Store
 
 EndReason = Literal["disconnected", "idle", "superseded", "shutdown", "stopped"]
@@ -63,6 +64,7 @@ class Session:
         "over",
         "pending_turns",
         "saw_start",
+        "spans",
         "started_at",
         "states",
         "told_missing",
@@ -99,6 +101,7 @@ class Session:
         self.states: dict[str, tuple[str, float, float]] | None = None
         self.agent_tools: dict[str, tuple[str, float]] | None = None
         self.usage: dict[tuple[str, str, str], dict[str, float]] | None = None
+        self.spans: SpanState | None = None
 
 
 class Sessions:
@@ -110,7 +113,7 @@ class Sessions:
         recorder: Recorder,
         admission: Admission,
         waits: Waits,
-        on_end: Callable[[Session, float], None],
+        on_end: Callable[[Session, str, float], None],
     ) -> None:
         self._recorder = recorder
         self._admission = admission
@@ -269,7 +272,7 @@ class Sessions:
         session.cells = self._recorder.cells(label, session.answered_by)
 
     def _close(self, session: Session, reason: str, now: float, *, observe_duration: bool) -> None:
-        self._on_end(session, now)
+        self._on_end(session, reason, now)
         session.ended = True
         self._active.add(-1, session.agent_label, now=now)
         self._ended.add(1, session.agent_label, reason, now=now)

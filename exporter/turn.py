@@ -35,7 +35,8 @@ _STAND_INS: Final = {
 class Turns:
     """Counts turns, and observes what turn.completed says of those that never get metrics.
 
-    ``refuse`` is told of values that do not apply, ``missing`` of agents whose turns complete without any turn.metrics.
+    ``refuse`` is told of values that do not apply, ``missing`` of agents whose turns complete without any turn.metrics,
+    ``without`` of each turn that is counted without its own.
     """
 
     def __init__(
@@ -45,12 +46,15 @@ class Turns:
         wait: float,
         refuse: Callable[[str, Refused], None],
         missing: Callable[[str], None],
+        *,
+        without: Callable[[Session, TurnCompleted, float], None] | None = None,
     ) -> None:
         self._store = store
         self._admission = admission
         self._wait = wait
         self._refuse = refuse
         self._missing = missing
+        self._written_without = without
         self._due: dict[tuple[Session, TurnKey], float] = {}
         self._turns = Instrument(store, derived.TURNS)
         self._without = Instrument(store, derived.TURNS_WITHOUT_METRICS)
@@ -164,6 +168,8 @@ class Turns:
             now=now,
         )
         self._without.add(1, session.agent_label, now=now)
+        if self._written_without is not None:
+            self._written_without(session, event, now)
         if not session.turn_metrics and session.turns_completed >= _TURNS_BEFORE_COMPLAINT and not session.told_missing:
             session.told_missing = True
             self._sessions_without.add(1, session.agent_label, now=now)

@@ -160,6 +160,54 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(LabelValues(), "Limits", "A label value that always fits, whatever the limits, as model=gpt-4.1.", repeatable=True),
     ] = ()
 
+    otlp_queue_dir: Annotated[
+        Path | None,
+        About(
+            FileName(),
+            "Traces",
+            "Directory in which spans wait for the collector, so that they survive a kill; without it they wait in memory. It must be "
+            "this process's own.",
+        ),
+    ] = None
+
+    trace_per_turn: Annotated[
+        bool,
+        About(
+            Switch(),
+            "Traces",
+            "Give each turn a trace of its own, linked by gen_ai.conversation.id, instead of one trace for the whole call.",
+        ),
+    ] = False
+
+    keep_slow_turns: Annotated[
+        float,
+        About(
+            Seconds(0, 120),
+            "Traces",
+            "Export turns whose caller waited longer than this although OTEL_TRACES_SAMPLER leaves them out; 0 keeps none for it.",
+            "seconds",
+        ),
+    ] = 0.0
+
+    keep_interrupted_turns: Annotated[
+        bool,
+        About(Switch(), "Traces", "Export interrupted turns although OTEL_TRACES_SAMPLER leaves them out."),
+    ] = False
+
+    keep_failed_turns: Annotated[
+        bool,
+        About(Switch(), "Traces", "Export turns in which a stage failed although OTEL_TRACES_SAMPLER leaves them out."),
+    ] = False
+
+    proposed_attributes: Annotated[
+        bool,
+        About(
+            Switch(),
+            "Traces",
+            "Write attributes of the GenAI conventions that are only proposals, such as audio tokens, under their proposed names.",
+        ),
+    ] = False
+
     drain_timeout: Annotated[
         float,
         About(

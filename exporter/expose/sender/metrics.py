@@ -21,7 +21,7 @@ class MetricsSender:
     """Calls ``collect`` every ``interval`` seconds, and once more at the stop, and delivers what it gives.
 
     While the receiver does not answer, ``collect`` is called anew for another attempt once the last collection is ``timeout`` or
-    ``interval`` old, whichever is less.
+    ``interval`` old, whichever is less. ``delivered`` is called when all of a collection has been.
     """
 
     def __init__(
@@ -33,8 +33,10 @@ class MetricsSender:
         interval: float = 60.0,
         timeout: float = 30.0,
         pace: Pace = PACE,
+        delivered: Callable[[], None] = lambda: None,
     ) -> None:
         self._collect = collect
+        self._delivered = delivered
         self._counts = counts
         self._interval = interval
         self._fresh = min(interval, timeout)
@@ -91,6 +93,7 @@ class MetricsSender:
                 self._counts.replaced(self._waiting)
                 return False
             self._queued(self._waiting - request.items)
+        self._delivered()
         return True
 
     def _is_stale(self, collected_at_stop: bool) -> bool:
