@@ -18,7 +18,6 @@ from bench.report import table
 
 CONNECTIONS = 50
 PACED_RATE = 4000
-NAIVE_RATE = 1000
 PROMISE = 2.0
 """What the exporter may cost at most, in bare sinks."""
 
@@ -76,8 +75,7 @@ def measure(rows: list[Row], contestants: dict[str, Contestant], size: Size, pac
         for row in rows:
             for name in row.rivals:
                 traffic = row.load.part(8) if name == "naive" else row.load
-                rate = NAIVE_RATE if name == "naive" else PACED_RATE
-                send = partial(_pace, traffic, rate, size.paced_seconds) if paced else partial(_flood, traffic)
+                send = partial(_pace, traffic, size.paced_seconds) if paced else partial(_flood, traffic)
                 found = cost(contestants[name], send)
                 if number:
                     row.costs.setdefault(name, []).append(found)
@@ -87,8 +85,8 @@ def _flood(traffic: Load, group: Peers) -> int:
     return group.flood(traffic)
 
 
-def _pace(traffic: Load, rate: float, seconds: float, group: Peers) -> int:
-    return group.pace(traffic, rate, round(rate * seconds))
+def _pace(traffic: Load, seconds: float, group: Peers) -> int:
+    return group.pace(traffic, PACED_RATE, round(PACED_RATE * seconds))
 
 
 def report(rows: list[Row]) -> None:

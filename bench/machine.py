@@ -25,6 +25,11 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
 
 
+def waited_seconds(pid: int) -> float:
+    """How long a process (its main thread) was ready to run and had to wait for the core: what others on the machine cost it."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+
+
 def resident_kib(pid: int) -> int:
     """Resident memory of a process in KiB."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
@@ -33,12 +38,13 @@ def resident_kib(pid: int) -> int:
 
 
 def about() -> str:
-    """Machine, versions and date in a line."""
+    """Machine, versions, date, and how busy the machine is with other things, in a line."""
     cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), platform.machine())
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     today = datetime.now(UTC).date().isoformat()
     system = f"Linux {platform.release().partition('-')[0]}, CPython {platform.python_version()}"
-    return f"{today}; {os.cpu_count()} × {cpu}; {system}; {libraries}"
+    busy = f"load average {os.getloadavg()[0]:.1f} before the run"
+    return f"{today}; {os.cpu_count()} × {cpu}; {system}; {libraries}; {busy}"
 
 
 def _cpuinfo() -> list[str]:

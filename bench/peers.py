@@ -85,13 +85,13 @@ class Peers:
                         peer.settimeout(None)
         return len(load.ends) * len(self.sockets)
 
-    def pace(self, load: Load, rate: float, number: int) -> int:
-        """Send one frame at a time, ``rate`` a second over all connections in turn, ``number`` in all."""
+    def pace(self, load: Load, rate: float, number: int, first: int = 0) -> int:
+        """Send one frame at a time, ``rate`` a second over all connections in turn, ``number`` in all, from frame ``first`` on."""
         view, begun = memoryview(load.data), time.perf_counter()
         starts = (0, *load.ends)
         for sent in range(number):
             round_, which = divmod(sent, len(self.sockets))
-            frame = round_ % len(load.ends)
+            frame = (first + round_) % len(load.ends)
             while (early := begun + sent / rate - time.perf_counter()) > 0:
                 time.sleep(early)
             self.sockets[which].sendall(view[starts[frame] : load.ends[frame]])

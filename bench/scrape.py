@@ -149,18 +149,24 @@ def busy(rounds: int, seconds: float) -> None:
     with running("watched") as exporter, peers(exporter.port, CONNECTIONS) as group:
         exporter.settle(CONNECTIONS)
         group.pace(traffic, 2000, 4000)
+        sent = 4000
         for rate in RATES:
             took: list[float] = []
             gaps: dict[bool, list[float]] = {True: [], False: []}
             for scraped in [True, False] * rounds:
                 exporter.longest_gap()
                 with scraping(exporter, took) if scraped else nullcontext():
-                    group.pace(traffic, rate, round(rate * seconds)) if rate else time.sleep(seconds)
+                    if rate:
+                        sent += group.pace(traffic, rate, round(rate * seconds), sent // CONNECTIONS)
+                    else:
+                        time.sleep(seconds)
+                group.answer_pings()
                 gaps[scraped].append(exporter.longest_gap())
             worst = [f"{median(gaps[scraped]) * 1e3:.1f} ms (worst {max(gaps[scraped]) * 1e3:.1f})" for scraped in (True, False)]
             lines.append(
                 (f"{rate:,}", f"{len(exporter.metrics()):,}", f"{median(took) * 1e3:.1f} ms", f"{max(took) * 1e3:.1f} ms", *worst)
             )
+        exporter.settle(CONNECTIONS + sent)
     table(("turns a second", "samples", "scrape, median", "slowest", "longest gap with scrapes", "without"), lines)
 
 

@@ -15,7 +15,7 @@ from itertools import islice, pairwise
 from bench import frames
 from bench.contestants import Contestant, running
 from bench.frames import Event
-from bench.machine import resident_kib
+from bench.machine import resident_kib, waited_seconds
 from bench.peers import Peers, peers
 from bench.report import table
 
@@ -49,6 +49,7 @@ class Mark:
 
     at: float
     cpu: float
+    waited: float
     resident_kib: int
     buckets: dict[tuple[str, str], float]
 
@@ -64,7 +65,8 @@ class Watch:
         """Take down how things are."""
         samples = self.exporter.metrics()
         buckets = {(s.name, s.labels["le"]): s.value for s in samples if s.name in (_EVENT_LAG, _LOOP_LAG)}
-        self.marks.append(Mark(time.perf_counter(), self.exporter.cpu, resident_kib(self.exporter.process.pid), buckets))
+        pid = self.exporter.process.pid
+        self.marks.append(Mark(time.perf_counter(), self.exporter.cpu, waited_seconds(pid), resident_kib(pid), buckets))
 
     @contextmanager
     def every(self, seconds: float) -> Iterator[None]:
@@ -143,10 +145,11 @@ def report(marks: list[Mark]) -> None:
                 _within(before, after, _EVENT_LAG, 0.999),
                 _within(before, after, _LOOP_LAG, 0.99),
                 f"{cpu:.0%}",
+                f"{(after.waited - before.waited) / (after.at - before.at):.0%}",
                 f"{after.resident_kib / 1024:.1f} MiB",
             )
         )
-    table(("stretch", "event lag p99", "p99.9", "loop lag p99", "CPU (1 core)", "resident"), rows)
+    table(("stretch", "event lag p99", "p99.9", "loop lag p99", "CPU (1 core)", "kept waiting for it", "resident"), rows)
 
 
 def _within(before: Mark, after: Mark, name: str, share: float) -> str:
