@@ -45,11 +45,12 @@ def serve(loaded: Loaded) -> None:
 @click.option("--calls", type=Whole(0, _MOST_CALLS), default=0, help="Calls to simulate.  [default: no end]")
 @_seed_option
 @click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting.")
-def demo(loaded: Loaded, calls: int, seed: int | None, speed: float) -> None:
+@click.option("--print-traces", is_flag=True, help="Draw finished turns as waterfalls.")
+def demo(loaded: Loaded, calls: int, seed: int | None, speed: float, print_traces: bool) -> None:
     """Run the exporter with simulated calls."""
     from exporter.simulate.demo import run_demo
 
-    sys.exit(run_demo(loaded.settings, calls=calls, seed=seed, speed=speed))
+    sys.exit(run_demo(loaded.settings, calls=calls, seed=seed, speed=speed, print_traces=print_traces))
 
 
 @main.command()
@@ -96,14 +97,15 @@ def simulate(
 @main.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--format", "form", type=OneOf(("text", "json")), default="text", show_default=True, help="Form of the output.")
-def replay(file: BinaryIO, form: Literal["text", "json"]) -> None:
+@click.option("--traces", is_flag=True, help="Draw the turns as waterfalls instead.")
+def replay(file: BinaryIO, form: Literal["text", "json"], traces: bool) -> None:
     """Explain what recorded events become.
 
     FILE holds the events as JSON lines; - is stdin.
     """
-    from exporter.replay import run_replay
+    from exporter.replay import draw_replay, run_replay
 
-    sys.exit(run_replay(file, form))
+    sys.exit(draw_replay(file) if traces else run_replay(file, form))
 
 
 @main.command()

@@ -4,16 +4,19 @@ Each line of a recording is an event as it came over the wire, or an object that
 writes it, with ``call`` and ``connection`` to tell calls apart and ``sent_at`` for the time).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Literal, TypeVar
 
 import msgspec
+from rich.console import Console
 
 from exporter.catalogue.quantities import DateTime, UnixTime
+from exporter.expose.waterfall import draw
 from exporter.labels import Limits, normalise
 from exporter.pipeline import Feed, Notices, Pipeline
 from exporter.records import HistogramPoint, Snapshot
+from exporter.sampling import SpanOptions
 from exporter.selfmetrics import FRAMES, FRAMES_REJECTED, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
 from exporter.session import Waits
 from exporter.wire import Reason, Refused
@@ -62,14 +65,18 @@ class Explained:
 class Replay:
     """Feeds recorded events to a pipeline of its own and watches what moves."""
 
-    def __init__(self, now: float) -> None:
-        self._pipeline = Pipeline(Limits(), Waits(), Notices(), now=now)
+    def __init__(self, now: float, emit: Callable[[bytes], None] | None = None) -> None:
+        self._pipeline = Pipeline(Limits(), Waits(), Notices(), now=now, tracing=(SpanOptions(), emit) if emit else None)
         self._feeds: dict[tuple[bytes, ...], Feed] = {}
         self._now = now
         self._seen = self._values()
 
     def line(self, number: int, raw: bytes) -> Explained:
-        """Take in one line of the recording."""
+        """Take in one line of the recording and explain it."""
+        return self._explain(number, _name_of(self.take(raw)))
+
+    def take(self, raw: bytes) -> bytes:
+        """Take in one line of the recording; returns the frame in it."""
         wrapper, frame = _unwrap(raw)
         self._now = max(self._now, _time_of(wrapper, frame))
         self._pipeline.tick(self._now)
@@ -77,14 +84,18 @@ class Replay:
         if feed is None:
             feed = self._feeds[wrapper.call] = self._pipeline.feed()
         feed.consume(frame, self._now)
-        return self._explain(number, _name_of(frame))
+        return frame
 
     def end(self) -> Explained:
         """The recording is over: what was still waiting is settled."""
+        self.settle()
+        return self._explain(0, "end of recording")
+
+    def settle(self) -> None:
+        """Let the time pass in which anything may still come."""
         for feed in self._feeds.values():
             feed.close(self._now)
         self._pipeline.tick(self._now + _AFTERWARDS)
-        return self._explain(0, "end of recording")
 
     def _explain(self, number: int, event: str) -> Explained:
         before, after = self._seen, self._values()
@@ -198,13 +209,38 @@ def _text(found: Explained) -> str:
 def run_replay(file: BinaryIO, form: Literal["text", "json"]) -> int:
     """The ``replay`` command: explains each line of ``file`` on stdout; returns the exit code."""
     lines = [line.strip() for line in file]
-    times = (_time_of(*_unwrap(line)) for line in lines)
-    replay = Replay(next((time for time in times if time), 0.0))
+    replay = Replay(_beginning(lines))
     for number, line in enumerate(lines, 1):
         if line:
             _print(replay.line(number, line), form)
     _print(replay.end(), form)
     return 0
+
+
+def draw_replay(file: BinaryIO) -> int:
+    """``replay --traces``: draws each turn of ``file`` on stdout when it is complete; returns the exit code."""
+    lines = [line.strip() for line in file]
+    console = Console(highlight=False)
+    spans: list[bytes] = []
+    replay = Replay(_beginning(lines), spans.append)
+    for line in filter(None, lines):
+        replay.take(line)
+        _draw(console, spans)
+    replay.settle()
+    _draw(console, spans)
+    return 0
+
+
+def _draw(console: Console, spans: list[bytes]) -> None:
+    if spans:
+        console.print(draw(spans))
+        spans.clear()
+
+
+def _beginning(lines: Iterable[bytes]) -> float:
+    """The first time that the recording knows, in unix seconds."""
+    times = (_time_of(*_unwrap(line)) for line in lines)
+    return next((time for time in times if time), 0.0)
 
 
 def _print(found: Explained, form: Literal["text", "json"]) -> None:

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from exporter.app import FAILURE, Daemon
+from exporter.app import FAILURE, Daemon, otel_from_environment
 from exporter.config import Settings
+from exporter.expose.waterfall import draw
 from exporter.logs import setup
 from exporter.records import HistogramPoint, Snapshot
 from exporter.simulate.command import SimulateOptions, simulate
@@ -23,15 +24,18 @@ _REFRESH = 2.0
 _REFRESH_UNSEEN = 15.0
 
 
-def run_demo(settings: Settings, *, calls: int, seed: int | None, speed: float) -> int:
-    """Run exporter and calls until a signal, or until ``calls`` (0: no end) are over; returns the exit code."""
+def run_demo(settings: Settings, *, calls: int, seed: int | None, speed: float, print_traces: bool = False) -> int:
+    """Run exporter and calls until a signal, or until ``calls`` (0: no end) are over; returns the exit code.
+
+    ``print_traces`` draws finished turns instead of showing numbers.
+    """
     setup(settings.log_level if settings.log_level != "info" else "warning", settings.log_format)
-    return uvloop.run(_demo(settings, calls, seed, speed))
+    return uvloop.run(_demo(settings, calls, seed, speed, print_traces=print_traces))
 
 
-async def _demo(settings: Settings, calls: int, seed: int | None, speed: float) -> int:
+async def _demo(settings: Settings, calls: int, seed: int | None, speed: float, *, print_traces: bool) -> int:
     console = Console(highlight=False, soft_wrap=True)
-    daemon = Daemon(settings)
+    daemon = Daemon(settings, otel_from_environment(), _Traces(Console(highlight=False)).add if print_traces else None)
     try:
         await daemon.start()
     except OSError as error:
@@ -47,11 +51,29 @@ async def _demo(settings: Settings, calls: int, seed: int | None, speed: float) 
         speed=speed,
         quiet=True,
     )
-    async with _shown(console, daemon):
+    async with contextlib.nullcontext() if print_traces else _shown(console, daemon):
         await _until_signal(options)
     console.print("stopping")
     await daemon.stop()
     return 0
+
+
+class _Traces:
+    """Draws spans as waterfalls, all those of one turn of the event loop together: a turn is written at once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._spans: list[bytes] = []
+
+    def add(self, span: bytes) -> None:
+        """Take a span on."""
+        if not self._spans:
+            asyncio.get_running_loop().call_soon(self._draw)
+        self._spans.append(span)
+
+    def _draw(self) -> None:
+        spans, self._spans = self._spans, []
+        self._console.print(draw(spans))
 
 
 async def _until_signal(options: SimulateOptions) -> None:

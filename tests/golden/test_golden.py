@@ -10,7 +10,7 @@ from exporter.expose.negotiation import Format
 from exporter.expose.prometheus import Renderer
 from exporter.labels import Limits
 from exporter.pipeline import Feed, Notices, Pipeline
-from exporter.replay import run_replay
+from exporter.replay import draw_replay, run_replay
 from exporter.session import Waits
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
@@ -80,3 +80,11 @@ def test_replay(golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
     with SAMPLES.open("rb") as lines:
         run_replay(lines, "text")
     golden("samples/replay.txt", capsys.readouterr().out)
+
+
+def test_traces(golden: Golden, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The recorded turns are drawn as waterfalls as expected."""
+    monkeypatch.setenv("COLUMNS", "150")
+    with SAMPLES.open("rb") as recording:
+        assert draw_replay(recording) == 0
+    golden("samples/traces.txt", "".join(line.rstrip() + "\n" for line in capsys.readouterr().out.splitlines()))
