@@ -23,6 +23,7 @@ from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings, read_otel
 from exporter.expose.landing import Product, StatusLine
 from exporter.expose.routes import Readiness, telemetry_app
+from exporter.expose.sender import Pace
 from exporter.housekeeping import Housekeeping
 from exporter.ingest.endpoint import Door, Endpoint
 from exporter.labels import Limits
@@ -74,9 +75,18 @@ class _Counts:
 
 
 class Daemon:
-    """One exporter process: ``start``, serve, ``stop``. ``watch`` sees every span that is exported (or would be)."""
+    """One exporter process: ``start``, serve, ``stop``.
 
-    def __init__(self, settings: Settings, otel: OtelSettings | None = None, watch: Callable[[bytes], None] | None = None) -> None:
+    ``watch`` sees every span that is exported (or would be); ``pace`` is that of the attempts to send.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        otel: OtelSettings | None = None,
+        watch: Callable[[bytes], None] | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         otel = otel or OtelSettings()
         self._settings = settings
         self._watch = watch
@@ -91,7 +101,7 @@ class Daemon:
             exemplars=otel.exemplar_filter != "always_off",
             tracing=(span_options(settings, otel), self._emit) if otel.traces or watch else None,
         )
-        self._otlp = Otlp(settings, otel, self.pipeline.metrics, self.snapshot)
+        self._otlp = Otlp(settings, otel, self.pipeline.metrics, self.snapshot, pace)
         self.pipeline.metrics.build_info(__version__, platform.python_version())
         self._housekeeping = Housekeeping(self.pipeline)
         door = Door(

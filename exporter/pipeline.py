@@ -225,7 +225,8 @@ class Pipeline:
 Step = tuple[Logic | None, Record, list[Any], bool, SpanStep | None]
 """What is done with an event type.
 
-Session logic, recorder, the row that counts its events, whether they say when they happened, and what they bring to spans.
+Session logic, recorder, the row that counts its events, whether they say when they happened, and what they bring to spans: those see
+the whole event, also what is not to be recorded of it because it was before.
 """
 
 
@@ -288,6 +289,7 @@ class Feed:
         of.last_event_at = now
         if stamped and event.timestamp is not None:
             pipeline.note_lag(now - event.timestamp.timestamp())
+        told = event
         if logic is not None:
             event = logic(of, event, now)
             if event is None:
@@ -295,7 +297,7 @@ class Feed:
                 return began
         record(event, of.cells, now, pipeline.reference(of, event) if kind is turn_metrics.TurnMetrics else None)
         if span is not None:
-            span(of, event, now)
+            span(of, told, now)
         counted[0] += 1.0
         pipeline.metrics.processed[0] += 1.0
         return began

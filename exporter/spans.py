@@ -7,6 +7,8 @@ waits for the turn they fall in. Nothing here asks for the time: receipt is alwa
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import msgspec
+
 from exporter.catalogue.genai import AGENT, CONVERSATION
 from exporter.catalogue.inspect import EventSpec
 from exporter.events.audio_stream import Start
@@ -86,6 +88,8 @@ class Spans:
         state.root = None
 
     def _turn(self, session: Traced, event: TurnMetrics, receipt: float) -> None:
+        if event.agent_first and event.user_perceived_ms is not None:
+            event = msgspec.structs.replace(event, user_perceived_ms=None)  # nobody waited for a greeting
         state = self._state(session)
         key = _key(event)
         late = state.stood_in is not None and key in state.stood_in

@@ -56,26 +56,26 @@ class Courier:
         self._not_before = 0.0
         self._hurried = asyncio.Event()
 
-    async def deliver(self, request: Request, stale: Callable[[], bool] = lambda: False) -> bool:
-        """Send until the receiver has taken or refused the request, or it has become ``stale``; returns whether it is done with.
+    async def deliver(self, request: Request, stale: Callable[[], bool] = lambda: False) -> Delivered | Refused | None:
+        """Send until the receiver has taken or refused the request; ``None`` if before that it has become ``stale``.
 
         ``stale`` is asked after each failure, and again once the pause is over.
         """
         while True:
             await self._wait()
             if self._failures and stale():
-                return False
+                return None
             match await self._attempt(request.body):
                 case Delivered() as answer:
                     self._delivered(request, answer)
-                    return True
+                    return answer
                 case Refused() as answer:
                     self._refused(request, answer)
-                    return True
+                    return answer
                 case Failed() as answer:
                     self._failed(answer)
                     if stale():
-                        return False
+                        return None
 
     def hurry(self) -> None:
         """End the present pause, or else skip the next."""

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from exporter.expose.sender.answers import Delivered
 from exporter.expose.sender.counts import STOPPED, SenderCounts
 from exporter.expose.sender.courier import PACE, Courier, Pace
 from exporter.expose.sender.requests import Request
@@ -88,12 +89,16 @@ class MetricsSender:
         self._collected = time.monotonic()
         requests = list(await self._collect())
         self._queued(sum(request.items for request in requests))
+        taken = True
         for request in requests:
-            if not await self._courier.deliver(request, stale=lambda: self._is_stale(stopping)):
+            answer = await self._courier.deliver(request, stale=lambda: self._is_stale(stopping))
+            if answer is None:
                 self._counts.replaced(self._waiting)
                 return False
+            taken = taken and isinstance(answer, Delivered)
             self._queued(self._waiting - request.items)
-        self._delivered()
+        if taken:
+            self._delivered()
         return True
 
     def _is_stale(self, collected_at_stop: bool) -> bool:

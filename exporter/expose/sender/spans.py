@@ -142,7 +142,7 @@ class SpanSender:
         batch = await self._queue.take(self._batching.items, space - SPAN_OVERHEAD * self._batching.items)
         if batch is None:
             return not self._stopping
-        if not await self._courier.deliver(self._request(batch), stale=self._may_leave):
+        if await self._courier.deliver(self._request(batch), stale=self._may_leave) is None:
             return False
         # Not to be cut short: the receiver has them.
         await asyncio.shield(self._queue.forget())
