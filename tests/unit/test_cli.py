@@ -174,7 +174,7 @@ def test_simulate_options() -> None:
 def test_demo_takes_settings_and_its_own_options() -> None:
     """demo has serve's settings and the size of its simulation."""
     given = params("demo", "--calls", "5", "--speed", "10", "--max-agents", "3")
-    assert set(given) == {"loaded", "calls", "seed", "speed"}
+    assert set(given) == {"loaded", "calls", "seed", "speed", "print_traces"}
     assert (given["calls"], given["speed"]) == (5, 10.0)
 
 
