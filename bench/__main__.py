@@ -10,6 +10,7 @@ BENCHMARKS = {
     "fairness": "how long one loop turn takes when connections flood, and what others feel of it",
     "memory": "memory at the start and for each connection",
     "steady": "500 calls of 20 events a second for a minute: nothing lost, nothing growing",
+    "outage": "a collector that is away for five minutes at 200 spans a second",
     "scrape": "time and event loop stall of a scrape, alone and while events come in",
 }
 

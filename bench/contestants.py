@@ -84,7 +84,7 @@ def running(name: str) -> Iterator[Contestant]:
         process = subprocess.Popen(_command(name, ready), stdout=subprocess.PIPE, text=True)
         try:
             pin(process.pid, SERVER_CORE)
-            yield _wait_for(name, ready, process)
+            yield wait_for(name, ready, process)
         finally:
             process.terminate()
             process.wait(15)
@@ -103,7 +103,7 @@ def _command(name: str, ready: Path) -> list[str]:
     return [sys.executable, "-m", *module, f"--ready-file={ready}"]
 
 
-def _wait_for(name: str, ready: Path, process: "subprocess.Popen[str]") -> Contestant:
+def wait_for(name: str, ready: Path, process: "subprocess.Popen[str]") -> Contestant:
     deadline = time.monotonic() + _PATIENCE
     while not ready.exists():
         assert process.poll() is None, f"{name} did not start"

@@ -250,15 +250,21 @@ async def serve(settings: Settings, otel: OtelSettings) -> int:
     return 0
 
 
-def otel_from_environment() -> OtelSettings:
-    """The ``OTEL_*`` settings; what was wrong with them is in the log."""
+def otel_from_environment(settings: Settings | None = None) -> OtelSettings:
+    """The ``OTEL_*`` settings; what was wrong with them is in the log.
+
+    With ``settings`` logging is set up first, at the level that ``OTEL_LOG_LEVEL`` says, or else at that of the settings.
+    """
     otel, warnings = read_otel(os.environ)
+    if settings is not None:
+        setup(otel.log_level or settings.log_level, settings.log_format)
     for warning in warnings:
-        log.warning("%s", warning)
+        log.warning(warning)  # each a template of its own, so that none is taken for a repetition
     return otel
 
 
-def run_serve(settings: Settings) -> int:
-    """The ``serve`` command."""
-    setup(settings.log_level, settings.log_format)
-    return uvloop.run(serve(settings, otel_from_environment()))
+def run_serve(settings: Settings, *, level_given: bool = True) -> int:
+    """The ``serve`` command. Unless the log level was given, ``OTEL_LOG_LEVEL`` says what it is."""
+    if level_given:
+        setup(settings.log_level, settings.log_format)
+    return uvloop.run(serve(settings, otel_from_environment(None if level_given else settings)))

@@ -38,7 +38,7 @@ def serve(loaded: Loaded) -> None:
     """Run the exporter."""
     from exporter.app import run_serve
 
-    sys.exit(run_serve(loaded.settings))
+    sys.exit(run_serve(loaded.settings, level_given=loaded.origins["log_level"] != "default"))
 
 
 @main.command(cls=SettingsCommand)

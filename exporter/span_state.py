@@ -109,6 +109,7 @@ class SpanState:
         "trace_part",
         "turn_name",
         "unnumbered",
+        "unwritten",
         "waiting",
     )
 
@@ -130,6 +131,8 @@ class SpanState:
         self.ended: tuple[int, int, int, bool] = (0, 0, 0, False)
         self.span_start = self.span_end = 0
         self.tools = self.unnumbered = 0
+        self.unwritten: tuple[Collected, str, int] | None = None
+        """What a root needs that was not exported, in case that a turn comes which keeps it: collected, end reason, and end."""
 
     def for_turn(self) -> Collected:
         """Where what belongs to the open turn is collected."""
@@ -168,6 +171,10 @@ class SpanState:
         self.stood_in[key] = None
         if len(self.stood_in) > MOST_STOOD_IN:
             del self.stood_in[next(iter(self.stood_in))]
+
+    def is_late(self, key: TurnKey | None) -> bool:
+        """Whether the turn was written without metrics, so that those that come now are late."""
+        return self.stood_in is not None and key in self.stood_in
 
     def cover(self, start: int, end: int) -> None:
         """The session lasted at least from ``start`` to ``end``."""

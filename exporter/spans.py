@@ -59,6 +59,8 @@ class Spans:
         key = _key(event)
         if key is None or not self._decide(session, event, key):
             return None
+        if session.spans is not None and session.spans.is_late(key):
+            key = _late_key(key)
         return TurnRef(turn_trace_id(session.trace_id, key) if self._options.per_turn else session.trace_id, key)
 
     def without_metrics(self, session: Traced, event: TurnCompleted, receipt: float) -> None:
@@ -79,21 +81,25 @@ class Spans:
         for left in (*(state.waiting or {}).values(), *filter(None, [state.open])):
             self.tools.lost += root.take_over(left)
         state.waiting = state.open = None
-        if state.sampled or state.kept:
-            end = state.clock.at(min(session.last_event_at, receipt))
-            for call in (*root.tools, *self.tools.unfinished(state, end)):
-                state.cover(call.start, call.end)
-                self._turns.tool(call, state.trace_part, state.root_id, state.next_tool())
-            self._session.write(state, root, reason, end)
         state.root = None
+        end = state.clock.at(min(session.last_event_at, receipt))
+        if state.sampled or state.kept:
+            self._root(state, root, reason, end)
+        elif state.collects:
+            state.unwritten = (root, reason, end)
+
+    def _root(self, state: SpanState, root: Collected, reason: str, end: int) -> None:
+        for call in (*root.tools, *self.tools.unfinished(state, end)):
+            state.cover(call.start, call.end)
+            self._turns.tool(call, state.trace_part, state.root_id, state.next_tool())
+        self._session.write(state, root, reason, end)
 
     def _turn(self, session: Traced, event: TurnMetrics, receipt: float) -> None:
         if event.agent_first and event.user_perceived_ms is not None:
             event = msgspec.structs.replace(event, user_perceived_ms=None)  # nobody waited for a greeting
         state = self._state(session)
         key = _key(event)
-        late = state.stood_in is not None and key in state.stood_in
-        self._write(session, state, event, (key, _LATE if late else b""), receipt)
+        self._write(session, state, event, (key, _LATE if state.is_late(key) else b""), receipt)
 
     def _decide(self, session: Traced, event: TurnMetrics, key: TurnKey | None) -> bool:
         if self._sampler.always:
@@ -116,7 +122,7 @@ class Spans:
             collected = collected or Collected()
             collected.attributes[_MARKS] = mark
             if mark == _LATE:
-                key = (f"late:{key[0]}", key[1])
+                key = _late_key(key)
         ids = turn_ids(state, key, per_turn=self._options.per_turn)
         start, end, left = self._turns.write(event, state, ids, collected, receipt)
         state.kept = True
@@ -126,6 +132,9 @@ class Spans:
                 self._turns.tool(call, state.trace_part, state.root_id, state.next_tool())
             else:
                 self.tools.lost += not state.for_root().tool(call)
+        if state.unwritten is not None:
+            unwritten, state.unwritten = state.unwritten, None
+            self._root(state, *unwritten)
 
     def _completed(self, part: Part) -> Step:
         def take(session: Traced, event: TurnCompleted, receipt: float) -> None:
@@ -242,3 +251,8 @@ def _milliseconds(seconds: float | None) -> float | None:
 
 def _key(event: TurnMetrics | TurnCompleted) -> TurnKey | None:
     return None if event.turn_number is None else turn_key(event.agent_tool_id, event.turn_number)
+
+
+def _late_key(key: TurnKey) -> TurnKey:
+    """The key of a turn whose metrics came when it was written already: that span cannot be taken back."""
+    return (f"late:{key[0]}", key[1])

@@ -1,0 +1,42 @@
+"""A real collector, rotel, before a receiver of ours."""
+
+import asyncio
+import os
+import socket
+from asyncio.subprocess import DEVNULL
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from exporter.expose.otlp_target import Protocol
+from tests.support.otlp_receiver import Site
+from tests.support.peers import require
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def rotel(behind: Site, folder: Path) -> AsyncIterator[dict[Protocol, str]]:
+    """Run rotel before a receiver, and give its address for each protocol."""
+    addresses: dict[Protocol, str] = {"grpc": f"127.0.0.1:{free_port()}", "http/protobuf": f"127.0.0.1:{free_port()}"}
+    options = {
+        "--otlp-grpc-endpoint": addresses["grpc"],
+        "--otlp-http-endpoint": addresses["http/protobuf"],
+        "--exporter": "otlp",
+        "--otlp-exporter-endpoint": f"http://{behind.endpoint}",
+        "--batch-timeout": "50ms",
+        "--pid-file": str(folder / "rotel.pid"),
+        "--log-file": str(folder / "rotel.log"),
+    }
+    command = [require("rotel-agent"), "start", *(word for pair in options.items() for word in pair)]
+    environment = {"PATH": os.environ["PATH"]}
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, env=environment, stdout=DEVNULL, stderr=DEVNULL)
+    try:
+        yield addresses
+    finally:
+        process.terminate()
+        await process.wait()
