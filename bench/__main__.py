@@ -10,14 +10,16 @@ BENCHMARKS = {
     "fairness": "how long one loop turn takes when connections flood, and what others feel of it",
     "memory": "memory at the start and for each connection",
     "steady": "500 calls of 20 events a second for a minute: nothing lost, nothing growing",
+    "cardinality": "a million hostile label combinations: series, overflow, memory",
     "outage": "a collector that is away for five minutes at 200 spans a second",
     "scrape": "time and event loop stall of a scrape, alone and while events come in",
+    "otlp_metrics": "time and event loop stall of an OTLP export, against the SDK's encoder",
 }
 
 
 def main() -> None:
     """Run the chosen benchmarks, or all."""
-    listing = "\n".join(f"  {name:10}{about}" for name, about in BENCHMARKS.items())
+    listing = "\n".join(f"  {name:13}{about}" for name, about in BENCHMARKS.items())
     arguments = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, epilog=f"benchmarks:\n{listing}", formatter_class=argparse.RawTextHelpFormatter
     )

@@ -2,10 +2,9 @@
 
 Two floods go through the whole core: a million turns each of which brings an agent, providers, models, a method and a tool never
 seen before, and every one of 100 providers × 100 models × 100 agents. Each has a process of its own, whose resident memory is read
-before and after. Run it with ``python -m bench.cardinality``; it prints Markdown.
+before and after. Run it with ``make bench ARGS=cardinality``.
 """
 
-import argparse
 import gc
 import itertools
 import resource
@@ -97,23 +96,15 @@ def measure(name: str, combinations: Callable[[], Iterable[Combination]], many: 
     return f"| {' | '.join(cells)} |"
 
 
-def main() -> None:
+def run(*, quick: bool) -> None:
     """Measure and print."""
-    arguments = argparse.ArgumentParser(description="Series, memory and time under hostile label values.")
-    arguments.add_argument("--combinations", type=int, default=1_000_000)
-    arguments.add_argument("--side", type=int, default=100, help="values of each label in the grid")
-    chosen = arguments.parse_args()
-    many, side = chosen.combinations, chosen.side
+    side = 20 if quick else 100
     floods = [
         (f"{side} agents × {side} providers × {side} models", partial(grid, side, side, side), side**3),
-        ("never seen before", partial(never_seen, many), many),
+        ("never seen before", partial(never_seen, side**3), side**3),
     ]
     print("| flood | turns | series | values that became _other | memory grew by | a turn, encoding included |")
     print("|---|---|---|---|---|---|")
     for one in floods:
         with ProcessPoolExecutor(max_workers=1) as process:
             print(process.submit(measure, *one).result(), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -23,6 +23,7 @@ from exporter.app import serve
 from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Const, MetricSpec, Moves, OfSession
 from exporter.config import Address, Settings
+from exporter.config.otel import OtelSettings
 from exporter.events import EVENTS
 from exporter.servers import TRANSPORT_CAP
 from exporter.wire import SPECS
@@ -202,7 +203,7 @@ async def _watched(ready: Path) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tell)
     beating = asyncio.create_task(beat())
     any_port = Address("127.0.0.1", 0)
-    await serve(Settings(listen=any_port, telemetry_listen=any_port, ready_file=ready, log_level="warning"))
+    await serve(Settings(listen=any_port, telemetry_listen=any_port, ready_file=ready, log_level="warning"), OtelSettings())
     beating.cancel()
 
 
