@@ -233,7 +233,7 @@ the whole event, also what is not to be recorded of it because it was before.
 class Feed:
     """One connection's way into the pipeline."""
 
-    __slots__ = ("_frames", "_pipeline", "session")
+    __slots__ = ("_pipeline", "session")
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
