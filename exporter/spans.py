@@ -50,10 +50,6 @@ class Spans:
         self.steps: dict[type, Step] = dict(self._steps(tuple(specs)))
         """What is done with an event type; types that are not in it bring nothing to any span."""
 
-    def decide(self, session: Traced, event: TurnMetrics) -> bool:
-        """Whether the turn of this event is exported; asked before it is recorded, and true to what then happens."""
-        return self._decide(session, event, _key(event))
-
     def reference(self, session: Traced, event: TurnMetrics) -> TurnRef | None:
         """What an exemplar of this turn points at; ``None`` if the turn is not exported or has no number."""
         key = _key(event)

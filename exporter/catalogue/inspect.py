@@ -23,7 +23,6 @@ from exporter.catalogue.model import (
 from exporter.catalogue.quantities import Quantity
 
 _DECLARATIONS = (Moves, BecomesLabel, SpanAttribute, SpanTime, SpanEvent, State, AliasOf, Nothing)
-_NUMERIC = (float,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +39,6 @@ class FieldSpec:
     type: Any
     quantity: Quantity | None
     declarations: tuple[Declaration, ...]
-
-    @property
-    def is_number(self) -> bool:
-        """Whether the field is a measured number."""
-        return self.type in _NUMERIC
 
     @property
     def moves(self) -> tuple[Moves, ...]:
