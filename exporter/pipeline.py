@@ -10,7 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from exporter.activity import Activity
+from exporter.app_side import AppSide, LlmAnswer, ToolAnswer
+from exporter.app_state import AppState
+from exporter.audio_flow import AudioFlow
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
+from exporter.commands import Direction, read_command
 from exporter.events import Wire, audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.events.base import event_name
 from exporter.identity import TurnRef, turn_key
@@ -84,14 +88,21 @@ class Pipeline:
         without = self.spans.without_metrics if self.spans else None
         self._turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing, without=without)
         self._activity = Activity(self.store, self._admission, self.refuse)
+        self.app_side = AppSide(self.store, self._admission)
+        self.audio_flow = AudioFlow(self.store)
         self.sessions = Sessions(self.store, self._recorder, self._admission, waits, self._finish)
         self.steps = dict(self._steps())
         self._swept_at = self._forgot_at = now
         self._least_lag: float | None = None
 
-    def feed(self) -> "Feed":
-        """A way in for one connection that carries one call."""
-        return Feed(self)
+    def feed(self, *, relayed: bool = False) -> "Feed":
+        """A way in for one connection that carries one call; of a ``relayed`` one the customer's app is seen too."""
+        return Feed(self, relayed=relayed)
+
+    def answered(self, of: Session, answer: ToolAnswer | LlmAnswer | None, now: float) -> None:
+        """Tell spans what was learned of the customer's app."""
+        if answer is not None and self.spans is not None:
+            self.spans.answered(of, answer, now)
 
     def refuse(self, field: str, reason: Refused) -> None:
         """Count a value that was not observed."""
@@ -144,6 +155,7 @@ class Pipeline:
     def _finish(self, ended: Session, reason: str, now: float) -> None:
         self._turns.finish(ended, now)
         self._activity.finish(ended, now)
+        self.answered(ended, self.app_side.finish(ended, now), now)
         if self.spans is not None:
             self.spans.finish(ended, reason, now)
 
@@ -162,11 +174,14 @@ class Pipeline:
         logic: dict[type, Logic] = {
             turn_metrics.TurnMetrics: self._turn_metrics,
             turns.TurnCompleted: self._turns.completed,
+            turns.UserTranscription: self._transcription,
+            speech.AgentSpeechInterrupted: self.app_side.interrupted,
             speech.UserStateChanged: activity.user_state,
             speech.AgentStateChanged: activity.agent_state,
             tools.AgentToolStarted: activity.agent_tool_started,
             tools.AgentToolCompleted: activity.agent_tool_completed,
             tools.AgentToolFailed: activity.agent_tool_failed,
+            tools.ToolCalled: self.app_side.called,
             tools.ToolExecuted: activity.tools_executed,
             tools.LlmAvailabilityChanged: activity.availability_changed,
             session.SessionUsage: activity.usage,
@@ -207,6 +222,11 @@ class Pipeline:
             return self.spans.reference(of, event)
         return TurnRef(of.trace_id, turn_key(event.agent_tool_id, event.turn_number))
 
+    def _transcription(self, of: Session, event: turns.UserTranscription, now: float) -> turns.UserTranscription:
+        if of.app is not None:
+            self.answered(of, self.app_side.transcribed(of, event, now), now)
+        return event
+
     def _voicemail(self, of: Session, event: telephony.VoicemailDetected, _: float) -> telephony.VoicemailDetected:
         if event.result in ("human", "machine"):
             self.sessions.judge(of, event.result)
@@ -233,10 +253,11 @@ the whole event, also what is not to be recorded of it because it was before.
 class Feed:
     """One connection's way into the pipeline."""
 
-    __slots__ = ("_pipeline", "session")
+    __slots__ = ("_pipeline", "_relayed", "session")
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, *, relayed: bool) -> None:
         self._pipeline = pipeline
+        self._relayed = relayed
         self.session: Session | None = None
 
     def consume(self, frame: str | bytes, now: float) -> bool:
@@ -260,6 +281,17 @@ class Feed:
             metrics.reject(INTERNAL_ERROR)
             pipeline.notices.internal_error(error)
         return False
+
+    def command(self, frame: str | bytes, now: float) -> None:
+        """Take in a frame that the customer's app sent at ``now``; before the session began it counts for nobody."""
+        of = self.session
+        if of is not None:
+            self._pipeline.answered(of, self._pipeline.app_side.take(of, read_command(frame), now), now)
+
+    def audio(self, direction: Direction, size: int, now: float) -> None:
+        """An audio message of ``size`` bytes passed at ``now``."""
+        if self.session is not None:
+            self._pipeline.audio_flow.message(self.session, direction, size, now)
 
     def unreadable(self, close_code: int) -> None:
         """Count the message by which the peer broke the protocol, so that the connection ends with ``close_code``."""
@@ -310,6 +342,8 @@ class Feed:
             of = sessions.started(of, event, now)
         elif not of.over and type(event) is not session.SessionEnded:
             sessions.revive(of, now)
+        if self._relayed and of.app is None:
+            of.app = AppState()
         self.session = of
         return of
 

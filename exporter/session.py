@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from exporter.app_state import AppState
 from exporter.catalogue import derived
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded, SessionStarted
@@ -45,7 +46,8 @@ class Session:
     """What is known of one call. Collections are made when first needed: most sessions are idle most of the time.
 
     ``ended`` says that it no longer counts as going on, ``over`` that it will not go on again either: one that was merely silent may.
-    ``turns`` maps each turn that counted to the fields for which turn.completed stood in, ``None`` where its turn.metrics came.
+    ``app`` is there if the customer's app is seen too. ``turns`` maps each turn that counted to the fields for which turn.completed
+    stood in, ``None`` where its turn.metrics came.
     """
 
     __slots__ = (
@@ -53,6 +55,7 @@ class Session:
         "agent_label",
         "agent_tools",
         "answered_by",
+        "app",
         "cells",
         "connections",
         "end_taken_in",
@@ -102,6 +105,7 @@ class Session:
         self.agent_tools: dict[str, tuple[str, float]] | None = None
         self.usage: dict[tuple[str, str, str], dict[str, float]] | None = None
         self.spans: SpanState | None = None
+        self.app: AppState | None = None
 
 
 class Sessions:

@@ -3,6 +3,7 @@
 from collections.abc import Container
 from typing import Final, NamedTuple, Protocol
 
+from exporter.app_state import AppState
 from exporter.identity import TurnKey
 from exporter.timeline import Clock
 
@@ -25,6 +26,7 @@ class Traced(Protocol):
     started_at: float
     last_event_at: float
     spans: "SpanState | None"
+    app: AppState | None
 
     @property
     def turns(self) -> Container[TurnKey] | None:
@@ -87,6 +89,7 @@ class SpanState:
     __slots__ = (
         "agent",
         "agent_tools",
+        "app_calls",
         "began",
         "clock",
         "collects",
@@ -128,6 +131,7 @@ class SpanState:
         self.waiting: dict[TurnKey, Collected] | None = None
         self.stood_in: dict[TurnKey, None] | None = None
         self.agent_tools: dict[str, tuple[str | None, int]] | None = None
+        self.app_calls: dict[str, tuple[str | None, int, bytes]] | None = None
         self.ended: tuple[int, int, int, bool] = (0, 0, 0, False)
         self.span_start = self.span_end = 0
         self.tools = self.unnumbered = 0

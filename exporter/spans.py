@@ -9,8 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
+from exporter.app_side import LlmAnswer, ToolAnswer
 from exporter.catalogue.genai import AGENT, CONVERSATION
 from exporter.catalogue.inspect import EventSpec
+from exporter.chat_spans import ChatSpans
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded, SessionError, SessionStarted
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted
@@ -44,6 +46,7 @@ class Spans:
         self._turns = TurnSpans(options, emit)
         self._session = SessionSpan(options, emit)
         self.tools = ToolSpans(options)
+        self._chats = ChatSpans(options)
         self._turn_names = Names("invoke_agent", INTERNAL)
         self._conversations = Texts(ON_SPAN, CONVERSATION, options.attribute_length)
         self._agents = Texts(ON_SPAN, AGENT, options.attribute_length)
@@ -66,6 +69,18 @@ class Spans:
         if key is not None:
             state.stand_in(key)
         self._write(session, state, as_metrics(event), (key, _WITHOUT_METRICS), receipt)
+
+    def answered(self, session: Traced, answer: ToolAnswer | LlmAnswer, receipt: float) -> None:
+        """The customer's app answered a tool call or, being the LLM, the caller."""
+        state = self._state(session)
+        if not state.collects or state.done:
+            return
+        at = state.clock.at
+        if isinstance(answer, ToolAnswer):
+            self.tools.answered(state, answer.id, at(receipt), failed=answer.failed)
+        else:
+            edges = (at(answer.asked), at(answer.last))
+            self.tools.lost += not self._chats.answered(state, edges, at(answer.first), abandoned=answer.abandoned)
 
     def finish(self, session: Traced, reason: str, receipt: float) -> None:
         """The session is over: write its span, once. ``reason`` is ours, where session.ended gave none."""
@@ -151,6 +166,12 @@ class Spans:
     def _failed(self, session: Traced, _: SessionError, __: float) -> None:
         self._state(session).failed = True
 
+    def _called(self, session: Traced, event: ToolCalled, receipt: float) -> None:
+        state = session.spans or self._state(session)
+        if state.collects:
+            take = self.tools.called if session.app is None else self.tools.awaited
+            take(state, event, state.clock.at(receipt))
+
     def _tool(self, take: Callable[[SpanState, Any, int], None]) -> Step:
         def step(session: Traced, event: Any, receipt: float) -> None:
             state = session.spans or self._state(session)
@@ -164,7 +185,7 @@ class Spans:
         special: dict[type, Step] = {
             SessionEnded: self._ended,
             SessionError: self._failed,
-            ToolCalled: self._tool(self.tools.called),
+            ToolCalled: self._called,
             ToolExecuted: self._tool(self.tools.executed),
             AgentToolStarted: self._tool(self.tools.agent_started),
             AgentToolCompleted: self._tool(self.tools.agent_ended),

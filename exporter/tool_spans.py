@@ -19,6 +19,7 @@ MOST_RUNNING: Final = 32
 """Sub-agents that may run at once in a session."""
 _LONGEST_TYPE: Final = 128
 _TOOL_FAILED: Final = attribute(ON_SPAN, "error.type", "tool_error")
+_UNANSWERED: Final = attribute(ON_SPAN, "agentstack.tool.unanswered", value=True)
 _AGENT_FAILED: Final = attribute(ON_SPAN, "error.type", "agent_tool_error")
 
 
@@ -39,6 +40,28 @@ class ToolSpans:
     def called(self, state: SpanState, event: ToolCalled, at: int) -> None:
         """The agent calls a tool of the customer's app; how long that takes is not told."""
         self._add(state, event.tool_name, (at, at), self._write[ToolCalled](event))
+
+    def awaited(self, state: SpanState, event: ToolCalled, at: int) -> None:
+        """As :meth:`called`, but the app is seen, so that its answer tells how long it took."""
+        if state.app_calls is None:
+            state.app_calls = {}
+        if event.id is None:
+            self.called(state, event, at)
+        elif len(state.app_calls) < MOST_RUNNING:
+            state.app_calls[compact(event.id)] = (
+                event.tool_name and event.tool_name[:_LONGEST_TYPE],
+                at,
+                self._write[ToolCalled](event),
+            )
+        else:
+            self.lost += 1
+
+    def answered(self, state: SpanState, call_id: str, at: int, *, failed: bool) -> None:
+        """The app answered a call."""
+        awaited = state.app_calls.pop(call_id, None) if state.app_calls else None
+        if awaited is not None:
+            name, start, written = awaited
+            self._add(state, name, (min(start, at), at), written, _TOOL_FAILED if failed else b"")
 
     def executed(self, state: SpanState, event: ToolExecuted, at: int) -> None:
         """The server ran tools; when is known, how long is not."""
@@ -68,9 +91,11 @@ class ToolSpans:
         self._add(state, event.agent_tool_type, (min(start, at), at), self._write[type(event)](event), failed)
 
     def unfinished(self, state: SpanState, at: int) -> list[ToolCall]:
-        """The session is over, and with it its sub-agents."""
+        """The session is over, and with it its sub-agents and what the app has not answered."""
         running, state.agent_tools = state.agent_tools or {}, None
-        return [
+        awaited, state.app_calls = state.app_calls or {}, None
+        unanswered = [self._call(name, (min(start, at), at), written + _UNANSWERED, b"") for name, start, written in awaited.values()]
+        return unanswered + [
             self._call(kind, (min(start, at), at), self._write[AgentToolStarted](AgentToolStarted(kind, tool_id)), b"")
             for tool_id, (kind, start) in running.items()
         ]

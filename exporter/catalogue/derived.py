@@ -3,6 +3,7 @@
 from typing import Final
 
 from exporter.catalogue import buckets
+from exporter.catalogue.from_app import FROM_APP
 from exporter.catalogue.model import PREFIX, MetricSpec
 
 
@@ -108,4 +109,5 @@ DERIVED: Final[tuple[MetricSpec, ...]] = (
     USAGE_CHARACTERS,
     USAGE_AUDIO_DURATION,
     USAGE_REQUESTS,
+    *FROM_APP,
 )

@@ -33,7 +33,13 @@ class ToolCalled(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="
         counter("tool.calls", "Calls of the customer's own tools, by tool.", labels(agent=AGENT, tool=Text("name")), unit="{call}"),
     )
 
-    id: Annotated[str | None, SpanAttribute("execute_tool", "gen_ai.tool.call.id")] = None
+    id: Annotated[
+        str | None,
+        State(
+            ("agentstack.tool.duration", "agentstack.tool.calls_unanswered"), "starts the clock of the call, where the app is seen too"
+        ),
+        SpanAttribute("execute_tool", "gen_ai.tool.call.id"),
+    ] = None
     tool_name: Annotated[str | None, BecomesLabel("tool"), SpanAttribute("execute_tool", "gen_ai.tool.name")] = msgspec.field(
         default=None, name="name"
     )

@@ -107,6 +107,14 @@ class UserTranscription(Event, frozen=True, gc=False, forbid_unknown_fields=True
     )
 
     text: Annotated[str | None, SpanAttribute("speech_to_text", "agentstack.stt.text", personal=True)] = None
-    is_final: Annotated[bool | None, BecomesLabel("final"), SpanAttribute("speech_to_text", "agentstack.stt.final")] = None
+    is_final: Annotated[
+        bool | None,
+        BecomesLabel("final"),
+        State(
+            ("agentstack.app_llm.time_to_first_token", "agentstack.app_llm.duration"),
+            "starts the clock of the customer's own LLM, where the app is seen too",
+        ),
+        SpanAttribute("speech_to_text", "agentstack.stt.final"),
+    ] = None
     language: Annotated[str | None, BecomesLabel("language"), SpanAttribute("speech_to_text", "gen_ai.speech.input.language")] = None
     speaker_id: Annotated[str | None, SpanAttribute("user_speech", "agentstack.speaker.id", personal=True)] = None

@@ -26,13 +26,13 @@ class Core(Notices):
     def internal_error(self, error: Exception) -> None:
         raise error
 
-    def connect(self) -> "Connection":
+    def connect(self, *, relayed: bool = False) -> "Connection":
         """A connection that has sent nothing yet."""
-        return Connection(self)
+        return Connection(self, relayed=relayed)
 
-    def call(self, session: str = "as-1", agent: str = "support", **fields: Any) -> "Connection":
+    def call(self, session: str = "as-1", agent: str = "support", *, relayed: bool = False, **fields: Any) -> "Connection":
         """A connection whose session.started was received."""
-        connection = self.connect()
+        connection = self.connect(relayed=relayed)
         connection.send("session.started", agent_session_id=session, agent_id=agent, **fields)
         return connection
 
@@ -61,9 +61,9 @@ class Core(Notices):
 class Connection:
     """One WebSocket, as the core sees it."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, *, relayed: bool = False) -> None:
         self._core = core
-        self.feed: Feed = core.pipeline.feed()
+        self.feed: Feed = core.pipeline.feed(relayed=relayed)
 
     @property
     def session(self) -> Session:
@@ -78,6 +78,10 @@ class Connection:
     def stream(self, event: str, **fields: Any) -> bool:
         """Send a message of audio streaming, named by ``event``."""
         return self.feed.consume(msgspec.json.encode({"event": event, **fields}), self._core.now)
+
+    def command(self, name: str, **fields: Any) -> None:
+        """The app sends a command."""
+        self.feed.command(msgspec.json.encode({"type": name, **fields}), self._core.now)
 
     def turn(self, number: float | None = 1, **fields: Any) -> bool:
         """Send a turn.metrics."""

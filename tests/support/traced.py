@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from exporter.app_state import AppState
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.identity import TurnKey, trace_id, turn_key
@@ -29,6 +30,7 @@ class TracedSession:
     last_event_at: float = RECEIPT
     turns: dict[TurnKey, Any] | None = None
     spans: SpanState | None = None
+    app: AppState | None = None
 
     @property
     def trace_id(self) -> str:

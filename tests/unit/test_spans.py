@@ -7,6 +7,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
+from exporter.app_side import LlmAnswer, ToolAnswer
+from exporter.app_state import AppState
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.identity import root_span_id, trace_id, turn_span_id
@@ -326,3 +328,37 @@ def test_an_idle_session_is_small() -> None:
     assert state.root is not None
     held = [state, state.clock, state.root, state.root.attributes, state.root.events, state.root.tools, *state.root.attributes.values()]
     assert sum(map(sys.getsizeof, held)) < 2048
+
+
+def relayed() -> Player:
+    """A call whose app is seen too."""
+    return Player(session=TracedSession(app=AppState()))
+
+
+def test_a_relayed_tool_call_lasts_until_the_app_answers() -> None:
+    """The span of a tool ends with the answer and fails with it; one that is never answered says so and lies below the session."""
+    player = relayed().play(
+        event("tool.called", id="t1", name="lookup"), event("tool.called", id="t2", name="lost"), receipt=RECEIPT - 4
+    )
+    player.spans.answered(player.session, ToolAnswer("t1", failed=True), RECEIPT - 3.5)
+    player.play(turn(sdk_stopped_speaking_at=RECEIPT - 5, agent_started_speaking_at="2026-05-04T09:00:10Z")).finish()
+    answered, lost = sorted((span for span in player.emitted if span.name.startswith("execute_tool")), key=lambda span: span.name)
+    assert answered.end_time_unix_nano - answered.start_time_unix_nano == 500_000_000
+    assert answered.status.code == Status.STATUS_CODE_ERROR
+    assert answered.parent_span_id == player.named("invoke_agent").span_id
+    assert values(answered.attributes)["error.type"] == "tool_error"
+    assert values(lost.attributes)["agentstack.tool.unanswered"] is True
+    assert lost.parent_span_id == player.named("session").span_id
+
+
+def test_an_answer_of_the_customers_llm_is_a_chat_span() -> None:
+    """It lasts from the question to the last token, and its first token is an event."""
+    player = relayed().play(event("user.transcription", is_final=True), receipt=RECEIPT - 4)
+    player.spans.answered(player.session, LlmAnswer(RECEIPT - 4, RECEIPT - 3.5, RECEIPT - 3, abandoned=False), RECEIPT - 3)
+    player.play(turn(sdk_stopped_speaking_at=RECEIPT - 5, agent_started_speaking_at="2026-05-04T09:00:10Z")).finish()
+    chat = player.named("chat")
+    assert chat.kind == Span.SPAN_KIND_CLIENT
+    assert chat.end_time_unix_nano - chat.start_time_unix_nano == 1_000_000_000
+    assert [(found.name, found.time_unix_nano - chat.start_time_unix_nano) for found in chat.events] == [("first_token", 500_000_000)]
+    assert values(chat.attributes) == {"gen_ai.operation.name": "chat", "agentstack.llm.source": "app"}
+    assert chat.parent_span_id == player.named("invoke_agent").span_id
