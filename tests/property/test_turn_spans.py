@@ -93,7 +93,7 @@ def longest(event: TurnMetrics, child: int) -> float | None:
         3: [event.llm_duration_ms, event.llm_ttft_ms],
         4: [event.tts_duration_ms, event.tts_ttfb_ms],
         6: [event.realtime_duration_ms, event.realtime_ttft_ms],
-    } | ({1: [event.stt_delay_ms]} if event.stt_delay_ms else {})
+    } | ({1: [event.stt_delay_ms]} if event.stt_delay_ms and event.stt_delay_ms * 1e6 >= 1 else {})  # less than 1 ns is no length
     return max((length or 0.0 for length in measured[child]), default=0.0) if child in measured else None
 
 
