@@ -187,9 +187,10 @@ class _LenientReader:
         try:
             return msgspec.convert(document, struct)
         except msgspec.ValidationError:
-            return self._read_each(struct, document, nested=nested)
+            return self._read_each(struct, document, "" if nested else None)
 
-    def _read_each(self, struct: type[Any], document: dict[str, Any], *, nested: bool) -> Any:
+    def _read_each(self, struct: type[Any], document: dict[str, Any], prefix: str | None) -> Any:
+        """``prefix`` stands before the names of nested fields; ``None`` says that the fields are the event's own."""
         values = {}
         fields = _FIELDS[struct]
         for key, value in document.items():
@@ -199,7 +200,7 @@ class _LenientReader:
             elif (found is float or found is int) and field.least <= value <= field.most:
                 values[field.attribute] = float(value)
             elif value is not None:
-                kept = self._convert(field.attribute if nested else key, field.kind, value)
+                kept = self._convert(key if prefix is None else prefix + field.attribute, field.kind, value)
                 if kept is not None:
                     values[field.attribute] = kept
         return struct(**values)
@@ -207,11 +208,21 @@ class _LenientReader:
     def _convert(self, name: str, kind: Any, value: Any) -> Any:
         if kind in _FIELDS and isinstance(value, dict):
             return self.read(kind, value, nested=True)
+        entry = _entry_of(kind)
+        if entry is not None and isinstance(value, list):
+            return [found for found in (self._entry(name, entry, item) for item in value) if found is not None]
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
             self.refusals.append(Refusal(name, _why_refused(kind, value)))
             return None
+
+    def _entry(self, name: str, struct: type[Any], item: Any) -> Any:
+        """An entry of a list; what is wrong in it costs no other, and unknown fields are left to it."""
+        if not isinstance(item, dict):
+            self.refusals.append(Refusal(name, Refused.WRONG_TYPE))
+            return None
+        return self._read_each(struct, {key: item[key] for key in _FIELDS[struct] if key in item}, f"{name}.")
 
 
 def _why_refused(kind: Any, value: Any) -> Refused:
@@ -246,8 +257,18 @@ def _plain_type(hint: Any) -> Any:
             return hint
 
 
+def _entry_of(kind: Any) -> type[msgspec.Struct] | None:
+    """What a list of structs holds."""
+    held = kind.__args__[0] if getattr(kind, "__origin__", None) is list else None
+    return held if _is_struct(held) else None
+
+
 def _is_optional(hint: Any) -> bool:
     return type(None) in getattr(hint, "__args__", ())
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _field(attribute: str, kind: Any) -> _Field:
@@ -266,12 +287,8 @@ def _collect(structs: tuple[type[msgspec.Struct], ...]) -> dict[Any, dict[str, _
     found: dict[Any, dict[str, _Field]] = {}
     for struct in structs:
         found[struct] = _struct_fields(struct)
-        inner = tuple(
-            field.kind
-            for field in found[struct].values()
-            if isinstance(field.kind, type) and issubclass(field.kind, msgspec.Struct) and field.kind not in found
-        )
-        found.update(_collect(inner))
+        held = [_entry_of(field.kind) or field.kind for field in found[struct].values()]
+        found.update(_collect(tuple(kind for kind in held if _is_struct(kind) and kind not in found)))
     return found
 
 

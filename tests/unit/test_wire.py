@@ -11,7 +11,7 @@ from exporter import inventory
 from exporter.events import ALL_EVENTS
 from exporter.events.audio_stream import Dtmf, MediaFormat, PlayedStream, Start
 from exporter.events.base import event_name
-from exporter.events.session import SessionUsage
+from exporter.events.session import ModelUsage, SessionUsage
 from exporter.events.speech import UserSpeechStarted
 from exporter.events.telephony import UserDtmf
 from exporter.events.tools import ToolCalled
@@ -243,3 +243,18 @@ def test_new_fields_of_a_usage_entry_are_passed_over() -> None:
     assert isinstance(found, SessionUsage)
     assert found.models is not None
     assert found.models[0].input_tokens == 5
+
+
+def test_a_bad_entry_costs_no_other() -> None:
+    """Of a list of entries, what is wrong in one is refused by name and everything else counts."""
+    entries = [
+        {"type": "llm_usage", "model": "a", "input_tokens": "many", "output_tokens": 3, "new": 1},
+        7,
+        {"type": "llm_usage", "model": 5, "input_tokens": 9},
+    ]
+    found = flawed({"type": "session.usage", "models": entries})
+    assert isinstance(found.event, SessionUsage)
+    assert found.event.models == [ModelUsage("llm_usage", model="a", output_tokens=3), ModelUsage("llm_usage", input_tokens=9)]
+    refused = [(refusal.field, refusal.reason) for refusal in found.refusals]
+    assert refused == [(name, Refused.WRONG_TYPE) for name in ("models.input_tokens", "models", "models.model")]
+    assert found.unknown_fields == ()
