@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import signal
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,11 +22,12 @@ import uvloop
 from exporter import __version__
 from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings, read_otel
+from exporter.entrance import TelemetryGuard, ingest_door, ingest_tls
 from exporter.expose.landing import Product, StatusLine
 from exporter.expose.routes import Readiness, telemetry_app
 from exporter.expose.sender import Pace
 from exporter.housekeeping import Housekeeping
-from exporter.ingest.endpoint import Door, Endpoint
+from exporter.ingest.endpoint import Endpoint, Terms
 from exporter.labels import Limits
 from exporter.logs import setup
 from exporter.otlp import Otlp, span_options
@@ -40,6 +42,7 @@ PRODUCT: Final = Product(
     description="Prometheus and OpenTelemetry metrics of Plivo AgentStack voice agents, while the calls are going on.",
 )
 FAILURE: Final = 1
+MISCONFIGURED: Final = 2
 
 log = logging.getLogger(__name__)
 
@@ -103,17 +106,20 @@ class Daemon:
         )
         self._otlp = Otlp(settings, otel, self.pipeline.metrics, self.snapshot, pace)
         self.pipeline.metrics.build_info(__version__, platform.python_version())
-        self._housekeeping = Housekeeping(self.pipeline)
-        door = Door(
-            path=settings.path,
+        counts = _Counts(self.pipeline)
+        terms = Terms(
             subscription=SUBSCRIPTION if settings.subscribe else None,
-            max_connections=settings.max_connections,
             linger=settings.session_linger,
+            max_silence=settings.max_silence,
+            max_rate=settings.max_message_rate,
         )
-        self._endpoint = Endpoint(door, self.pipeline.feed, _Counts(self.pipeline))
-        self._ingest = Listener(self._endpoint, settings.listen.host, settings.listen.port)
-        telemetry = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._scraped)
-        self._telemetry = Listener(telemetry, settings.telemetry_listen.host, settings.telemetry_listen.port)
+        self._endpoint = Endpoint(ingest_door(settings, settings.path), terms, self.pipeline.feed, counts)
+        self._housekeeping = Housekeeping(self.pipeline, self._endpoint.sweep)
+        self._ingest = self._listener(self._endpoint, settings.listen, ingest_tls(settings), counts)
+        guard = TelemetryGuard(settings)
+        pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._scraped)
+        self._telemetry = self._listener(guard.before(pages, counts.refused), settings.telemetry_listen, guard.tls, counts)
+        self._secure = (settings.tls_cert is not None, guard.tls is not None)
         self._ready = False
         self._scrapes = asyncio.Event()
         self._counted_at = 0.0
@@ -148,8 +154,9 @@ class Daemon:
         self._otlp.start()
         gc.collect()
         gc.freeze()
-        log.info("receiving events", extra={"url": f"ws://{self.listen}{self._settings.path}"})
-        log.info("serving metrics", extra={"url": f"http://{self.telemetry_listen}/metrics"})
+        ingest_tls, telemetry_tls = self._secure
+        log.info("receiving events", extra={"url": f"{'wss' if ingest_tls else 'ws'}://{self.listen}{self._settings.path}"})
+        log.info("serving metrics", extra={"url": f"{'https' if telemetry_tls else 'http'}://{self.telemetry_listen}/metrics"})
 
     async def stop(self) -> None:
         """Stop in order: no new calls, read what is on its way, let the metrics be scraped, close."""
@@ -164,6 +171,10 @@ class Daemon:
         await flushed
         await self._housekeeping.stop()
         await self._telemetry.stop()
+
+    def _listener(self, app: object, address: Address, tls: ssl.SSLContext | None, counts: _Counts) -> Listener:
+        patience = self._settings.handshake_timeout
+        return Listener(app, address.host, address.port, tls=tls, patience=patience, on_slow=lambda: counts.refused("slow_handshake"))
 
     def _emit(self, span: bytes) -> None:
         if self._watch is not None:
@@ -233,7 +244,11 @@ def _write_ready_file(path: Path, listen: Address, telemetry_listen: Address) ->
 
 async def serve(settings: Settings, otel: OtelSettings) -> int:
     """Run the daemon until SIGTERM or SIGINT; returns the exit code."""
-    daemon = Daemon(settings, otel)
+    try:
+        daemon = Daemon(settings, otel)
+    except ValueError as error:
+        log.error("cannot start: %s", error)  # noqa: TRY400 - as below
+        return MISCONFIGURED
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):

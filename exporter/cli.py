@@ -62,6 +62,12 @@ def demo(loaded: Loaded, calls: int, seed: int | None, speed: float, print_trace
 @click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting.")
 @click.option("--turns", type=Whole(1, 10_000), help="Turns the caller takes in each call.  [default: as the profile has it]")
 @click.option("--profile", "profiles", type=OneOf(PROFILES), multiple=True, help="What the calls are like; can be given several times.")
+@click.option(
+    "--token",
+    envvar="AGENTSTACK_SIMULATE_TOKEN",
+    show_envvar=True,
+    help="Bearer token to show; better given by the environment than as a flag, which every user of the machine can see.",
+)
 @click.option("--truth", type=FileName(), help="File to write what was sent to, for comparison.")
 @click.option("--quiet", is_flag=True, help="Write no progress.")
 def simulate(
@@ -73,6 +79,7 @@ def simulate(
     speed: float,
     turns: int | None,
     profiles: tuple[str, ...],
+    token: str | None,
     truth: Path | None,
     quiet: bool,
 ) -> None:
@@ -88,6 +95,7 @@ def simulate(
         speed=speed,
         turns=turns,
         profiles=profiles or ("mixed",),
+        token=token,
         truth=truth,
         quiet=quiet,
     )
@@ -122,6 +130,15 @@ def catalogue(form: Literal["json", "markdown"]) -> None:
     click.echo(render(inventory.events(), inventory.unbound()).rstrip("\n"))
 
 
+def _speaks_tls(web_config: Path | None) -> bool:
+    from exporter.config.web_config import WebConfigError, read_web_config
+
+    try:
+        return web_config is not None and read_web_config(web_config).tls is not None
+    except WebConfigError as error:
+        raise click.UsageError(f"--web-config: {error}") from None
+
+
 @main.command("check-config", cls=SettingsCommand)
 def check_config(loaded: Loaded) -> None:
     """Check the settings and print them.
@@ -133,11 +150,13 @@ def check_config(loaded: Loaded) -> None:
     click.echo(explained(loaded))
 
 
-@main.command(params=[CONFIG_OPTION, OPTIONS["telemetry_listen"]])
+@main.command(params=[CONFIG_OPTION, OPTIONS["telemetry_listen"], OPTIONS["web_config"]])
 @click.option("--ready", is_flag=True, help="Ask whether it takes calls (/-/ready) and not only whether it runs (/-/healthy).")
-@click.option("--url", type=Url("http"), help="Ask this URL instead of one at --telemetry-listen.")
-def healthcheck(telemetry_listen: Address, ready: bool, url: str | None) -> None:
+@click.option("--url", type=Url("http", "https"), help="Ask this URL instead of one at --telemetry-listen.")
+def healthcheck(telemetry_listen: Address, web_config: Path | None, ready: bool, url: str | None) -> None:
     """Ask a running exporter how it is.
+
+    Certificates are not verified: nothing secret is sent, and it asks on this machine.
 
     Exit code 0 if it is well, else 1 with the reason on stderr.
     """
@@ -147,7 +166,7 @@ def healthcheck(telemetry_listen: Address, ready: bool, url: str | None) -> None
         raise click.UsageError("--url and --ready cannot be combined; --url names the whole URL.")
     if url is None and telemetry_listen.port == 0:
         raise click.UsageError("--telemetry-listen has port 0, which is any free port; give --url.")
-    reason = failure(url or probe_url(telemetry_listen, ready=ready))
+    reason = failure(url or probe_url(telemetry_listen, ready=ready, tls=_speaks_tls(web_config)))
     if reason is not None:
         click.echo(reason, err=True)
         sys.exit(1)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -17,10 +18,11 @@ _PROCESS: Final = {spec.name: spec for spec in selfmetrics.SELF_METRICS if spec.
 
 
 class Housekeeping:
-    """Calls the core when something is due, and measures the process."""
+    """Calls the core, and ``sweep`` of the ways in, when something is due, and measures the process."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, sweep: Callable[[], Awaitable[None]] | None = None) -> None:
         self._pipeline = pipeline
+        self._sweep = sweep
         self._process = ProcessCollector(registry=CollectorRegistry())
         self._running: asyncio.Task[None] | None = None
 
@@ -51,6 +53,8 @@ class Housekeeping:
             ticks += 1
             if ticks % _TICKS_A_SECOND == 0:
                 self._tick()
+                if self._sweep is not None:
+                    await self._sweep()
 
     def _tick(self) -> None:
         try:

@@ -134,16 +134,14 @@ def _adopt_libraries(level: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(logging.NOTSET)
+        logger.setLevel(logging.WARNING)
     # Without a handler in reach uvicorn does not even make access lines, which hold the query string.
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False
-    # These tell of every connection at info.
-    for name in ("websockets", "asyncio"):
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
-    # These show request headers, where credentials may be.
-    for name in ("httpcore", "httpx", "grpc"):
+    logging.getLogger("asyncio").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+    # These, like uvicorn, tell of every connection below this level, with its path and headers, where credentials may be.
+    for name in ("websockets", "httpcore", "httpx", "grpc"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

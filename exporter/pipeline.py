@@ -293,6 +293,11 @@ class Feed:
         if self.session is not None:
             self._pipeline.audio_flow.message(self.session, direction, size, now)
 
+    def skip(self) -> None:
+        """Count a message that is not read, since too many came."""
+        self._pipeline.metrics.frames_received[0] += 1.0
+        self._pipeline.metrics.reject(Reason.TOO_FAST)
+
     def unreadable(self, close_code: int) -> None:
         """Count the message by which the peer broke the protocol, so that the connection ends with ``close_code``."""
         reason = _UNREADABLE.get(close_code)

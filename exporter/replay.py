@@ -41,6 +41,7 @@ WHY_REJECTED: Final[dict[str, str]] = {
     Reason.TOO_DEEP: "the nesting is too deep",
     Reason.NOT_OBJECT: "the frame is JSON, but not an object",
     Reason.NO_TYPE: "neither type nor event names it",
+    Reason.TOO_FAST: "more messages came than --max-message-rate allows",
 }
 _SELF = "agentstack_exporter_"
 _AFTERWARDS: Final = 60.0

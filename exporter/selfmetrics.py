@@ -54,7 +54,7 @@ LABEL_OVERFLOW: Final = _counter(
 SERIES: Final = _gauge("series", "{series}", "Series the store holds room for.")
 CONNECTIONS: Final = _counter("connections", "{connection}", "WebSocket connections accepted.")
 CONNECTIONS_ACTIVE: Final = _gauge("connections_active", "{connection}", "WebSocket connections open.")
-CONNECTIONS_REFUSED: Final = _counter("connections_refused", "{connection}", "WebSocket connections refused, by reason.", "reason")
+CONNECTIONS_REFUSED: Final = _counter("connections_refused", "{connection}", "Connections refused or cut off, by reason.", "reason")
 EVENT_LAG: Final = _histogram(
     "event_lag", "From an event's own timestamp to its receipt; not for replays over an hour old.", buckets.LAG
 )

@@ -3,15 +3,20 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import uvicorn
 
-from exporter.transport import HttpProtocol, WebSocketProtocol
+from exporter.transport import HttpProtocol, ListenerConfig, WebSocketProtocol
 
 TRANSPORT_CAP: Final = 16 * 1024 * 1024
 """Largest WebSocket message that is taken in at all, in bytes; above it the protocol closes with 1009."""
+PING_EVERY: Final = 20.0
+"""Seconds between pings, by which a connection whose other end is gone is found out."""
+PONG_WITHIN: Final = 20.0
+"""Seconds a peer gets to answer a ping."""
 _BACKLOG: Final = 2048
 _LAST_REQUESTS: Final = 2
 """Seconds that requests under way get when the server stops."""
@@ -31,6 +36,22 @@ class _Server(uvicorn.Server):
                 async with asyncio.timeout(1.0):
                     await self.told_to_exit.wait()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on the sockets we bound; uvicorn's own way leaves a TLS handshake a minute."""
+        config, loop = self.config, asyncio.get_running_loop()
+        assert isinstance(config, ListenerConfig)  # noqa: S101 - for the types
+        self.servers = [
+            await loop.create_server(
+                lambda: HttpProtocol(config=config, server_state=self.server_state, app_state={}),
+                sock=bound,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=config.patience if config.ssl else None,
+            )
+            for bound in sockets or ()
+        ]
+        self.started = True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to the composition root."""
@@ -38,28 +59,43 @@ class _Server(uvicorn.Server):
 
 
 class Listener:
-    """One address and the ASGI application behind it."""
+    """One address and the ASGI application behind it.
 
-    def __init__(self, app: Any, host: str, port: int) -> None:  # noqa: ANN401 - ASGI applications have no common type
+    With ``tls`` it speaks TLS. A connection that makes no request within ``patience`` seconds is closed, and ``on_slow`` called.
+    """
+
+    def __init__(
+        self,
+        app: Any,  # noqa: ANN401 - ASGI applications have no common type
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        patience: float = 10.0,
+        on_slow: Callable[[], None] = lambda: None,
+    ) -> None:
         self._host = host
         self._port = port
         self._socket: socket.socket | None = None
         self._serving: asyncio.Task[None] | None = None
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                http=HttpProtocol,
-                ws=WebSocketProtocol,
-                ws_max_size=TRANSPORT_CAP,
-                ws_per_message_deflate=False,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=_LAST_REQUESTS,
-                backlog=_BACKLOG,
-            )
+        config = ListenerConfig(
+            app,
+            http=HttpProtocol,
+            ws=WebSocketProtocol,
+            ws_max_size=TRANSPORT_CAP,
+            ws_per_message_deflate=False,
+            ws_ping_interval=PING_EVERY,
+            ws_ping_timeout=PONG_WITHIN,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_LAST_REQUESTS,
+            backlog=_BACKLOG,
+            ssl_context_factory=None if tls is None else lambda *_: tls,
         )
+        config.patience, config.on_slow = patience, on_slow
+        self._server = _Server(config)
 
     @property
     def bound(self) -> tuple[str, int]:

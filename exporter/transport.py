@@ -8,8 +8,10 @@ does not end, or that the WebSocket library cannot read, holds its connection fo
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
@@ -23,9 +25,6 @@ PIECE: Final = 8192
 """Bytes parsed before other connections get their turn: at worst, of empty frames, a few milliseconds' work."""
 ENOUGH: Final = 65_536
 """Bytes read and not parsed with which reading pauses."""
-REQUEST_WITHIN: Final = 10.0
-"""Seconds a new connection gets to send its first request, or its opening handshake."""
-
 _WHOLE_TEXT: Final = 0x81
 _WHOLE: Final = (_WHOLE_TEXT, 0x82)
 """First bytes of frames that hold a whole text or binary message, without extensions (RFC 6455, section 5.2)."""
@@ -215,15 +214,26 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.close()
 
 
+class ListenerConfig(uvicorn.Config):
+    """uvicorn's settings, and how long a new connection gets to make its first request, in seconds.
+
+    ``on_slow`` is called when one did not.
+    """
+
+    patience: float = 10.0
+    on_slow: Callable[[], None] = staticmethod(lambda: None)
+
+
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP of which the first request has to come within a time."""
+    """HTTP of which the first request has to come within a time; a WebSocket's opening handshake is one."""
 
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Begin to wait for the request."""
         super().connection_made(transport)
-        self._patience = self.loop.call_later(REQUEST_WITHIN, self._lose_patience)
+        assert isinstance(self.config, ListenerConfig)  # noqa: S101 - for the types
+        self._patience = self.loop.call_later(self.config.patience, self._lose_patience, self.config.on_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
@@ -235,8 +245,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_waiting()
         super().on_headers_complete()
 
-    def _lose_patience(self) -> None:
+    def _lose_patience(self, on_slow: Callable[[], None]) -> None:
         log.debug("a connection was closed that made no request")
+        on_slow()
         self.transport.close()
 
     def _stop_waiting(self) -> None:

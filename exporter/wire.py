@@ -37,6 +37,7 @@ class Reason(StrEnum):
     TOO_DEEP = "too_deep"
     NOT_OBJECT = "not_object"
     NO_TYPE = "no_type"
+    TOO_FAST = "too_fast"
 
 
 class Refused(StrEnum):

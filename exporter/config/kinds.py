@@ -20,6 +20,7 @@ from exporter.config.addresses import Address, AddressError, parse_address
 T_co = TypeVar("T_co", covariant=True)
 
 _SHOWN = 80
+MASK = "***"
 
 
 def shown(value: object) -> str:
@@ -196,6 +197,67 @@ class FileName(Kind[Path]):
         if not str(value).isprintable() or not str(value):
             self.refuse(value, param, ctx)
         return Path(value)
+
+
+class Secret:
+    """A text that is shown nowhere: printing it, whole settings with it, or a message about it gives ``***``."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return MASK
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
+class Secrets(Kind[Secret]):
+    """A secret of visible ASCII without commas; several are separated by commas in an environment variable."""
+
+    name = "secret"
+    envvar_list_splitter: ClassVar[str | None] = ","
+
+    def __init__(self, what: str, least: int, allowed: str = r"[!-+\--~]") -> None:
+        self._pattern = re.compile(f"{allowed}{{{least},512}}")
+        self.expects = f"{what} of {least} to 512 characters"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Secret:
+        """Accept a :class:`Secret`, or its text; a refusal does not show it."""
+        if isinstance(value, Secret):
+            return value
+        if not self._pattern.fullmatch(str(value)):
+            raise click.BadParameter(f"what is given (and not shown) is not {self.expects}", ctx=ctx, param=param)
+        return Secret(str(value))
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """The parts between commas, without the empty ones."""
+        return [part.strip() for part in rv.split(",") if part.strip()]
+
+
+class Origin(Kind[str]):
+    """What a browser sends as ``Origin``."""
+
+    name = "origin"
+    expects = "an origin such as https://app.example.com, without a path"
+    envvar_list_splitter: ClassVar[str | None] = ","
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Accept scheme and host, as browsers write them."""
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@,]+", str(value)):
+            self.refuse(value, param, ctx)
+        return str(value)
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """The parts between commas, without the empty ones."""
+        return [part.strip() for part in rv.split(",") if part.strip()]
 
 
 class LabelValue(NamedTuple):

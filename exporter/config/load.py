@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from exporter.config.declare import SECTIONS, Setting
+from exporter.config.files import file_faults
 from exporter.config.kinds import FileName
 from exporter.config.settings import SETTINGS, Settings, contradictions
 from exporter.config.sources import (
@@ -101,7 +102,8 @@ def load(ctx: click.Context) -> Loaded:
     file = ctx.meta.get(_FILE)
     values: dict[str, Any] = {setting.name: ctx.params[setting.name] for setting in SETTINGS}
     settings = Settings(**values)
-    problems = [f"{_where(ctx, name, file)}: {problem}" for name, problem in contradictions(settings)]
+    found = [*contradictions(settings), *file_faults(settings)]
+    problems = [f"{_where(ctx, name, file)}: {problem}" for name, problem in found]
     if problems:
         raise ConfigError(problems, ctx)
     origins = {setting.name: _origin(ctx, setting, file) for setting in SETTINGS}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 
 from exporter.config.declare import SECTIONS, Setting
+from exporter.config.kinds import Secret
 from exporter.config.load import Loaded
 from exporter.config.settings import SETTINGS
 from exporter.config.sources import CONFIG_ENV
@@ -25,8 +26,10 @@ written there as the type it has: `drain-timeout = 2.5`, `subscribe = false`, `l
   the configuration is wrong.
 - An environment variable that is set but empty counts as unset. The variables with which Kubernetes describes Services
   (`AGENTSTACK_EXPORTER_SERVICE_HOST`, `AGENTSTACK_EXPORTER_PORT=tcp://…`, …) are ignored.
-- Nothing listens beyond this machine unless asked: `--listen` on such an address needs `--insecure-listen` as well,
-  `--telemetry-listen` needs `--expose-telemetry`. An address without a host (`:8790`) is refused; every interface is `0.0.0.0:8790`.
+- Nothing listens beyond this machine unless asked, and then only if it asks who is there: `--listen` needs tokens, secrets,
+  signatures or client certificates (or `--insecure`), `--telemetry-listen` a `--web-config` with users or client certificates (or
+  `--insecure-telemetry`). An address without a host (`:8790`) is refused; every interface is `0.0.0.0:8790`.
+- Secrets are printed nowhere: `check-config` shows `***` in their place.
 - Durations are plain numbers of seconds.
 - A setting that can be given several times is replaced as a whole by the source that comes first, not added to.
 """
@@ -44,7 +47,10 @@ def reference() -> str:
 
 
 def explained(loaded: Loaded) -> str:
-    """Every setting with its value and, as a comment, its origin; the text is a settings file that gives the same values."""
+    """Every setting with its value and, as a comment, its origin.
+
+    The text is a settings file that gives the same values, but for secrets: they are masked, and their lines are comments.
+    """
     lines = [(_assignment(setting, getattr(loaded.settings, setting.name)), loaded.origins[setting.name]) for setting in SETTINGS]
     width = min(max(len(line) for line, _ in lines), 60)
     return "\n".join(f"{line:<{width}}  # {origin}" for line, origin in lines)
@@ -68,7 +74,10 @@ def _facts(setting: Setting) -> Iterator[str]:
 
 
 def _assignment(setting: Setting, value: object) -> str:
-    return f"# {setting.key} is not set" if value is None else f"{setting.key} = {toml(value)}"
+    if value is None:
+        return f"# {setting.key} is not set"
+    hidden = "# " if isinstance(value, tuple) and any(isinstance(item, Secret) for item in value) else ""
+    return f"{hidden}{setting.key} = {toml(value)}"
 
 
 def toml(value: object) -> str:

@@ -13,7 +13,22 @@ import msgspec
 
 from exporter.config.addresses import Address
 from exporter.config.declare import About, Setting
-from exporter.config.kinds import FileName, LabelValue, LabelValues, ListenAddress, OneOf, Seconds, Switch, UrlPath, Whole
+from exporter.config.kinds import (
+    FileName,
+    LabelValue,
+    LabelValues,
+    ListenAddress,
+    Number,
+    OneOf,
+    Origin,
+    Seconds,
+    Secret,
+    Secrets,
+    Switch,
+    Url,
+    UrlPath,
+    Whole,
+)
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -27,11 +42,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             ListenAddress(),
             "Listening",
-            "Address on which calls' events are received. One that other machines can reach is refused without --insecure-listen.",
+            "Address on which calls' events are received. One that other machines can reach needs a way to tell who connects: "
+            "--auth-tokens, --auth-token-file, --path-secrets, --plivo-auth-tokens or --tls-client-ca.",
         ),
     ] = Address("127.0.0.1", 8790)
 
-    insecure_listen: Annotated[
+    insecure: Annotated[
         bool,
         About(
             Switch(),
@@ -58,19 +74,113 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             ListenAddress(),
             "Listening",
-            "Address of /metrics, /-/healthy and /-/ready. One that other machines can reach is refused without --expose-telemetry.",
+            "Address of /metrics, /-/healthy and /-/ready. One that other machines can reach needs a --web-config with users or "
+            "client certificates, or --insecure-telemetry.",
         ),
     ] = Address("127.0.0.1", 8791)
 
-    expose_telemetry: Annotated[
+    insecure_telemetry: Annotated[
         bool,
         About(
             Switch(),
             "Listening",
-            "Let --telemetry-listen be reachable from other machines, as a Prometheus elsewhere needs: whoever reaches it can "
-            "read the metrics. They hold agent, provider and model names, never phone numbers or what was said.",
+            "Let --telemetry-listen be reachable from other machines without authentication: whoever reaches it can read the "
+            "metrics. They hold agent, provider and model names, never phone numbers or what was said.",
         ),
     ] = False
+
+    auth_tokens: Annotated[
+        tuple[Secret, ...],
+        About(
+            Secrets("a token of visible ASCII without commas", 16),
+            "Access",
+            "Bearer token that opens --listen; with several any one does, so that they can be exchanged. Once there is one it is asked "
+            "for on loopback too. Better given by the environment than as a flag, which every user of the machine can see.",
+            repeatable=True,
+        ),
+    ] = ()
+
+    auth_token_file: Annotated[
+        Path | None,
+        About(
+            FileName(),
+            "Access",
+            "File with bearer tokens, one a line, as --auth-tokens; read again when it changes. Empty lines and lines that begin with "
+            "# are skipped.",
+        ),
+    ] = None
+
+    path_secrets: Annotated[
+        tuple[Secret, ...],
+        About(
+            Secrets("a path segment (letters, digits, . _ ~ -)", 16, "[A-Za-z0-9._~-]"),
+            "Access",
+            "Secret that opens --listen as the last segment of the path, wss://host/ws/SECRET, for platforms that can only be given "
+            "a URL. With several any one does. It is shown nowhere, but proxies on the way may log it.",
+            repeatable=True,
+        ),
+    ] = ()
+
+    plivo_auth_tokens: Annotated[
+        tuple[Secret, ...],
+        About(
+            Secrets("a Plivo auth token", 16),
+            "Access",
+            "Auth token of a Plivo account: connections that carry a V3 signature made with it are let in, each signature once.",
+            repeatable=True,
+        ),
+    ] = ()
+
+    public_url: Annotated[
+        str | None,
+        About(
+            Url("wss", "ws", "https", "http"),
+            "Access",
+            "URL under which the platform reaches --listen, which is what it signs; without it the Host header stands for it. If it "
+            "has a path, that is taken instead of the one that arrives here.",
+        ),
+    ] = None
+
+    allow_origin: Annotated[
+        tuple[str, ...],
+        About(
+            Origin(),
+            "Access",
+            "Origin from which a browser may connect to --listen. All others are refused; the platform sends none.",
+            repeatable=True,
+        ),
+    ] = ()
+
+    tls_cert: Annotated[
+        Path | None,
+        About(
+            FileName(),
+            "Access",
+            "Certificate (PEM, with its chain) with which --listen speaks TLS; read again when it changes, as are the next two.",
+        ),
+    ] = None
+
+    tls_key: Annotated[Path | None, About(FileName(), "Access", "Key (PEM) of --tls-cert.")] = None
+
+    tls_client_ca: Annotated[
+        Path | None,
+        About(
+            FileName(),
+            "Access",
+            "Certificates (PEM) of those who sign clients' certificates: a client of --listen must have one. Where no other "
+            "credentials are set it is enough.",
+        ),
+    ] = None
+
+    web_config: Annotated[
+        Path | None,
+        About(
+            FileName(),
+            "Access",
+            "TLS and users of --telemetry-listen, in the format of Prometheus's web configuration file; read again when it changes. "
+            "/-/healthy and /-/ready ask for no user.",
+        ),
+    ] = None
 
     subscribe: Annotated[
         bool,
@@ -115,6 +225,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         About(Seconds(1, 604_800), "Calls", "How long a call may send nothing; after that it has ended as idle.", "seconds"),
     ] = 3600.0
+
+    handshake_timeout: Annotated[
+        float,
+        About(
+            Seconds(0.1, 600),
+            "Limits",
+            "How long a new connection to either listener gets to say what it wants, TLS included; after that it is closed.",
+            "seconds",
+        ),
+    ] = 10.0
+
+    max_silence: Annotated[
+        float,
+        About(
+            Seconds(0, 604_800),
+            "Limits",
+            "Close a connection that has sent nothing for so long, although it still answers pings; 0 never does.",
+            "seconds",
+        ),
+    ] = 0.0
+
+    max_message_rate: Annotated[
+        float,
+        About(
+            Number(0, 1_000_000),
+            "Limits",
+            "Messages a second that are read of one connection; those above it, beyond a second's worth at once, are counted as "
+            "too_fast and skipped. 0 sets no limit.",
+            "messages a second",
+        ),
+    ] = 0.0
 
     max_frame_bytes: Annotated[
         int,
@@ -258,11 +399,21 @@ SETTINGS: tuple[Setting, ...] = tuple(_declared())
 def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """Each setting that cannot stand with the others, and why."""
     listen, telemetry = settings.listen, settings.telemetry_listen
-    if not listen.is_loopback and not settings.insecure_listen:
-        remedy = f"use a loopback address such as 127.0.0.1:{listen.port}, or allow it with --insecure-listen"
+    if not listen.is_loopback and not settings.insecure and not authenticates(settings):
+        remedy = f"set --auth-tokens, use a loopback address such as 127.0.0.1:{listen.port}, or allow it with --insecure"
         yield "listen", f"{listen} can be reached from other machines, and connections are not authenticated; {remedy}"
-    if not telemetry.is_loopback and not settings.expose_telemetry:
-        remedy = f"use a loopback address such as 127.0.0.1:{telemetry.port}, or allow it with --expose-telemetry"
-        yield "telemetry_listen", f"{telemetry} can be reached from other machines; {remedy}"
     if telemetry.overlaps(listen):
         yield "telemetry_listen", f"{telemetry} is taken by --listen {listen}; the two listeners need addresses of their own"
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        missing, there = ("tls-key", "tls-cert") if settings.tls_key is None else ("tls-cert", "tls-key")
+        yield there.replace("-", "_"), f"TLS needs --{missing} as well"
+    if settings.tls_client_ca is not None and settings.tls_cert is None:
+        yield "tls_client_ca", "client certificates need TLS: set --tls-cert and --tls-key"
+    if settings.public_url is not None and not settings.plivo_auth_tokens:
+        yield "public_url", "is for signatures, and there is nothing to check them with; set --plivo-auth-tokens"
+
+
+def authenticates(settings: Settings) -> bool:
+    """Whether ``--listen`` asks who connects."""
+    secrets = (settings.auth_tokens, settings.path_secrets, settings.plivo_auth_tokens)
+    return any(secrets) or settings.auth_token_file is not None or settings.tls_client_ca is not None

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any, Final, Protocol
 
+from exporter.door import Door, Handshake, Load, Refusal
+
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -38,6 +40,9 @@ class Feed(Protocol):
     def consume(self, frame: str | bytes, now: float) -> bool:
         """Take in a frame; returns whether it began the call."""
 
+    def skip(self) -> None:
+        """A frame was received that is not read, since too many came."""
+
     def unreadable(self, close_code: int) -> None:
         """The peer broke the protocol, so that the connection ends with ``close_code``."""
 
@@ -59,37 +64,48 @@ class Counts(Protocol):
         """A connection is gone."""
 
     def refused(self, reason: str) -> None:
-        """A connection was turned away."""
+        """A connection was turned away, or cut off."""
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """Who is let in and what they are told.
+class Terms:
+    """What holds for those who were let in.
 
-    ``path`` is the WebSocket's, ``subscription`` the frame sent when a call begins (or nothing), ``linger`` how long to wait after the
-    call's end for the platform to close, in seconds.
+    ``subscription`` is the frame sent when a call begins (or nothing), ``linger`` how long to wait after the call's end for the
+    platform to close. A connection that has been silent for longer than ``max_silence`` is closed. Times are in seconds, ``max_rate``
+    is in messages a second. 0 sets no limit.
     """
 
-    path: str
-    subscription: str | None
-    max_connections: int
-    linger: float
+    subscription: str | None = None
+    linger: float = 30.0
+    max_silence: float = 0.0
+    max_rate: float = 0.0
 
 
 class _Connection:
-    __slots__ = ("heard_at", "receive", "send")
+    __slots__ = ("allowance", "heard_at", "receive", "send")
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, allowance: float) -> None:
         self.receive = receive
         self.send = send
         self.heard_at = monotonic()
+        self.allowance = allowance
+
+    def may_speak(self, now: float, rate: float) -> bool:
+        """Whether a message that came ``now`` is within ``rate``; up to a second's worth may come at once."""
+        self.allowance = min(max(rate, 1.0), self.allowance + (now - self.heard_at) * rate)
+        if self.allowance < 1.0:
+            return False
+        self.allowance -= 1.0
+        return True
 
 
 class Endpoint:
     """The ingest listener's application."""
 
-    def __init__(self, door: Door, feed: Callable[[], Feed], counts: Counts) -> None:
+    def __init__(self, door: Door, terms: Terms, feed: Callable[[], Feed], counts: Counts) -> None:
         self._door = door
+        self._terms = terms
         self._feed = feed
         self._counts = counts
         self._connections: set[_Connection] = set()
@@ -98,15 +114,16 @@ class Endpoint:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "http":
-            await _refuse_http(scope["path"] == self._door.path, send)
+            await _refuse_http(self._door.is_spoken_on(_handshake(scope).path), send)
         elif scope["type"] == "websocket":
             await receive()
-            refusal = self._refusal(scope["path"])
+            refusal = self._door.decide(_handshake(scope), Load(len(self._connections), self._draining))
             if refusal is None:
-                await self._serve(_Connection(receive, send))
+                await self._serve(_Connection(receive, send, self._terms.max_rate))
             else:
-                self._counts.refused(refusal[1])
-                await _refuse_websocket(*refusal, send)
+                self._counts.refused(refusal.reason)
+                log.info("a connection was refused", extra={"reason": refusal.reason, "status": refusal.status})
+                await _refuse_websocket(refusal, send)
 
     async def drain(self, within: float) -> None:
         """Turn new connections away, and close each open one once it is quiet, all ``within`` so many seconds."""
@@ -114,17 +131,17 @@ class Endpoint:
         deadline = monotonic() + within
         await asyncio.gather(*(self._drain(connection, deadline) for connection in list(self._connections)))
 
-    def _refusal(self, path: str) -> tuple[int, str] | None:
-        if path != self._door.path:
-            return 404, "wrong_path"
-        if self._draining:
-            return 503, "stopping"
-        if len(self._connections) >= self._door.max_connections:
-            return 503, "too_many"
-        return None
+    async def sweep(self) -> None:
+        """Close connections that have been silent for too long; to be called now and then."""
+        if self._terms.max_silence:
+            since = monotonic() - self._terms.max_silence
+            for connection in [connection for connection in self._connections if connection.heard_at < since]:
+                self._counts.refused("silent")
+                await _tell(connection, {"type": "websocket.close", "code": GOING_AWAY, "reason": "silent for too long"})
 
     async def _serve(self, connection: _Connection) -> None:
         await connection.send({"type": "websocket.accept"})
+        log.debug("a connection was accepted")
         self._connections.add(connection)
         self._counts.connected()
         feed = self._feed()
@@ -138,24 +155,27 @@ class Endpoint:
             feed.close(time())
 
     async def _read(self, connection: _Connection, feed: Feed) -> None:
-        receive, consume = connection.receive, feed.consume
-        unsubscribed = self._door.subscription is not None
+        receive, consume, terms = connection.receive, feed.consume, self._terms
+        unsubscribed = terms.subscription is not None
         turn = FRAMES_AT_ONCE
         while True:
-            message = await (_receive_until_linger(receive, self._door.linger) if feed.ended else receive())
+            message = await (_receive_until_linger(receive, terms.linger) if feed.ended else receive())
             if message["type"] != "websocket.receive":
                 if message["type"] == "lingered":
                     await _tell(connection, {"type": "websocket.close", "code": NORMAL})
                 elif message.get(BREACH):
                     feed.unreadable(message["code"])
                 return
-            frame = message.get("text")
-            began = consume(message["bytes"] if frame is None else frame, time())
-            if self._draining:
-                connection.heard_at = monotonic()
+            frame, now = message.get("text"), monotonic()
+            if terms.max_rate and not connection.may_speak(now, terms.max_rate):
+                feed.skip()
+                began = False
+            else:
+                began = consume(message["bytes"] if frame is None else frame, time())
+            connection.heard_at = now
             if began and unsubscribed:
                 unsubscribed = False
-                await _tell(connection, {"type": "websocket.send", "text": self._door.subscription})
+                await _tell(connection, {"type": "websocket.send", "text": terms.subscription})
             turn -= 1
             if not turn:
                 turn = FRAMES_AT_ONCE
@@ -201,10 +221,17 @@ async def _receive_until_linger(receive: Receive, linger: float) -> Message:
         return {"type": "lingered"}
 
 
-async def _refuse_websocket(status: int, reason: str, send: Send) -> None:
-    body = f"{reason}\n".encode()
+def _handshake(scope: Message) -> Handshake:
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    return Handshake(scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
+
+
+async def _refuse_websocket(refusal: Refusal, send: Send) -> None:
+    body = f"{refusal.told}\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    if refusal.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
 
 

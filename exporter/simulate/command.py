@@ -6,7 +6,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +31,8 @@ class SimulateOptions:
     run is stopped; ``concurrency`` bounds how many are open at once, ``rate`` how many begin in a second (0: no limit).
     ``speed`` is a factor on the pace of a call, 0 sends as fast as the peer reads. ``turns`` fixes how many turns the caller
     takes, ``profiles`` are names out of :data:`~exporter.simulate.profiles.FLEETS`. ``opt_in`` withholds the diagnostic events
-    until the app asks for them. ``started_at`` (unix seconds) makes the time stamps independent of the clock.
+    until the app asks for them. ``token`` is the bearer token the exporter asks for. ``started_at`` (unix seconds) makes the
+    time stamps independent of the clock.
     """
 
     url: str
@@ -47,6 +48,7 @@ class SimulateOptions:
     opt_in: bool = False
     started_at: float | None = None
     open_timeout: float = 10.0
+    token: str | None = field(default=None, repr=False)
     truth: Path | None = None
     quiet: bool = False
 
@@ -99,7 +101,7 @@ async def simulate(options: SimulateOptions, truth: TruthWriter | None = None, *
 def _prepared(options: SimulateOptions, truth: TruthWriter | None) -> tuple[FleetRun, int]:
     seed = options.seed if options.seed is not None else secrets.randbelow(1 << 32)
     plan = Plan(
-        line=Line(url=options.url, speed=options.speed, opt_in=options.opt_in, open_timeout=options.open_timeout),
+        line=Line(url=options.url, speed=options.speed, opt_in=options.opt_in, open_timeout=options.open_timeout, token=options.token),
         seed=seed,
         fleet=fleet_of(options.profiles),
         calls=options.calls,

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from exporter.app import FAILURE, Daemon, otel_from_environment
+from exporter.app import FAILURE, MISCONFIGURED, Daemon, otel_from_environment
 from exporter.config import Settings
 from exporter.expose.waterfall import draw
 from exporter.logs import setup
@@ -35,15 +35,19 @@ def run_demo(settings: Settings, *, calls: int, seed: int | None, speed: float, 
 
 async def _demo(settings: Settings, calls: int, seed: int | None, speed: float, *, print_traces: bool) -> int:
     console = Console(highlight=False, soft_wrap=True)
-    daemon = Daemon(settings, otel_from_environment(), _Traces(Console(highlight=False)).add if print_traces else None)
     try:
+        daemon = Daemon(settings, otel_from_environment(), _Traces(Console(highlight=False)).add if print_traces else None)
         await daemon.start()
+    except ValueError as error:
+        Console(stderr=True).print(f"Error: {error}.")
+        return MISCONFIGURED
     except OSError as error:
         Console(stderr=True).print(f"Error: {error.strerror}. Choose other addresses with --listen and --telemetry-listen.")
         return FAILURE
     _welcome(console, daemon, settings)
     options = SimulateOptions(
         url=f"ws://{daemon.listen.reachable()}{settings.path}",
+        token=settings.auth_tokens[0].value if settings.auth_tokens else None,
         seed=seed,
         calls=calls or None,
         concurrency=CALLS_AT_ONCE,

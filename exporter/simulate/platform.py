@@ -43,13 +43,15 @@ class RefusedError(PlayError):
 class Line:
     """Where and how calls are played. ``speed`` is a factor, 0 means as fast as the peer reads.
 
-    With ``opt_in`` the diagnostic events are withheld until the app asks for them, as the live platform does.
+    With ``opt_in`` the diagnostic events are withheld until the app asks for them, as the live platform does. ``token`` is the bearer
+    token to show.
     """
 
     url: str
     speed: float = 1.0
     opt_in: bool = False
     open_timeout: float = 10.0
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -167,6 +169,7 @@ class Player:
                 proxy=None,
                 ping_interval=None,
                 open_timeout=line.open_timeout,
+                additional_headers={"Authorization": f"Bearer {line.token}"} if line.token else None,
                 user_agent_header=f"agentstack-exporter-simulate/{__version__}",
             )
         except (OSError, InvalidHandshake, InvalidURI) as error:

@@ -10,6 +10,7 @@ from tests.support import house_rules as rules
 
 # Modules over 400 lines, each with the reason why splitting it would make it harder to read.
 LONG_MODULES = {
+    "exporter/config/settings.py": "one setting, one entry: a table, not a program",
     "exporter/events/turn_metrics.py": "one event, one entry a field: a table, not a program",
 }
 # Files that let time pass, each with the reason.

@@ -13,7 +13,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 
-from exporter import transport
 from exporter.pipeline import SUBSCRIPTION
 from exporter.servers import TRANSPORT_CAP
 from tests.support.daemon import Doors, call, daemon_process, http_client, running_daemon, send_all
@@ -156,14 +155,14 @@ class TestRefusals:
             await socket.send(PLAYED)
             await doors.reaches(RECEIVED, len(range(0, len(request()), 20)) + 1)
 
-    async def test_a_handshake_that_never_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A connection that makes no request within its time is closed; one that became a call has no such limit."""
-        monkeypatch.setattr(transport, "REQUEST_WITHIN", 0.2)
-        async with running_daemon() as doors, call(doors.ws) as other, raw_connection(doors.listen) as socket:
+    async def test_a_handshake_that_never_ends(self) -> None:
+        """A connection that makes no request within its time is closed and counted; one that became a call has no such limit."""
+        async with running_daemon(handshake_timeout=0.2) as doors, call(doors.ws) as other, raw_connection(doors.listen) as socket:
             socket.writer.write(request()[:-2])
             assert await asyncio.wait_for(socket.reader.read(), seconds(5)) == b""
             await send_all(other, [STARTED])
             await doors.reaches(EVENTS, 1)
+            assert await doors.total("agentstack_exporter_connections_refused_total", reason="slow_handshake") == 1
 
     @pytest.mark.parametrize("headers", [b"X-Many: y\r\n" * 300, b"X-Long: " + b"y" * 20_000 + b"\r\n"])
     async def test_an_absurd_handshake(self, headers: bytes, caplog: pytest.LogCaptureFixture) -> None:

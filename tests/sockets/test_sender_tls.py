@@ -1,8 +1,6 @@
 """Sending over TLS, with and without a certificate to show, and what is told when that does not work."""
 
 import ssl
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 from exporter.expose.otlp_target import Protocol, Target, TlsFiles
 from exporter.expose.sender import Batching, Pace, SpanEnvelope, SpanSender, open_transport
 from tests.support.otlp_receiver import Site, otlp_receiver
-from tests.support.peers import require
+from tests.support.pki import Pki, make_pki
 from tests.support.sender_counts import Tally
 from tests.support.waiting import eventually
 
@@ -20,38 +18,9 @@ SPAN = b"\x2a\x01x"
 both_protocols = pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 
 
-@dataclass(frozen=True)
-class Pki:
-    """A certificate of 127.0.0.1 that signs itself and so is its own authority, with its key; and another such."""
-
-    certificate: Path
-    key: Path
-    other: Path
-    other_key: Path
-
-
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
-    folder = tmp_path_factory.mktemp("pki")
-    openssl = require("openssl")
-    for name in ("one", "other"):
-        request = [
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            f"/CN={name}",
-        ]
-        names = ["-addext", "subjectAltName=IP:127.0.0.1"]
-        files = ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")]
-        subprocess.run([openssl, *request, *names, *files], check=True, capture_output=True)
-    return Pki(folder / "one.pem", folder / "one.key", folder / "other.pem", folder / "other.key")
+    return make_pki(tmp_path_factory.mktemp("pki"))
 
 
 def server_side(protocol: Protocol, pki: Pki, *, clients: bool = False) -> Any:

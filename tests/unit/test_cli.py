@@ -86,7 +86,7 @@ REFUSED = [
      "Invalid value for '--listen': '8790' is not an address as host:port; for this machine only write 127.0.0.1:8790"),
     (["check-config", "--config", "nope.toml"], "--config: nope.toml: cannot be read: No such file or directory"),
     (["healthcheck", "--config", "nope.toml"], "--config: nope.toml: cannot be read: No such file or directory"),
-    (["healthcheck", "--url", "ftp://x/"], "Invalid value for '--url': 'ftp://x/' is not a URL that starts with http://"),
+    (["healthcheck", "--url", "ftp://x/"], "Invalid value for '--url': 'ftp://x/' is not a URL that starts with http:// or https://"),
     (["healthcheck", "--url", "http://x/", "--ready"], "--url and --ready cannot be combined; --url names the whole URL."),
     (["healthcheck", "--telemetry-listen", "127.0.0.1:0"],
      "--telemetry-listen has port 0, which is any free port; give --url."),

@@ -176,7 +176,7 @@ def test_service_links_are_ignored(monkeypatch: pytest.MonkeyPatch, name: str, t
 
 def test_what_check_config_prints_gives_the_same_settings() -> None:
     """The printed settings, read as a file, load as what was printed."""
-    args = ["--listen", "[::]:1", "--insecure-listen", "--path", "/a/b", "--max-series", "2000", "--turn-wait", "0.5"]
+    args = ["--listen", "[::]:1", "--insecure", "--path", "/a/b", "--max-series", "2000", "--turn-wait", "0.5"]
     args += [
         "--label-allow",
         'model=say "é"',
@@ -373,11 +373,11 @@ def test_listening_beyond_loopback_is_refused(host: str) -> None:
     """Addresses others can reach need the switch that says so, each listener its own."""
     reach = "can be reached from other machines"
     listen, telemetry = problems("--listen", f"{host}:1", "--telemetry-listen", f"{host}:2")
-    remedy = "use a loopback address such as 127.0.0.1:1, or allow it with --insecure-listen"
+    remedy = "set --auth-tokens, use a loopback address such as 127.0.0.1:1, or allow it with --insecure"
     assert listen == f"--listen: {host}:1 {reach}, and connections are not authenticated; {remedy}"
-    remedy = "use a loopback address such as 127.0.0.1:2, or allow it with --expose-telemetry"
-    assert telemetry == f"--telemetry-listen: {host}:2 {reach}; {remedy}"
-    asked = load("--listen", f"{host}:1", "--insecure-listen", "--telemetry-listen", f"{host}:2", "--expose-telemetry")
+    remedy = "give --web-config users, use a loopback address such as 127.0.0.1:2, or allow it with --insecure-telemetry"
+    assert telemetry == f"--telemetry-listen: {host}:2 {reach}, and nobody is asked who they are; {remedy}"
+    asked = load("--listen", f"{host}:1", "--insecure", "--telemetry-listen", f"{host}:2", "--insecure-telemetry")
     assert str(asked.settings.listen) == f"{host}:1"
 
 
@@ -393,7 +393,7 @@ def test_contradiction_names_the_source(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("telemetry", ["127.0.0.1:8790", "0.0.0.0:8790"])
 def test_listeners_do_not_share_an_address(telemetry: str) -> None:
     """Both listeners on one address is a contradiction; port 0 never is."""
-    assert problems("--telemetry-listen", telemetry, "--expose-telemetry") == (
+    assert problems("--telemetry-listen", telemetry, "--insecure-telemetry") == (
         f"--telemetry-listen: {telemetry} is taken by --listen 127.0.0.1:8790; the two listeners need addresses of their own",
     )
     assert load("--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0").settings.listen.port == 0

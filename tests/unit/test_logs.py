@@ -171,16 +171,17 @@ def test_setup_twice_writes_once() -> None:
 
 
 def test_uvicorn_is_routed_and_its_access_log_is_silent() -> None:
-    """uvicorn's lines come in our form; its access lines are not even made."""
+    """uvicorn's warnings come in our form; its lines of every connection, which hold paths, do not come, at whatever level."""
     logging.getLogger("uvicorn").addHandler(logging.StreamHandler())
     logging.getLogger("uvicorn.access").addHandler(logging.StreamHandler())
 
     def act() -> None:
-        logging.getLogger("uvicorn.error").info("Started", extra={"color_message": "\x1b[1mStarted"})
-        logging.getLogger("websockets.server").info("connection open")
+        logging.getLogger("uvicorn.error").warning("Slow", extra={"color_message": "\x1b[1mSlow"})
+        logging.getLogger("uvicorn.error").info('"WebSocket /ws/s3cret" [accepted]')
+        logging.getLogger("websockets.server").debug("> Authorization: Bearer s3cret")
 
-    [line] = written(act)
-    assert line.endswith("info uvicorn.error: Started")
+    [line] = written(act, level="debug")
+    assert line.endswith("warning uvicorn.error: Slow")
     assert logging.getLogger("uvicorn").handlers == []
     assert not logging.getLogger("uvicorn.access").hasHandlers()
 

@@ -1,0 +1,33 @@
+"""What the files that settings name must hold for the exporter to start; ``check-config`` looks at them as ``serve`` does."""
+
+from collections.abc import Iterator
+
+from exporter.config.settings import Settings
+from exporter.config.token_file import TokenFileError, read_token_file
+from exporter.config.web_config import WebConfig, WebConfigError, read_web_config
+
+
+def file_faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each setting whose file cannot be used, and why; and the telemetry listener, if it would be open to everybody."""
+    web: WebConfig | None = WebConfig()
+    if settings.auth_token_file is not None:
+        try:
+            read_token_file(settings.auth_token_file)
+        except TokenFileError as error:
+            yield "auth_token_file", str(error)
+    if settings.web_config is not None:
+        try:
+            web = read_web_config(settings.web_config)
+        except WebConfigError as error:
+            web = None
+            yield "web_config", str(error)
+    for name in ("tls_cert", "tls_key", "tls_client_ca"):
+        path = getattr(settings, name)
+        if path is not None and not path.is_file():
+            yield name, f"there is no file {path}"
+    telemetry = settings.telemetry_listen
+    if web is not None and not telemetry.is_loopback and not settings.insecure_telemetry and not web.authenticates:
+        remedy = (
+            f"give --web-config users, use a loopback address such as 127.0.0.1:{telemetry.port}, or allow it with --insecure-telemetry"
+        )
+        yield "telemetry_listen", f"{telemetry} can be reached from other machines, and nobody is asked who they are; {remedy}"
