@@ -9,7 +9,6 @@ import logging
 import os
 import platform
 import signal
-import ssl
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,19 +21,19 @@ import uvloop
 from exporter import __version__
 from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings, read_otel
-from exporter.entrance import TelemetryGuard, ingest_door, ingest_tls
+from exporter.entrance import TelemetryGuard
 from exporter.expose.landing import Product, StatusLine
 from exporter.expose.routes import Readiness, telemetry_app
 from exporter.expose.sender import Pace
 from exporter.housekeeping import Housekeeping
-from exporter.ingest.endpoint import Endpoint, Terms
 from exporter.labels import Limits
 from exporter.logs import setup
 from exporter.otlp import Otlp, span_options
-from exporter.pipeline import SUBSCRIPTION, Notices, Pipeline
+from exporter.pipeline import Notices, Pipeline
 from exporter.records import Snapshot
 from exporter.servers import Listener
 from exporter.session import Waits
+from exporter.way_in import Counts, WayIn
 
 PRODUCT: Final = Product(
     name="agentstack-exporter",
@@ -58,23 +57,6 @@ class _Spoken(Notices):
 
     def internal_error(self, error: Exception) -> None:
         log.error("an event or a timer met an error of the exporter and was not counted in", exc_info=error)
-
-
-class _Counts:
-    """What the endpoint reports, put into the exporter's own metrics."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._metrics = pipeline.metrics
-
-    def connected(self) -> None:
-        self._metrics.connections[0] += 1.0
-        self._metrics.connections_active.add(1)
-
-    def disconnected(self) -> None:
-        self._metrics.connections_active.add(-1)
-
-    def refused(self, reason: str) -> None:
-        self._metrics.connections_refused.add(1, reason)
 
 
 class Daemon:
@@ -106,20 +88,10 @@ class Daemon:
         )
         self._otlp = Otlp(settings, otel, self.pipeline.metrics, self.snapshot, pace)
         self.pipeline.metrics.build_info(__version__, platform.python_version())
-        counts = _Counts(self.pipeline)
-        terms = Terms(
-            subscription=SUBSCRIPTION if settings.subscribe else None,
-            linger=settings.session_linger,
-            max_silence=settings.max_silence,
-            max_rate=settings.max_message_rate,
-        )
-        self._endpoint = Endpoint(ingest_door(settings, settings.path), terms, self.pipeline.feed, counts)
-        self._housekeeping = Housekeeping(self.pipeline, self._endpoint.sweep)
-        self._ingest = self._listener(self._endpoint, settings.listen, ingest_tls(settings), counts)
-        guard = TelemetryGuard(settings)
-        pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._scraped)
-        self._telemetry = self._listener(guard.before(pages, counts.refused), settings.telemetry_listen, guard.tls, counts)
-        self._secure = (settings.tls_cert is not None, guard.tls is not None)
+        counts = Counts(self.pipeline, time.time())
+        self._way_in = WayIn(settings, self.pipeline, counts)
+        self._housekeeping = Housekeeping(self.pipeline, self._way_in.sweep)
+        self._telemetry, self._metrics_scheme = self._telemetry_listener(counts)
         self._ready = False
         self._scrapes = asyncio.Event()
         self._counted_at = 0.0
@@ -127,7 +99,7 @@ class Daemon:
     @property
     def listen(self) -> Address:
         """Where events are received, once started."""
-        return Address(*self._ingest.bound)
+        return self._way_in.listen
 
     @property
     def telemetry_listen(self) -> Address:
@@ -144,26 +116,23 @@ class Daemon:
         self._set_ready(ready=False)
         try:
             await self._telemetry.start()
-            await self._ingest.start()
+            await self._way_in.start()
             self._set_ready(ready=True)
         except OSError:
-            await self._ingest.stop()
+            await self._way_in.stop()
             await self._telemetry.stop()
             raise
         self._housekeeping.start()
         self._otlp.start()
         gc.collect()
         gc.freeze()
-        ingest_tls, telemetry_tls = self._secure
-        log.info("receiving events", extra={"url": f"{'wss' if ingest_tls else 'ws'}://{self.listen}{self._settings.path}"})
-        log.info("serving metrics", extra={"url": f"{'https' if telemetry_tls else 'http'}://{self.telemetry_listen}/metrics"})
+        log.info("receiving events", extra={"url": self._way_in.url})
+        log.info("serving metrics", extra={"url": f"{self._metrics_scheme}://{self.telemetry_listen}/metrics"})
 
     async def stop(self) -> None:
         """Stop in order: no new calls, read what is on its way, let the metrics be scraped, close."""
         self._set_ready(ready=False)
-        self._ingest.close()
-        await self._endpoint.drain(self._settings.drain_timeout)
-        await self._ingest.stop()
+        await self._way_in.stop()
         self.pipeline.close(time.time())
         flushed = asyncio.create_task(self._otlp.stop())
         if self._settings.linger:
@@ -172,9 +141,19 @@ class Daemon:
         await self._housekeeping.stop()
         await self._telemetry.stop()
 
-    def _listener(self, app: object, address: Address, tls: ssl.SSLContext | None, counts: _Counts) -> Listener:
-        patience = self._settings.handshake_timeout
-        return Listener(app, address.host, address.port, tls=tls, patience=patience, on_slow=lambda: counts.refused("slow_handshake"))
+    def _telemetry_listener(self, counts: Counts) -> tuple[Listener, str]:
+        """The listener of the pages, and the scheme it speaks."""
+        guard, address = TelemetryGuard(self._settings), self._settings.telemetry_listen
+        pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._scraped)
+        listener = Listener(
+            guard.before(pages, counts.refused),
+            address.host,
+            address.port,
+            tls=guard.tls,
+            patience=self._settings.handshake_timeout,
+            on_slow=lambda: counts.refused("slow_handshake"),
+        )
+        return listener, "http" if guard.tls is None else "https"
 
     def _emit(self, span: bytes) -> None:
         if self._watch is not None:

@@ -32,6 +32,8 @@ OTHER: Final = "other"
 """The kind of a command whose name is not known."""
 UNREADABLE: Final = "unreadable"
 """The kind of a frame that is no command at all."""
+UPDATE: Final = "agent_session.update"
+"""The command that says, among other things, which events are wanted."""
 Direction = Literal["caller", "agent"]
 """Which way audio goes: from the caller to the app, or from the app, which is the agent, to the caller."""
 
@@ -42,6 +44,10 @@ class Command(msgspec.Struct, frozen=True, gc=False):
     kind: str
     answers: str | None = None
     last: bool = False
+
+
+PLAY_AUDIO: Final = Command("playAudio")
+"""The command that brings audio, many times a second."""
 
 
 class _Frame(msgspec.Struct, frozen=True, gc=False):

@@ -14,7 +14,7 @@ from exporter.app_side import AppSide, LlmAnswer, ToolAnswer
 from exporter.app_state import AppState
 from exporter.audio_flow import AudioFlow
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
-from exporter.commands import Direction, read_command
+from exporter.commands import PLAY_AUDIO, UPDATE, Direction, read_command
 from exporter.events import Wire, audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.events.base import event_name
 from exporter.identity import TurnRef, turn_key
@@ -282,16 +282,31 @@ class Feed:
             pipeline.notices.internal_error(error)
         return False
 
-    def command(self, frame: str | bytes, now: float) -> None:
-        """Take in a frame that the customer's app sent at ``now``; before the session began it counts for nobody."""
-        of = self.session
+    def command(self, frame: str | bytes, now: float) -> bool:
+        """Take in a frame that the customer's app sent at ``now``; before the session began it counts for nobody.
+
+        Returns whether it says which events are wanted.
+        """
+        of, command = self.session, read_command(frame)
         if of is not None:
-            self._pipeline.answered(of, self._pipeline.app_side.take(of, read_command(frame), now), now)
+            self._pipeline.answered(of, self._pipeline.app_side.take(of, command, now), now)
+        return command.kind == UPDATE
+
+    def played(self, size: int, now: float) -> None:
+        """Audio of ``size`` bytes was sent by the app; there are so many of them that they are not read."""
+        if self.session is not None:
+            self._pipeline.app_side.take(self.session, PLAY_AUDIO, now)
+            self.audio("agent", size, now)
 
     def audio(self, direction: Direction, size: int, now: float) -> None:
         """An audio message of ``size`` bytes passed at ``now``."""
         if self.session is not None:
             self._pipeline.audio_flow.message(self.session, direction, size, now)
+
+    def too_large(self) -> None:
+        """Count a message that is not read, since it is too large."""
+        self._pipeline.metrics.frames_received[0] += 1.0
+        self._pipeline.metrics.reject(Reason.TOO_LARGE)
 
     def skip(self) -> None:
         """Count a message that is not read, since too many came."""

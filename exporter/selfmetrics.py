@@ -66,6 +66,20 @@ CLOCK_SKEW: Final = _gauge(
 LOOP_LAG: Final = _histogram("event_loop_lag", "How late the event loop ran a timer; sampled ten times a second.", buckets.MICRO)
 RENDER_DURATION: Final = _gauge("render_duration", "s", "How long the last rendering of /metrics took.")
 SCRAPE_SIZE: Final = _gauge("scrape_size", "By", "Size of the last answer to a scrape, as sent.")
+UPSTREAM_CONNECT: Final = _histogram("upstream_connect", "How long it took to reach the app behind the relay.", buckets.COMPONENT)
+UPSTREAM_FAILURES: Final = _counter(
+    "upstream_failures",
+    "{connection}",
+    "Connections the app behind the relay did not get or take, by reason: unreachable, timeout, no_answer, refused.",
+    "reason",
+)
+RELAY_DELAY: Final = _histogram("relay_delay", "How long bytes were held by the relay before they were passed on.", buckets.RELAY)
+RELAY_DROPPED: Final = _counter(
+    "relay_dropped",
+    "{message}",
+    "Messages that were passed on and not measured, by reason: overflow, error; protocol: what passed was no WebSocket.",
+    "reason",
+)
 OTLP_ITEMS: Final = _counter(
     "otlp_items",
     "{item}",
@@ -116,6 +130,10 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     LOOP_LAG,
     RENDER_DURATION,
     SCRAPE_SIZE,
+    UPSTREAM_CONNECT,
+    UPSTREAM_FAILURES,
+    RELAY_DELAY,
+    RELAY_DROPPED,
     OTLP_ITEMS,
     OTLP_DROPPED,
     OTLP_ATTEMPTS,
@@ -159,6 +177,10 @@ class SelfMetrics:
         self.loop_lag = Instrument(store, LOOP_LAG)
         self.render_duration = Instrument(store, RENDER_DURATION)
         self.scrape_size = Instrument(store, SCRAPE_SIZE)
+        self.upstream_connect = Instrument(store, UPSTREAM_CONNECT)
+        self.upstream_failures = Instrument(store, UPSTREAM_FAILURES)
+        self.relay_delay = Instrument(store, RELAY_DELAY)
+        self.relay_dropped = Instrument(store, RELAY_DROPPED)
         self.otlp_items = Instrument(store, OTLP_ITEMS)
         self.otlp_dropped = Instrument(store, OTLP_DROPPED)
         self.otlp_attempts = Instrument(store, OTLP_ATTEMPTS)

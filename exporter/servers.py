@@ -100,17 +100,11 @@ class Listener:
     @property
     def bound(self) -> tuple[str, int]:
         """Host and port that are really listened on."""
-        if self._socket is None:
-            return self._host, self._port
-        host, port = self._socket.getsockname()[:2]
-        return str(host), int(port)
+        return _bound(self._socket, self._host, self._port)
 
     async def start(self) -> None:
         """Bind and serve; raises ``OSError`` naming the address if it cannot be had."""
-        try:
-            self._socket = await self._bind()
-        except OSError as error:
-            raise OSError(error.errno, f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
+        self._socket = await _bind(self._host, self._port)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started:
             if self._serving.done():
@@ -130,9 +124,59 @@ class Listener:
             await self._serving
             self._serving = None
 
-    async def _bind(self) -> socket.socket:
+
+class RawListener:
+    """One address behind which every connection gets a protocol of its own making, with no HTTP server between.
+
+    ``protocols`` makes one for each connection. With ``tls`` it speaks TLS, whose handshake gets ``patience`` seconds.
+    """
+
+    def __init__(
+        self, protocols: Callable[[], asyncio.Protocol], host: str, port: int, *, tls: ssl.SSLContext | None, patience: float
+    ) -> None:
+        self._protocols = protocols
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._patience = patience
+        self._socket: socket.socket | None = None
+        self._server: asyncio.AbstractServer | None = None
+
+    @property
+    def bound(self) -> tuple[str, int]:
+        """Host and port that are really listened on."""
+        return _bound(self._socket, self._host, self._port)
+
+    async def start(self) -> None:
+        """Bind and serve; raises ``OSError`` naming the address if it cannot be had."""
+        self._socket = await _bind(self._host, self._port)
+        patience = self._patience if self._tls else None
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self._server = await loop.create_server(
+            self._protocols, sock=self._socket, ssl=self._tls, backlog=_BACKLOG, ssl_handshake_timeout=patience
+        )
+
+    def close(self) -> None:
+        """Take no further connections; those that are open go on."""
+        if self._server is not None:
+            self._server.close()
+
+    async def stop(self) -> None:
+        """Nothing is left to be done once the connections have ended."""
+        self.close()
+
+
+def _bound(found: socket.socket | None, host: str, port: int) -> tuple[str, int]:
+    if found is None:
+        return host, port
+    host, port = found.getsockname()[:2]
+    return str(host), int(port)
+
+
+async def _bind(host: str, port: int) -> socket.socket:
+    """A listening socket; raises ``OSError`` that names the address."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         bound = socket.socket(family, kind, protocol)
         try:
@@ -143,4 +187,6 @@ class Listener:
         except OSError:
             bound.close()
             raise
-        return bound
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return bound

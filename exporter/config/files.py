@@ -21,7 +21,7 @@ def file_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         except WebConfigError as error:
             web = None
             yield "web_config", str(error)
-    for name in ("tls_cert", "tls_key", "tls_client_ca"):
+    for name in ("tls_cert", "tls_key", "tls_client_ca", "upstream_ca"):
         path = getattr(settings, name)
         if path is not None and not path.is_file():
             yield name, f"there is no file {path}"

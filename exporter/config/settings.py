@@ -182,6 +182,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    upstream: Annotated[
+        str | None,
+        About(
+            Url("ws", "wss"),
+            "Relay",
+            "URL of your app: connections to --listen are passed on to it, and measured on the way. Without a path the request's own "
+            "path is kept (and --path means nothing), with one it is replaced; the query is kept. With wss:// the app is called by "
+            "its own name.",
+        ),
+    ] = None
+
+    upstream_ca: Annotated[
+        Path | None,
+        About(FileName(), "Relay", "Certificates (PEM) of those who may sign the app's certificate, for wss://; else the system's."),
+    ] = None
+
+    upstream_timeout: Annotated[
+        float,
+        About(
+            Seconds(0.1, 600),
+            "Relay",
+            "How long reaching the app and its answer may take; after that the platform gets 504.",
+            "seconds",
+        ),
+    ] = 10.0
+
+    observe_without_upstream: Annotated[
+        bool,
+        About(
+            Switch(),
+            "Relay",
+            "Accept connections although the app cannot be reached, and only measure them; without it the platform gets 502 or 504.",
+        ),
+    ] = False
+
     subscribe: Annotated[
         bool,
         About(
@@ -350,14 +385,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
     drain_timeout: Annotated[
-        float,
+        float | None,
         About(
             Seconds(0, 600),
             "Stopping",
-            "How long open connections are read on after SIGTERM; each is closed as soon as it has been quiet for 0.25 s.",
-            "seconds",
+            "How long open connections are read on after SIGTERM, 2 seconds unless set; each is closed as soon as it has been quiet "
+            "for 0.25 s. With --upstream it is 25 seconds unless set, and calls go on until they end by themselves.",
         ),
-    ] = 2.0
+    ] = None
 
     linger: Annotated[
         bool,
@@ -409,6 +444,8 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield there.replace("-", "_"), f"TLS needs --{missing} as well"
     if settings.tls_client_ca is not None and settings.tls_cert is None:
         yield "tls_client_ca", "client certificates need TLS: set --tls-cert and --tls-key"
+    if settings.upstream_ca is not None and not (settings.upstream or "").startswith("wss://"):
+        yield "upstream_ca", "is for an --upstream that starts with wss://"
     if settings.public_url is not None and not settings.plivo_auth_tokens:
         yield "public_url", "is for signatures, and there is nothing to check them with; set --plivo-auth-tokens"
 

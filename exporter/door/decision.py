@@ -85,6 +85,11 @@ class Door:
             return TOO_MANY
         return self._credentials(handshake, secret)
 
+    def took_token(self, handshake: Handshake) -> bool:
+        """Whether the ``Authorization`` of a handshake that was let in was meant for this door."""
+        presented = _bearer(handshake.header("authorization"))
+        return presented is not None and self._tokens().holds(presented)
+
     def is_spoken_on(self, path: str) -> bool:
         """Whether a WebSocket is spoken on this path, so that a request which is none had better be one."""
         return self._rules.path is None or self._split(path)[0] == self._rules.path

@@ -1,0 +1,130 @@
+"""The same calls by every way in: what is measured and traced does not depend on how the events came."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from exporter.app import Daemon
+from exporter.catalogue.from_app import FROM_APP
+from exporter.config.otel import OtelSettings
+from exporter.records import HistogramPoint, Snapshot
+from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
+from exporter.simulate.profiles import FLEETS
+from tests.support.app import app
+from tests.support.daemon import call, send_all, settings
+from tests.support.otlp_daemon import UNTIL_THE_END
+from tests.support.traced import values
+from tests.support.waiting import eventually
+
+STARTED_AT = 1_777_885_200.0
+KINDS = ("typical", "slow", "s2s", "outbound", "messy", "streaming")
+BY_RECEIPT = {
+    "agentstack_agent_tool_duration_seconds",
+    "agentstack_session_duration_seconds",
+}
+"""Measured between receipts where the platform gives no times: what was counted is the same, how long it took is not."""
+TIMES_ALONE = {"agentstack_state_duration_seconds_total"}
+"""Has nothing but such times in it, and no series where they are nothing."""
+FROM_THE_RELAY = {spec.name for spec in FROM_APP}
+Play = Callable[[Daemon, list[list[dict[str, Any]]]], AbstractAsyncContextManager[None]]
+
+
+def recorded() -> list[list[dict[str, Any]]]:
+    """Calls of every kind, each cut where it starts anew: what a connection carries."""
+    found: list[list[dict[str, Any]]] = []
+    for number, kind in enumerate(KINDS):
+        for _, event in plan_call(11, number, FLEETS[kind], turns=4).steps(STARTED_AT):
+            if event_name(event) in SESSION_STARTS:
+                found.append([])
+            found[-1].append(event)
+    return found
+
+
+async def one_by_one(daemon: Daemon, calls: list[list[dict[str, Any]]], url: str) -> None:
+    """Play each call on a connection of its own, the next when this one was measured."""
+    expected = 0.0
+    for events in calls:
+        async with call(url) as socket:
+            await send_all(socket, events)
+            expected += len(events)
+            await eventually(lambda wanted=expected: daemon.pipeline.metrics.frames_received[0] == wanted)  # type: ignore[misc]
+
+
+@asynccontextmanager
+async def by_endpoint(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> AsyncIterator[None]:
+    await one_by_one(daemon, calls, f"ws://{daemon.listen}/ws")
+    yield
+
+
+@asynccontextmanager
+async def by_relay(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> AsyncIterator[None]:
+    await one_by_one(daemon, calls, f"ws://{daemon.listen}/any")
+    yield
+
+
+async def measured(play: Play, **changes: Any) -> tuple[Snapshot, list[Span]]:
+    """What is shown and traced of the recorded calls that come this way."""
+    spans: list[bytes] = []
+    chosen = settings(drain_timeout=0.0, subscribe=False, **UNTIL_THE_END, **changes)
+    daemon = Daemon(chosen, OtelSettings(), watch=spans.append)
+    await daemon.start()
+    try:
+        async with play(daemon, recorded()):
+            pass
+    finally:
+        await daemon.stop()
+    return daemon.snapshot(), [Span.FromString(span) for span in spans]
+
+
+def essence(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, ...], object]]:
+    """Everything that is measured of calls; not of the exporter itself."""
+    for family in snapshot.families:
+        name = family.spec.name
+        if name.startswith(("agentstack_exporter_", "process_")) or name in FROM_THE_RELAY | TIMES_ALONE:
+            continue
+        for series in family.series:
+            value: object = series.value
+            if isinstance(series.value, HistogramPoint):
+                value = sum(series.value.counts) if name in BY_RECEIPT else (series.value.counts, series.value.sum)
+            yield name, series.labels, value
+
+
+def outline(spans: list[Span]) -> list[tuple[str, ...]]:
+    """Which spans there are, where they hang, and what they say; of tools only which, since a relay waits for the app's answers."""
+    found: list[tuple[str, ...]] = []
+    for span in spans:
+        said, trace = values(span.attributes), span.trace_id.hex()
+        if span.name.startswith("execute_tool"):
+            found.append((trace, span.name, str(said.get("gen_ai.tool.call.id"))))
+        else:
+            found.append((trace, span.name, json.dumps(said, sort_keys=True), span.span_id.hex(), span.parent_span_id.hex()))
+    return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def ways() -> dict[str, Any]:
+    """What came of the calls by way, kept for the module."""
+    return {}
+
+
+async def reference(ways: dict[str, Any]) -> tuple[Snapshot, list[Span]]:
+    """What came of them through the endpoint."""
+    if "endpoint" not in ways:
+        ways["endpoint"] = await measured(by_endpoint)
+    found: tuple[Snapshot, list[Span]] = ways["endpoint"]
+    return found
+
+
+async def test_through_the_relay(ways: dict[str, Any]) -> None:
+    """Calls that a relay passes on to their app are measured and traced as those that come to the endpoint."""
+    async with app() as upstream:
+        snapshot, spans = await measured(by_relay, upstream=upstream.url)
+    expected_snapshot, expected_spans = await reference(ways)
+    assert list(essence(snapshot)) == list(essence(expected_snapshot))
+    assert outline(spans) == outline(expected_spans)
+    assert len(list(essence(snapshot))) > 300
+    assert len(spans) > 100
