@@ -12,6 +12,7 @@ BENCHMARKS = {
     "steady": "500 calls of 20 events a second for a minute: nothing lost, nothing growing",
     "cardinality": "a million hostile label combinations: series, overflow, memory",
     "delivered": "processor time a frame with every turn traced and delivered over OTLP",
+    "relay": "what the relay adds to a round trip, against a direct connection and a proxy that observes nothing",
     "outage": "a collector that is away for five minutes at 200 spans a second",
     "scrape": "time and event loop stall of a scrape, alone and while events come in",
     "otlp_metrics": "time and event loop stall of an OTLP export, against the SDK's encoder",
