@@ -16,6 +16,7 @@ from time import perf_counter
 
 import msgspec
 
+from exporter.feed import Feed
 from exporter.labels import Limits
 from exporter.pipeline import Notices, Pipeline
 from exporter.selfmetrics import LABEL_OVERFLOW
@@ -48,7 +49,7 @@ def flood(pipeline: Pipeline, combinations: Iterable[Combination], now: float) -
     by_agent = itertools.groupby(combinations, key=lambda combination: combination[0])
     calls = ((agent, part) for agent, all_of_it in by_agent for part in _parts(list(all_of_it)))
     for number, (agent, part) in enumerate(calls):
-        feed = pipeline.feed()
+        feed = Feed(pipeline)
         feed.consume(encode({"type": "session.started", "agent_session_id": f"{now}-{number}", "agent_id": agent}), now)
         for turn, (_, provider, model) in enumerate(part):
             labels = {"pipeline": provider, "turn_method": model, "error_source": model}

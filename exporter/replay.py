@@ -13,8 +13,9 @@ from rich.console import Console
 
 from exporter.catalogue.quantities import DateTime, UnixTime
 from exporter.expose.waterfall import draw
+from exporter.feed import Feed
 from exporter.labels import Limits, normalise
-from exporter.pipeline import Feed, Notices, Pipeline
+from exporter.pipeline import Notices, Pipeline
 from exporter.records import HistogramPoint, Snapshot
 from exporter.sampling import SpanOptions
 from exporter.selfmetrics import FRAMES, FRAMES_REJECTED, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
@@ -41,6 +42,7 @@ WHY_REJECTED: Final[dict[str, str]] = {
     Reason.TOO_DEEP: "the nesting is too deep",
     Reason.NOT_OBJECT: "the frame is JSON, but not an object",
     Reason.NO_TYPE: "neither type nor event names it",
+    Reason.BAD_ENVELOPE: "a tap sent what is no envelope",
     Reason.TOO_FAST: "more messages came than --max-message-rate allows",
 }
 _SELF = "agentstack_exporter_"
@@ -83,7 +85,7 @@ class Replay:
         self._pipeline.tick(self._now)
         feed = self._feeds.get(wrapper.call)
         if feed is None:
-            feed = self._feeds[wrapper.call] = self._pipeline.feed()
+            feed = self._feeds[wrapper.call] = Feed(self._pipeline)
         feed.consume(frame, self._now)
         return frame
 

@@ -66,6 +66,8 @@ CLOCK_SKEW: Final = _gauge(
 LOOP_LAG: Final = _histogram("event_loop_lag", "How late the event loop ran a timer; sampled ten times a second.", buckets.MICRO)
 RENDER_DURATION: Final = _gauge("render_duration", "s", "How long the last rendering of /metrics took.")
 SCRAPE_SIZE: Final = _gauge("scrape_size", "By", "Size of the last answer to a scrape, as sent.")
+TAP_DROPPED: Final = _counter("tap_dropped", "{event}", "Events that taps report to have dropped, having no room for them.")
+TAP_REPEATED: Final = _counter("tap_repeated", "{event}", "Events that taps sent again although they had been taken in.")
 UPSTREAM_CONNECT: Final = _histogram("upstream_connect", "How long it took to reach the app behind the relay.", buckets.COMPONENT)
 UPSTREAM_FAILURES: Final = _counter(
     "upstream_failures",
@@ -130,6 +132,8 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     LOOP_LAG,
     RENDER_DURATION,
     SCRAPE_SIZE,
+    TAP_DROPPED,
+    TAP_REPEATED,
     UPSTREAM_CONNECT,
     UPSTREAM_FAILURES,
     RELAY_DELAY,
@@ -177,6 +181,8 @@ class SelfMetrics:
         self.loop_lag = Instrument(store, LOOP_LAG)
         self.render_duration = Instrument(store, RENDER_DURATION)
         self.scrape_size = Instrument(store, SCRAPE_SIZE)
+        self.tap_dropped = self._row(TAP_DROPPED)
+        self.tap_repeated = self._row(TAP_REPEATED)
         self.upstream_connect = Instrument(store, UPSTREAM_CONNECT)
         self.upstream_failures = Instrument(store, UPSTREAM_FAILURES)
         self.relay_delay = Instrument(store, RELAY_DELAY)

@@ -113,9 +113,13 @@ class Turns:
             self._give_up(session, key, now)
 
     def close(self, now: float) -> None:
-        """The process stops: count what is still waiting, of sessions that are over too."""
+        """The process stops: count what is still waiting, of sessions that are over too.
+
+        Not of tapped ones: their metrics come to another process, which counts the turn then.
+        """
         for session, key in list(self._due):
-            self._give_up(session, key, now)
+            if not session.tapped:
+                self._give_up(session, key, now)
 
     def _await(self, session: Session, key: TurnKey, event: TurnCompleted, now: float) -> None:
         if session.pending_turns is None:

@@ -4,12 +4,14 @@ from typing import Final
 
 from exporter.config import Address, Settings
 from exporter.entrance import ingest_door, ingest_tls
+from exporter.feed import Feed
 from exporter.ingest.endpoint import Endpoint, Terms
 from exporter.ingest.observer import Dropped
 from exporter.ingest.relay import Plan, Relay
 from exporter.ingest.upstream import parse_upstream
 from exporter.pipeline import SUBSCRIPTION, Pipeline
 from exporter.servers import Listener, RawListener
+from exporter.wire import Reason
 
 DRAIN_ENDPOINT: Final = 2.0
 DRAIN_RELAY: Final = 25.0
@@ -49,6 +51,31 @@ class Counts:
         self._metrics.relay_dropped.add(1, reason)
 
 
+class Taps:
+    """What the core offers taps."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._metrics = pipeline.metrics
+
+    def feed(self, session: str) -> Feed:
+        """A way in for one call."""
+        return Feed(self._pipeline, name=session)
+
+    def misunderstood(self) -> None:
+        """A message came that is no envelope."""
+        self._metrics.frames_received[0] += 1.0
+        self._metrics.reject(Reason.BAD_ENVELOPE)
+
+    def repeated(self) -> None:
+        """An event came that had been taken in before."""
+        self._metrics.tap_repeated[0] += 1.0
+
+    def dropped(self, count: int) -> None:
+        """So many events were lost in the tap."""
+        self._metrics.tap_dropped[0] += count
+
+
 class WayIn:
     """The ingest listener, whichever it is; raises ``ValueError`` for a file or URL that cannot be used."""
 
@@ -59,7 +86,8 @@ class WayIn:
         subscription = SUBSCRIPTION if settings.subscribe else None
         if settings.upstream is None:
             terms = Terms(subscription, settings.session_linger, settings.max_silence, settings.max_message_rate)
-            self._takes: Endpoint | Relay = Endpoint(ingest_door(settings, settings.path), terms, pipeline.feed, counts)
+            door = ingest_door(settings, settings.path)
+            self._takes: Endpoint | Relay = Endpoint(door, terms, lambda: Feed(pipeline), counts, Taps(pipeline))
             self._listener: Listener | RawListener = Listener(
                 self._takes,
                 listen.host,
@@ -78,7 +106,7 @@ class WayIn:
                 longest=settings.max_frame_bytes,
                 alone=settings.observe_without_upstream,
             )
-            self._takes = Relay(ingest_door(settings, None), plan, lambda: pipeline.feed(relayed=True), counts)
+            self._takes = Relay(ingest_door(settings, None), plan, lambda: Feed(pipeline, relayed=True), counts)
             self._listener = RawListener(self._takes, listen.host, listen.port, tls=tls, patience=patience)
 
     @property

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     NOT_OBJECT = "not_object"
     NO_TYPE = "no_type"
     TOO_FAST = "too_fast"
+    BAD_ENVELOPE = "bad_envelope"
 
 
 class Refused(StrEnum):

@@ -13,6 +13,7 @@ from time import monotonic, time
 from typing import Any, Final, Protocol
 
 from exporter.door import Door, Handshake, Load, Refusal
+from exporter.ingest.tap import HELLO, Clients, TapConnection, Taps
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -83,13 +84,14 @@ class Terms:
 
 
 class _Connection:
-    __slots__ = ("allowance", "heard_at", "receive", "send")
+    __slots__ = ("allowance", "heard_at", "receive", "send", "tapped")
 
     def __init__(self, receive: Receive, send: Send, allowance: float) -> None:
         self.receive = receive
         self.send = send
         self.heard_at = monotonic()
         self.allowance = allowance
+        self.tapped: TapConnection | None = None
 
     def may_speak(self, now: float, rate: float) -> bool:
         """Whether a message that came ``now`` is within ``rate``; up to a second's worth may come at once."""
@@ -103,7 +105,10 @@ class _Connection:
 class Endpoint:
     """The ingest listener's application."""
 
-    def __init__(self, door: Door, terms: Terms, feed: Callable[[], Feed], counts: Counts) -> None:
+    def __init__(self, door: Door, terms: Terms, feed: Callable[[], Feed], counts: Counts, taps: Taps) -> None:
+        self._taps = taps
+        self._clients = Clients()
+        self._tapped: set[TapConnection] = set()
         self._door = door
         self._terms = terms
         self._feed = feed
@@ -132,7 +137,9 @@ class Endpoint:
         await asyncio.gather(*(self._drain(connection, deadline) for connection in list(self._connections)))
 
     async def sweep(self) -> None:
-        """Close connections that have been silent for too long; to be called now and then."""
+        """Close connections that have been silent for too long, and let go of tapped calls; to be called now and then."""
+        for tapped in self._tapped:
+            tapped.sweep(time(), self._terms.linger)
         if self._terms.max_silence:
             since = monotonic() - self._terms.max_silence
             for connection in [connection for connection in self._connections if connection.heard_at < since]:
@@ -156,7 +163,7 @@ class Endpoint:
 
     async def _read(self, connection: _Connection, feed: Feed) -> None:
         receive, consume, terms = connection.receive, feed.consume, self._terms
-        unsubscribed = terms.subscription is not None
+        unsubscribed, first = terms.subscription is not None, True
         turn = FRAMES_AT_ONCE
         while True:
             message = await (_receive_until_linger(receive, terms.linger) if feed.ended else receive())
@@ -171,7 +178,11 @@ class Endpoint:
                 feed.skip()
                 began = False
             else:
-                began = consume(message["bytes"] if frame is None else frame, time())
+                text = message["bytes"] if frame is None else frame
+                if first and text.startswith(HELLO[0] if isinstance(text, str) else HELLO[1]):
+                    await self._read_tap(connection, text)
+                    return
+                began, first = consume(text, time()), False
             connection.heard_at = now
             if began and unsubscribed:
                 unsubscribed = False
@@ -180,6 +191,30 @@ class Endpoint:
             if not turn:
                 turn = FRAMES_AT_ONCE
                 await asyncio.sleep(0)
+
+    async def _read_tap(self, connection: _Connection, hello: str | bytes) -> None:
+        """Read a connection that carries many calls."""
+
+        async def tell(text: str) -> None:
+            await _tell(connection, {"type": "websocket.send", "text": text})
+
+        tapped = TapConnection(self._taps, self._clients, tell)
+        self._tapped.add(tapped)
+        connection.tapped = tapped
+        try:
+            tapped.take(hello, time())
+            turn = FRAMES_AT_ONCE
+            while (message := await connection.receive())["type"] == "websocket.receive":
+                connection.heard_at = monotonic()
+                frame = message.get("text")
+                tapped.take(message["bytes"] if frame is None else frame, time())
+                turn -= 1
+                if not turn:
+                    turn = FRAMES_AT_ONCE
+                    await asyncio.sleep(0)
+        finally:
+            self._tapped.discard(tapped)
+            tapped.close(time())
 
     async def _drain(self, connection: _Connection, deadline: float) -> None:
         connection.heard_at = monotonic()
@@ -191,6 +226,8 @@ class Endpoint:
             elif now >= deadline or not await _heard_of(connection):
                 break
         if connection in self._connections:
+            if connection.tapped is not None:
+                await connection.tapped.flush()
             await _tell(connection, {"type": "websocket.close", "code": GOING_AWAY, "reason": "exporter is stopping"})
 
 

@@ -36,6 +36,7 @@ def test_the_whole_tree_may_exist(tmp_path: Path) -> None:
         "expose/prometheus": "import prometheus_client, exporter.records",
         "expose/metrics_endpoint": "import starlette, exporter.expose.prometheus",
         "expose/routes": "import exporter.expose.metrics_endpoint",
+        "feed": "import exporter.pipeline",
         "pipeline": "import exporter.wire, exporter.session, exporter.measure, exporter.spans, exporter.store",
         "session": "import exporter.events.turns, exporter.identity",
         "measure": "import exporter.store, exporter.labels",
@@ -62,7 +63,7 @@ def test_the_whole_tree_may_exist(tmp_path: Path) -> None:
     [
         ("Events flow one way", {"records": "import exporter.store", "store": ""}),
         ("Events flow one way", {"ingest/endpoint": "import exporter.expose.routes", "expose/routes": ""}),
-        ("Events flow one way", {"expose/routes": "import exporter.pipeline", "pipeline": ""}),
+        ("Events flow one way", {"expose/routes": "import exporter.feed", "feed": ""}),
         ("Events flow one way", {"events/turns": "import exporter.records", "records": ""}),
         ("Events flow one way", {"catalogue/model": "import exporter.events.turns", "events/turns": ""}),
         ("Events flow one way", {"newcomer": ""}),

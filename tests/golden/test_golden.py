@@ -8,8 +8,9 @@ import pytest
 
 from exporter.expose.negotiation import Format
 from exporter.expose.prometheus import Renderer
+from exporter.feed import Feed
 from exporter.labels import Limits
-from exporter.pipeline import Feed, Notices, Pipeline
+from exporter.pipeline import Notices, Pipeline
 from exporter.replay import draw_replay, run_replay
 from exporter.session import Waits
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
@@ -58,7 +59,7 @@ def fed(sent: Iterator[Sent]) -> Pipeline:
             pipeline.tick(ticked)
         if call in feeds and event_name(json.loads(frame)) in SESSION_STARTS:
             feeds.pop(call).close(now)
-        feed = feeds.get(call) or feeds.setdefault(call, pipeline.feed())
+        feed = feeds.get(call) or feeds.setdefault(call, Feed(pipeline))
         feed.consume(frame, now)
     for feed in feeds.values():
         feed.close(now)

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter import inventory
+from exporter.feed import Feed
 from exporter.labels import Limits
 from exporter.pipeline import Notices, Pipeline
 from exporter.records import HistogramPoint, Snapshot
@@ -41,7 +42,7 @@ def consumed(given_cases: Sequence[Case], *, exponential: bool = False) -> tuple
     pipeline = Pipeline(ROOM, Waits(), LoudNotices(), NOW, exponential=exponential)
     reference = ReferenceRecorder(inventory.events())
     for agent, judgement, event in given_cases:
-        feed = pipeline.feed()
+        feed = Feed(pipeline)
         before: list[dict[str, Any]] = [{"type": "session.started", "agent_id": agent}]
         before += [{"type": "voicemail.detected", "result": judgement}] if judgement else []
         for document in (*before, event):

@@ -14,6 +14,7 @@ from exporter.catalogue.names import Kind, scraped_name
 from exporter.expose.negotiation import Format
 from exporter.expose.otlp_metrics import MetricsEncoder
 from exporter.expose.prometheus import Renderer
+from exporter.feed import Feed
 from exporter.labels import Limits
 from exporter.pipeline import Notices, Pipeline
 from exporter.records import HistogramPoint, Snapshot
@@ -87,7 +88,7 @@ def after_calls(fleet: str, seed: int, calls: int, *, exponential: bool) -> Snap
     pipeline = Pipeline(Limits(), Waits(), Notices(), STARTED_AT, exponential=exponential)
     now = STARTED_AT
     for number in range(calls):
-        feed = pipeline.feed()
+        feed = Feed(pipeline)
         for at, event in plan_call(seed, number, FLEETS[fleet], turns=5).steps(STARTED_AT):
             now = STARTED_AT + at
             feed.consume(json.dumps(event), now)

@@ -19,8 +19,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from exporter.config.kinds import Secret
+from exporter.feed import Feed
 from exporter.ingest import observer
-from exporter.pipeline import SUBSCRIPTION, Feed
+from exporter.pipeline import SUBSCRIPTION
 from tests.support.app import RawSide, app, heard, raw_app
 from tests.support.daemon import Doors, call, daemon_process, running_daemon, send_all
 from tests.support.raw_websocket import RawWebSocket, raw_connection, request

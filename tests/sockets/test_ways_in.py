@@ -1,5 +1,6 @@
 """The same calls by every way in: what is measured and traced does not depend on how the events came."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,6 +15,7 @@ from exporter.config.otel import OtelSettings
 from exporter.records import HistogramPoint, Snapshot
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
+from exporter.tap import Tap
 from tests.support.app import app
 from tests.support.daemon import call, send_all, settings
 from tests.support.otlp_daemon import UNTIL_THE_END
@@ -64,6 +66,21 @@ async def by_endpoint(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> Asyn
 async def by_relay(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> AsyncIterator[None]:
     await one_by_one(daemon, calls, f"ws://{daemon.listen}/any")
     yield
+
+
+@asynccontextmanager
+async def by_tap(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> AsyncIterator[None]:
+    """One connection for all of them, each call named as it names itself."""
+    tap = Tap(f"ws://{daemon.listen}/ws")
+    for number, events in enumerate(calls):
+        started = next((event for event in events if event_name(event) in SESSION_STARTS), {})
+        inner = started.get("start", {})
+        name = started.get("agent_session_id") or started.get("call_id") or inner.get("callId") or f"unnamed-{number}"
+        for event in events:
+            tap.send(name, event)
+    await eventually(lambda: tap.stats.waiting == 0)
+    yield
+    await asyncio.to_thread(tap.close)
 
 
 async def measured(play: Play, **changes: Any) -> tuple[Snapshot, list[Span]]:
@@ -119,12 +136,21 @@ async def reference(ways: dict[str, Any]) -> tuple[Snapshot, list[Span]]:
     return found
 
 
+def same(found: tuple[Snapshot, list[Span]], expected: tuple[Snapshot, list[Span]]) -> None:
+    """Both measured and traced the same."""
+    assert list(essence(found[0])) == list(essence(expected[0]))
+    assert outline(found[1]) == outline(expected[1])
+    assert len(list(essence(found[0]))) > 300
+    assert len(found[1]) > 100
+
+
 async def test_through_the_relay(ways: dict[str, Any]) -> None:
     """Calls that a relay passes on to their app are measured and traced as those that come to the endpoint."""
     async with app() as upstream:
-        snapshot, spans = await measured(by_relay, upstream=upstream.url)
-    expected_snapshot, expected_spans = await reference(ways)
-    assert list(essence(snapshot)) == list(essence(expected_snapshot))
-    assert outline(spans) == outline(expected_spans)
-    assert len(list(essence(snapshot))) > 300
-    assert len(spans) > 100
+        found = await measured(by_relay, upstream=upstream.url)
+    same(found, await reference(ways))
+
+
+async def test_through_the_tap(ways: dict[str, Any]) -> None:
+    """Calls that a tap tells of, all on one connection, are measured and traced as those that come to the endpoint."""
+    same(await measured(by_tap), await reference(ways))

@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
+from exporter.feed import Feed
 from exporter.labels import Limits
-from exporter.pipeline import Feed, Notices, Pipeline
+from exporter.pipeline import Notices, Pipeline
 from exporter.records import HistogramPoint, Series
 from exporter.session import Session, Waits
 
@@ -63,7 +64,7 @@ class Connection:
 
     def __init__(self, core: Core, *, relayed: bool = False) -> None:
         self._core = core
-        self.feed: Feed = core.pipeline.feed(relayed=relayed)
+        self.feed: Feed = Feed(core.pipeline, relayed=relayed)
 
     @property
     def session(self) -> Session:

@@ -13,7 +13,7 @@ LONGEST_MODULE = 400
 _SLEEPS = {"time.sleep", "asyncio.sleep", "anyio.sleep"}
 _MACHINE_PATH = re.compile(r"(?<![\w.~:/$}-])/(?:home|root|work|Users)/[\w.]|\b[A-Z]:\\Users\\")
 _LEFTOVERS = {"util", "utils"}
-_EDGES = "(ingest) | (expose) | (pipeline)"
+_EDGES = "(ingest) | (expose) | (feed)"
 
 
 def files(*, below: str = ".", pattern: str = "*", root: Path = ROOT) -> Iterator[Path]:
@@ -125,6 +125,6 @@ def core_disagreements(pyproject: str) -> list[str]:
     """Modules that the layers put into the core and "The core is pure" leaves out, or the other way round."""
     contracts = {contract["id"]: contract for contract in tomllib.loads(pyproject)["tool"]["importlinter"]["contracts"]}
     layers = contracts["layers"]["layers"]
-    core = {name for layer in layers[layers.index(_EDGES) + 1 :] for name in re.findall(r"\w+", layer)} | {"pipeline"}
+    core = {name for layer in layers[layers.index(_EDGES) + 1 :] for name in re.findall(r"\w+", layer)} | {"feed"}
     pure = {module.removeprefix("*.") for module in contracts["pure"]["source_modules"]}
     return [f"{name} is in one list only" for name in sorted(core ^ pure)]

@@ -9,6 +9,7 @@ from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import DeclarationError, Flag, Moves, Nothing, OfSession, OneOf, Text, counter, histogram, labels
 from exporter.catalogue.quantities import DurationS, LatencyMs
 from exporter.events.base import Event
+from exporter.feed import Feed
 from exporter.identity import TurnRef
 from exporter.labels import MAX_LENGTH, Admission, Limits
 from exporter.measure import Cells, Recorder, one_of
@@ -187,7 +188,7 @@ def test_a_closed_set_stays_closed(raw: str | None, value: str) -> None:
 
 
 def consume(pipeline: Pipeline, now: float, *events: dict[str, Any]) -> None:
-    feed = pipeline.feed()
+    feed = Feed(pipeline)
     for event in events:
         feed.consume(json.dumps(event), now)
     feed.close(now)
@@ -223,7 +224,7 @@ def test_an_evicted_name_leaves_the_exporters_own_counters() -> None:
     pipeline = Pipeline(Limits(values=1), Waits(), Notices(), NOW)
     for now, name, reason in ((NOW, "empty", "not_json"), (NOW + DAY, "other", "hangup")):
         consume(pipeline, now, {"type": name}, {"type": "session.ended", "reason": reason})
-        feed = pipeline.feed()
+        feed = Feed(pipeline)
         feed.consume("{", now)
     snapshot = pipeline.snapshot(NOW)
     assert set(values_of(snapshot, "agentstack_exporter_unknown_events_total")) == {("other",)}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from exporter.feed import Feed
 from exporter.housekeeping import Housekeeping
 from exporter.labels import Limits
 from exporter.pipeline import Notices, Pipeline
@@ -60,7 +61,7 @@ def test_a_fault_of_ours_costs_one_frame() -> None:
 
     heard = Heard()
     pipeline = Pipeline(Limits(), Waits(), heard, BEGINNING)
-    feed = pipeline.feed()
+    feed = Feed(pipeline)
     feed.consume(None, BEGINNING)  # type: ignore[arg-type]
     feed.consume('{"type":"play.completed"}', BEGINNING)
     assert [type(error) for error in heard.errors] == [TypeError]
