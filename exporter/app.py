@@ -83,6 +83,7 @@ class Daemon:
             time.time(),
             settings.max_frame_bytes,
             exponential=otel.metrics is not None and otel.histogram_aggregation == "base2_exponential_bucket_histogram",
+            slow_turn=settings.slow_turn,
             exemplars=otel.exemplar_filter != "always_off",
             tracing=(span_options(settings, otel), self._emit) if otel.traces or watch else None,
         )

@@ -122,7 +122,7 @@ def span_options(settings: Settings, otel: OtelSettings) -> SpanOptions:
         per_turn=settings.trace_per_turn,
         sampler=otel.sampler,
         ratio=otel.sampler_ratio,
-        keep_slow_above=settings.keep_slow_turns or None,
+        keep_slow_above=settings.slow_turn if settings.keep_slow_turns else None,
         keep_interrupted=settings.keep_interrupted_turns,
         keep_failed=settings.keep_failed_turns,
         attribute_length=otel.limits.value_length if otel.limits.value_length is not None else _LONGEST_ATTRIBUTE,

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from exporter.activity import Activity
+from exporter.anatomy import SLOW_TURN, Anatomy
 from exporter.app_side import AppSide, LlmAnswer, ToolAnswer
 from exporter.audio_flow import AudioFlow
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
@@ -53,7 +54,8 @@ class Pipeline:
     """All that lies between the ways in and the views, for one process. ``now`` is always unix seconds.
 
     ``exponential`` makes histograms keep exponential buckets beside the explicit ones. With ``tracing``, spans as the options say are
-    handed, serialised, to its second part the moment they are complete. ``exemplars`` lets latencies point at their turns.
+    handed, serialised, to its second part the moment they are complete. ``exemplars`` lets latencies point at their turns. Turns
+    whose caller waited longer than ``slow_turn`` (seconds) are slow.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Pipeline:
         *,
         exponential: bool = False,
         exemplars: bool = True,
+        slow_turn: float = SLOW_TURN,
         tracing: tuple[SpanOptions, Callable[[bytes], None]] | None = None,
     ) -> None:
         self.store = Store(limits.series, born=now, exponential=exponential)
@@ -81,6 +84,7 @@ class Pipeline:
         self.spans = Spans(tracing[0], SPECS, tracing[1]) if tracing else None
         without = self.spans.without_metrics if self.spans else None
         self._turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing, without=without)
+        self._anatomy = Anatomy(self.store, self._admission, slow_turn)
         self._activity = Activity(self.store, self._admission, self.refuse)
         self.app_side = AppSide(self.store, self._admission)
         self.audio_flow = AudioFlow(self.store)
@@ -197,7 +201,10 @@ class Pipeline:
     def _turn_metrics(self, of: Session, event: turn_metrics.TurnMetrics, now: float) -> turn_metrics.TurnMetrics | None:
         if event.llm_availability:
             self._activity.availabilities(event.llm_availability, now)
-        return self._turns.metrics(of, event, now)
+        recorded = self._turns.metrics(of, event, now)
+        if recorded is not None:
+            self._anatomy.add(of, event, now)  # the whole event: what turn.completed stood in for is a part of the wait too
+        return recorded
 
     def _session_started(self, of: Session, event: session.SessionStarted, _: float) -> session.SessionStarted:
         if event.audio_format and of.format_counted:

@@ -23,6 +23,8 @@ from exporter.measure import Cells, Recorder
 from exporter.span_state import SpanState
 from exporter.store import Instrument, Store
 
+MACHINE: Final = "machine"
+"""Who answered a call, where no caller waits for anything."""
 EndReason = Literal["disconnected", "idle", "superseded", "shutdown", "stopped"]
 MOST_CUT_OFF: Final = 1_024
 """Sessions remembered after they ended without the platform saying so: one may turn up again."""

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from exporter.catalogue import derived
+from exporter.catalogue import answers, derived
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.identity import TurnKey, is_by_id, turn_key, turn_key_by_id
@@ -57,6 +57,7 @@ class Turns:
         self._written_without = without
         self._due: dict[tuple[Session, TurnKey], float] = {}
         self._turns = Instrument(store, derived.TURNS)
+        self._caller_turns = Instrument(store, answers.CALLER_TURNS)
         self._without = Instrument(store, derived.TURNS_WITHOUT_METRICS)
         self._late = Instrument(store, derived.TURN_METRICS_LATE)
         self._duplicates = Instrument(store, derived.TURN_METRICS_DUPLICATES)
@@ -171,6 +172,9 @@ class Turns:
             session.answered_by,
             now=now,
         )
+        if not event.agent_first:
+            answered = bool(event.agent_started_speaking_at or event.tts_ttfb_s or event.realtime_ttft_s)
+            self._answered(session, UNKNOWN, answered=answered, now=now)
         self._without.add(1, session.agent_label, now=now)
         if self._written_without is not None:
             self._written_without(session, event, now)
@@ -192,10 +196,11 @@ class Turns:
 
     def _count(self, session: Session, event: TurnMetrics, now: float) -> None:
         cancelled = event.llm_cancelled or event.tts_cancelled or event.realtime_cancelled
+        pipeline = self._admission.value("pipeline", event.pipeline, now)
         self._turns.add(
             1,
             session.agent_label,
-            self._admission.value("pipeline", event.pipeline, now),
+            pipeline,
             "agent" if event.agent_first else "user",
             "true" if event.interrupted else "false",
             "true" if cancelled else "false",
@@ -203,6 +208,21 @@ class Turns:
             session.answered_by,
             now=now,
         )
+        if not event.agent_first:
+            self._answered(session, pipeline, answered=_was_answered(event), now=now)
+
+    def _answered(self, session: Session, pipeline: str, *, answered: bool, now: float) -> None:
+        outcome = "answered" if answered else "unanswered"
+        self._caller_turns.add(1, session.agent_label, pipeline, outcome, session.answered_by, now=now)
+
+
+def _was_answered(event: TurnMetrics) -> bool:
+    """Whether the turn's caller heard the agent: there is a wait, a moment at which it began, or at least audio."""
+    return (
+        event.user_perceived_ms is not None
+        or event.agent_started_speaking_at is not None
+        or bool(event.tts_ttfb_ms or event.realtime_ttft_ms)
+    )
 
 
 def _remember(session: Session, key: TurnKey, stood_in: tuple[str, ...] | None) -> None:

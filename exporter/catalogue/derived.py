@@ -3,54 +3,46 @@
 from typing import Final
 
 from exporter.catalogue import buckets
+from exporter.catalogue.answers import ANSWERS
 from exporter.catalogue.from_app import FROM_APP
-from exporter.catalogue.model import PREFIX, MetricSpec
+from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec, gauge_spec
 
-
-def _counter(name: str, unit: str, text: str, *labels: str) -> MetricSpec:
-    return MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=text, labels=labels)
-
-
-def _gauge(name: str, unit: str, text: str, *labels: str) -> MetricSpec:
-    return MetricSpec(kind="gauge", otel_name=PREFIX + name, unit=unit, help=text, labels=labels)
-
-
-SESSIONS: Final = _counter("sessions", "{session}", "Sessions started.", "agent")
-SESSIONS_ACTIVE: Final = _gauge("sessions_active", "{session}", "Sessions that are going on.", "agent")
-SESSIONS_ENDED: Final = _counter(
+SESSIONS: Final = counter_spec("sessions", "{session}", "Sessions started.", "agent")
+SESSIONS_ACTIVE: Final = gauge_spec("sessions_active", "{session}", "Sessions that are going on.", "agent")
+SESSIONS_ENDED: Final = counter_spec(
     "sessions_ended",
     "{session}",
     "Sessions ended, by the platform's reason or ours: disconnected, idle, superseded, shutdown.",
     *("agent", "reason"),
 )
-SESSION_RESUMPTIONS: Final = _counter(
+SESSION_RESUMPTIONS: Final = counter_spec(
     "session.resumptions", "{resumption}", "Sessions that came back on a new connection after losing theirs.", "agent"
 )
-SESSIONS_WITHOUT_TURN_METRICS: Final = _counter(
+SESSIONS_WITHOUT_TURN_METRICS: Final = counter_spec(
     "sessions_without_turn_metrics",
     "{session}",
     "Sessions whose turns completed while no turn.metrics came: metrics events are not enabled for the agent.",
     "agent",
 )
-TURNS: Final = _counter(
+TURNS: Final = counter_spec(
     "turns",
     "{turn}",
     "Turns, each once: when its turn.metrics comes, or 10 s after turn.completed if none does.",
     *("agent", "pipeline", "initiator", "interrupted", "cancelled", "sub_agent", "answered_by"),
 )
-TURNS_WITHOUT_METRICS: Final = _counter(
+TURNS_WITHOUT_METRICS: Final = counter_spec(
     "turns_without_metrics", "{turn}", "Turns that completed and whose turn.metrics did not come in time.", "agent"
 )
-TURN_METRICS_LATE: Final = _counter(
+TURN_METRICS_LATE: Final = counter_spec(
     "turn_metrics.late", "{turn}", "Late turn.metrics: their turn had been counted without them.", "agent"
 )
-TURN_METRICS_DUPLICATES: Final = _counter(
+TURN_METRICS_DUPLICATES: Final = counter_spec(
     "turn_metrics.duplicates", "{event}", "Repeated turn.metrics: their turn had its own already, and they count for nothing.", "agent"
 )
-STATE_DURATION: Final = _counter(
+STATE_DURATION: Final = counter_spec(
     "state_duration", "s", "Time the user and the agent spent in each state.", *("agent", "participant", "state")
 )
-TOOL_EXECUTIONS: Final = _counter(
+TOOL_EXECUTIONS: Final = counter_spec(
     "tool.executions", "{execution}", "Server-side tools that ran, by outcome.", *("agent", "tool", "outcome")
 )
 AGENT_TOOL_DURATION: Final = MetricSpec(
@@ -61,22 +53,22 @@ AGENT_TOOL_DURATION: Final = MetricSpec(
     labels=("agent", "agent_tool", "outcome"),
     bounds=buckets.DURATION,
 )
-LLM_AVAILABLE: Final = _gauge("llm.available", "{llm}", "Whether an LLM was available when last reported: 1 or 0.", "llm")
+LLM_AVAILABLE: Final = gauge_spec("llm.available", "{llm}", "Whether an LLM was available when last reported: 1 or 0.", "llm")
 
 _USAGE_LABELS = ("component", "provider", "model")
-USAGE_INPUT_TOKENS: Final = _counter("usage.input_tokens", "{token}", "Tokens in, from session.usage.", *_USAGE_LABELS)
-USAGE_CACHED_INPUT_TOKENS: Final = _counter(
+USAGE_INPUT_TOKENS: Final = counter_spec("usage.input_tokens", "{token}", "Tokens in, from session.usage.", *_USAGE_LABELS)
+USAGE_CACHED_INPUT_TOKENS: Final = counter_spec(
     "usage.cached_input_tokens", "{token}", "Cached tokens in, from session.usage. Part of the tokens in.", *_USAGE_LABELS
 )
-USAGE_OUTPUT_TOKENS: Final = _counter("usage.output_tokens", "{token}", "Tokens out, from session.usage.", *_USAGE_LABELS)
-USAGE_SESSION_DURATION: Final = _counter(
+USAGE_OUTPUT_TOKENS: Final = counter_spec("usage.output_tokens", "{token}", "Tokens out, from session.usage.", *_USAGE_LABELS)
+USAGE_SESSION_DURATION: Final = counter_spec(
     "usage.session_duration", "s", "Time billed by connection, from session.usage.", *_USAGE_LABELS
 )
-USAGE_CHARACTERS: Final = _counter("usage.characters", "{character}", "Characters synthesised, from session.usage.", *_USAGE_LABELS)
-USAGE_AUDIO_DURATION: Final = _counter(
+USAGE_CHARACTERS: Final = counter_spec("usage.characters", "{character}", "Characters synthesised, from session.usage.", *_USAGE_LABELS)
+USAGE_AUDIO_DURATION: Final = counter_spec(
     "usage.audio_duration", "s", "Audio transcribed or synthesised, from session.usage.", *_USAGE_LABELS
 )
-USAGE_REQUESTS: Final = _counter("usage.requests", "{request}", "Requests, from session.usage.", *_USAGE_LABELS)
+USAGE_REQUESTS: Final = counter_spec("usage.requests", "{request}", "Requests, from session.usage.", *_USAGE_LABELS)
 
 _CHOSEN_BY_THE_WIRE: Final = frozenset({"agent", "agent_tool", "llm", "pipeline", "reason", "tool"})
 USAGE_PAIRS: Final = "usage"
@@ -109,5 +101,6 @@ DERIVED: Final[tuple[MetricSpec, ...]] = (
     USAGE_CHARACTERS,
     USAGE_AUDIO_DURATION,
     USAGE_REQUESTS,
+    *ANSWERS,
     *FROM_APP,
 )

@@ -73,6 +73,16 @@ class MetricSpec:
         return suffix if suffix and base.endswith("_" + suffix) else ""
 
 
+def counter_spec(name: str, unit: str, text: str, *labels: str) -> MetricSpec:
+    """A counter of no single field; ``name`` is the OTel name without the prefix."""
+    return MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=text, labels=labels)
+
+
+def gauge_spec(name: str, unit: str, text: str, *labels: str) -> MetricSpec:
+    """A gauge of no single field; ``name`` is the OTel name without the prefix."""
+    return MetricSpec(kind="gauge", otel_name=PREFIX + name, unit=unit, help=text, labels=labels)
+
+
 @dataclass(frozen=True, slots=True)
 class OfSession:
     """Label source: what is known of the session: its ``agent``, or whether a ``human`` or a ``machine`` answered."""

@@ -292,6 +292,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 0.0
 
+    slow_turn: Annotated[
+        float,
+        About(
+            Seconds(0, 120),
+            "Calls",
+            "A turn whose caller waited longer is slow: it counts in agentstack_slow_turns_total, and --keep-slow-turns keeps its "
+            "spans.",
+            "seconds",
+        ),
+    ] = 1.5
+
     max_frame_bytes: Annotated[
         int,
         About(
@@ -356,14 +367,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
     keep_slow_turns: Annotated[
-        float,
-        About(
-            Seconds(0, 120),
-            "Traces",
-            "Export turns whose caller waited longer than this although OTEL_TRACES_SAMPLER leaves them out; 0 keeps none for it.",
-            "seconds",
-        ),
-    ] = 0.0
+        bool,
+        About(Switch(), "Traces", "Export turns slower than --slow-turn although OTEL_TRACES_SAMPLER leaves them out."),
+    ] = False
 
     keep_interrupted_turns: Annotated[
         bool,

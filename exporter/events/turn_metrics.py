@@ -57,6 +57,11 @@ TTS_BY_AGENT: Labels = labels("tts", agent=AGENT, **_TTS)
 REALTIME_BY_AGENT: Labels = labels("realtime", agent=AGENT, **_REALTIME)
 
 TURNS = "agentstack.turns"
+CALLER_TURNS = "agentstack.caller_turns"
+_ANATOMY = ("agentstack.turn_component", "agentstack.turn_component_negative_rest", "agentstack.slow_turns")
+_WAIT = State((CALLER_TURNS, *_ANATOMY), "is what the components of the turn add up to; the caller was answered")
+_PART = State(_ANATOMY, "is a part of the caller's wait")
+_AUDIO = State((CALLER_TURNS, *_ANATOMY), "is a part of the caller's wait; the caller was answered")
 
 
 class TurnContext(Event, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -75,7 +80,7 @@ class TurnContext(Event, frozen=True, gc=False, forbid_unknown_fields=True):
     ] = None
     agent_first: Annotated[
         bool | None,
-        State((TURNS,), "tells turns the agent began (initiator)"),
+        State((TURNS, CALLER_TURNS), "tells turns the agent began (initiator)"),
         SpanAttribute("turn", "agentstack.turn.agent_first"),
     ] = None
     agent_tool_id: Annotated[
@@ -100,6 +105,7 @@ class ChatMessage(TurnContext, frozen=True, gc=False, forbid_unknown_fields=True
             TURN,
             exemplars=True,
         ),
+        _WAIT,
         SpanAttribute("turn", "agentstack.turn.user_perceived_latency"),
     ] = None
     sdk_llm_ttft_ms: Annotated[
@@ -171,6 +177,7 @@ class TurnDetection(ChatMessage, frozen=True, gc=False, forbid_unknown_fields=Tr
             exemplars=True,
             zero_is_unknown=True,
         ),
+        _PART,
         SpanTime("speech_to_text", "duration"),
     ] = None
     turn_decision_ms: Annotated[
@@ -183,11 +190,13 @@ class TurnDetection(ChatMessage, frozen=True, gc=False, forbid_unknown_fields=Tr
             exemplars=True,
             zero_is_unknown=True,
         ),
+        _PART,
         SpanTime("turn_detection", "duration"),
     ] = None
     turn_completed_callback_ms: Annotated[
         LatencyMs | None,
         histogram("turn_completed_callback", "Time in the on-turn-completed callback.", buckets.COMPONENT, BY_PIPELINE),
+        _PART,
         SpanAttribute("turn", "agentstack.turn.completed_callback"),
     ] = None
     eou_speech_id: Annotated[str | None, SpanAttribute("turn_detection", "agentstack.eou.speech_id")] = None
@@ -253,6 +262,7 @@ class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
     llm_ttft_ms: Annotated[
         LatencyMs | None,
         histogram("llm.time_to_first_token", "LLM request to first token.", buckets.COMPONENT, LLM_BY_AGENT, exemplars=True),
+        _PART,
         SpanTime("chat", "duration"),
         SpanAttribute("chat", "gen_ai.response.time_to_first_chunk"),
     ] = None
@@ -321,6 +331,7 @@ class Tts(Llm, frozen=True, gc=False, forbid_unknown_fields=True):
     tts_ttfb_ms: Annotated[
         LatencyMs | None,
         histogram("tts.time_to_first_byte", "Text to first audio byte.", buckets.COMPONENT, TTS_BY_AGENT, exemplars=True),
+        _AUDIO,
         SpanTime("text_to_speech", "duration"),
     ] = None
     tts_duration_ms: Annotated[
@@ -478,6 +489,7 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
             REALTIME_BY_AGENT,
             exemplars=True,
         ),
+        _AUDIO,
         SpanTime("realtime_inference", "duration"),
     ] = None
     realtime_duration_ms: Annotated[
@@ -594,7 +606,9 @@ class WallClock(Realtime, frozen=True, gc=False, forbid_unknown_fields=True):
 
     user_started_speaking_at: Annotated[DateTime | None, SpanTime("user_speech", "start")] = None
     user_stopped_speaking_at: Annotated[DateTime | None, SpanTime("user_speech", "end")] = None
-    agent_started_speaking_at: Annotated[DateTime | None, SpanTime("agent_speech", "start")] = None
+    agent_started_speaking_at: Annotated[
+        DateTime | None, State((CALLER_TURNS,), "says that the caller was answered"), SpanTime("agent_speech", "start")
+    ] = None
     agent_stopped_speaking_at: Annotated[DateTime | None, SpanTime("agent_speech", "end")] = None
     speaking_rate: Annotated[
         WordsPerSecond | None,

@@ -18,7 +18,7 @@ from exporter.catalogue.model import (
 from exporter.catalogue.quantities import DateTime, DurationMs, LatencyS, Ordinal, Ratio
 from exporter.events.base import AGENT, BY_AGENT, Event, Stamped
 
-_COMPLETED = ("agentstack.turns", "agentstack.turns_without_metrics")
+_COMPLETED = ("agentstack.turns", "agentstack.caller_turns", "agentstack.turns_without_metrics")
 
 
 def _unless_metrics(metric: str) -> State:

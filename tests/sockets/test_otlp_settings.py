@@ -35,10 +35,10 @@ async def play(site: Site, frames: list[dict[str, Any]], variables: dict[str, st
     ("changes", "kept"),
     [
         ({}, set()),
-        ({"keep_slow_turns": 2.0}, {2}),
+        ({"slow_turn": 2.0, "keep_slow_turns": True}, {2}),
         ({"keep_interrupted_turns": True}, {3}),
         ({"keep_failed_turns": True}, {4}),
-        ({"keep_slow_turns": 2.0, "keep_interrupted_turns": True, "keep_failed_turns": True}, {2, 3, 4}),
+        ({"slow_turn": 2.0, "keep_slow_turns": True, "keep_interrupted_turns": True, "keep_failed_turns": True}, {2, 3, 4}),
     ],
     ids=str,
 )
@@ -64,7 +64,7 @@ async def test_a_late_turn_that_is_kept() -> None:
     """An exemplar of a turn whose metrics came late and which alone is kept points at the span that there is."""
     completed = {"type": "turn.completed", "turn_number": 2}
     async with otlp_receiver("http/protobuf") as site:
-        async with exporting(environment(door_of(site), "http/protobuf", **NONE), keep_slow_turns=2.0) as running:
+        async with exporting(environment(door_of(site), "http/protobuf", **NONE), slow_turn=2.0, keep_slow_turns=True) as running:
             async with call(running.doors.ws) as socket:
                 await send_all(socket, [STARTED, completed, ENDED, SLOW])
                 await running.doors.reaches("agentstack_exporter_frames_received_total", 4)

@@ -1,0 +1,59 @@
+"""Where the time of a caller's turn went, and which component made a slow one slow.
+
+Stages overlap: the transcript and the decision that the turn is over both run from the end of speech, so the longer of them counts.
+The rest of the wait is unexplained (network, playout, tools); if the stages exceed the wait, the excess is counted apart.
+"""
+
+from typing import Final
+
+from exporter.catalogue import answers
+from exporter.catalogue.answers import TURN_COMPONENTS
+from exporter.events.turn_metrics import TurnMetrics
+from exporter.labels import Admission
+from exporter.session import MACHINE, Session
+from exporter.store import Instrument, Store
+
+SLOW_TURN: Final = 1.5
+"""The wait above which a turn is slow unless the operator says otherwise, in seconds."""
+
+
+def parts_of(event: TurnMetrics, perceived_ms: float) -> tuple[float, ...]:
+    """The wait of the turn split into :data:`TURN_COMPONENTS`, in milliseconds.
+
+    The parts add up to ``perceived_ms``; the last of them is negative where the stages overlapped.
+    """
+    callback = event.turn_completed_callback_ms
+    stages = (
+        max(event.stt_delay_ms or 0.0, event.turn_decision_ms or 0.0),
+        (event.on_user_turn_completed_ms if callback is None else callback) or 0.0,
+        event.llm_ttft_ms or 0.0,
+        event.tts_ttfb_ms or 0.0,
+        event.realtime_ttft_ms or 0.0,
+    )
+    return (*stages, perceived_ms - sum(stages))
+
+
+class Anatomy:
+    """Adds turns up by component. ``slow_above`` is the wait, in seconds, above which a turn is slow."""
+
+    def __init__(self, store: Store, admission: Admission, slow_above: float) -> None:
+        self._admission = admission
+        self._slow_above = slow_above * 1000.0
+        self._component = Instrument(store, answers.TURN_COMPONENT)
+        self._negative_rest = Instrument(store, answers.TURN_COMPONENT_NEGATIVE_REST)
+        self._slow = Instrument(store, answers.SLOW_TURNS)
+
+    def add(self, session: Session, event: TurnMetrics, now: float) -> None:
+        """Take in a turn; one nobody waited for, or for which a machine waited, has no parts."""
+        perceived = event.user_perceived_ms
+        if perceived is None or event.agent_first or session.answered_by == MACHINE:
+            return
+        agent, pipeline = session.agent_label, self._admission.value("pipeline", event.pipeline, now)
+        parts = parts_of(event, perceived)
+        for component, part in zip(TURN_COMPONENTS, parts, strict=True):
+            if part > 0.0:
+                self._component.add(part / 1000.0, agent, pipeline, component, now=now)
+        if parts[-1] < 0.0:
+            self._negative_rest.add(-parts[-1] / 1000.0, agent, pipeline, now=now)
+        if perceived > self._slow_above:
+            self._slow.add(1, agent, pipeline, TURN_COMPONENTS[parts.index(max(parts))], now=now)
