@@ -12,6 +12,7 @@ from exporter.audio_flow import AudioFlow
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
 from exporter.events import Wire, audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.events.base import event_name
+from exporter.floor import Conversations
 from exporter.identity import TurnRef, turn_key
 from exporter.labels import PAIR, Admission, Limits, component_of
 from exporter.measure import Record, Recorder
@@ -85,6 +86,7 @@ class Pipeline:
         without = self.spans.without_metrics if self.spans else None
         self._turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing, without=without)
         self._anatomy = Anatomy(self.store, self._admission, slow_turn)
+        self._floor = Conversations(self.store, slow_turn)
         self._activity = Activity(self.store, self._admission, self.refuse)
         self.app_side = AppSide(self.store, self._admission)
         self.audio_flow = AudioFlow(self.store)
@@ -127,6 +129,7 @@ class Pipeline:
         """Do what is due; to be called about once a second."""
         self._turns.tick(now)
         self.sessions.tick(now)
+        self._floor.tick(now)
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
             self.sessions.sweep(now)
@@ -156,6 +159,7 @@ class Pipeline:
     def _finish(self, ended: Session, reason: str, now: float) -> None:
         self._turns.finish(ended, now)
         self._activity.finish(ended, now)
+        self._floor.finish(ended, reason, now)
         self.answered(ended, self.app_side.finish(ended, now), now)
         if self.spans is not None:
             self.spans.finish(ended, reason, now)
@@ -171,14 +175,18 @@ class Pipeline:
         self._recorder.forget(open_session.cells for open_session in self.sessions)
 
     def _steps(self) -> Iterator[tuple[type, "Step"]]:
-        activity = self._activity
+        activity, floor = self._activity, self._floor
         logic: dict[type, Logic] = {
             turn_metrics.TurnMetrics: self._turn_metrics,
             turns.TurnCompleted: self._turns.completed,
             turns.UserTranscription: self._transcription,
-            speech.AgentSpeechInterrupted: self.app_side.interrupted,
-            speech.UserStateChanged: activity.user_state,
-            speech.AgentStateChanged: activity.agent_state,
+            turns.UserTurnCompleted: floor.user_turn_completed,
+            speech.UserSpeechStarted: floor.user_speech_started,
+            speech.UserSpeechStopped: floor.user_speech_stopped,
+            speech.AgentSpeechStarted: floor.agent_speech_started,
+            speech.AgentSpeechInterrupted: _both(self.app_side.interrupted, floor.agent_interrupted),
+            speech.UserStateChanged: _both(activity.user_state, floor.user_state),
+            speech.AgentStateChanged: _both(activity.agent_state, floor.agent_state),
             tools.AgentToolStarted: activity.agent_tool_started,
             tools.AgentToolCompleted: activity.agent_tool_completed,
             tools.AgentToolFailed: activity.agent_tool_failed,
@@ -216,6 +224,7 @@ class Pipeline:
         """The end of the session writes its span, which has to know by then what the event says."""
         if self.spans is not None:
             self.spans.steps[session.SessionEnded](of, event, now)
+        self._floor.session_ended(of, event, now)
         return self.sessions.ended(of, event, now)
 
     def reference(self, of: Session, event: turn_metrics.TurnMetrics) -> TurnRef | None:
@@ -231,9 +240,11 @@ class Pipeline:
             self.answered(of, self.app_side.transcribed(of, event, now), now)
         return event
 
-    def _voicemail(self, of: Session, event: telephony.VoicemailDetected, _: float) -> telephony.VoicemailDetected:
+    def _voicemail(self, of: Session, event: telephony.VoicemailDetected, now: float) -> telephony.VoicemailDetected:
         if event.result in ("human", "machine"):
             self.sessions.judge(of, event.result)
+        if event.result == "machine":
+            self._floor.machine(of, now)
         return event
 
     def _media(self, _: Session, event: audio_stream.Media, now: float) -> audio_stream.Media:
@@ -254,3 +265,12 @@ the whole event, also what is not to be recorded of it because it was before.
 """
 
 _MOST_BYTES_A_CHARACTER: Final = 4
+
+
+def _both(first: Logic, second: Logic) -> Logic:
+    """Two logics that concern themselves with the same event, each with its own part of the session."""
+
+    def logic(of: Session, event: Any, now: float) -> Any:
+        return second(of, first(of, event, now), now)
+
+    return logic

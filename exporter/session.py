@@ -17,6 +17,7 @@ from exporter.catalogue import derived
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded, SessionStarted
 from exporter.events.turns import TurnCompleted
+from exporter.floor_state import Floor
 from exporter.identity import TurnKey, compact, trace_id
 from exporter.labels import MAX_RAW, UNKNOWN, Admission
 from exporter.measure import Cells, Recorder
@@ -62,6 +63,7 @@ class Session:
         "connections",
         "end_taken_in",
         "ended",
+        "floor",
         "format_counted",
         "id",
         "last_event_at",
@@ -108,6 +110,7 @@ class Session:
         self.states: dict[str, tuple[str, float, float]] | None = None
         self.agent_tools: dict[str, tuple[str, float]] | None = None
         self.usage: dict[tuple[str, str, str], dict[str, float]] | None = None
+        self.floor: Floor | None = None
         self.spans: SpanState | None = None
         self.app: AppState | None = None
 

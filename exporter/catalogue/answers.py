@@ -2,11 +2,15 @@
 
 from typing import Final, Literal, get_args
 
-from exporter.catalogue.model import MetricSpec, counter_spec
+from exporter.catalogue import buckets
+from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec, gauge_spec
 
 TurnComponent = Literal["endpointing", "callback", "llm", "tts", "realtime", "unexplained"]
 """What the caller's wait is made of, in the order in which it happens; the last is what no stage accounts for."""
 TURN_COMPONENTS: Final[tuple[TurnComponent, ...]] = get_args(TurnComponent)
+
+BadTurn = Literal["slow", "silent"]
+"""What can be wrong with the last turn of a call: it was answered late, or not at all."""
 
 _BY_COMPONENT = ("agent", "pipeline", "component")
 CALLER_TURNS: Final = counter_spec(
@@ -35,10 +39,49 @@ SLOW_TURNS: Final = counter_spec(
     "Calls answered by a machine are left out.",
     *_BY_COMPONENT,
 )
+TURNS_WAITING: Final = gauge_spec(
+    "turns_waiting",
+    "{turn}",
+    "Caller turns that wait for agent audio right now. Needs the events on turns and speech, as all of what callers wait through does.",
+    "agent",
+)
+DEAD_AIR: Final = counter_spec("dead_air", "{silence}", "Silences longer than 3 s while a caller waited for the agent.", "agent")
+DEAD_AIR_TIME: Final = counter_spec(
+    "dead_air.seconds",
+    "s",
+    "Time callers spent in silences longer than 3 s, from the first second of each; counted while the silence lasts, 120 s at most.",
+    "agent",
+)
+PREMATURE_ENDS_OF_TURN: Final = counter_spec(
+    "premature_end_of_turns",
+    "{turn}",
+    "Caller turns judged over too early: the caller went on before the agent began and within 3 s, or within 0.5 s after it began.",
+    "agent",
+)
+BARGE_IN_REACTION: Final = MetricSpec(
+    kind="histogram",
+    otel_name=PREFIX + "barge_in_reaction",
+    unit="s",
+    help="How long caller and agent spoke at once until the interrupted agent fell silent.",
+    labels=("agent",),
+    bounds=buckets.COMPONENT,
+)
+SESSIONS_ENDED_AFTER_TURN: Final = counter_spec(
+    "sessions_ended_after_turn",
+    "{session}",
+    "Sessions whose last caller turn was bad: slow (answered or given up after more than --slow-turn) or silent (over 3 s in vain).",
+    *("agent", "last_turn"),
+)
 
 ANSWERS: Final[tuple[MetricSpec, ...]] = (
     CALLER_TURNS,
     TURN_COMPONENT,
     TURN_COMPONENT_NEGATIVE_REST,
     SLOW_TURNS,
+    TURNS_WAITING,
+    DEAD_AIR,
+    DEAD_AIR_TIME,
+    PREMATURE_ENDS_OF_TURN,
+    BARGE_IN_REACTION,
+    SESSIONS_ENDED_AFTER_TURN,
 )

@@ -86,7 +86,11 @@ class SessionEnded(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
         SpanAttribute("session", "agentstack.session.end_reason"),
     ] = None
     started_at: Annotated[DateTime | None, SpanTime("session", "start")] = None
-    ended_at: Annotated[DateTime | None, SpanTime("session", "end")] = None
+    ended_at: Annotated[
+        DateTime | None,
+        State(("agentstack.sessions_ended_after_turn", "agentstack.dead_air.seconds"), "ends the wait for an answer"),
+        SpanTime("session", "end"),
+    ] = None
     error: Annotated[str | None, SpanAttribute("session", "agentstack.session.error", personal=True)] = None
     transcript: Annotated[Json, SpanAttribute("session", "agentstack.session.transcript", personal=True)] = None
     stt_duration: Annotated[

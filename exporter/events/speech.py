@@ -24,6 +24,8 @@ from exporter.events.base import AGENT, BY_AGENT, Stamped
 USER_STATES = ("speaking", "listening", "away")
 AGENT_STATES = ("idle", "listening", "thinking", "speaking")
 _STATES = ("agentstack.state_duration",)
+_WAITING = ("agentstack.turns_waiting", "agentstack.dead_air", "agentstack.dead_air.seconds")
+_ENDS_WAIT = State((*_WAITING, "agentstack.premature_end_of_turns"), "ends the wait for an answer when it is speaking")
 
 
 def _vad(edge: str) -> tuple[Moves, Moves, Moves]:
@@ -90,7 +92,7 @@ class UserStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tru
         SpanEvent("turn", "user.state_changed"),
     ] = None
     new_state: Annotated[
-        str | None, BecomesLabel("state"), State(_STATES, "begins a state"), SpanEvent("turn", "user.state_changed")
+        str | None, BecomesLabel("state"), State(_STATES, "begins a state"), _ENDS_WAIT, SpanEvent("turn", "user.state_changed")
     ] = None
 
 
@@ -112,7 +114,7 @@ class AgentStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
         SpanEvent("turn", "agent.state_changed"),
     ] = None
     new_state: Annotated[
-        str | None, BecomesLabel("state"), State(_STATES, "begins a state"), SpanEvent("turn", "agent.state_changed")
+        str | None, BecomesLabel("state"), State(_STATES, "begins a state"), _ENDS_WAIT, SpanEvent("turn", "agent.state_changed")
     ] = None
 
 
