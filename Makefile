@@ -33,6 +33,8 @@ check: $(READY) ## lint, format, types, imports, generated pages
 	@echo "docs" && $(write_pages)
 	@for page in $(PAGES); do diff -u docs/$$page .cache/docs/$$page \
 	  || { echo "docs/$$page is stale: run make docs" >&2; exit 1; }; done
+	@echo "boards" && $(write_boards)
+	@diff -ru grafana/dashboards .cache/dashboards || { echo "grafana/dashboards is stale: run make docs" >&2; exit 1; }
 
 fix: $(READY) ## repair what the linter and the formatter can
 	@$(BIN)/ruff check --fix --exit-zero --quiet >/dev/null
@@ -43,9 +45,11 @@ golden: $(READY) ## rewrite the expected outputs; read the diff before you commi
 	@$(BIN)/pytest --update-golden $(or $(ARGS),tests/golden)
 	@git diff --stat -- tests 2>/dev/null || true
 
-docs: $(READY) ## write the generated pages
+docs: $(READY) ## write the generated pages and dashboards
 	@$(write_pages)
 	@mkdir -p docs && for page in $(PAGES); do cp .cache/docs/$$page docs/$$page; done
+	@$(write_boards)
+	@rm -rf grafana/dashboards && cp -r .cache/dashboards grafana/dashboards
 
 bench: $(READY) ## measure what the exporter costs
 	@$(BIN)/python -m bench $(ARGS)
@@ -66,6 +70,9 @@ mkdir -p .cache/docs; \
 $(BIN)/agentstack-exporter catalogue --format markdown > .cache/docs/metrics.md; \
 $(BIN)/python -m exporter.config.reference > .cache/docs/configuration.md
 endef
+
+# The dashboards' JSON, from their source in grafana/boards.
+write_boards = rm -rf .cache/dashboards && $(BIN)/python -m grafana .cache/dashboards
 
 COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate --no-emit-index-url $(ARGS)

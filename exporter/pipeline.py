@@ -1,6 +1,6 @@
 """All that lies between the ways in and the views, joined: what is done with each event, what is due by the clock, and the snapshot."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -84,9 +84,9 @@ class Pipeline:
         self.exemplars = exemplars
         self.spans = Spans(tracing[0], SPECS, tracing[1]) if tracing else None
         without = self.spans.without_metrics if self.spans else None
-        self.turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing, without=without)
+        self._turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing, without=without)
         self._anatomy = Anatomy(self.store, self._admission, slow_turn)
-        self.floor = Conversations(self.store, slow_turn)
+        self._floor = Conversations(self.store, slow_turn)
         self._activity = Activity(self.store, self._admission, self.refuse)
         self.app_side = AppSide(self.store, self._admission)
         self.audio_flow = AudioFlow(self.store)
@@ -94,6 +94,10 @@ class Pipeline:
         self.steps = dict(self._steps())
         self._swept_at = self._forgot_at = now
         self._least_lag: float | None = None
+
+    def used_before(self, of: Session, models: Iterable[session.ModelUsage] | None) -> None:
+        """What the session had used was counted by another process; its first report here is none of a call already going on."""
+        self._activity.used_before(of, models or ())
 
     def answered(self, of: Session, answer: ToolAnswer | LlmAnswer | None, now: float) -> None:
         """Tell spans what was learned of the customer's app."""
@@ -123,9 +127,9 @@ class Pipeline:
 
     def tick(self, now: float) -> None:
         """Do what is due; to be called about once a second."""
-        self.turns.tick(now)
+        self._turns.tick(now)
         self.sessions.tick(now)
-        self.floor.tick(now)
+        self._floor.tick(now)
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
             self.sessions.sweep(now)
@@ -144,15 +148,18 @@ class Pipeline:
         return self.store.snapshot(now)
 
     def close(self, now: float) -> None:
-        """End what is going on: the process stops."""
+        """End what is going on: the process stops. Calls that are tapped go on, and another process is told of them."""
         for open_session in self.sessions:
-            self.sessions.end(open_session, "shutdown", now)
-        self.turns.close(now)
+            if open_session.tapped:
+                self._activity.finish(open_session, now)
+            else:
+                self.sessions.end(open_session, "shutdown", now)
+        self._turns.close(now)
 
     def _finish(self, ended: Session, reason: str, now: float) -> None:
-        self.turns.finish(ended, now)
+        self._turns.finish(ended, now)
         self._activity.finish(ended, now)
-        self.floor.finish(ended, reason, now)
+        self._floor.finish(ended, reason, now)
         self.answered(ended, self.app_side.finish(ended, now), now)
         if self.spans is not None:
             self.spans.finish(ended, reason, now)
@@ -168,10 +175,10 @@ class Pipeline:
         self._recorder.forget(open_session.cells for open_session in self.sessions)
 
     def _steps(self) -> Iterator[tuple[type, "Step"]]:
-        activity, floor = self._activity, self.floor
+        activity, floor = self._activity, self._floor
         logic: dict[type, Logic] = {
             turn_metrics.TurnMetrics: self._turn_metrics,
-            turns.TurnCompleted: self.turns.completed,
+            turns.TurnCompleted: self._turns.completed,
             turns.UserTranscription: self._transcription,
             turns.UserTurnCompleted: floor.user_turn_completed,
             speech.UserSpeechStarted: floor.user_speech_started,
@@ -202,7 +209,7 @@ class Pipeline:
     def _turn_metrics(self, of: Session, event: turn_metrics.TurnMetrics, now: float) -> turn_metrics.TurnMetrics | None:
         if event.llm_availability:
             self._activity.availabilities(event.llm_availability, now)
-        recorded = self.turns.metrics(of, event, now)
+        recorded = self._turns.metrics(of, event, now)
         if recorded is not None:
             self._anatomy.add(of, event, now)  # the whole event: what turn.completed stood in for is a part of the wait too
         return recorded
@@ -217,7 +224,7 @@ class Pipeline:
         """The end of the session writes its span, which has to know by then what the event says."""
         if self.spans is not None:
             self.spans.steps[session.SessionEnded](of, event, now)
-        self.floor.session_ended(of, event, now)
+        self._floor.session_ended(of, event, now)
         return self.sessions.ended(of, event, now)
 
     def reference(self, of: Session, event: turn_metrics.TurnMetrics) -> TurnRef | None:
@@ -237,7 +244,7 @@ class Pipeline:
         if event.result in ("human", "machine"):
             self.sessions.judge(of, event.result)
         if event.result == "machine":
-            self.floor.machine(of, now)
+            self._floor.machine(of, now)
         return event
 
     def _media(self, _: Session, event: audio_stream.Media, now: float) -> audio_stream.Media:

@@ -1,0 +1,26 @@
+"""``python -m grafana DIRECTORY``: write the boards' JSON there, and their form for grafana.com into ``export`` below it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from grafana.board import as_dashboard, as_export
+from grafana.boards import BOARDS
+
+
+def write(directory: Path) -> None:
+    """Write each board twice, as a file of its name."""
+    (directory / "export").mkdir(parents=True, exist_ok=True)
+    for board in BOARDS:
+        dashboard = as_dashboard(board)
+        _write(directory / f"{board.name}.json", dashboard)
+        _write(directory / "export" / f"{board.name}.json", as_export(dashboard))
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,240 @@
+"""Conversation quality: who talks over whom, who falls silent, what the tools do, how calls end."""
+
+from grafana.board import Board, Section, even
+from grafana.panels import BAD, GOOD, WARN, Steps, grid, lines, number
+from grafana.queries import Query, increase, mean, now, part_of, quantile, rate, share, total
+
+_RANGE = "$__range"
+_CALLS = increase("agentstack_sessions_ended_total", window=_RANGE)
+_STARTS = increase("agentstack_agent_speech_starts_total", window=_RANGE)
+_STATE = "agentstack_state_duration_seconds_total"
+_OFTEN: Steps = ((None, GOOD), (0.2, WARN), (0.35, BAD))
+_SELDOM: Steps = ((None, GOOD), (0.02, WARN), (0.05, BAD))
+_COUNT: Steps = ((None, GOOD), (1, WARN))
+
+_NUMBERS = (
+    number(
+        "Agent speech interrupted",
+        "Share of the agent's speeches that callers talk over. A fifth is lively; more: answers too long, too late, or echo on the "
+        "line.",
+        "percentunit",
+        now(share(increase("agentstack_interruptions_total", window=_RANGE), _STARTS)),
+        steps=_OFTEN,
+        decimals=1,
+        none="no speech",
+    ),
+    number(
+        "False interruptions",
+        "Share of interruptions that were none: noise or a yes stopped the agent. Many: raise the interruption threshold.",
+        "percentunit",
+        now(
+            share(
+                increase("agentstack_false_interruptions_total", window=_RANGE),
+                increase("agentstack_interruptions_total", window=_RANGE),
+            )
+        ),
+        steps=_OFTEN,
+        decimals=1,
+        none="no interruptions",
+    ),
+    number(
+        "Times of dead air",
+        "Times a caller waited in silence for more than 3 seconds. Each is a caller who wonders whether the line is dead: see Turn "
+        "anatomy for the cause.",
+        "short",
+        now(increase("agentstack_dead_air_total", window=_RANGE)),
+        steps=_COUNT,
+        decimals=0,
+    ),
+    number(
+        "Hung up after a bad turn",
+        "Share of calls that ended right after a slow or a silent turn: callers lost to latency. The strongest argument for fixing it.",
+        "percentunit",
+        now(share(increase("agentstack_sessions_ended_after_turn_total", window=_RANGE), _CALLS)),
+        steps=_SELDOM,
+        decimals=1,
+        none="no calls ended",
+    ),
+    number(
+        "Failed tools",
+        "Share of server-side tool calls that failed. The table below says which tool.",
+        "percentunit",
+        now(
+            share(
+                increase("agentstack_tool_executions_total", window=_RANGE, outcome="!=ok"),
+                increase("agentstack_tool_executions_total", window=_RANGE),
+            )
+        ),
+        steps=_SELDOM,
+        decimals=1,
+        none="no tools ran",
+    ),
+    number(
+        "Median call",
+        "Half of the calls are shorter. Falls when callers give up: compare with how calls end.",
+        "s",
+        now(quantile(0.5, "agentstack_session_duration_seconds", window=_RANGE)),
+        decimals=0,
+        none="no calls ended",
+    ),
+)
+
+_INTERRUPTIONS = lines(
+    "Interruptions",
+    "Per second: agent speech stopped by the caller, and false alarms, by whether the agent went on speaking. "
+    "Rising with the latency: callers speak because they wait.",
+    "cps",
+    Query(rate("agentstack_interruptions_total"), "interruptions"),
+    Query(rate("agentstack_false_interruptions_total", "resumed"), "false, resumed {{resumed}}"),
+)
+_REACTION = lines(
+    "Reaction to barge-in",
+    "From the caller's first word over the agent's to the agent's silence. Above half a second it feels as if the agent does not "
+    "listen: look at the detection delay and at audio buffered ahead.",
+    "s",
+    Query(quantile(0.5, "agentstack_barge_in_reaction_seconds"), "p50"),
+    Query(quantile(0.95, "agentstack_barge_in_reaction_seconds"), "p95"),
+    steps=((None, "transparent"), (0.5, "orange")),
+    colours={"p50": "light-blue", "p95": "blue"},
+)
+_BACKCHANNELS = lines(
+    "Overlapping speech",
+    "What was judged while the agent spoke: backchannels (mhm, yes) let it go on, interruptions stop it. Nearly all judged one way: "
+    "the threshold is at its end.",
+    "cps",
+    Query(rate("agentstack_backchannels_total", "is_interruption"), "interruption: {{is_interruption}}"),
+    stacked=True,
+)
+_DEAD_AIR = lines(
+    "Dead air",
+    "Seconds of silence per second of time in which a caller waited for longer than 3 seconds, by agent. 0.1: at any moment one of ten "
+    "calls is silent, if there are ten.",
+    "none",
+    Query(rate("agentstack_dead_air_seconds_total", "agent"), "{{agent}}"),
+    stacked=True,
+)
+_IDLE = lines(
+    "Callers fallen silent",
+    "user.idle events by reason: the caller did not speak for too long. Right after agent speech: the question was not understood, or "
+    "the audio does not reach them.",
+    "cps",
+    Query(rate("agentstack_user_idle_total", "reason"), "{{reason}}"),
+    stacked=True,
+)
+_STATES = lines(
+    "What agents spend calls on",
+    "Share of time in each of the agent's states. More thinking and less speaking: slow components. More listening: callers talk more, "
+    "or turns end late.",
+    "percentunit",
+    Query(part_of(rate(_STATE, "state", participant="agent"), rate(_STATE, participant="agent")), "{{state}}"),
+    stacked=True,
+    colours={"listening": "blue", "thinking": "orange", "speaking": "green", "initializing": "purple", "idle": "#8e8e8e"},
+    top=1,
+)
+
+_TOOLS = grid(
+    "Server-side tools, over the time shown",
+    "Tools the platform ran, and how many failed. A tool that fails makes the agent apologise; one that runs often makes turns slow.",
+    {"tool": "Tool"},
+    ("Runs", "count", now(increase("agentstack_tool_executions_total", "tool", window=_RANGE)), ()),
+    (
+        "Failed",
+        "percentunit",
+        now(
+            share(
+                increase("agentstack_tool_executions_total", "tool", window=_RANGE, outcome="!=ok"),
+                increase("agentstack_tool_executions_total", "tool", window=_RANGE),
+            )
+        ),
+        _SELDOM,
+    ),
+)
+_OWN_TOOLS = lines(
+    "The customer's own tools",
+    "Calls of tools in the customer's app, by tool. A tool called again and again within calls: its answer does not satisfy the model.",
+    "cps",
+    Query(rate("agentstack_tool_calls_total", "tool"), "{{tool}}"),
+    stacked=True,
+)
+_SUB_AGENTS = lines(
+    "Sub-agents, p95 duration",
+    "From the start of a sub-agent to its end, by type and outcome. The caller hears nothing else meanwhile unless the agent speaks.",
+    "s",
+    Query(quantile(0.95, "agentstack_agent_tool_duration_seconds", "agent_tool", "outcome"), "{{agent_tool}} {{outcome}}"),
+    slow=True,
+)
+
+_ENDS = lines(
+    "How calls end",
+    "Ended calls by reason. More errors or lost connections than usual: see errors on Overview. A reason in disconnected, idle, "
+    "superseded or shutdown is the exporter's own word for a call whose end it did not hear.",
+    "short",
+    Query(increase("agentstack_sessions_ended_total", "reason"), "{{reason}}"),
+    stacked=True,
+    bars=True,
+    values=("sum",),
+)
+_LOST = lines(
+    "Ended right after a bad turn",
+    "Calls whose last turn was slow, or silent (never answered). Beside the ends by reason: callers who hang up because they wait.",
+    "short",
+    Query(increase("agentstack_sessions_ended_after_turn_total", "last_turn"), "after a {{last_turn}} turn"),
+    stacked=True,
+    bars=True,
+    colours={"after a slow turn": "orange", "after a silent turn": "red"},
+    values=("sum",),
+)
+_LENGTH = lines(
+    "Length of calls",
+    "Duration and number of turns of calls that ended. Shorter with fewer turns: callers give up.",
+    "s",
+    Query(quantile(0.5, "agentstack_session_duration_seconds"), "p50"),
+    Query(quantile(0.95, "agentstack_session_duration_seconds"), "p95"),
+    colours={"p50": "light-blue", "p95": "blue"},
+)
+_TURNS = lines(
+    "Turns of a call",
+    "Mean number of turns. Falling: callers give up, or the agent has learnt to be brief; the ends by reason tell which.",
+    "turns",
+    Query(mean("agentstack_session_turns", "agent"), "{{agent}}"),
+    slow=True,
+)
+_LEAVE = lines(
+    "Transfers and handoffs",
+    "Calls passed on to people or to another agent. More than usual: the agent cannot help; listen to what is asked.",
+    "cps",
+    Query(rate("agentstack_transfers_total"), "transferred"),
+    Query(rate("agentstack_handoffs_total", "new_agent"), "handed to {{new_agent}}"),
+)
+_VOICEMAIL = lines(
+    "Outbound calls: human or machine",
+    "Who answered outbound calls. Machine-answered ones are kept out of the callers' latency. Empty without outbound calls.",
+    "short",
+    Query(increase("agentstack_voicemail_detections_total", "result"), "{{result}}"),
+    stacked=True,
+    bars=True,
+    values=("sum",),
+)
+_TALK = lines(
+    "Who is on the phone",
+    "Active calls by agent. Compare every other panel with this one: twice the calls is twice the interruptions.",
+    "short",
+    Query(total("agentstack_sessions_active", "agent"), "{{agent}}"),
+    stacked=True,
+    side=True,
+    values=("mean", "max"),
+)
+
+BOARD = Board(
+    name="conversation",
+    title="AgentStack / Conversation quality",
+    description="Interruptions, silence, tools, and how calls end: what callers feel beside the latency.",
+    sections=(
+        Section("At a glance, over the time shown", (even(4, *_NUMBERS),)),
+        Section("Talking over each other", (even(8, _INTERRUPTIONS, _REACTION, _BACKCHANNELS),)),
+        Section("Silence", (even(8, _DEAD_AIR, _IDLE, _STATES),)),
+        Section("How calls end", (even(8, _ENDS, _LOST, _LENGTH), even(8, _TURNS, _LEAVE, _VOICEMAIL))),
+        Section("Tools", (even(8, _TOOLS, _OWN_TOOLS, _SUB_AGENTS),)),
+        Section("Traffic", (even(7, _TALK),)),
+    ),
+)

@@ -1,0 +1,255 @@
+"""Exporter health: can the other boards be believed, and is the exporter itself well."""
+
+from grafana.board import Board, Section, even
+from grafana.panels import BAD, GOOD, WARN, Steps, grid, lines, number
+from grafana.queries import Query, increase, now, quantile, rate, select, share, total
+
+_RANGE = "$__range"
+_OWN = "agentstack_exporter_"
+_NONE: Steps = ((None, GOOD), (1, BAD))
+_FEW: Steps = ((None, GOOD), (1, WARN))
+_AGE: Steps = ((None, GOOD), (90, WARN), (180, BAD))
+_TARGETS = ("instance",)
+
+_NUMBERS = (
+    number(
+        "Exporters down",
+        "Targets that Prometheus cannot scrape. Any: calls go on, but nobody sees them. Check the process and its /-/healthy page.",
+        "short",
+        now(f"count({select('up')} == 0) or count({select('up')}) * 0"),
+        steps=_NONE,
+        none="no target",
+    ),
+    number(
+        "Age of the data",
+        "Since the oldest exporter was last scraped. Red: every board shows the past.",
+        "s",
+        now(f"max(time() - timestamp({select(_OWN + 'build_info')}))"),
+        steps=_AGE,
+        decimals=0,
+        none="not scraped",
+    ),
+    number(
+        "Calls without turn metrics",
+        "Calls whose turns completed while no turn.metrics came: latency of these agents is unknown. Enable metrics events for them.",
+        "short",
+        now(increase("agentstack_sessions_without_turn_metrics_total", window=_RANGE)),
+        steps=_FEW,
+        decimals=0,
+        none="none",
+    ),
+    number(
+        "Frames rejected",
+        "Messages that were no event. A few are noise; many mean a new protocol version or a peer that does not belong here.",
+        "short",
+        now(increase(_OWN + "frames_rejected_total", window=_RANGE)),
+        steps=_FEW,
+        decimals=0,
+        none="none",
+    ),
+    number(
+        "Dropped for OTLP",
+        "Spans and data points that will never be delivered. See the reason below; full queue: the collector is too slow or away.",
+        "short",
+        now(increase(_OWN + "otlp_dropped_total", window=_RANGE)),
+        steps=_NONE,
+        decimals=0,
+        none="none",
+    ),
+    number(
+        "Labels without room",
+        "Values counted as _other because a label's limit was reached. Raise the limit or put the values on the allow-list.",
+        "short",
+        now(increase(_OWN + "label_overflow_total", window=_RANGE)),
+        steps=_FEW,
+        decimals=0,
+        none="none",
+    ),
+)
+
+_INSTANCES = grid(
+    "Exporters",
+    "Each exporter. Fewer calls on one than on the others: its load balancer or its door. A recent start: the counters began anew.",
+    {"instance": "Instance", "version": "Version"},
+    ("Connections", "short", now(f"{total(_OWN + 'connections_active', *_TARGETS)} * on (instance) group_left(version) "
+                                 f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
+    ("Up for", "s", now(f"(time() - max by (instance) ({select('process_start_time_seconds')})) * on (instance) group_left(version) "
+                        f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
+    ("Memory", "bytes", now(f"{total('process_resident_memory_bytes', *_TARGETS)} * on (instance) group_left(version) "
+                            f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
+    ("Series", "short", now(f"{total(_OWN + 'series', *_TARGETS)} * on (instance) group_left(version) "
+                            f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
+)  # fmt: skip
+
+_FRAMES = lines(
+    "Frames by what became of them",
+    "WebSocket messages a second; the three add up to those received. Ignored ones are of kinds that carry nothing to measure.",
+    "ops",
+    Query(rate(_OWN + "frames_total", "outcome"), "{{outcome}}"),
+    stacked=True,
+    colours={"processed": "blue", "ignored": "#8e8e8e", "rejected": "red"},
+)
+_CONNECTIONS = lines(
+    "Connections",
+    "Open connections and refused ones, by reason. Refused for want of a signature or token: the door's settings and the platform's "
+    "disagree, and these calls are not seen.",
+    "short",
+    Query(total(_OWN + "connections_active"), "open"),
+    Query(increase(_OWN + "connections_refused_total", "reason"), "refused: {{reason}}"),
+    colours={"open": "blue"},
+)
+_EVENTS = lines(
+    "Events",
+    "Events a second by name. One that stopped while others go on: its source is switched off on the platform.",
+    "ops",
+    Query(f"topk(12, {rate(_OWN + 'events_total', 'event')})", "{{event}}"),
+    stacked=True,
+)
+
+_REFUSED = lines(
+    "Values refused",
+    "Values that cannot be right (negative, absurd, of the wrong type), by field and reason: counted here, in no other number. "
+    "Suddenly many: the platform changed a field.",
+    "short",
+    Query(f"topk(10, {increase(_OWN + 'values_refused_total', 'field', 'reason')} > 0)", "{{field}}: {{reason}}"),
+    stacked=True,
+    bars=True,
+    values=("sum",),
+)
+_REJECTED = lines(
+    "Frames rejected, by reason",
+    "too_large, invalid JSON and the like. internal_error is ours: please report it with the log line.",
+    "short",
+    Query(increase(_OWN + "frames_rejected_total", "reason"), "{{reason}}"),
+    stacked=True,
+    bars=True,
+    values=("sum",),
+)
+_UNKNOWN = grid(
+    "Unknown events and fields, over the time shown",
+    "Names that this version does not know: the platform is newer. Nothing is wrong; update the exporter to measure them.",
+    {"event": "Event", "field": "Field"},
+    (
+        "Times",
+        "count",
+        now(
+            f"{increase(_OWN + 'unknown_fields_total', 'event', 'field', window=_RANGE)} > 0 "
+            f"or {increase(_OWN + 'unknown_events_total', 'event', window=_RANGE)} > 0"
+        ),
+        (),
+    ),
+    none="none",
+)
+
+_COMPLETE = lines(
+    "Turns without their metrics",
+    "Share of turns whose turn.metrics did not come within 10 s, and those that came late (counted, but later) or twice (counted "
+    "once). "
+    "Rising: the platform or the network delays events.",
+    "percentunit",
+    *(
+        Query(share(increase(name), increase("agentstack_turns_total")), legend)
+        for name, legend in (
+            ("agentstack_turns_without_metrics_total", "without"),
+            ("agentstack_turn_metrics_late_total", "late"),
+            ("agentstack_turn_metrics_duplicates_total", "repeated"),
+        )
+    ),
+    colours={"without": "orange", "late": "blue", "repeated": "purple"},
+)
+_LAG = lines(
+    "Lag of events",
+    "From an event's own time stamp to its receipt. Rising: network, or an exporter that cannot keep up (see the event loop below).",
+    "s",
+    Query(quantile(0.5, _OWN + "event_lag_seconds"), "p50"),
+    Query(quantile(0.99, _OWN + "event_lag_seconds"), "p99"),
+    colours={"p50": "light-blue", "p99": "dark-purple"},
+)
+_SKEW = lines(
+    "Clock skew",
+    "The smallest lag of the last minute. Below zero the platform's clock is ahead of ours: synchronise this host's clock.",
+    "s",
+    Query(f"min by (instance) ({select(_OWN + 'clock_skew_seconds')})", "{{instance}}"),
+    signed=True,
+)
+
+_LOOP = lines(
+    "Event loop lag",
+    "How late the exporter's loop runs, p99. Above 100 ms it is overloaded: spread calls over more exporters.",
+    "s",
+    Query(quantile(0.99, _OWN + "event_loop_lag_seconds", "instance"), "{{instance}}"),
+)
+_CPU = lines(
+    "Processor",
+    "Cores used. One is the most it can use: near it, spread calls over more exporters.",
+    "cores",
+    Query(rate("process_cpu_seconds_total", "instance"), "{{instance}}"),
+)
+_MEMORY = lines(
+    "Memory",
+    "Resident memory. It grows with calls and series and is bounded; a steady climb with steady traffic is a bug: please report it.",
+    "bytes",
+    Query(total("process_resident_memory_bytes", "instance"), "{{instance}}"),
+)
+_SERIES = lines(
+    "Series and samples",
+    "Series the store holds and samples in a scrape. At the series cap new combinations become _other (see labels without room).",
+    "short",
+    Query(total(_OWN + "series", "instance"), "{{instance}} series"),
+    Query(total("scrape_samples_scraped", "instance"), "{{instance}} samples"),
+)
+_SCRAPE = lines(
+    "Scrape",
+    "How long Prometheus waited for /metrics, and the exporter needed to render it. Near the scrape timeout: fewer series or a longer "
+    "one.",
+    "s",
+    Query(f"max by (instance) ({select('scrape_duration_seconds')})", "{{instance}} scraped"),
+    Query(f"max by (instance) ({select(_OWN + 'render_duration_seconds')})", "{{instance}} rendered"),
+)
+_FILES = lines(
+    "File descriptors",
+    "Share of the allowed file descriptors in use; each call takes one. Above 80 %: raise the limit before calls are refused.",
+    "percentunit",
+    Query(
+        f"{total('process_open_fds', 'instance')} / {total('process_max_fds', 'instance')}",
+        "{{instance}}",
+    ),
+    top=1,
+)
+
+_QUEUE = lines(
+    "OTLP queue",
+    "What waits to be delivered. Growing: the collector is slow or away; spans are kept until the queue's limit. Empty without OTLP.",
+    "bytes",
+    Query(total(_OWN + "otlp_queue_bytes", "signal"), "{{signal}}"),
+)
+_ITEMS = lines(
+    "OTLP items",
+    "Spans and data points a second by what became of them. Anything but delivered and replaced is lost: see the reasons beside.",
+    "ops",
+    Query(rate(_OWN + "otlp_items_total", "signal", "outcome"), "{{signal}} {{outcome}}"),
+)
+_FAILURES = lines(
+    "OTLP failures and drops",
+    "Failed requests and dropped items by reason. unavailable: the collector; unauthenticated: its token; too large: its limits.",
+    "short",
+    Query(increase(_OWN + "otlp_failures_total", "signal", "reason"), "{{signal}} failed: {{reason}}"),
+    Query(increase(_OWN + "otlp_dropped_total", "signal", "reason"), "{{signal}} dropped: {{reason}}"),
+    bars=True,
+    stacked=True,
+    values=("sum",),
+)
+
+BOARD = Board(
+    name="exporter",
+    title="AgentStack / Exporter health",
+    description="Whether the other boards can be believed: scrapes, refused values, missing metrics, queues, the exporter's load.",
+    sections=(
+        Section("Can the numbers be believed? Over the time shown", (even(4, *_NUMBERS), even(6, _INSTANCES))),
+        Section("What arrives", (even(8, _FRAMES, _CONNECTIONS, _EVENTS),)),
+        Section("What is not counted", (even(8, _REFUSED, _REJECTED, _UNKNOWN),)),
+        Section("What is late or missing", (even(8, _COMPLETE, _LAG, _SKEW),)),
+        Section("Load", (even(7, _LOOP, _CPU, _MEMORY), even(7, _SERIES, _SCRAPE, _FILES))),
+        Section("OpenTelemetry", (even(7, _QUEUE, _ITEMS, _FAILURES),)),
+    ),
+)

@@ -1,0 +1,233 @@
+"""Panels in the house's style: each takes a title, what to do about what it shows, a unit and its queries."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from grafana_foundation_sdk.builders import bargauge, common, heatmap, stat, statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.builders import prometheus as queries
+from grafana_foundation_sdk.models import common as shapes
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models import heatmap as heat
+from grafana_foundation_sdk.models import prometheus
+
+from grafana.awaited import is_awaited
+from grafana.queries import Query
+from grafana.variables import DATASOURCE
+
+Unit = Literal[
+    "s", "short", "percentunit", "percent", "none", "reqps", "ops", "cps", "bytes", "Bps", "currencyUSD", "dateTimeAsIso", "hertz",
+    "turns", "tokens", "cores", "count",
+]  # fmt: skip
+_UNITS = {"turns": "short", "tokens": "short", "cores": "none", "count": "short"}
+Steps = Sequence[tuple[float | None, str]]
+"""Colours from a value on; the first begins at None."""
+
+COLOURS = {
+    "endpointing": "blue",
+    "callback": "purple",
+    "llm": "orange",
+    "tts": "green",
+    "realtime": "light-red",
+    "unexplained": "#8e8e8e",
+    "stt": "light-blue",
+}
+"""A component has the same colour on every board; unexplained time is grey. Red and yellow stay for what is bad."""
+
+GOOD, WARN, BAD = "dark-green", "orange", "red"
+NEUTRAL: Steps = ((None, "text"),)
+_NOTHING = "#5b5f66"
+"""Behind a number that is not there: neither good nor bad."""
+_LOWEST = -1e9
+_LEAST_AXIS = {"s": 0.01, "percentunit": 0.05, "cps": 0.1, "none": 1}
+"""Where an axis ends at least, so that a flat 0 does not look like anything."""
+_REF_IDS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def lines(
+    title: str,
+    description: str,
+    unit: Unit,
+    *asked: Query,
+    steps: Steps = (),
+    stacked: bool = False,
+    bars: bool = False,
+    colours: dict[str, str] | None = None,
+    top: float | None = None,
+    signed: bool = False,
+    slow: bool = False,
+    side: bool = False,
+    values: Sequence[str] = (),
+) -> model.Panel:
+    """Values over time.
+
+    ``steps`` draws dashed lines; ``colours`` pins those of named series; ``top`` is where the axis ends, and 0 where it begins
+    unless ``signed``. ``slow`` looks at five minutes for a point: for what happens too rarely to be split by series every minute.
+    ``values`` are numbers in the legend, ``side`` puts it into a table at the right.
+    """
+    panel = timeseries.Panel().title(title).description(description).unit(_unit(unit)).datasource(DATASOURCE)
+    panel.targets([_target(query, at) for at, query in enumerate(asked)])
+    panel.line_width(1 if stacked else 2).fill_opacity(60 if stacked or bars else 0).show_points(shapes.VisibilityMode.AUTO)
+    panel.span_nulls(False).line_interpolation(shapes.LineInterpolation.LINEAR)
+    panel.legend(_legend(values, side=side)).tooltip(
+        common.VizTooltipOptions().mode(shapes.TooltipDisplayMode.MULTI).sort(shapes.SortOrder.DESCENDING)
+    )
+    panel.color_scheme(builders.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
+    panel.axis_soft_max(_LEAST_AXIS.get(unit, 1)) if top is None else panel.max(top)
+    if not signed:
+        panel.min(0)
+    if slow:
+        panel.interval("5m")
+    if bars:
+        panel.draw_style(shapes.GraphDrawStyle.BARS).line_width(0)
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL).group("A"))
+    if steps:
+        panel.thresholds(_steps(steps)).thresholds_style(
+            common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED)
+        )
+    for name, colour in (colours or {}).items():
+        panel.override_by_name(name, [_fixed(colour)])
+    return panel.build()
+
+
+def number(
+    title: str,
+    description: str,
+    unit: Unit,
+    query: Query,
+    *,
+    steps: Steps = NEUTRAL,
+    decimals: int | None = None,
+    none: str = "no data",
+    sparkline: bool = False,
+) -> model.Panel:
+    """One big number. ``none`` is what stands there when there is nothing to show, in words, never as a good-looking 0."""
+    panel = stat.Panel().title(title).description(description).unit(_unit(unit)).datasource(DATASOURCE).no_value(none)
+    panel.targets([_target(query, 0)]).thresholds(_steps(steps if steps is NEUTRAL else _judged(steps)))
+    panel.color_mode(shapes.BigValueColorMode.VALUE if steps is NEUTRAL else shapes.BigValueColorMode.BACKGROUND_SOLID)
+    panel.graph_mode(shapes.BigValueGraphMode.AREA if sparkline else shapes.BigValueGraphMode.NONE)
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+    panel.text_mode(shapes.BigValueTextMode.NAME if query.legend else shapes.BigValueTextMode.VALUE)
+    panel.justify_mode(shapes.BigValueJustifyMode.CENTER).color_scheme(builders.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
+    if decimals is not None:
+        panel.decimals(decimals)
+    return panel.build()
+
+
+def heat_map(title: str, description: str, query: Query) -> model.Panel:
+    """A histogram over time; a dot is an exemplar and opens its trace."""
+    panel = heatmap.Panel().title(title).description(description).unit("s").datasource(DATASOURCE)
+    panel.targets([_target(query, 0)]).calculate(False).cell_gap(1).hide_legend()
+    panel.y_axis(heatmap.YAxisConfig().unit("s").axis_placement(shapes.AxisPlacement.LEFT))
+    panel.color(heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Blues").steps(64).exponent(0.5).reverse(False))
+    panel.filter_values(heatmap.FilterValueRange().le(1e-9)).exemplars_color("rgba(255,120,10,0.9)")
+    panel.tooltip(heatmap.HeatmapTooltip().mode(shapes.TooltipDisplayMode.SINGLE).y_histogram(True))
+    return panel.build()
+
+
+def ranking(title: str, description: str, unit: Unit, *asked: Query, colours: dict[str, str] | None = None) -> model.Panel:
+    """The newest values as bars, one under the other."""
+    panel = bargauge.Panel().title(title).description(description).unit(_unit(unit)).datasource(DATASOURCE).min(0)
+    panel.targets([_target(query, at) for at, query in enumerate(asked)]).no_value("none")
+    panel.orientation(shapes.VizOrientation.HORIZONTAL).display_mode(shapes.BarGaugeDisplayMode.BASIC)
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
+    panel.color_scheme(builders.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color("blue"))
+    panel.thresholds(_steps(((None, "blue"),)))
+    for name, colour in (colours or {}).items():
+        panel.override_by_name(name, [_fixed(colour)])
+    return panel.build()
+
+
+def states(title: str, description: str, query: Query, words: dict[int, tuple[str, str]]) -> model.Panel:
+    """A band for each series over time, coloured by state: ``words`` gives each value its word and colour."""
+    panel = statetimeline.Panel().title(title).description(description).unit("none").datasource(DATASOURCE)
+    panel.targets([_target(query, 0)]).show_value(shapes.VisibilityMode.NEVER).row_height(0.8).merge_values(True).fill_opacity(80)
+    options = {str(value): model.ValueMappingResult(text=text, color=colour) for value, (text, colour) in words.items()}
+    panel.mappings([model.ValueMap(options=options)]).color_scheme(builders.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
+    panel.thresholds(_steps(((None, _NOTHING),))).legend(_legend((), side=False))
+    return panel.build()
+
+
+Column = tuple[str, Unit, Query, Steps]
+"""A column of a table: its heading, unit, query, and the colours of its values."""
+
+
+def grid(
+    title: str,
+    description: str,
+    keys: dict[str, str],
+    *columns: Column,
+    link: model.DashboardLink | None = None,
+    none: str = "–",
+) -> model.Panel:
+    """A table with a row for each combination of the labels ``keys`` (label → heading), sorted by its first column of numbers.
+
+    ``link`` makes the first key's cells open another board; ``none`` stands where there is no value.
+    """
+    columns = tuple(column for column in columns if not is_awaited(column[2].expr)) or columns
+    panel = table.Panel().title(title).description(description).unit("short").datasource(DATASOURCE)
+    asked = [Query(query.expr, instant=True, format="table") for _, _, query, _ in columns]
+    panel.targets([_target(query, at) for at, query in enumerate(asked)]).no_value(none)
+    names = {f"Value #{_REF_IDS[at]}" if len(columns) > 1 else "Value": heading for at, (heading, *_) in enumerate(columns)}
+    panel.with_transformation(model.DataTransformerConfig("merge", options={}))
+    order = {name: at for at, name in enumerate([*keys, *names])}
+    organised = {"excludeByName": {"Time": True}, "renameByName": keys | names, "indexByName": order}
+    panel.with_transformation(model.DataTransformerConfig("organize", options=organised))
+    panel.sort_by([common.TableSortByFieldState().display_name(columns[0][0]).desc(True)])
+    for heading, unit, _, steps in columns:
+        panel.override_by_name(heading, [_property("unit", _unit(unit)), *_whole(unit), *_cell_colours(steps)])
+    if link is not None:
+        panel.override_by_name(next(iter(keys.values())), [_property("links", [{"title": link.title, "url": link.url}])])
+    return panel.build()
+
+
+def _whole(unit: Unit) -> list[model.DynamicConfigValue]:
+    """Counts have no fraction, though an increase between scrapes may be estimated as one."""
+    return [_property("decimals", 0)] if unit in ("turns", "count") else []
+
+
+def _cell_colours(steps: Steps) -> list[model.DynamicConfigValue]:
+    if not steps:
+        return []
+    thresholds = {"mode": "absolute", "steps": [{"value": value, "color": colour} for value, colour in _judged(steps)]}
+    return [_property("thresholds", thresholds), _property("custom.cellOptions", {"type": "color-text"})]
+
+
+def _target(query: Query, at: int) -> queries.Dataquery:
+    built = queries.Dataquery().ref_id(_REF_IDS[at]).expr(query.expr).datasource(DATASOURCE)
+    built.format(prometheus.PromQueryFormat(query.format)).legend_format(query.legend)
+    if query.exemplar:
+        built.exemplar(True)
+    return built.instant() if query.instant else built.range()
+
+
+def _legend(values: Sequence[str], *, side: bool) -> common.VizLegendOptions:
+    legend = common.VizLegendOptions().show_legend(True).calcs(list(values))
+    legend.display_mode(shapes.LegendDisplayMode.TABLE if side else shapes.LegendDisplayMode.LIST)
+    return legend.placement(shapes.LegendPlacement.RIGHT if side else shapes.LegendPlacement.BOTTOM)
+
+
+def _judged(steps: Steps) -> Steps:
+    """The same colours for every value there is, and a grey one for none: Grafana gives a missing value the first colour."""
+    return ((None, _NOTHING), *((_LOWEST if value is None else value, colour) for value, colour in steps))
+
+
+def _steps(steps: Steps) -> builders.ThresholdsConfig:
+    return (
+        builders.ThresholdsConfig()
+        .mode(model.ThresholdsMode.ABSOLUTE)
+        .steps([model.Threshold(value=value, color=colour) for value, colour in steps])
+    )
+
+
+def _fixed(colour: str) -> model.DynamicConfigValue:
+    return _property("color", {"mode": "fixed", "fixedColor": colour})
+
+
+def _property(name: str, value: object) -> model.DynamicConfigValue:
+    return model.DynamicConfigValue(id_val=name, value=value)
+
+
+def _unit(unit: Unit) -> str:
+    return _UNITS.get(unit, unit)

@@ -1,0 +1,132 @@
+"""PromQL, written from the catalogue: a name or a label that the exporter does not have is an error when the boards are built."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporter import inventory
+from exporter.catalogue.model import MetricSpec
+from grafana.awaited import AWAITED
+from grafana.objective import OBJECTIVE, SLO_BOUND
+
+METRICS: Mapping[str, MetricSpec] = {**AWAITED, **inventory.metrics()}
+SCRAPE = frozenset({"up", "scrape_duration_seconds", "scrape_samples_scraped"})
+"""Series that Prometheus itself writes of each target."""
+
+RATE = "$__rate_interval"
+_TARGET = 'job=~"$job", instance=~"$instance"'
+_FILTERS = ("agent", "pipeline")
+_OPERATORS = ("!=", "=~", "!~")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """An expression and how a panel asks for it: ``legend`` names its series; ``instant`` asks for the newest value only."""
+
+    expr: str
+    legend: str = ""
+    instant: bool = False
+    exemplar: bool = False
+    format: str = "time_series"
+
+
+def now(expr: str, legend: str = "") -> Query:
+    """The newest value of ``expr``."""
+    return Query(expr, legend, instant=True)
+
+
+def select(name: str, suffix: str = "", **matchers: str) -> str:
+    """A selector with the board's filters: those of job and instance always, of agent and pipeline where the metric has them.
+
+    A matcher's value may begin with its operator (``answered_by="!=machine"``); without one it is ``=``. Raises ``KeyError`` for
+    a metric, ``ValueError`` for a label that the catalogue does not have.
+    """
+    labels = () if name in SCRAPE else METRICS[name].labels
+    allowed = {*labels, "le"} if suffix == "_bucket" else {*labels}
+    if unknown := set(matchers) - allowed:
+        raise ValueError(f"{name} has no label {', '.join(sorted(unknown))}; it has {', '.join(labels) or 'none'}")
+    filters = [f'{label}=~"${label}"' for label in _FILTERS if label in labels and label not in matchers]
+    return f"{name}{suffix}{{{', '.join([_TARGET, *filters, *(_matcher(*item) for item in matchers.items())])}}}"
+
+
+def _matcher(label: str, value: str) -> str:
+    operator = value[:2] if value[:2] in _OPERATORS else "="
+    return f'{label}{operator}"{value.removeprefix(operator)}"'
+
+
+def rate(name: str, *by: str, suffix: str = "", **matchers: str) -> str:
+    """Per-second rate of a counter, summed by labels."""
+    return f"{_sum(by)} (rate({select(name, suffix, **matchers)}[{RATE}]))"
+
+
+def increase(name: str, *by: str, window: str = RATE, suffix: str = "", **matchers: str) -> str:
+    """Increase of a counter in a window, summed by labels."""
+    return f"{_sum(by)} (increase({select(name, suffix, **matchers)}[{window}]))"
+
+
+def total(name: str, *by: str, **matchers: str) -> str:
+    """Sum of a gauge by labels."""
+    return f"{_sum(by)} ({select(name, **matchers)})"
+
+
+def quantile(q: float, name: str, *by: str, window: str = RATE, **matchers: str) -> str:
+    """A quantile of a histogram by labels; no value, rather than NaN, where nothing was observed."""
+    return f"histogram_quantile({q:g}, {increase(name, 'le', *by, window=window, suffix='_bucket', **matchers)}) >= 0"
+
+
+def quantiles(name: str, *by: str, legend: str = "", **matchers: str) -> list[Query]:
+    """p50, p95 and p99 over time; the p95 carries the exemplars."""
+    prefix = f"{legend} " if legend else ""
+    return [Query(quantile(q, name, *by, **matchers), f"{prefix}p{q * 100:g}", exemplar=q == 0.95) for q in (0.5, 0.95, 0.99)]
+
+
+def mean(name: str, *by: str, window: str = RATE, **matchers: str) -> str:
+    """Mean of a histogram by labels."""
+    numbers = [increase(name, *by, window=window, suffix=suffix, **matchers) for suffix in ("_sum", "_count")]
+    return ratio(*numbers)
+
+
+def buckets(name: str, **matchers: str) -> Query:
+    """What a heatmap draws: observations of each step by bucket."""
+    return Query(increase(name, "le", suffix="_bucket", **matchers), "{{le}}", format="heatmap", exemplar=True)
+
+
+def ratio(part: str, whole: str) -> str:
+    """``part / whole`` where there is a whole: no NaN for nothing out of nothing."""
+    return f"{part} / ({whole} > 0)"
+
+
+def part_of(each: str, whole: str) -> str:
+    """Each of several series as a part of one whole."""
+    return f"{each} / on () group_left () ({whole} > 0)"
+
+
+def share(part: str, whole: str) -> str:
+    """As :func:`ratio`, of two with the same labels, where a part that never happened is 0, not missing."""
+    return f"({part} or {whole} * 0) / ({whole} > 0)"
+
+
+def caller_turns(*by: str, window: str = RATE, **matchers: str) -> str:
+    """Turns in which a caller waited for an answer, whether it came or not; machine-answered calls are kept out."""
+    return increase("agentstack_caller_turns_total", *by, window=window, answered_by="!=machine", **matchers)
+
+
+def good_turns(*by: str, window: str = RATE) -> str:
+    """Caller turns answered within the objective's bound."""
+    return increase(PERCEIVED, *by, window=window, suffix="_bucket", le=f"{SLO_BOUND:g}", answered_by="!=machine")
+
+
+def attainment(*by: str, window: str = RATE) -> str:
+    """Share of caller turns answered within the bound: an unanswered one is a miss."""
+    return share(good_turns(*by, window=window), caller_turns(*by, window=window))
+
+
+def burn(window: str) -> str:
+    """How many times faster than planned the error budget is spent: 1 spends exactly all of it."""
+    return f"(1 - {attainment(window=window)}) / {1 - OBJECTIVE:g}"
+
+
+def _sum(by: tuple[str, ...]) -> str:
+    return f"sum by ({', '.join(by)})" if by else "sum"
+
+
+PERCEIVED = "agentstack_user_perceived_latency_seconds"

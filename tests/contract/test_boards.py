@@ -1,0 +1,134 @@
+"""The dashboards as committed: they keep the linter's rules and ours, and each rule can be broken."""
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grafana.boards import BOARDS
+from grafana.objective import CRITICAL, OBJECTIVE, SLO_BOUND
+from grafana.queries import METRICS, PERCEIVED, select
+from tests.support import board_rules as rules
+from tests.support.house_rules import ROOT
+
+DIRECTORY = ROOT / "grafana" / "dashboards"
+FILES = sorted(DIRECTORY.glob("*.json"))
+
+
+def read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_boards_keep_the_rules(file: Path, rule: rules.Rule) -> None:
+    """Every board keeps every rule."""
+    assert rule(read(file)) == []
+
+
+def test_every_board_is_there() -> None:
+    """There is a file for each board, for provisioning and for import, each with a uid and a title of its own."""
+    assert {file.stem for file in FILES} == {board.name for board in BOARDS} == {file.stem for file in (DIRECTORY / "export").iterdir()}
+    for key in ("uid", "title"):
+        assert len({read(file)[key] for file in FILES}) == len(BOARDS)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_export_form(file: Path) -> None:
+    """The form for import asks for a Prometheus, names every kind of panel it needs, and is otherwise the same board."""
+    board, exported = read(file), read(DIRECTORY / "export" / file.name)
+    [asked] = exported.pop("__inputs")
+    assert (asked["type"], asked["pluginId"]) == ("datasource", "prometheus")
+    assert exported["templating"]["list"][0].pop("current")["value"] == f"${{{asked['name']}}}"
+    needed = {(need["type"], need["id"]) for need in exported.pop("__requires")}
+    assert needed == {("grafana", "grafana"), ("datasource", "prometheus")} | {
+        ("panel", panel["type"]) for panel in rules.panels_of(board)
+    }
+    assert exported.pop("id") is None
+    assert exported.pop("__elements") == {}
+    board["templating"]["list"][0].pop("current", None)
+    assert exported == board
+
+
+def test_links_of_cells_lead_to_boards() -> None:
+    """Every address of a board in a link is one of ours."""
+    text = "".join(file.read_text(encoding="utf-8") for file in FILES)
+    linked = {part.partition("?")[0] for part in text.split('"/d/')[1:]}
+    assert linked
+    assert linked <= {board.uid for board in BOARDS}
+
+
+def test_the_objective_can_be_measured() -> None:
+    """The objective's bound and the critical one are bucket bounds below the last, and the share is one."""
+    bounds = METRICS[PERCEIVED].bounds
+    assert {SLO_BOUND, CRITICAL} <= set(bounds[:-1])
+    assert 0 < OBJECTIVE < 1
+
+
+def test_a_query_names_only_what_exists() -> None:
+    """A metric or label that the catalogue does not have cannot be written into a board."""
+    with pytest.raises(KeyError, match="agentstack_nothing"):
+        select("agentstack_nothing")
+    with pytest.raises(ValueError, match="has no label colour"):
+        select(PERCEIVED, colour="red")
+
+
+def _expr(text: str) -> Callable[[dict[str, Any]], None]:
+    return lambda board: rules.panels_of(board)[0]["targets"][0].update(expr=text)
+
+
+def _first(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda board: rules.panels_of(board)[0].update(changes)
+
+
+def _variable(name: str, /, **changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda board: next(each for each in board["templating"]["list"] if each["name"] == name).update(changes)
+
+
+SELECTED = '{job=~"$job", instance=~"$instance"}'
+BREAKS: list[tuple[rules.Rule, Callable[[dict[str, Any]], None]]] = [
+    (rules.target_promql, _expr("sum(rate(x)")),
+    (rules.target_promql, _expr('up{job=~"$jobs", instance=~"$instance"}')),
+    (rules.target_job_and_instance, _expr('up{job=~"$job"}')),
+    (rules.target_agent_and_pipeline, _expr(f"agentstack_sessions_active{SELECTED}")),
+    (rules.target_counter_agg, _expr(f"sum(agentstack_sessions_total{SELECTED})")),
+    (rules.target_counter_agg, _expr(f"delta(agentstack_sessions_total{SELECTED}[5m])")),
+    (rules.target_rate_interval, _expr(f"rate(agentstack_sessions_total{SELECTED}[5m])")),
+    (rules.known_metrics, _expr(f"agentstack_no_such_thing{SELECTED}")),
+    (rules.known_metrics, _expr(f"{PERCEIVED}{SELECTED}")),
+    (rules.known_metrics, _expr('up{job=~"$job", instance=~"$instance", agent="a"}')),
+    (rules.exact_bounds, _expr(f'increase({PERCEIVED}_bucket{{job=~"$job", instance=~"$instance", le="1.4"}}[5m])')),
+    (rules.panel_title_description, _first(description="Latency")),
+    (rules.panel_title_description, lambda board: rules.panels_of(board)[0].update(title=rules.panels_of(board)[1]["title"])),
+    (rules.panel_units, _first(fieldConfig={"defaults": {"unit": "seconds"}})),
+    (rules.panel_datasource, _first(datasource={"type": "prometheus", "uid": "P1809F7CD0C75ACF3"})),
+    (rules.panel_no_targets, _first(targets=[])),
+    (rules.template_datasource, _variable("datasource", name="ds")),
+    (rules.template_filters, _variable("job", allValue=".*")),
+    (rules.template_filters, _variable("instance", refresh=1)),
+    (rules.template_filters, _variable("agent", query={"query": f"label_values(up{SELECTED}, agent)"})),
+    (rules.uneditable, lambda board: board.update(editable=True)),
+    (rules.identity, lambda board: board.update(uid="overview")),
+    (rules.identity, _first(id=1)),
+    (rules.links_keep_choices, lambda board: board["links"][0].update(keepTime=False)),
+    (rules.links_keep_choices, lambda board: board.update(links=[])),
+    (rules.layout, _first(gridPos={"x": 1, "y": 1, "w": 6, "h": 4})),
+    (rules.layout, _first(gridPos={"x": 0, "y": 1, "w": 5, "h": 4})),
+]
+
+
+@pytest.mark.parametrize(("rule", "break_it"), BREAKS)
+def test_rules_can_be_broken(rule: rules.Rule, break_it: Callable[[dict[str, Any]], None]) -> None:
+    """Each rule finds the fault it is for."""
+    board = copy.deepcopy(read(DIRECTORY / "overview.json"))
+    break_it(board)
+    assert rule(board) != []
+
+
+def test_every_rule_is_broken_once() -> None:
+    """No rule is left untried."""
+    assert {rule for rule, _ in BREAKS} == set(rules.RULES)

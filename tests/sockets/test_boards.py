@@ -1,0 +1,109 @@
+"""Every query of every dashboard on a real Prometheus that scrapes a real exporter: with calls, and without any."""
+
+import json
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.board_rules import interpolated, queries_of
+from tests.support.daemon import ServingProgram, daemon_process
+from tests.support.house_rules import ROOT
+from tests.support.peers import require
+from tests.support.prometheus_server import Prometheus, prometheus
+from tests.support.simulation import simulate, subdirectory
+
+BOARDS = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "grafana" / "dashboards").glob("*.json"))]
+NOWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+"""A collector that is not there: the boards show what waits for it and what fails."""
+WINDOWS = {"__rate_interval": "20s", "__range": "2m"}
+# Queries that rightly find nothing among simulated calls, by panel and, where it has several, by query.
+EMPTY = {
+    ("Labels without room", "A"): "nothing is over its limit",
+    ("Dropped for OTLP", "A"): "what waits for the collector has not been given up",
+    ("Clock skew", "A"): "calls that are played faster than time have no clock to compare with",
+    ("OTLP items", "A"): "nothing is delivered",
+    ("OTLP failures and drops", "B"): "nothing is given up",
+    ("Connections", "B"): "nobody is refused",
+}
+
+
+@asynccontextmanager
+async def watched(directory: Path) -> AsyncIterator[tuple[ServingProgram, Prometheus]]:
+    """An exporter and the Prometheus that scrapes it."""
+    require("prometheus")
+    async with (
+        daemon_process(directory, env=NOWHERE) as daemon,
+        prometheus(subdirectory(directory, "prometheus"), {"agentstack": daemon.doors.telemetry}) as server,
+    ):
+        await server.up()
+        yield daemon, server
+
+
+async def answers(server: Prometheus, **chosen: str) -> dict[tuple[str, str, str], list[float]]:
+    """All values of each query, by board, panel and query."""
+    found = {}
+    now = time.time()
+    for board in BOARDS:
+        for title, target in queries_of(board):
+            expr = interpolated(target["expr"], **WINDOWS, **chosen)
+            if target.get("instant"):
+                result = (await server.api("query", query=expr))["result"]
+                values = [float(series["value"][1]) for series in result]
+            else:
+                result = (await server.api("query_range", query=expr, start=f"{now - 10}", end=f"{now}", step="1"))["result"]
+                values = [float(value) for series in result for _, value in series["values"]]
+            found[board["uid"], title, target["refId"]] = values
+    return found
+
+
+async def test_every_query_finds_what_calls_leave(tmp_path: Path) -> None:
+    """After calls of all kinds every query answers with numbers, and one chosen agent has some of its own."""
+    async with watched(tmp_path) as (daemon, server):
+        for seed in (1, 2):
+            calls = subdirectory(tmp_path, f"calls-{seed}")
+            await simulate(calls, daemon.doors, calls=150, profiles=["mixed", "messy", "outbound", "s2s"], seed=seed)
+            frames = await daemon.doors.total("agentstack_exporter_frames_received_total")
+            await server.reaches("agentstack_exporter_frames_received_total", frames)
+        everything = await answers(server)
+        one = await answers(server, agent="agent-support")
+        choices = await values_of_variables(server)
+    empty = {(title, ref) for (_, title, ref), values in everything.items() if not values}
+    assert empty <= set(EMPTY), empty - set(EMPTY)
+    assert not_numbers(everything) == []
+    assert one["agentstack-overview", "What callers wait", "A"]
+    assert all(choices.values()), choices
+
+
+async def test_no_query_makes_up_a_number(tmp_path: Path) -> None:
+    """Before the first call no query gives NaN or infinity, and none of how callers fare gives anything."""
+    async with watched(tmp_path) as (_, server):
+        await server.reaches("agentstack_exporter_build_info", 1)
+        quiet = await answers(server)
+    assert not_numbers(quiet) == []
+    shown = [title for (board, title, _), values in quiet.items() if board == "agentstack-overview" and any(values)]
+    assert set(shown) <= {"Age of the data"}
+
+
+def not_numbers(found: dict[tuple[str, str, str], list[float]]) -> list[tuple[str, str, str]]:
+    return [query for query, values in found.items() if not all(map(math.isfinite, values))]
+
+
+async def values_of_variables(server: Prometheus) -> dict[str, list[Any]]:
+    """What each filter offers, as Grafana asks for it."""
+    found = {}
+    for variable in BOARDS[0]["templating"]["list"]:
+        if variable["type"] == "query":
+            selector, _, label = variable["query"]["query"].removeprefix("label_values(").removesuffix(")").rpartition(", ")
+            found[label] = await server.api(f"label/{label}/values", **{"match[]": interpolated(selector)})
+    return found
+
+
+@pytest.mark.parametrize("title", sorted({title for title, _ in EMPTY}))
+def test_exceptions_are_of_panels_that_exist(title: str) -> None:
+    """No exception outlives its panel."""
+    assert title in {panel for board in BOARDS for panel, _ in queries_of(board)}
