@@ -1,0 +1,200 @@
+"""Rules, alerts and their routing: sound, complete, and about metrics that exist."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from exporter import inventory
+from tests.support.house_rules import ROOT
+from tests.support.peers import require
+from tests.support.rule_scenarios import SCENARIOS, Scenario
+
+RULES = ROOT / "deploy" / "prometheus"
+FILES = sorted(RULES.glob("*.rules.yml"))
+RUNBOOKS = ROOT / "docs" / "runbooks"
+SUFFIXES = ("_bucket", "_count", "_sum")
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    """Every rule of every file."""
+    for file in FILES:
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+            yield from group["rules"]
+
+
+ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
+RECORDED = {rule["record"] for rule in rules() if "record" in rule}
+
+
+def metrics_in(expression: str) -> set[str]:
+    """The metrics an expression names."""
+    found = set(re.findall(r"(?<![\w\":.])([a-zA-Z_:][\w:]*)(?=\{|\[| |\)|$|\n)", re.sub(r'"[^"]*"', '""', expression)))
+    return {name for name in found if name.startswith("agentstack") or name == "up"}
+
+
+def run_promtool(*arguments: str, at: Path = ROOT) -> str:
+    """What promtool says; fails with it if it is not content."""
+    done = subprocess.run([require("promtool"), *arguments], cwd=at, capture_output=True, text=True, check=False, timeout=110)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def test_promtool_takes_them() -> None:
+    """The rules and the example configuration are what Prometheus wants."""
+    run_promtool("check", "rules", *map(str, FILES))
+    run_promtool("check", "config", "--syntax-only", str(RULES / "prometheus.yml"))
+
+
+def test_every_expression_is_promql_of_known_metrics() -> None:
+    """Expressions parse with types, and name only what the exporter, Prometheus or another rule makes."""
+    known = set(inventory.metrics())
+    for rule in rules():
+        expression = rule["expr"]
+        promql_parser.parse(expression)
+        for name in metrics_in(expression):
+            base = next(
+                (name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix) and name.removesuffix(suffix) in known), name
+            )
+            assert base in known or name in RECORDED or name == "up", f"{name} in {rule.get('alert', rule.get('record'))}"
+
+
+def test_labels_exist() -> None:
+    """Labels that are selected or grouped by are labels of the metric."""
+    known = inventory.metrics()
+    for rule in rules():
+        for name, inside in re.findall(r"(agentstack_[a-z_]+)\{([^}]*)\}", rule["expr"]):
+            base = next(
+                (name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix) and name.removesuffix(suffix) in known), name
+            )
+            for label in re.findall(r"(\w+)\s*(?:=|!=|=~|!~)", re.sub(r'"[^"]*"', '""', inside)):
+                assert label in (*known[base].labels, "le", "job", "instance"), f"{name}{{{label}}}"
+
+
+def test_every_alert_has_all_that_who_is_paged_needs() -> None:
+    """Severity, summary, description, a board, and a runbook that is there; and no runbook is without its alert."""
+    for name, rule in ALERTS.items():
+        assert rule["labels"]["severity"] in ("warning", "critical"), name
+        annotations = rule["annotations"]
+        assert {"summary", "description", "runbook_url", "dashboard"} <= annotations.keys(), name
+        assert annotations["runbook_url"].endswith(f"/docs/runbooks/{name}.md"), name
+        page = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
+        assert f"Severity: {rule['labels']['severity']}" in page, name
+        assert "## Look at" in page, name
+        assert "## Do" in page, name
+    assert {page.stem for page in RUNBOOKS.glob("*.md")} == ALERTS.keys()
+
+
+def test_runbooks_name_metrics_that_exist() -> None:
+    """A query of a runbook asks for what there is."""
+    known = {*inventory.metrics(), *RECORDED}
+    for page in RUNBOOKS.glob("*.md"):
+        for code in re.findall(r"`([^`]+)`", page.read_text(encoding="utf-8")):
+            for name in re.findall(r"agentstack_[a-z_0-9]+|agentstack:[a-z_0-9:]+", code):
+                base = next((name.removesuffix(suffix) for suffix in SUFFIXES if name.removesuffix(suffix) in known), name)
+                assert base in known or base.startswith("_"), f"{name} in {page.name}"
+
+
+def test_thresholds_can_be_seen() -> None:
+    """A latency threshold lies below the top bucket of its metric, and the objective on a bound."""
+    known = inventory.metrics()
+    thresholds = {
+        rule["record"]: float(rule["expr"].removeprefix("vector(").removesuffix(")"))
+        for rule in rules()
+        if ":threshold:" in rule.get("record", "")
+    }
+    for record, value in thresholds.items():
+        stage = re.fullmatch(r"agentstack:threshold:(\w+)_p95_seconds", record)
+        if stage is not None:
+            assert value < known[f"agentstack_{stage[1]}_seconds"].bounds[-1], record
+    objective = {float(bound) for rule in rules() for bound in re.findall(r'le="([\d.]+)"', rule["expr"])}
+    assert objective == {2.0}
+    assert objective <= set(known["agentstack_user_perceived_latency_seconds"].bounds)
+
+
+def test_alertmanager_takes_its_configuration() -> None:
+    """The example routes critical alerts to the pager and others to the channel."""
+    amtool, config = require("amtool"), str(ROOT / "deploy" / "alertmanager" / "alertmanager.yml")
+    subprocess.run([amtool, "check-config", config], check=True, capture_output=True)
+    for severity, receiver in (("critical", "pager"), ("warning", "channel")):
+        routed = [amtool, "config", "routes", "test", f"--config.file={config}", f"severity={severity}"]
+        assert subprocess.run(routed, check=True, capture_output=True, text=True).stdout.strip() == receiver
+
+
+def test_the_objective_for_sloth_is_the_same() -> None:
+    """The specification beside the rules asks for the same ratio."""
+    slo = yaml.safe_load((ROOT / "deploy" / "slo" / "sloth.yml").read_text(encoding="utf-8"))["slos"][0]
+    assert slo["objective"] == 95
+    for query in slo["sli"]["events"].values():
+        promql_parser.parse(query.replace("{{.window}}", "5m"))
+        assert metrics_in(query) <= {"agentstack_caller_turns_total", "agentstack_user_perceived_latency_seconds_bucket"}
+
+
+def values(rates: list[float], *, gauge: bool, gap: tuple[int, int] | None) -> str:
+    """Samples of a series as promtool reads them; in the gap there are none."""
+    total, written = 0.0, []
+    for number, rate in enumerate(rates):
+        total = rate if gauge else total + rate
+        written.append("_" if gap and gap[0] <= number < gap[1] else f"{total:g}")
+    return " ".join(written)
+
+
+def case(name: str, scenario: Scenario, bad: dict[str, float], *, fires: bool, gap: bool = False) -> dict[str, Any]:
+    """One test of promtool: quiet before, as expected at the end of the bad phase, quiet again at the end."""
+    first, middle, last = scenario.phases
+    every = {**scenario.good, **bad}
+    hole = (first + middle // 2, first + middle // 2 + max(1, 4 // scenario.step)) if gap else None
+    series = []
+    for key in every:
+        phases = [scenario.good.get(key, 0.0)] * first + [bad.get(key, 0.0)] * middle + [scenario.good.get(key, 0.0)] * last
+        rates = phases if key.split("{")[0] in scenario.gauges else [rate * scenario.step for rate in phases]
+        series.append({"series": key, "values": values(rates, gauge=key.split("{")[0] in scenario.gauges, gap=hole)})
+    step = scenario.step
+    moments = [(first - 1, False), (first + middle - 1, fires), (first + middle + last - 1, False)]
+    return {
+        "interval": f"{step}m",
+        "input_series": series,
+        "promql_expr_test": [
+            {
+                "expr": f'count(ALERTS{{alertname="{name}", alertstate="firing"}}) > bool 0',
+                "eval_time": f"{at * step}m",
+                "exp_samples": [{"labels": "{}", "value": 1}] if firing else [],
+            }
+            for at, firing in moments
+        ],
+    }
+
+
+def run_cases(folder: Path, cases: list[dict[str, Any]], files: list[Path], interval: str) -> None:
+    """Let promtool judge."""
+    document = {"rule_files": [str(file) for file in files], "evaluation_interval": interval, "tests": cases}
+    (folder / "cases.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    run_promtool("test", "rules", "cases.yml", at=folder)
+
+
+def test_every_alert_has_a_scenario() -> None:
+    """No alert is untested."""
+    assert SCENARIOS.keys() | {"AgentStackThresholdsMissing"} == ALERTS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(SCENARIOS))
+def test_alerts(name: str, tmp_path: Path) -> None:
+    """Each fires, survives a gap in the scrapes, and resolves; it is quiet before, just below, and where too little happens."""
+    scenario = SCENARIOS[name]
+    cases = [case(name, scenario, scenario.bad, fires=True), case(name, scenario, scenario.bad, fires=True, gap=True)]
+    cases += [case(name, scenario, quiet, fires=False) for quiet in (scenario.below, scenario.few) if quiet is not None]
+    run_cases(tmp_path, cases, FILES, f"{scenario.step}m")
+
+
+def test_missing_thresholds_are_told(tmp_path: Path) -> None:
+    """Without the file of thresholds one alert says so; with it, none."""
+    nothing = {"interval": "1m", "input_series": [{"series": "up", "values": "1x20"}]}
+    firing = {"expr": 'count(ALERTS{alertname="AgentStackThresholdsMissing", alertstate="firing"})', "eval_time": "15m"}
+    without = [file for file in FILES if "thresholds" not in file.name]
+    run_cases(tmp_path, [{**nothing, "promql_expr_test": [{**firing, "exp_samples": [{"labels": "{}", "value": 1}]}]}], without, "1m")
+    run_cases(tmp_path, [{**nothing, "promql_expr_test": [{**firing, "exp_samples": []}]}], FILES, "1m")
