@@ -13,10 +13,10 @@ PYTHONS := python3.11 python3 python3.12 python3.13 python3.14
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check fix golden docs bench lock clean
+.PHONY: help demo test check fix golden docs bench image-test sbom lock clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(READY) ## run the exporter beside simulated calls
 	@$(BIN)/agentstack-exporter demo $(ARGS)
@@ -50,9 +50,18 @@ docs: $(READY) ## write the generated pages and dashboards
 	@mkdir -p docs && for page in $(PAGES); do cp .cache/docs/$$page docs/$$page; done
 	@$(write_boards)
 	@rm -rf grafana/dashboards && cp -r .cache/dashboards grafana/dashboards
+	@$(BIN)/python deploy/kubernetes/monitoring/render.py > .cache/prometheusrule.yaml && mv .cache/prometheusrule.yaml $(OPERATOR_RULES)
 
 bench: $(READY) ## measure what the exporter costs
 	@$(BIN)/python -m bench $(ARGS)
+
+image-test: ## build the image and run it as Kubernetes would (Debian, root, two minutes)
+	@deploy/image/test.sh
+
+sbom: $(READY) ## write the image's bill of materials to dist/sbom.cdx.json (CycloneDX)
+	@mkdir -p dist
+	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
+	@echo dist/sbom.cdx.json
 
 # Keeps the versions that still fit; make lock ARGS=--upgrade takes the newest.
 lock: $(READY) ## pin the dependencies of pyproject.toml by hash
@@ -70,6 +79,7 @@ mkdir -p .cache/docs; \
 $(BIN)/agentstack-exporter catalogue --format markdown > .cache/docs/metrics.md; \
 $(BIN)/python -m exporter.config.reference > .cache/docs/configuration.md
 endef
+OPERATOR_RULES := deploy/kubernetes/monitoring/prometheusrule.yaml
 
 # The dashboards' JSON, from their source in grafana/boards.
 write_boards = rm -rf .cache/dashboards && $(BIN)/python -m grafana .cache/dashboards

@@ -1,0 +1,203 @@
+"""What is shipped to deploy: image, compose, Kubernetes and systemd files, each taken by the program it is for."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.house_rules import ROOT
+from tests.support.peers import require
+
+DEPLOY = ROOT / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+BUILT = ("sidecar", "gateway", "monitoring")
+OLDEST, NEWEST = "1.29", "1.37"
+"""Native sidecars are from 1.29 on; the newest has the last schemas there are."""
+BIN = Path(sys.executable).parent
+MOST_CONFIG_MAP = 256 * 1024
+
+
+@cache
+def built(name: str) -> str:
+    """What `kubectl kustomize` makes of a directory, with its default load restrictor."""
+    done = subprocess.run([require("kubectl"), "kustomize", str(KUBERNETES / name)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def objects(name: str) -> list[dict[str, Any]]:
+    """The objects of a kustomization."""
+    return [found for found in yaml.safe_load_all(built(name)) if found]
+
+
+def pods(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every pod's specification, with the name of its controller."""
+    for found in objects(name):
+        if found["kind"] == "Deployment":
+            yield found["metadata"]["name"], found["spec"]["template"]["spec"]
+
+
+def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    """All containers of a pod, those that only begin it too."""
+    return [*pod.get("initContainers", ()), *pod["containers"]]
+
+
+def test_the_dockerfile_is_clean() -> None:
+    """hadolint has nothing to say."""
+    done = subprocess.run([str(BIN / "hadolint"), "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_image_gets_what_it_needs_and_nothing_else() -> None:
+    """The build sees the package and its lock; the base is pinned, the user a number."""
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert ignored[0] == "*"
+    copied = {
+        name
+        for line in re.findall(r"^COPY (?!--)(.*) \S+$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+        for name in line.split()
+    }
+    assert copied == {name.removeprefix("!") for name in ignored if name.startswith("!")}
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^ARG BASE_IMAGE=\S+:\d+\.\d+\S*$", dockerfile, re.MULTILINE)
+    assert re.search(r"^USER \d+:\d+$", dockerfile, re.MULTILINE)
+    assert 'ENTRYPOINT ["agentstack-exporter"]' in dockerfile
+
+
+def test_compose_takes_its_file(tmp_path: Path) -> None:
+    """It is valid with and without the demo; ports are on loopback, images pinned, and what is mounted is there."""
+    for profile in ([], ["--profile", "demo"]):
+        command = [str(BIN / "docker-compose"), "-f", str(DEPLOY / "compose" / "compose.yaml"), *profile, "config", "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "HOME": str(tmp_path)})
+        assert done.returncode == 0, done.stderr
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    for name, service in services.items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
+        assert re.search(r":v?\d+\.\d+", service["image"]), name
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert (DEPLOY / "compose" / source).resolve().exists(), f"{name}: {source}"
+
+
+def test_the_collectors_pipelines_are_joined() -> None:
+    """The example collector's pipelines name components that are configured."""
+    config = yaml.safe_load((DEPLOY / "compose" / "collector.yaml").read_text(encoding="utf-8"))
+    for pipeline in config["service"]["pipelines"].values():
+        for kind, names in pipeline.items():
+            assert set(names) <= config[kind].keys()
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+@pytest.mark.parametrize("name", ["sidecar", "gateway"])
+def test_manifests_are_what_kubernetes_wants(name: str, version: str, tmp_path: Path) -> None:
+    """Each object passes the strict schema of the oldest and the newest version."""
+    file = tmp_path / "objects.yaml"
+    file.write_text(built(name), encoding="utf-8")
+    command = [str(BIN / "kubernetes-validate"), "-k", version, "--strict", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.stdout + done.stderr).count(" passed for resource ") == len(objects(name))
+
+
+@pytest.mark.parametrize("name", ["sidecar", "gateway"])
+def test_pods_are_restricted(name: str) -> None:
+    """Pods pass the restricted profile (kubernetes.io/docs/concepts/security/pod-security-standards), and the namespace enforces it."""
+    [namespace] = [found for found in objects(name) if found["kind"] == "Namespace"]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for _, pod in pods(name):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert all({"configMap", "secret", "emptyDir", "projected"} & volume.keys() for volume in pod.get("volumes", ()))
+        for container in containers(pod):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert not any("hostPort" in port for port in container.get("ports", ()))
+
+
+@pytest.mark.parametrize("name", ["sidecar", "gateway"])
+def test_pods_can_be_lived_with(name: str) -> None:
+    """No service links or tokens, memory bounded, probes on the telemetry port, and time enough to stop."""
+    for _, pod in pods(name):
+        assert pod["enableServiceLinks"] is False
+        assert pod["automountServiceAccountToken"] is False
+        for container in containers(pod):
+            assert container["resources"]["limits"]["memory"]
+            assert "cpu" not in container["resources"]["limits"]
+        [exporter] = [container for container in containers(pod) if container["name"] == "exporter"]
+        assert {exporter[probe]["httpGet"]["port"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")} == {"telemetry"}
+        drain = 25 if any("--upstream" in argument for argument in exporter["args"]) else 2
+        linger = next((int(argument.split("=")[1]) for argument in exporter["args"] if argument.startswith("--linger-timeout")), 0)
+        assert pod["terminationGracePeriodSeconds"] >= drain + max(12, linger)
+
+
+def test_the_sidecar_is_a_native_one() -> None:
+    """It starts before the app and stops after it."""
+    [(_, pod)] = pods("sidecar")
+    [exporter] = pod["initContainers"]
+    assert exporter["restartPolicy"] == "Always"
+
+
+@pytest.mark.parametrize("name", ["sidecar", "gateway"])
+def test_the_exporter_takes_its_arguments(name: str, tmp_path: Path) -> None:
+    """check-config accepts what the manifests say, with the environment they give."""
+    (tmp_path / "tokens").write_text("a-token-of-some-length\n", encoding="utf-8")
+    for _, pod in pods(name):
+        [exporter] = [container for container in containers(pod) if container["name"] == "exporter"]
+        arguments = [argument.replace("/etc/agentstack-exporter", str(tmp_path)) for argument in exporter["args"][1:]]
+        names = [variable["name"] for variable in exporter.get("env", ()) if variable["name"].startswith("AGENTSTACK")]
+        check_config(arguments, dict.fromkeys(names, "a-secret-of-some-length"))
+
+
+def check_config(arguments: list[str], env: dict[str, str]) -> None:
+    """Let the exporter itself judge."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTSTACK_")}
+    command = [sys.executable, "-m", "exporter.cli", "check-config", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=kept | env)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_unit_and_its_settings(tmp_path: Path) -> None:
+    """The settings file of the systemd example loads with the token file that the unit gives; the unit allows time to stop."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("a-token-of-some-length\n", encoding="utf-8")
+    check_config(["--config", str(DEPLOY / "systemd" / "exporter.toml")], {"AGENTSTACK_EXPORTER_AUTH_TOKEN_FILE": str(tokens)})
+    unit = (DEPLOY / "systemd" / "agentstack-exporter.service").read_text(encoding="utf-8")
+    stop = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert stop is not None
+    assert int(stop[1]) >= 25 + 12
+
+
+def test_the_operators_rules_are_the_rules() -> None:
+    """The PrometheusRule says what the rule files say."""
+    place = KUBERNETES / "monitoring" / "render.py"
+    spec = importlib.util.spec_from_file_location("render", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (place.parent / "prometheusrule.yaml").read_text(encoding="utf-8") == module.rendered(), "run make docs"
+
+
+def test_monitoring_builds_with_a_config_map_a_board() -> None:
+    """Monitors, rules and one ConfigMap for each dashboard, each small enough to be applied."""
+    found = objects("monitoring")
+    kinds = {each["kind"] for each in found}
+    assert kinds == {"PodMonitor", "ServiceMonitor", "PrometheusRule", "ConfigMap"}
+    boards = [each for each in found if each["kind"] == "ConfigMap"]
+    assert len(boards) == len(list((ROOT / "grafana" / "dashboards").glob("*.json")))
+    for board in boards:
+        assert len(board["data"]) == 1
+        assert len(yaml.safe_dump(board)) < MOST_CONFIG_MAP, board["metadata"]["name"]
+        assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
