@@ -18,6 +18,7 @@ _CONFIG = """
 global:
   scrape_interval: {interval}
   scrape_timeout: {interval}
+  evaluation_interval: {interval}
 scrape_configs:
 """
 _JOB = """
@@ -73,15 +74,17 @@ class Prometheus:
 
 
 @asynccontextmanager
-async def prometheus(directory: Path, targets: dict[str, str], *, interval: str = "200ms") -> AsyncIterator[Prometheus]:
+async def prometheus(directory: Path, targets: dict[str, str], *, interval: str = "200ms", more: str = "") -> AsyncIterator[Prometheus]:
     """A Prometheus that scrapes each ``host:port`` as the job of its name; it does not outlive the block.
+
+    ``more`` is added to its configuration.
 
     It takes some seconds to begin with its targets: start it before whatever else takes time.
     """
     program = require("prometheus")
     jobs = "".join(_JOB.format(name=name, target=target) for name, target in targets.items())
-    (directory / "prometheus.yml").write_text(_CONFIG.format(interval=interval) + jobs, encoding="utf-8")
-    address = f"127.0.0.1:{_free_port()}"
+    (directory / "prometheus.yml").write_text(_CONFIG.format(interval=interval) + jobs + more, encoding="utf-8")
+    address = f"127.0.0.1:{free_port()}"
     with (directory / "prometheus.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             program,
@@ -112,7 +115,7 @@ async def _is_ready(url: str, process: asyncio.subprocess.Process, directory: Pa
             return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port nobody listens on now; Prometheus cannot be told to take any and say which."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]

@@ -1,0 +1,123 @@
+"""From a slow call to whoever is paged: the shipped rules and routing with a real Prometheus and a real Alertmanager."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.alerting import alerting, hurried
+from tests.support.daemon import Doors, call, daemon_process, program, send_all
+from tests.support.simulation import subdirectory
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@asynccontextmanager
+async def simulated(directory: Path, doors: Doors, profile: str) -> AsyncIterator[None]:
+    """Calls of a profile for the length of a block, a call's minute in three seconds."""
+    options = [
+        "--calls",
+        "100000",
+        "--concurrency",
+        "40",
+        "--rate",
+        "20",
+        "--speed",
+        "20",
+        "--seed",
+        "3",
+        "--quiet",
+        "--profile",
+        profile,
+    ]
+    async with program(directory, "simulate", "--url", doors.ws, *options) as platform:
+        yield
+        platform.signal(signal.SIGTERM)
+        await platform.ended()
+
+
+@asynccontextmanager
+async def turns_of(doors: Doors, **fields: Any) -> AsyncIterator[None]:
+    """A call of agent `mute` with fifty turns a second, for the length of a block."""
+
+    async def talk() -> None:
+        async with call(doors.ws) as socket:
+            await send_all(socket, [{"type": "session.started", "agent_session_id": "as-mute", "agent_id": "mute"}])
+            for number in numbers():
+                await send_all(socket, [{"type": "turn.metrics", "turn_number": number, "pipeline": "cascade", **fields}])
+                await asyncio.sleep(0.02)
+
+    talking = asyncio.create_task(talk())
+    try:
+        yield
+    finally:
+        talking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await talking
+
+
+def numbers() -> Iterator[int]:
+    """One after the other."""
+    number = 0
+    while True:
+        number += 1
+        yield number
+
+
+async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path) -> None:
+    """Simulated calls with slow models raise the latency alert, normal ones resolve it; while the exporter is down it is kept back."""
+    async with (
+        daemon_process(subdirectory(tmp_path, "exporter")) as exporter,
+        alerting(subdirectory(tmp_path, "alerting"), exporter.doors.telemetry) as watch,
+    ):
+        await watch.server.up()
+        async with simulated(subdirectory(tmp_path, "slow"), exporter.doors, "slow"):
+            await watch.hears("channel", "firing", "AgentStackLatencyHigh")
+        async with simulated(subdirectory(tmp_path, "fast"), exporter.doors, "fast"):
+            await watch.hears("channel", "resolved", "AgentStackLatencyHigh")
+        watch.told.clear()
+        async with simulated(subdirectory(tmp_path, "slow again"), exporter.doors, "slow"):
+            await watch.hears("channel", "firing", "AgentStackLatencyHigh")
+            exporter.signal(signal.SIGKILL)
+            await watch.hears("pager", "firing", "AgentStackExporterDown")
+
+            async def kept_back() -> bool:
+                return bool(await watch.suppressed() & {"AgentStackLatencyHigh", "AgentStackLatencyCritical"})
+
+            await eventually(kept_back, within=15, because="the latency alert to be inhibited")
+
+
+async def test_an_agent_that_stops_answering_pages(tmp_path: Path) -> None:
+    """Turns without an answer burn the objective's budget and reach the pager, although no percentile moves."""
+    async with (
+        daemon_process(subdirectory(tmp_path, "exporter")) as exporter,
+        alerting(subdirectory(tmp_path, "alerting"), exporter.doors.telemetry) as watch,
+    ):
+        await watch.server.up()
+        async with turns_of(exporter.doors):
+            await watch.hears("pager", "firing", "AgentStackTurnsUnanswered", agent="mute")
+            await watch.server.reaches('count(ALERTS{alertname="AgentStackObjectiveBurnsFast", alertstate="firing", agent="mute"})', 1)
+        assert not [told for told in watch.told if "Latency" in told[2]]
+        async with turns_of(exporter.doors, user_perceived_ms=400):
+            await watch.hears("pager", "resolved", "AgentStackTurnsUnanswered", agent="mute")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rate(x[10m])", "rate(x[10000ms])"),
+        ("sum(increase(x[1h])) > 5", "sum(increase(x[60000ms])) > 5"),
+        ("for: 0m", "for: 1ms"),
+        ("group_wait: 30s", "group_wait: 500ms"),
+        ("record: a:ratio_rate1h", "record: a:ratio_rate1h"),
+    ],
+)
+def test_hurrying_changes_durations_only(text: str, expected: str) -> None:
+    """Names and numbers stay; ranges and waits are a sixtieth."""
+    assert hurried(text) == expected

@@ -1,0 +1,118 @@
+"""The shipped rules with a real Prometheus and Alertmanager at sixty times the speed: a minute of the rules is a second here."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from tests.support.daemon import http_client
+from tests.support.house_rules import ROOT
+from tests.support.http_server import http_server
+from tests.support.peers import require
+from tests.support.prometheus_server import Prometheus, free_port, prometheus
+from tests.support.waiting import eventually
+
+FASTER = 60
+JOB = "agentstack-exporter"
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def hurried(text: str) -> str:
+    """A rule or configuration in which every duration is a sixtieth, and thresholds of counts stay what they are."""
+
+    def shorter(found: re.Match[str]) -> str:
+        seconds = int(found[2]) * _SECONDS[found[3]] / FASTER
+        return f"{found[1]}{max(1, round(seconds * 1000))}ms"
+
+    text = re.sub(r"(\[)(\d+)([smhd])(?=\])", shorter, text)
+    return re.sub(r"((?:for|keep_firing_for|group_wait|group_interval|repeat_interval): )(\d+)([smhd])\b", shorter, text)
+
+
+@dataclass
+class Alerting:
+    """Both programs running, and what was told to whom."""
+
+    server: Prometheus
+    manager: str
+    told: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Receiver, status, alert and agent, in the order in which they were told."""
+
+    async def hears(self, receiver: str, status: str, alert: str, *, agent: str | None = None, within: float = 40) -> None:
+        """Wait until the receiver was told that an alert is firing, or resolved."""
+
+        def heard() -> bool:
+            return any(told[:3] == (receiver, status, alert) and agent in (None, told[3]) for told in self.told)
+
+        await eventually(heard, within=within, because=f"{receiver} to hear that {alert} is {status}; heard {set(self.told)}")
+
+    async def suppressed(self) -> set[str]:
+        """Alerts that Alertmanager keeps to itself because of others."""
+        async with http_client() as http:
+            alerts: list[dict[str, Any]] = (await http.get(f"{self.manager}/api/v2/alerts")).json()
+        return {alert["labels"]["alertname"] for alert in alerts if alert["status"]["inhibitedBy"]}
+
+
+@asynccontextmanager
+async def alerting(directory: Path, target: str) -> AsyncIterator[Alerting]:
+    """Prometheus with the hurried rules scraping ``target``, Alertmanager with the hurried routing, and a receiver for its webhooks."""
+    port = free_port()
+    manager = f"http://127.0.0.1:{port}"
+    found = Alerting(Prometheus("", 1), manager)
+
+    async def take(request: Request) -> Response:
+        message = await request.json()
+        receiver = request.path_params["receiver"]
+        for alert in message["alerts"]:
+            labels = alert["labels"]
+            assert alert["annotations"]["runbook_url"].endswith(f"{labels['alertname']}.md")
+            found.told.append((receiver, alert["status"], labels["alertname"], labels.get("agent", "")))
+        return PlainTextResponse("ok")
+
+    async with AsyncExitStack() as stack:
+        hook = await stack.enter_async_context(http_server(Starlette(routes=[Route("/{receiver}", take, methods=["POST"])])))
+        _write(directory, hook)
+        await stack.enter_async_context(_alertmanager(directory, port))
+        told = f"alerting:\n  alertmanagers:\n    - static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
+        more = f"\nrule_files: ['{directory}/*.rules.yml']\n{told}"
+        server = await stack.enter_async_context(prometheus(directory, {JOB: target}, more=more))
+        found.server = server
+        yield found
+
+
+def _write(directory: Path, hook: str) -> None:
+    for file in (ROOT / "deploy" / "prometheus").glob("*.rules.yml"):
+        (directory / file.name).write_text(hurried(file.read_text(encoding="utf-8")), encoding="utf-8")
+    config = (ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8")
+    document = yaml.safe_load(hurried(config).replace("http://127.0.0.1:9099", hook))
+    document["global"] = {"resolve_timeout": "5s"}
+    (directory / "alertmanager.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
+@asynccontextmanager
+async def _alertmanager(directory: Path, port: int) -> AsyncIterator[None]:
+    with (directory / "alertmanager.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            require("prometheus-alertmanager"),
+            f"--config.file={directory / 'alertmanager.yml'}",
+            f"--storage.path={directory / 'alertmanager'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
