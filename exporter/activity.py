@@ -63,13 +63,6 @@ class Activity:
         self._change(session, "agent", event, AGENT_STATES, now)
         return event
 
-    def used_before(self, session: Session, models: Iterable[ModelUsage]) -> None:
-        """What had been used by then was counted elsewhere: later reports grow from there."""
-        session.usage = session.usage or {}
-        for key, values in self._totals(models).items():
-            if len(session.usage) < MOST_USED_MODELS:
-                session.usage[key] = dict(values)
-
     def finish(self, session: Session, now: float) -> None:
         """The session is over, and with it the states it was in: they lasted until it was last heard of."""
         for participant, (state, _, received) in (session.states or {}).items():

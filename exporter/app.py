@@ -21,6 +21,7 @@ import uvloop
 from exporter import __version__
 from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings, read_otel
+from exporter.config.prices import read_prices
 from exporter.entrance import TelemetryGuard
 from exporter.expose.landing import Product, StatusLine
 from exporter.expose.routes import Readiness, telemetry_app
@@ -84,6 +85,7 @@ class Daemon:
             settings.max_frame_bytes,
             exponential=otel.metrics is not None and otel.histogram_aggregation == "base2_exponential_bucket_histogram",
             slow_turn=settings.slow_turn,
+            prices=None if settings.prices is None else read_prices(settings.prices),
             exemplars=otel.exemplar_filter != "always_off",
             tracing=(span_options(settings, otel), self._emit) if otel.traces or watch else None,
         )

@@ -16,18 +16,13 @@ from exporter.wire import Flawed, FrameRejected, Reason, decode
 
 
 class Feed:
-    """One connection's way into the pipeline, for one call.
+    """One connection's way into the pipeline, for one call; of a ``relayed`` one the customer's app is seen too."""
 
-    Of a ``relayed`` one the customer's app is seen too. One that has a ``name`` is the call's of that name, as a tap tells it, which
-    goes on whatever becomes of the connection.
-    """
+    __slots__ = ("_pipeline", "_relayed", "session")
 
-    __slots__ = ("_name", "_pipeline", "_relayed", "session")
-
-    def __init__(self, pipeline: Pipeline, *, relayed: bool = False, name: str = "") -> None:
+    def __init__(self, pipeline: Pipeline, *, relayed: bool = False) -> None:
         self._pipeline = pipeline
         self._relayed = relayed
-        self._name = name
         self.session: Session | None = None
 
     def consume(self, frame: str | bytes, now: float) -> bool:
@@ -90,37 +85,15 @@ class Feed:
             self._pipeline.metrics.frames_received[0] += 1.0
             self._pipeline.metrics.reject(reason)
 
-    def context(self, frame: str | bytes, now: float) -> None:
-        """Take in an event that was counted before, by another process: it is only remembered."""
-        try:
-            event = decode(frame)
-        except FrameRejected:
-            return
-        told = event.event if type(event) is Flawed else event
-        if told is None:
-            return
-        if self.session is None:
-            self._adopt(self._pipeline.sessions.open(told, now, self._name, anew=False))
-        if self.session is not None:
-            self._pipeline.used_before(self.session, told.models if type(told) is session.SessionUsage else None)
-
     @property
     def ended(self) -> bool:
         """Whether the call is over, not merely silent."""
         return self.session is not None and self.session.over
 
-    @property
-    def silent(self) -> bool:
-        """Whether the call has ended because nothing was heard of it."""
-        return self.session is not None and self.session.ended and not self.session.over
-
     def close(self, now: float) -> None:
         """The connection is gone."""
         if self.session is not None:
-            if self.session.tapped:
-                self._pipeline.sessions.release(self.session)
-            else:
-                self._pipeline.sessions.leave(self.session, now)
+            self._pipeline.sessions.leave(self.session, now)
             self.session = None
 
     def _take(self, event: Any, now: float) -> bool:
@@ -149,19 +122,15 @@ class Feed:
     def _session_of(self, event: Any, of: Session | None, now: float) -> Session:
         sessions = self._pipeline.sessions
         if of is None:
-            of = sessions.open(event, now, self._name)
+            of = sessions.open(event, now)
         elif type(event) in _STARTS:
             of = sessions.started(of, event, now)
         elif not of.over and type(event) is not session.SessionEnded:
             sessions.revive(of, now)
-        self._adopt(of)
-        return of
-
-    def _adopt(self, of: Session) -> None:
         if self._relayed and of.app is None:
             of.app = AppState()
-        of.tapped = of.tapped or bool(self._name)
         self.session = of
+        return of
 
     def _flawed(self, flawed: Flawed, now: float) -> Any:
         pipeline = self._pipeline

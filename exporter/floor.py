@@ -122,6 +122,19 @@ class Conversations:
         """The session is over, for what that we know of: it was last heard of then."""
         self._finish(session, Moment(None, session.last_event_at), now, counts=reason not in _NOT_AN_END)
 
+    def let_go(self, session: Session, now: float) -> None:
+        """Another process goes on with the session: its caller waits there."""
+        if session.floor is not None:
+            self._stop_waiting(session, session.floor, now)
+
+    def take_over(self, session: Session, floor: Floor, now: float) -> None:
+        """A session comes from another process, and perhaps its caller waits."""
+        waits, told = floor.waits_for is not None, floor.told
+        session.floor, floor.waits_for = floor, None
+        if waits:
+            self._wait(session, floor, now)
+            floor.told = told
+
     def tick(self, now: float) -> None:
         """Count silence that goes on, so that an agent that stopped answering shows at once."""
         for session, floor in list(self._waits.items()):

@@ -1,6 +1,6 @@
 """All that lies between the ways in and the views, joined: what is done with each event, what is due by the clock, and the snapshot."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -10,12 +10,15 @@ from exporter.anatomy import SLOW_TURN, Anatomy
 from exporter.app_side import AppSide, LlmAnswer, ToolAnswer
 from exporter.audio_flow import AudioFlow
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
+from exporter.cost import Cost
+from exporter.course import Course
 from exporter.events import Wire, audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.events.base import event_name
 from exporter.floor import Conversations
 from exporter.identity import TurnRef, turn_key
 from exporter.labels import PAIR, Admission, Limits, component_of
 from exporter.measure import Record, Recorder
+from exporter.prices import PriceList
 from exporter.records import Snapshot
 from exporter.sampling import SpanOptions
 from exporter.selfmetrics import SelfMetrics
@@ -70,6 +73,7 @@ class Pipeline:
         exponential: bool = False,
         exemplars: bool = True,
         slow_turn: float = SLOW_TURN,
+        prices: PriceList | None = None,
         tracing: tuple[SpanOptions, Callable[[bytes], None]] | None = None,
     ) -> None:
         self.store = Store(limits.series, born=now, exponential=exponential)
@@ -84,20 +88,18 @@ class Pipeline:
         self.exemplars = exemplars
         self.spans = Spans(tracing[0], SPECS, tracing[1]) if tracing else None
         without = self.spans.without_metrics if self.spans else None
-        self._turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing, without=without)
+        self.turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing, without=without)
         self._anatomy = Anatomy(self.store, self._admission, slow_turn)
-        self._floor = Conversations(self.store, slow_turn)
+        self.floor = Conversations(self.store, slow_turn)
         self._activity = Activity(self.store, self._admission, self.refuse)
+        self._course = Course(self.store)
+        self._cost = Cost(self.store, self._admission, prices)
         self.app_side = AppSide(self.store, self._admission)
         self.audio_flow = AudioFlow(self.store)
         self.sessions = Sessions(self.store, self._recorder, self._admission, waits, self._finish)
         self.steps = dict(self._steps())
         self._swept_at = self._forgot_at = now
         self._least_lag: float | None = None
-
-    def used_before(self, of: Session, models: Iterable[session.ModelUsage] | None) -> None:
-        """What the session had used was counted by another process; its first report here is none of a call already going on."""
-        self._activity.used_before(of, models or ())
 
     def answered(self, of: Session, answer: ToolAnswer | LlmAnswer | None, now: float) -> None:
         """Tell spans what was learned of the customer's app."""
@@ -127,9 +129,9 @@ class Pipeline:
 
     def tick(self, now: float) -> None:
         """Do what is due; to be called about once a second."""
-        self._turns.tick(now)
+        self.turns.tick(now)
         self.sessions.tick(now)
-        self._floor.tick(now)
+        self.floor.tick(now)
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
             self.sessions.sweep(now)
@@ -148,18 +150,15 @@ class Pipeline:
         return self.store.snapshot(now)
 
     def close(self, now: float) -> None:
-        """End what is going on: the process stops. Calls that are tapped go on, and another process is told of them."""
+        """End what is going on: the process stops."""
         for open_session in self.sessions:
-            if open_session.tapped:
-                self._activity.finish(open_session, now)
-            else:
-                self.sessions.end(open_session, "shutdown", now)
-        self._turns.close(now)
+            self.sessions.end(open_session, "shutdown", now)
+        self.turns.close(now)
 
     def _finish(self, ended: Session, reason: str, now: float) -> None:
-        self._turns.finish(ended, now)
+        self.turns.finish(ended, now)
         self._activity.finish(ended, now)
-        self._floor.finish(ended, reason, now)
+        self.floor.finish(ended, reason, now)
         self.answered(ended, self.app_side.finish(ended, now), now)
         if self.spans is not None:
             self.spans.finish(ended, reason, now)
@@ -175,10 +174,10 @@ class Pipeline:
         self._recorder.forget(open_session.cells for open_session in self.sessions)
 
     def _steps(self) -> Iterator[tuple[type, "Step"]]:
-        activity, floor = self._activity, self._floor
+        activity, floor = self._activity, self.floor
         logic: dict[type, Logic] = {
             turn_metrics.TurnMetrics: self._turn_metrics,
-            turns.TurnCompleted: self._turns.completed,
+            turns.TurnCompleted: self.turns.completed,
             turns.UserTranscription: self._transcription,
             turns.UserTurnCompleted: floor.user_turn_completed,
             speech.UserSpeechStarted: floor.user_speech_started,
@@ -209,8 +208,10 @@ class Pipeline:
     def _turn_metrics(self, of: Session, event: turn_metrics.TurnMetrics, now: float) -> turn_metrics.TurnMetrics | None:
         if event.llm_availability:
             self._activity.availabilities(event.llm_availability, now)
-        recorded = self._turns.metrics(of, event, now)
+        recorded = self.turns.metrics(of, event, now)
         if recorded is not None:
+            self._course.turn(of, event, now)
+            self._cost.turn(event, now)
             self._anatomy.add(of, event, now)  # the whole event: what turn.completed stood in for is a part of the wait too
         return recorded
 
@@ -224,7 +225,7 @@ class Pipeline:
         """The end of the session writes its span, which has to know by then what the event says."""
         if self.spans is not None:
             self.spans.steps[session.SessionEnded](of, event, now)
-        self._floor.session_ended(of, event, now)
+        self.floor.session_ended(of, event, now)
         return self.sessions.ended(of, event, now)
 
     def reference(self, of: Session, event: turn_metrics.TurnMetrics) -> TurnRef | None:
@@ -244,7 +245,7 @@ class Pipeline:
         if event.result in ("human", "machine"):
             self.sessions.judge(of, event.result)
         if event.result == "machine":
-            self._floor.machine(of, now)
+            self.floor.machine(of, now)
         return event
 
     def _media(self, _: Session, event: audio_stream.Media, now: float) -> audio_stream.Media:

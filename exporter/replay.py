@@ -43,6 +43,7 @@ WHY_REJECTED: Final[dict[str, str]] = {
     Reason.NOT_OBJECT: "the frame is JSON, but not an object",
     Reason.NO_TYPE: "neither type nor event names it",
     Reason.BAD_ENVELOPE: "a tap sent what is no envelope",
+    Reason.TOO_MANY_CALLS: "the tap carries too many calls at once",
     Reason.TOO_FAST: "more messages came than --max-message-rate allows",
 }
 _SELF = "agentstack_exporter_"

@@ -66,8 +66,13 @@ CLOCK_SKEW: Final = _gauge(
 LOOP_LAG: Final = _histogram("event_loop_lag", "How late the event loop ran a timer; sampled ten times a second.", buckets.MICRO)
 RENDER_DURATION: Final = _gauge("render_duration", "s", "How long the last rendering of /metrics took.")
 SCRAPE_SIZE: Final = _gauge("scrape_size", "By", "Size of the last answer to a scrape, as sent.")
-TAP_DROPPED: Final = _counter("tap_dropped", "{event}", "Events that taps report to have dropped, having no room for them.")
-TAP_REPEATED: Final = _counter("tap_repeated", "{event}", "Events that taps sent again although they had been taken in.")
+TAPS_ACTIVE: Final = _gauge("taps_active", "{connection}", "Connections open that carry many calls: taps inside customers' apps.")
+TAP_DROPPED: Final = _counter(
+    "tap_dropped", "{event}", "Events that taps report to have dropped, by reason: overflow, too_large, unreadable.", "reason"
+)
+TAP_REPEATED: Final = _counter(
+    "tap_repeated", "{event}", "Events that taps sent again although they had been counted; they count once."
+)
 UPSTREAM_CONNECT: Final = _histogram("upstream_connect", "How long it took to reach the app behind the relay.", buckets.COMPONENT)
 UPSTREAM_FAILURES: Final = _counter(
     "upstream_failures",
@@ -132,6 +137,7 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     LOOP_LAG,
     RENDER_DURATION,
     SCRAPE_SIZE,
+    TAPS_ACTIVE,
     TAP_DROPPED,
     TAP_REPEATED,
     UPSTREAM_CONNECT,
@@ -181,7 +187,8 @@ class SelfMetrics:
         self.loop_lag = Instrument(store, LOOP_LAG)
         self.render_duration = Instrument(store, RENDER_DURATION)
         self.scrape_size = Instrument(store, SCRAPE_SIZE)
-        self.tap_dropped = self._row(TAP_DROPPED)
+        self.taps_active = Instrument(store, TAPS_ACTIVE)
+        self.tap_dropped = Instrument(store, TAP_DROPPED)
         self.tap_repeated = self._row(TAP_REPEATED)
         self.upstream_connect = Instrument(store, UPSTREAM_CONNECT)
         self.upstream_failures = Instrument(store, UPSTREAM_FAILURES)
@@ -196,6 +203,7 @@ class SelfMetrics:
         self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)
         self.otlp_disk_damaged = Instrument(store, OTLP_DISK_DAMAGED)
         self.connections_active.set(0)
+        self.taps_active.set(0)
         self.series.set(0)
 
     def events_row(self, event: str) -> Row:

@@ -49,8 +49,8 @@ class Session:
     """What is known of one call. Collections are made when first needed: most sessions are idle most of the time.
 
     ``ended`` says that it no longer counts as going on, ``over`` that it will not go on again either: one that was merely silent may.
-    One that is ``tapped`` does not depend on any connection of ours. ``app`` is there if the customer's app is seen too. ``turns`` maps
-    each turn that counted to the fields for which turn.completed stood in, ``None`` where its turn.metrics came.
+    ``app`` is there if the customer's app is seen too. ``turns`` maps each turn that counted to the fields for which turn.completed
+    stood in, ``None`` where its turn.metrics came.
     """
 
     __slots__ = (
@@ -67,6 +67,7 @@ class Session:
         "format_counted",
         "id",
         "last_event_at",
+        "models",
         "names_made_up",
         "over",
         "pending_turns",
@@ -74,7 +75,6 @@ class Session:
         "spans",
         "started_at",
         "states",
-        "tapped",
         "told_missing",
         "trace_id",
         "turn_metrics",
@@ -94,7 +94,6 @@ class Session:
         self.started_at = now
         self.last_event_at = now
         self.saw_start = False
-        self.tapped = False
         self.format_counted = False
         self.end_taken_in = False
         self.names_made_up = False
@@ -112,6 +111,7 @@ class Session:
         self.usage: dict[tuple[str, str, str], dict[str, float]] | None = None
         self.floor: Floor | None = None
         self.spans: SpanState | None = None
+        self.models: dict[str, tuple[str | None, str | None]] | None = None
         self.app: AppState | None = None
 
 
@@ -152,19 +152,15 @@ class Sessions:
         """How many have not ended."""
         return sum(not session.ended for session in self._all)
 
-    def open(self, event: object, now: float, name: str = "", *, anew: bool = True) -> Session:
+    def open(self, event: object, now: float, name: str | None = None) -> Session:
         """The session that a connection's first event belongs to: one that comes back, or a new one.
 
-        ``name`` is what the connection calls it. One that does not begin ``anew`` was counted elsewhere, and counts only as going on.
+        ``name`` is what the session is called where the event does not say.
         """
-        names = (*((compact(name),) if name else ()), *_names(event))
+        names = _names(event) or ((compact(name),) if name else ())
         known = self._by_id.get(names[0]) if names else None
         if known is None or known.over:
-            return self._begin(event, names, now, anew=anew)
-        if known.tapped:
-            known.connections += 1
-            self._learn_agent(known, event, now)
-            return known
+            return self._begin(event, names, now)
         known.connections += 1
         self._away.pop(known, None)
         self._resumptions.add(1, known.agent_label, now=now)
@@ -172,6 +168,33 @@ class Sessions:
             self.revive(known, now)
         self._learn_agent(known, event, now)
         return known
+
+    def resume(self, name: str, agent: str | None, now: float, *, over: bool) -> tuple[Session, bool]:
+        """A session that an earlier process has counted goes on here, or is ``over`` and has its last events to come.
+
+        Returns it, and whether it was unknown here.
+        """
+        known = self._by_id.get(compact(name))
+        if known is not None:
+            known.connections += 1
+            self._away.pop(known, None)
+            return known, False
+        label = self._admission.value("agent", agent, now)
+        session = Session(compact(name), agent, self._recorder.cells(label), label, now)
+        session.connections = 1
+        session.ended = session.over = over
+        self._all[session] = None
+        self._by_id[session.id] = session
+        if not over:
+            self._active.add(1, label, now=now)
+        return session, True
+
+    def let_go(self, session: Session, now: float) -> None:
+        """Another process goes on with the session: it has not ended, and is none of ours any more."""
+        if not session.ended:
+            session.ended = session.over = True
+            self._active.add(-1, session.agent_label, now=now)
+        self._forget(session)
 
     def started(self, session: Session, event: SessionStarted | Start, now: float) -> Session:
         """Take in a start that is not a connection's first event; if it names another call, the connection turns to that one."""
@@ -227,12 +250,6 @@ class Sessions:
         else:
             self._away[session] = now + self._waits.resume
 
-    def release(self, session: Session) -> None:
-        """The tap that told of the session is gone; the session is not, unless it has ended."""
-        session.connections -= 1
-        if session.connections <= 0 and session.ended:
-            self._forget(session)
-
     def tick(self, now: float) -> None:
         """End sessions whose connection stayed away."""
         for session in [session for session, _ in takewhile(lambda entry: entry[1] <= now, self._away.items())]:
@@ -244,23 +261,20 @@ class Sessions:
         for session in self:
             if not session.ended and now - session.last_event_at > self._waits.idle:
                 self.end(session, "idle", now)
-                if session.tapped and session.connections <= 0:
-                    self._forget(session)
             elif not session.ended:
                 self._admission.keep("agent", session.agent_label, now)
 
-    def _begin(self, event: object, names: tuple[str, ...], now: float, *, anew: bool = True) -> Session:
+    def _begin(self, event: object, names: tuple[str, ...], now: float) -> Session:
         agent = _agent(event)
         label = self._admission.value("agent", agent, now)
         session = Session(names[0] if names else self._make_up(now), agent, self._recorder.cells(label), label, now)
         session.names_made_up = not names
         session.connections = 1
-        if isinstance(event, SessionStarted | Start) and anew:
+        if isinstance(event, SessionStarted | Start):
             self._note_start(session)
         self._all[session] = None
         self._by_id[session.id] = session
-        if anew:
-            self._started.add(1, label, now=now)
+        self._started.add(1, label, now=now)
         self._active.add(1, label, now=now)
         return session
 

@@ -1,6 +1,6 @@
 """Turns: each counts once, with its turn.metrics if they come, without them if they do not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import takewhile
 from typing import Final
 
@@ -113,14 +113,20 @@ class Turns:
         for key in list(session.pending_turns or ()):
             self._give_up(session, key, now)
 
-    def close(self, now: float) -> None:
-        """The process stops: count what is still waiting, of sessions that are over too.
+    def let_go(self, session: Session) -> None:
+        """Another process goes on with the session, and waits for what is still to come of its turns."""
+        for key in session.pending_turns or ():
+            self._due.pop((session, key), None)
 
-        Not of tapped ones: their metrics come to another process, which counts the turn then.
-        """
+    def wait_again(self, session: Session, pending: Mapping[TurnKey, TurnCompleted], now: float) -> None:
+        """Wait for turns that were complete before the session came from another process."""
+        for key, event in pending.items():
+            self._await(session, key, event, now)
+
+    def close(self, now: float) -> None:
+        """The process stops: count what is still waiting, of sessions that are over too."""
         for session, key in list(self._due):
-            if not session.tapped:
-                self._give_up(session, key, now)
+            self._give_up(session, key, now)
 
     def _await(self, session: Session, key: TurnKey, event: TurnCompleted, now: float) -> None:
         if session.pending_turns is None:

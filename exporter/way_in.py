@@ -8,10 +8,11 @@ from exporter.feed import Feed
 from exporter.ingest.endpoint import Endpoint, Terms
 from exporter.ingest.observer import Dropped
 from exporter.ingest.relay import Plan, Relay
+from exporter.ingest.tapped import Clients, Limits
 from exporter.ingest.upstream import parse_upstream
-from exporter.pipeline import SUBSCRIPTION, Pipeline
+from exporter.pipeline import SUBSCRIPTION, SWEEP_EVERY, Pipeline
 from exporter.servers import Listener, RawListener
-from exporter.wire import Reason
+from exporter.tapped_feed import TappedFeed
 
 DRAIN_ENDPOINT: Final = 2.0
 DRAIN_RELAY: Final = 25.0
@@ -38,6 +39,18 @@ class Counts:
         """A connection was turned away, or cut off."""
         self._metrics.connections_refused.add(1, reason)
 
+    def tap_connected(self, change: int) -> None:
+        """So many more taps are connected."""
+        self._metrics.taps_active.add(change)
+
+    def tap_dropped(self, reason: str, events: int) -> None:
+        """A tap could not send so many events."""
+        self._metrics.tap_dropped.add(events, reason)
+
+    def tap_duplicate(self) -> None:
+        """A tap sent an event a second time."""
+        self._metrics.tap_repeated[0] += 1.0
+
     def upstream_failed(self, reason: str) -> None:
         """The app could not be reached, or would not have the connection."""
         self._metrics.upstream_failures.add(1, reason)
@@ -51,31 +64,6 @@ class Counts:
         self._metrics.relay_dropped.add(1, reason)
 
 
-class Taps:
-    """What the core offers taps."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._metrics = pipeline.metrics
-
-    def feed(self, session: str) -> Feed:
-        """A way in for one call."""
-        return Feed(self._pipeline, name=session)
-
-    def misunderstood(self) -> None:
-        """A message came that is no envelope."""
-        self._metrics.frames_received[0] += 1.0
-        self._metrics.reject(Reason.BAD_ENVELOPE)
-
-    def repeated(self) -> None:
-        """An event came that had been taken in before."""
-        self._metrics.tap_repeated[0] += 1.0
-
-    def dropped(self, count: int) -> None:
-        """So many events were lost in the tap."""
-        self._metrics.tap_dropped[0] += count
-
-
 class WayIn:
     """The ingest listener, whichever it is; raises ``ValueError`` for a file or URL that cannot be used."""
 
@@ -85,9 +73,12 @@ class WayIn:
         self._tls = tls is not None
         subscription = SUBSCRIPTION if settings.subscribe else None
         if settings.upstream is None:
-            terms = Terms(subscription, settings.session_linger, settings.max_silence, settings.max_message_rate)
-            door = ingest_door(settings, settings.path)
-            self._takes: Endpoint | Relay = Endpoint(door, terms, lambda: Feed(pipeline), counts, Taps(pipeline))
+            terms = Terms(
+                subscription, settings.session_linger, settings.max_silence, settings.max_message_rate, settings.max_frame_bytes
+            )
+            limits = Limits(settings.max_frame_bytes, settings.session_linger, settings.idle_timeout + SWEEP_EVERY)
+            taps = Clients(limits, lambda name: TappedFeed(pipeline, name), counts)
+            self._takes: Endpoint | Relay = Endpoint(ingest_door(settings, settings.path), terms, lambda: Feed(pipeline), taps, counts)
             self._listener: Listener | RawListener = Listener(
                 self._takes,
                 listen.host,

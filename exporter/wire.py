@@ -39,6 +39,7 @@ class Reason(StrEnum):
     NO_TYPE = "no_type"
     TOO_FAST = "too_fast"
     BAD_ENVELOPE = "bad_envelope"
+    TOO_MANY_CALLS = "too_many_calls"
 
 
 class Refused(StrEnum):

@@ -9,7 +9,6 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 
-from grafana.awaited import is_awaited
 from grafana.variables import TAG, board_links, datasource, filters
 
 WIDTH = 24
@@ -86,7 +85,7 @@ def _laid_out(board: Board) -> list[model.Panel | model.RowPanel]:
         top += 1
         for height, panels in section.rows:
             left = 0
-            for width, panel in _present(panels):
+            for width, panel in panels:
                 panel.grid_pos, panel.id_val = model.GridPos(h=height, w=width, x=left, y=top), len(found) + 1
                 found.append(panel)
                 left += width
@@ -94,15 +93,6 @@ def _laid_out(board: Board) -> list[model.Panel | model.RowPanel]:
                 raise ValueError(f"{board.title}, {section.title}: a row of panels is {left} wide, not {WIDTH}")
             top += height if left else 0
     return found
-
-
-def _present(panels: Sequence[tuple[int, model.Panel]]) -> list[tuple[int, model.Panel]]:
-    """The panels whose metrics the exporter has; they take the room of those it does not have yet."""
-    kept = [(width, panel) for width, panel in panels if not any(is_awaited(str(vars(target))) for target in panel.targets or [])]
-    if len(kept) == len(panels) or not kept:
-        return kept
-    share = WIDTH // len(kept)
-    return [*((share, panel) for _, panel in kept[:-1]), (WIDTH - share * (len(kept) - 1), kept[-1][1])]
 
 
 def as_export(dashboard: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heat
 from grafana_foundation_sdk.models import prometheus
 
-from grafana.awaited import is_awaited
 from grafana.queries import Query
 from grafana.variables import DATASOURCE
 
@@ -165,7 +164,6 @@ def grid(
 
     ``link`` makes the first key's cells open another board; ``none`` stands where there is no value.
     """
-    columns = tuple(column for column in columns if not is_awaited(column[2].expr)) or columns
     panel = table.Panel().title(title).description(description).unit("short").datasource(DATASOURCE)
     asked = [Query(query.expr, instant=True, format="table") for _, _, query, _ in columns]
     panel.targets([_target(query, at) for at, query in enumerate(asked)]).no_value(none)

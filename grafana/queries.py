@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from exporter import inventory
 from exporter.catalogue.model import MetricSpec
-from grafana.awaited import AWAITED
 from grafana.objective import OBJECTIVE, SLO_BOUND
 
-METRICS: Mapping[str, MetricSpec] = {**AWAITED, **inventory.metrics()}
+METRICS: Mapping[str, MetricSpec] = inventory.metrics()
 SCRAPE = frozenset({"up", "scrape_duration_seconds", "scrape_samples_scraped"})
 """Series that Prometheus itself writes of each target."""
 

@@ -73,6 +73,44 @@ SESSIONS_ENDED_AFTER_TURN: Final = counter_spec(
     *("agent", "last_turn"),
 )
 
+POSITIONS: Final = ("1", "2-5", "6-10", "11-20", "21+")
+"""Where in its call a turn is: ranges of turn numbers."""
+MODEL_CHANGES: Final = counter_spec(
+    "model_changes",
+    "{change}",
+    "Times that a component's provider, or only its model, changed from one turn of a session to a later one: fallback, as a rule.",
+    *("agent", "component", "change"),
+)
+LATENCY_BY_POSITION: Final = MetricSpec(
+    kind="histogram",
+    otel_name=PREFIX + "user_perceived_latency_by_position",
+    unit="s",
+    help="User-perceived latency by where in its call the turn is: 1, 2-5, 6-10, 11-20, 21+.",
+    labels=("agent", "position"),
+    bounds=buckets.DURATION,
+)
+PROMPT_BY_POSITION: Final = MetricSpec(
+    kind="histogram",
+    otel_name=PREFIX + "llm.prompt_tokens_by_position",
+    unit="{token}",
+    help="Prompt tokens of a turn by where in its call it is: 1, 2-5, 6-10, 11-20, 21+.",
+    labels=("position",),
+    bounds=buckets.TOKENS,
+)
+_BY_MODEL = ("component", "provider", "model")
+COST: Final = counter_spec(
+    "cost_usd",
+    "{USD}",
+    "What turns cost by the prices of --prices; what has no price is in agentstack_unpriced_usage_total.",
+    *_BY_MODEL,
+)
+UNPRICED_USAGE: Final = counter_spec(
+    "unpriced_usage",
+    "{unit}",
+    "Tokens, characters or minutes, by kind, for which --prices has no price: they are missing from the cost.",
+    *(*_BY_MODEL, "kind"),
+)
+
 ANSWERS: Final[tuple[MetricSpec, ...]] = (
     CALLER_TURNS,
     TURN_COMPONENT,
@@ -84,4 +122,9 @@ ANSWERS: Final[tuple[MetricSpec, ...]] = (
     PREMATURE_ENDS_OF_TURN,
     BARGE_IN_REACTION,
     SESSIONS_ENDED_AFTER_TURN,
+    MODEL_CHANGES,
+    LATENCY_BY_POSITION,
+    PROMPT_BY_POSITION,
+    COST,
+    UNPRICED_USAGE,
 )

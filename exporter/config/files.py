@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from exporter.config.prices import PriceFileError, read_prices
 from exporter.config.settings import Settings
 from exporter.config.token_file import TokenFileError, read_token_file
 from exporter.config.web_config import WebConfig, WebConfigError, read_web_config
@@ -25,6 +26,11 @@ def file_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         path = getattr(settings, name)
         if path is not None and not path.is_file():
             yield name, f"there is no file {path}"
+    if settings.prices is not None:
+        try:
+            read_prices(settings.prices)
+        except PriceFileError as error:
+            yield "prices", str(error)
     telemetry = settings.telemetry_listen
     if web is not None and not telemetry.is_loopback and not settings.insecure_telemetry and not web.authenticates:
         remedy = (

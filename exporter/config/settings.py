@@ -303,6 +303,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 1.5
 
+    prices: Annotated[
+        Path | None,
+        About(
+            FileName(),
+            "Calls",
+            "File (TOML) of what providers take, from which agentstack_cost_usd_total is worked out; without it nothing has a price. "
+            "docs/cost.md says how it is written.",
+        ),
+    ] = None
+
     max_frame_bytes: Annotated[
         int,
         About(

@@ -1,5 +1,7 @@
 """The direct way in: the platform opens one WebSocket per call, and its frames are handed to the core.
 
+A connection that begins with a hello is a tap's, and carries many calls.
+
 A plain ASGI application, since a call's frames pass here one by one. It is fair (one connection never holds the event loop for more
 than a few frames at a time), it never ends a call for what a frame says, and it drains: when the process stops, each connection is
 read on until it has been quiet for a while.
@@ -13,7 +15,9 @@ from time import monotonic, time
 from typing import Any, Final, Protocol
 
 from exporter.door import Door, Handshake, Load, Refusal
-from exporter.ingest.tap import HELLO, Clients, TapConnection, Taps
+from exporter.ingest.envelope import Hello, is_hello, read_hello
+from exporter.ingest.tap_link import TapLink
+from exporter.ingest.tapped import Clients
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -74,24 +78,29 @@ class Terms:
 
     ``subscription`` is the frame sent when a call begins (or nothing), ``linger`` how long to wait after the call's end for the
     platform to close. A connection that has been silent for longer than ``max_silence`` is closed. Times are in seconds, ``max_rate``
-    is in messages a second. 0 sets no limit.
+    is in messages a second, and not for taps. 0 sets no limit. ``largest`` is the largest event, in bytes.
     """
 
     subscription: str | None = None
     linger: float = 30.0
     max_silence: float = 0.0
     max_rate: float = 0.0
+    largest: int = 65_536
 
 
 class _Connection:
-    __slots__ = ("allowance", "heard_at", "receive", "send", "tapped")
+    __slots__ = ("allowance", "heard_at", "receive", "send", "tap")
 
     def __init__(self, receive: Receive, send: Send, allowance: float) -> None:
         self.receive = receive
         self.send = send
         self.heard_at = monotonic()
         self.allowance = allowance
-        self.tapped: TapConnection | None = None
+        self.tap: TapLink | None = None
+
+    def heard(self) -> None:
+        """A message came."""
+        self.heard_at = monotonic()
 
     def may_speak(self, now: float, rate: float) -> bool:
         """Whether a message that came ``now`` is within ``rate``; up to a second's worth may come at once."""
@@ -105,13 +114,11 @@ class _Connection:
 class Endpoint:
     """The ingest listener's application."""
 
-    def __init__(self, door: Door, terms: Terms, feed: Callable[[], Feed], counts: Counts, taps: Taps) -> None:
-        self._taps = taps
-        self._clients = Clients()
-        self._tapped: set[TapConnection] = set()
+    def __init__(self, door: Door, terms: Terms, feed: Callable[[], Feed], taps: Clients, counts: Counts) -> None:
         self._door = door
         self._terms = terms
         self._feed = feed
+        self._taps = taps
         self._counts = counts
         self._connections: set[_Connection] = set()
         self._draining = False
@@ -137,9 +144,8 @@ class Endpoint:
         await asyncio.gather(*(self._drain(connection, deadline) for connection in list(self._connections)))
 
     async def sweep(self) -> None:
-        """Close connections that have been silent for too long, and let go of tapped calls; to be called now and then."""
-        for tapped in self._tapped:
-            tapped.sweep(time(), self._terms.linger)
+        """Close connections that have been silent for too long, let go of taps' calls that are over; to be called now and then."""
+        self._taps.sweep(time())
         if self._terms.max_silence:
             since = monotonic() - self._terms.max_silence
             for connection in [connection for connection in self._connections if connection.heard_at < since]:
@@ -151,22 +157,40 @@ class Endpoint:
         log.debug("a connection was accepted")
         self._connections.add(connection)
         self._counts.connected()
-        feed = self._feed()
         try:
-            await self._read(connection, feed)
+            message = await connection.receive()
+            hello = _hello_of(message)
+            if hello is None:
+                await self._serve_call(connection, message)
+            else:
+                await self._serve_tap(connection, hello)
         except OSError:
             log.debug("a connection broke while it was written to")
         finally:
             self._connections.discard(connection)
             self._counts.disconnected()
+
+    async def _serve_tap(self, connection: _Connection, hello: Hello) -> None:
+        connection.tap = link = TapLink(self._taps, hello, lambda message: _tell(connection, message), self._terms.largest)
+        connection.heard()
+        try:
+            await link.greet()
+            await link.read(connection.receive, connection.heard)
+        finally:
+            link.close()
+
+    async def _serve_call(self, connection: _Connection, message: Message) -> None:
+        feed = self._feed()
+        try:
+            await self._read(connection, feed, message)
+        finally:
             feed.close(time())
 
-    async def _read(self, connection: _Connection, feed: Feed) -> None:
+    async def _read(self, connection: _Connection, feed: Feed, message: Message) -> None:
         receive, consume, terms = connection.receive, feed.consume, self._terms
-        unsubscribed, first = terms.subscription is not None, True
+        unsubscribed = terms.subscription is not None
         turn = FRAMES_AT_ONCE
         while True:
-            message = await (_receive_until_linger(receive, terms.linger) if feed.ended else receive())
             if message["type"] != "websocket.receive":
                 if message["type"] == "lingered":
                     await _tell(connection, {"type": "websocket.close", "code": NORMAL})
@@ -178,11 +202,7 @@ class Endpoint:
                 feed.skip()
                 began = False
             else:
-                text = message["bytes"] if frame is None else frame
-                if first and text.startswith(HELLO[0] if isinstance(text, str) else HELLO[1]):
-                    await self._read_tap(connection, text)
-                    return
-                began, first = consume(text, time()), False
+                began = consume(message["bytes"] if frame is None else frame, time())
             connection.heard_at = now
             if began and unsubscribed:
                 unsubscribed = False
@@ -191,33 +211,12 @@ class Endpoint:
             if not turn:
                 turn = FRAMES_AT_ONCE
                 await asyncio.sleep(0)
-
-    async def _read_tap(self, connection: _Connection, hello: str | bytes) -> None:
-        """Read a connection that carries many calls."""
-
-        async def tell(text: str) -> None:
-            await _tell(connection, {"type": "websocket.send", "text": text})
-
-        tapped = TapConnection(self._taps, self._clients, tell)
-        self._tapped.add(tapped)
-        connection.tapped = tapped
-        try:
-            tapped.take(hello, time())
-            turn = FRAMES_AT_ONCE
-            while (message := await connection.receive())["type"] == "websocket.receive":
-                connection.heard_at = monotonic()
-                frame = message.get("text")
-                tapped.take(message["bytes"] if frame is None else frame, time())
-                turn -= 1
-                if not turn:
-                    turn = FRAMES_AT_ONCE
-                    await asyncio.sleep(0)
-        finally:
-            self._tapped.discard(tapped)
-            tapped.close(time())
+            message = await (_receive_until_linger(receive, terms.linger) if feed.ended else receive())
 
     async def _drain(self, connection: _Connection, deadline: float) -> None:
-        connection.heard_at = monotonic()
+        connection.heard()
+        if connection.tap is not None:  # it keeps what is not acknowledged: all that matters is what a tap that is gone had sent
+            deadline = min(deadline, monotonic() + QUIET)
         while connection in self._connections:
             now = monotonic()
             quiet_at = min(connection.heard_at + QUIET, deadline)
@@ -226,9 +225,15 @@ class Endpoint:
             elif now >= deadline or not await _heard_of(connection):
                 break
         if connection in self._connections:
-            if connection.tapped is not None:
-                await connection.tapped.flush()
+            if connection.tap is not None:
+                await connection.tap.stop()
             await _tell(connection, {"type": "websocket.close", "code": GOING_AWAY, "reason": "exporter is stopping"})
+
+
+def _hello_of(message: Message) -> Hello | None:
+    """The hello that a connection begins with, if it is a tap's."""
+    frame = message.get("text") or message.get("bytes")
+    return read_hello(frame) if frame and is_hello(frame) else None
 
 
 async def _heard_of(connection: _Connection) -> bool:

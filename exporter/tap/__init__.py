@@ -1,12 +1,10 @@
-"""A tap in your own app: hands the events of its calls to the exporter, and never gets in their way.
+"""The tap: one line in a customer's own app, and the exporter sees its calls.
 
-    from exporter.tap import attach
-    attach(app, "ws://127.0.0.1:8790/ws")
-
-Needs the standard library and ``websockets``, nothing else of the exporter.
+This package runs inside that app. It imports the standard library and ``websockets`` only, sends from a thread of its own, and neither
+raises into the app nor makes it wait. docs/tap.md has its guarantees and the protocol.
 """
 
-from exporter.tap.client import Tap, TapStats
+from exporter.tap.client import Stats, Tap
 from exporter.tap.voice_app import attach
 
-__all__ = ["Tap", "TapStats", "attach"]
+__all__ = ["Stats", "Tap", "attach"]

@@ -1,170 +1,141 @@
-"""The tap itself: a thread of its own with a connection of its own, so that whoever hands it an event goes on at once."""
+"""The tap as a customer's app uses it."""
 
-import asyncio
-import contextlib
+import atexit
 import json
-import logging
-import random
-import threading
-import time
-import uuid
+import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import uuid4
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from exporter.tap.buffer import Buffer, DropReason
+from exporter.tap.link import Link, Where
 
-from exporter.tap.outbox import Outbox
-
-LONGEST_PAUSE: Final = 5.0
-"""Seconds between two attempts to connect, at most."""
-_FIRST_PAUSE: Final = 0.1
-_AT_ONCE: Final = 64
-_VERSION: Final = 1
-
-log = logging.getLogger("agentstack.tap")
+MOST_EVENTS: Final = 10_000
+MOST_CHARACTERS: Final = 16 * 1024 * 1024
+"""What is kept while the exporter is away, unless told otherwise."""
+_AT_EXIT: Final = 2.0
+"""Seconds that the last events get when the app's process ends."""
+_STARTS: Final = ("session.started", '"start"')
+_START_TYPES: Final = {"session.started", "agent_session.started", "start"}
 
 
 @dataclass(frozen=True, slots=True)
-class TapStats:
-    """How a tap is doing: events waiting to be acknowledged, events dropped for want of room, and whether it is connected."""
+class Stats:
+    """What became of the events so far.
 
-    waiting: int
-    dropped: int
+    ``acknowledged`` are those that the exporter has counted (and other messages to it), of which it could not take the ``refused``;
+    ``buffered`` those that wait, ``dropped`` those that never get there, by reason: ``overflow`` (the buffer was full), ``too_large``,
+    ``unreadable`` (they are no JSON).
+    """
+
     connected: bool
+    acknowledged: int
+    refused: int
+    buffered: int
+    dropped: dict[DropReason, int]
 
 
 class Tap:
-    """Sends events to an exporter at ``url``. Nothing here raises into the caller or waits for the network.
+    """Sends calls' events to the exporter at ``url`` (``ws://127.0.0.1:8790/ws``), with ``token`` as bearer token if it asks for one.
 
-    ``token`` is the bearer token the exporter asks for. Up to ``most_events`` and ``most_bytes`` wait while the exporter is away; what
-    comes then is dropped, counted, and reported to it.
+    Nothing is opened before the first event. All methods may be called from any thread; those for events never raise and never wait.
+    Raises ``ValueError`` for a URL that is no WebSocket's.
     """
 
     def __init__(
-        self, url: str, *, token: str | None = None, most_events: int = 20_000, most_bytes: int = 16 * 1024 * 1024, **options: Any
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        max_events: int = MOST_EVENTS,
+        max_characters: int = MOST_CHARACTERS,
     ) -> None:
-        self._url = url
-        self._options = {"additional_headers": {"Authorization": f"Bearer {token}"} if token else None, "compression": None, **options}
-        self._client = uuid.uuid4().hex
-        self._outbox = Outbox(most_events, most_bytes)
-        self._reported = 0
-        self._connected = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._news: asyncio.Event | None = None
-        self._stop: asyncio.Event | None = None
-        self._stopping = threading.Event()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        if urlsplit(url).scheme not in ("ws", "wss"):
+            raise ValueError("the exporter's URL begins with ws:// or wss://, as in ws://127.0.0.1:8790/ws")
+        self._where = Where(url, {} if token is None else {"Authorization": f"Bearer {token}"}, tls)
+        self._buffer = Buffer(max_events, max_characters)
+        self._bounds = (max_events, max_characters)
+        self._starting = Lock()
+        self._link: Link | None = None
+        self._process = os.getpid()
+        self._closed = False
 
-    def send(self, session_id: str, event: Mapping[str, Any] | str | bytes) -> bool:
-        """Hand over an event of a call: as it came from the platform, or decoded. Returns whether there was room for it."""
+    def send(self, session: str, event: Mapping[str, Any] | str | bytes) -> None:
+        """Send an event of the call ``session``: as a mapping, or the frame as it came from the platform."""
+        if self._closed:
+            return
         try:
-            name = None
-            if isinstance(event, bytes):
-                event = event.decode()
-            if not isinstance(event, str):
-                found = event.get("type") or event.get("event")
-                name = found if isinstance(found, str) else ""
-                event = json.dumps(event, default=str, separators=(",", ":"))
-            taken = self._outbox.put(str(session_id), event, name)
+            if isinstance(event, Mapping):
+                text, starts = json.dumps(event, allow_nan=False, separators=(",", ":")), _is_start(event)
+            else:
+                frame = event if isinstance(event, str) else event.decode("utf-8", "replace")
+                text, starts = json.dumps(frame), _begins(frame)
+            self._awake().event(str(session), text, starts=starts)
+        except Exception:  # noqa: BLE001 - whatever the app hands us, it is not to suffer for it
+            self._buffer.drop("unreadable")
+        self._wake()
+
+    def end(self, session: str) -> None:
+        """The platform's connection of the call ``session`` is gone."""
+        if not self._closed:
+            self._awake().end(str(session))
             self._wake()
-        except Exception:
-            self._outbox.dropped += 1
-            log.debug("an event could not be handed over", exc_info=True)
-            return False
-        return taken
 
     @property
-    def stats(self) -> TapStats:
-        """How it is doing."""
-        return TapStats(len(self._outbox), self._outbox.dropped, self._connected)
+    def stats(self) -> Stats:
+        """What became of the events so far."""
+        link, buffer = self._link, self._buffer
+        return Stats(link is not None and link.connected, buffer.acknowledged, buffer.refused, len(buffer), dict(buffer.dropped))
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait, at most so many seconds, until the exporter has counted everything; returns whether it has."""
+        return self._buffer.wait_until_empty(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Stop once everything was acknowledged, or after ``timeout`` seconds; returns whether it was."""
-        deadline = time.monotonic() + timeout
-        while len(self._outbox) and time.monotonic() < deadline and self._thread is not None:
-            time.sleep(0.01)
-        self._stopping.set()
-        self._wake()
-        if self._thread is not None:
-            self._thread.join(max(0.1, deadline - time.monotonic()))
-        return not len(self._outbox)
+        """Flush, and end the connection; events that come later are not sent. Returns whether everything was counted."""
+        atexit.unregister(self.close)
+        with self._starting:
+            self._closed, link = True, self._link
+        counted = self._buffer.wait_until_empty(timeout if link is not None else 0.0)
+        if link is not None:
+            link.stop(1.0)
+        return counted
+
+    def _awake(self) -> Buffer:
+        """The buffer, and somebody who sends what is in it: a process that was forked has to begin anew."""
+        if self._link is None or self._process != os.getpid():
+            with self._starting:
+                self._start()
+        return self._buffer
+
+    def _start(self) -> None:
+        if self._process != os.getpid():
+            self._process, self._link, self._buffer = os.getpid(), None, Buffer(*self._bounds)
+        if self._link is None and not self._closed:
+            self._link = Link(self._where, str(uuid4()), self._buffer)
+            self._link.start()
+            atexit.register(self.close, _AT_EXIT)
 
     def _wake(self) -> None:
-        if self._thread is None and not self._stopping.is_set():
-            with self._lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="agentstack-tap", daemon=True)
-                    self._thread.start()
-        loop, news, stop = self._loop, self._news, self._stop
-        if loop is not None and news is not None and stop is not None:
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(news.set)
-                if self._stopping.is_set():
-                    loop.call_soon_threadsafe(stop.set)
+        if self._link is not None:
+            self._link.wake()
 
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._keep_sending())
-        except Exception:
-            log.exception("the tap has stopped")
 
-    async def _keep_sending(self) -> None:
-        self._loop, self._news, self._stop = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
-        pause = _FIRST_PAUSE
-        while not self._stopping.is_set():
-            try:
-                async with connect(self._url, **self._options) as socket:
-                    pause = _FIRST_PAUSE
-                    await self._talk(socket)
-            except (OSError, InvalidHandshake, ConnectionClosed, TimeoutError, ValueError) as error:
-                log.debug("no connection to the exporter: %s", type(error).__name__)
-            self._connected = False
-            if not self._stopping.is_set():
-                await self._sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                pause = min(LONGEST_PAUSE, pause * 2)
+def _is_start(event: Mapping[str, Any]) -> bool:
+    return (event.get("type") or event.get("event")) in _START_TYPES
 
-    async def _sleep(self, seconds: float) -> None:
-        assert self._stop is not None  # noqa: S101 - for the types
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
 
-    async def _talk(self, socket: ClientConnection) -> None:
-        await socket.send(json.dumps({"hello": {"client": self._client, "version": _VERSION}}))
-        answer = json.loads(await socket.recv())
-        self._outbox.acknowledge(int(answer["hello"]["seq"]))
-        for context in self._outbox.rewind():
-            await socket.send(context)
-        self._connected = True
-        hearing = asyncio.create_task(self._hear(socket))
-        try:
-            await self._say(socket, hearing)
-        finally:
-            hearing.cancel()
-
-    async def _say(self, socket: ClientConnection, hearing: "asyncio.Task[None]") -> None:
-        assert self._news is not None  # noqa: S101 - for the types
-        while not self._stopping.is_set() and not hearing.done():
-            self._news.clear()
-            if self._outbox.dropped > self._reported:
-                dropped = self._outbox.dropped
-                await socket.send(json.dumps({"dropped": dropped - self._reported}))
-                self._reported = dropped
-            envelopes = self._outbox.unsent(_AT_ONCE)
-            for envelope in envelopes:
-                await socket.send(envelope)
-            if not envelopes:
-                waiting = asyncio.create_task(self._news.wait())
-                await asyncio.wait((waiting, hearing), return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
-
-    async def _hear(self, socket: ClientConnection) -> None:
-        async for message in socket:
-            said = json.loads(message)
-            if "ack" in said:
-                self._outbox.acknowledge(int(said["ack"]))
-            else:
-                log.warning("the exporter did not understand: %s", said.get("error"))
+def _begins(frame: str) -> bool:
+    """Whether a frame begins a call; nearly all are told apart without reading them."""
+    if not any(word in frame for word in _STARTS):
+        return False
+    try:
+        found = json.loads(frame)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and _is_start(found)

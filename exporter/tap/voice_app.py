@@ -1,83 +1,207 @@
-"""A tap on the Plivo Python SDK's ``VoiceApp``: its handlers are single slots, so the customer's are called behind ours."""
+"""The tap on a ``VoiceApp`` of Plivo's Python SDK, in one line.
 
+Best are the frames as they come, since the SDK's typed events lack every field that the SDK does not know: they are read on their way
+into the app's connection handler. An SDK without that handler (or ``frames=False``) is tapped where it shows its events.
+"""
+
+import asyncio
 import dataclasses
-import inspect
-from collections.abc import Callable, Mapping
+import functools
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
+from uuid import uuid4
 
 from exporter.tap.client import Tap
 
-_SESSION_IDS: Final = ("agent_session_id", "session_id", "call_id", "stream_id", "id")
+_HANDLER: Final = "_handle_connection"
+_SLOTS: Final = {"on_event": "_catch_all", "on_connect": "_on_connect", "on_disconnect": "_on_disconnect"}
+"""How a handler is registered → where the SDK keeps it: one of each."""
 
 
-def attach(app: Any, url: str, *, tap: Tap | None = None, **options: Any) -> Tap:
-    """Tap a ``VoiceApp``: from now on its events go to the exporter at ``url`` as well.
+def attach(
+    app: Any,
+    url: str,
+    *,
+    token: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    frames: bool = True,
+) -> Tap:
+    """Show the app's calls to the exporter at ``url``; what the app does stays as it is.
 
-    Call it after your own handlers are in place; they are called as before, with what they were called with, and their results and
-    exceptions are theirs. ``options`` are those of :class:`Tap`. Returns the tap, whose :meth:`Tap.send` takes what the SDK does not
-    hand to a handler: it drops fields it does not know, so hand it the platform's own text where your code sees that.
+    Call it once, before the app serves; handlers may be registered before or after. Raises ``ValueError`` for a URL that is no
+    WebSocket's.
     """
-    tapped = tap or Tap(url, **options)
-    app.on_event = _chained(tapped, getattr(app, "on_event", None))
-    for slot in ("on_connect", "on_disconnect"):
-        if not hasattr(app, slot):
-            setattr(app, slot, None)
-    return tapped
+    tap = Tap(url, token=token, tls=tls)
+    if frames and callable(getattr(app, _HANDLER, None)):
+        _read_frames(app, tap)
+    else:
+        _see_events(app, tap)
+    return tap
 
 
-def _chained(tap: Tap, theirs: Callable[..., Any] | None) -> Callable[..., Any]:
-    """Our handler with theirs behind it, a coroutine function if theirs is one."""
-    if theirs is None or inspect.iscoroutinefunction(theirs):
+class TappedCall:
+    """One connection of the platform: finds out what its call is named. Never raises."""
 
-        async def heard(*args: Any, **kwargs: Any) -> Any:
-            _tell(tap, args, kwargs)
-            return None if theirs is None else await theirs(*args, **kwargs)
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        self._name: str | None = None
 
-        return heard
+    def frame(self, frame: str | bytes) -> None:
+        """A frame came."""
+        if self._name is None or _may_begin(frame):
+            self._rename(_name_in(frame))
+        self._tap.send(self._name or "", frame)
 
-    def heard_at_once(*args: Any, **kwargs: Any) -> Any:
-        _tell(tap, args, kwargs)
-        return theirs(*args, **kwargs)
+    def event(self, session: Any, event: Any) -> None:
+        """An event came, typed by the SDK."""
+        names = (getattr(session, name, None) for name in ("agent_session_id", "call_uuid", "stream_id"))
+        self._rename(next((str(name) for name in names if name), None))
+        self._tap.send(self._name or "", untyped(event))
 
-    return heard_at_once
+    def end(self) -> None:
+        """The connection is gone."""
+        if self._name is not None:
+            self._tap.end(self._name)
+
+    def _rename(self, name: str | None) -> None:
+        if name is not None and self._name not in (None, name):
+            self.end()
+        self._name = name or self._name or f"unnamed-{uuid4()}"
 
 
-def _tell(tap: Tap, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    """Find session and event among what a handler is called with, and hand them over; nothing leaves from here."""
+class _Tapped:
+    """A WebSocket as the SDK takes it, whose frames are seen on their way."""
+
+    def __init__(self, socket: Any, call: TappedCall) -> None:
+        self._socket = socket
+        self._call = call
+        self._frames: AsyncIterator[str | bytes] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def __aiter__(self) -> "_Tapped":
+        self._frames = aiter(self._socket)
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        if self._frames is None:
+            self._frames = aiter(self._socket)
+        frame = await anext(self._frames)
+        self._call.frame(frame)
+        return frame
+
+
+def _read_frames(app: Any, tap: Tap) -> None:
+    handle = getattr(app, _HANDLER)
+
+    @functools.wraps(handle)
+    async def tapped(socket: Any, *args: Any, **more: Any) -> Any:
+        call = TappedCall(tap)
+        try:
+            return await handle(_Tapped(socket, call), *args, **more)
+        finally:
+            call.end()
+
+    setattr(app, _HANDLER, tapped)
+
+
+def _see_events(app: Any, tap: Tap) -> None:
+    """Stand in front of the app's handlers, of those it has and of those it will have."""
+    calls: dict[int, TappedCall] = {}
+
+    def see(session: Any, event: Any) -> None:
+        calls.setdefault(id(session), TappedCall(tap)).event(session, event)
+
+    def forget(session: Any) -> None:
+        call = calls.pop(id(session), None)
+        if call is not None:
+            call.end()
+
+    def begin(session: Any) -> None:
+        calls[id(session)] = TappedCall(tap)
+
+    for name, ours in (("on_event", see), ("on_connect", begin), ("on_disconnect", forget)):
+        register = getattr(app, name)
+        register(_both(ours, getattr(app, _SLOTS[name], None)))
+        setattr(app, name, _registering(register, ours))
+
+
+def _registering(register: Callable[[Any], Any], ours: Callable[..., None]) -> Callable[[Any], Any]:
+    def registering(handler: Any) -> Any:
+        register(_both(ours, handler))
+        return handler
+
+    return registering
+
+
+def _both(ours: Callable[..., None], theirs: Any) -> Callable[..., Any]:
+    """Ours, then theirs: run by the SDK as it would run theirs, in a thread or in the event loop."""
+    if theirs is None:
+
+        async def alone(*args: Any) -> None:
+            ours(*args)
+
+        return alone
+    if asyncio.iscoroutinefunction(theirs):
+
+        @functools.wraps(theirs)
+        async def awaited(*args: Any) -> Any:
+            ours(*args)
+            return await theirs(*args)
+
+        return awaited
+
+    @functools.wraps(theirs)
+    def called(*args: Any) -> Any:
+        ours(*args)
+        return theirs(*args)
+
+    return called
+
+
+def untyped(event: Any) -> Any:
+    """A typed event as it was on the wire, but for the fields that the SDK does not know; those of audio streams are nested again."""
+    if isinstance(event, Mapping | str | bytes) or not dataclasses.is_dataclass(event) or isinstance(event, type):
+        return event
+    fields = {name: value for name, value in dataclasses.asdict(event).items() if value not in (None, "")}
+    name = fields.get("event")
+    if name == "start":
+        media_format = {"type": fields.get("content_type"), "rate": fields.get("sample_rate")}
+        start = {"callId": fields.get("call_id"), "streamId": fields.get("stream_id"), "mediaFormat": media_format}
+        return {"event": name, "streamId": fields.get("stream_id"), "start": start}
+    if name == "media":
+        renamed = {"content_type": "contentType", "sample_rate": "sampleRate"}
+        return {"event": name, "media": {renamed.get(key, key): value for key, value in fields.items() if key != "event"}}
+    if name == "dtmf":
+        return {"event": name, "dtmf": {"digit": fields.get("digit")}}
+    return fields
+
+
+def _may_begin(frame: str | bytes) -> bool:
+    return ("session.started" in frame or '"start"' in frame) if isinstance(frame, str) else b"start" in frame
+
+
+def _name_in(frame: str | bytes) -> str | None:
     try:
-        given = [*args, *kwargs.values()]
-        event = next((document for value in given if (document := _document(value)) is not None), None)
-        session = next((found for value in given if (found := _session_id(value)) is not None), None)
-        if event is not None:
-            tap.send(session or _named(event) or "unknown", event)
-    except Exception:  # noqa: BLE001 - the customer's handler comes next, whatever happened here
-        return
+        event = json.loads(frame)
+    except (ValueError, RecursionError):
+        return None
+    return name_of(event) if isinstance(event, dict) else None
 
 
-def _document(value: Any) -> Mapping[str, Any] | str | None:
-    """The event as the platform wrote it, if this is one: a mapping, or an object that can be one, that names its type."""
-    raw = getattr(value, "raw", value)
-    if isinstance(raw, str):
-        return raw if raw.lstrip().startswith("{") else None
-    if not isinstance(raw, Mapping):
-        for way in ("to_dict", "model_dump", "dict"):
-            if callable(found := getattr(raw, way, None)):
-                raw = found()
-                break
-        else:
-            raw = dataclasses.asdict(raw) if dataclasses.is_dataclass(raw) and not isinstance(raw, type) else None
-    if isinstance(raw, Mapping) and isinstance(raw.get("type") or raw.get("event"), str):
-        return {key: found for key, found in raw.items() if found is not None}
+def name_of(event: Mapping[str, Any]) -> str | None:
+    """What an event that begins a call names it: its session, else its call, else its stream; ``None`` for other events."""
+    if event.get("type") in ("session.started", "agent_session.started"):
+        return _first(event.get("agent_session_id"), event.get("call_id"))
+    if event.get("event") == "start":
+        start = event.get("start")
+        inner = start if isinstance(start, dict) else {}
+        return _first(inner.get("callId"), inner.get("streamId"), event.get("streamId"))
     return None
 
 
-def _session_id(value: Any) -> str | None:
-    if isinstance(value, Mapping) or _document(value) is not None:
-        return None
-    return next((found for name in _SESSION_IDS if isinstance(found := getattr(value, name, None), str) and found), None)
-
-
-def _named(event: Mapping[str, Any] | str) -> str | None:
-    if isinstance(event, str):
-        return None
-    return next((found for name in _SESSION_IDS if isinstance(found := event.get(name), str) and found), None)
+def _first(*names: Any) -> str | None:
+    return next((name[:256] for name in names if isinstance(name, str) and name), None)

@@ -15,6 +15,7 @@ LONG_MODULES = {
 }
 # Files that let time pass, each with the reason.
 SLEEPERS = {
+    "tests/sockets/test_alerting.py": "turns come at a pace, as callers do: rates are what is alerted on",
     "tests/support/waiting.py": "the polling that saves everybody else from sleeping",
 }
 LOCKS = ["requirements.lock", "requirements-dev.lock", ".ci/rotel.lock"]

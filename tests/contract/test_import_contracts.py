@@ -77,6 +77,7 @@ def test_the_whole_tree_may_exist(tmp_path: Path) -> None:
         ("Ways in and ways out", {"ingest/endpoint": "import exporter.session", "session": ""}),
         ("The simulated platform", {"simulate/platform": "import exporter.events.turns", "events/turns": ""}),
         ("The simulated platform", {"simulate/platform": "import exporter.app", "app": ""}),
+        ("The tap", {"tap/client": "import exporter.wire", "wire": ""}),
     ],
 )
 def test_a_forbidden_import_is_found(tmp_path: Path, contract: str, modules: dict[str, str]) -> None:
@@ -85,3 +86,12 @@ def test_a_forbidden_import_is_found(tmp_path: Path, contract: str, modules: dic
     broken = [line for line in result.stdout.splitlines() if line.endswith(" BROKEN")]
     assert result.returncode == 1
     assert any(line.startswith(contract) for line in broken), result.stdout + result.stderr
+
+
+def test_the_tap_stands_alone() -> None:
+    """Importing the tap loads, besides the standard library and itself, websockets only."""
+    code = "import sys; before = set(sys.modules); import exporter.tap; print(*set(sys.modules) - before)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert "exporter.tap.client" in loaded
+    assert {name for name in loaded if name.startswith("exporter") and not name.startswith("exporter.tap")} == {"exporter"}
+    assert {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names == {"exporter", "websockets"}

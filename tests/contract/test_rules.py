@@ -82,6 +82,7 @@ def test_every_alert_has_all_that_who_is_paged_needs() -> None:
         assert rule["labels"]["severity"] in ("warning", "critical"), name
         annotations = rule["annotations"]
         assert {"summary", "description", "runbook_url", "dashboard"} <= annotations.keys(), name
+        assert (ROOT / "grafana" / "dashboards" / f"{annotations['dashboard'].removeprefix('/d/agentstack-')}.json").exists(), name
         assert annotations["runbook_url"].endswith(f"/docs/runbooks/{name}.md"), name
         page = (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8")
         assert f"Severity: {rule['labels']['severity']}" in page, name

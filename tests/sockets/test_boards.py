@@ -37,7 +37,7 @@ async def watched(directory: Path) -> AsyncIterator[tuple[ServingProgram, Promet
     """An exporter and the Prometheus that scrapes it."""
     require("prometheus")
     async with (
-        daemon_process(directory, env=NOWHERE) as daemon,
+        daemon_process(directory, "--prices", str(ROOT / "deploy" / "prices" / "prices.toml"), env=NOWHERE) as daemon,
         prometheus(subdirectory(directory, "prometheus"), {"agentstack": daemon.doors.telemetry}) as server,
     ):
         await server.up()

@@ -2,151 +2,303 @@
 
 import asyncio
 import json
-import re
-import shutil
-import signal
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.server import ServerConnection, serve
 
-from exporter.simulate.call import plan_call
-from exporter.simulate.profiles import FLEETS
+from exporter.ingest.tapped import MOST_CALLS
 from exporter.tap import Tap, attach
-from tests.support.daemon import Samples, call, daemon_process, running_daemon, total
+from tests.support.daemon import Doors, call, daemon_process, running_daemon
 from tests.support.house_rules import ROOT
-from tests.support.voice_app import SdkEvent, SdkSession, VoiceApp
-from tests.support.waiting import eventually
+from tests.support.voice_app import Session, TurnMetrics, VoiceApp
+from tests.support.waiting import eventually, seconds
 
 STARTED = {"type": "session.started", "agent_id": "agent-1"}
 EVENTS = "agentstack_exporter_events_total"
 RECEIVED = "agentstack_exporter_frames_received_total"
+REJECTED = "agentstack_exporter_frames_rejected_total"
 SESSIONS = "agentstack_sessions_total"
 ACTIVE = "agentstack_sessions_active"
 ENDED = "agentstack_sessions_ended_total"
 REPEATED = "agentstack_exporter_tap_repeated_total"
-HELLO = {"hello": {"client": "c1", "version": 1}}
+DROPPED = "agentstack_exporter_tap_dropped_total"
+TAPS = "agentstack_exporter_taps_active"
 
 
-def envelope(seq: int, event: dict[str, Any], session: str = "s1") -> str:
+def message(seq: int, event: Any, session: str = "s1") -> str:
     return json.dumps({"session": session, "seq": seq, "event": event})
+
+
+async def hear(socket: ClientConnection) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), seconds(5)))
+    return found
+
+
+async def acknowledged(socket: ClientConnection, seq: int) -> None:
+    """Wait until everything up to that number is."""
+    while (await hear(socket))["ack"] < seq:
+        pass
+
+
+@asynccontextmanager
+async def greeted(doors: Doors, client: str = "client-1", acked: int = 0) -> AsyncIterator[ClientConnection]:
+    """A tap's connection that has said hello."""
+    async with call(doors.ws) as socket:
+        await socket.send(json.dumps({"hello": {"client": client, "version": 1}}))
+        assert await hear(socket) == {"hello": {"version": 1, "acked": acked, "max_event_bytes": 65536}}
+        yield socket
 
 
 class TestProtocol:
     async def test_events_are_acknowledged(self) -> None:
-        """Hello is answered with the last number, and events with the number up to which they are taken in."""
-        async with running_daemon() as doors, call(doors.ws) as tap:
-            await tap.send(json.dumps(HELLO))
-            assert json.loads(await tap.recv()) == {"hello": {"seq": 0}}
+        """Events of several calls on one connection are counted for their calls, and acknowledged by their last number."""
+        async with running_daemon() as doors, greeted(doors) as tap:
             for seq in range(1, 51):
-                await tap.send(envelope(seq, STARTED if seq < 3 else {"type": "user.dtmf", "digit": "1"}, f"s{seq % 2}"))
-            ack = 0
-            while ack < 50:
-                ack = json.loads(await tap.recv())["ack"]
-            assert await doors.total(EVENTS) == await doors.total(RECEIVED) == 50
+                await tap.send(message(seq, STARTED if seq < 3 else {"type": "user.dtmf", "digit": "1"}, f"s{seq % 2}"))
+            await acknowledged(tap, 50)
+            assert await doors.total(EVENTS) == 50
+            assert await doors.total(RECEIVED) == 51
             assert await doors.total(SESSIONS, agent="agent-1") == await doors.total(ACTIVE) == 2
+            assert await doors.total(TAPS) == 1
 
     async def test_what_comes_again_counts_once(self) -> None:
-        """After a broken connection a client hears how far it had come, and what it sends again is acknowledged and not counted."""
+        """After a broken connection a client hears how far it had come, and what it sends again is not counted."""
         async with running_daemon() as doors:
             for known, repeated in ((0, 0), (2, 2)):
-                async with call(doors.ws) as tap:
-                    await tap.send(json.dumps(HELLO))
-                    assert json.loads(await tap.recv()) == {"hello": {"seq": known}}
+                async with greeted(doors, acked=known) as tap:
                     for seq in (1, 2):
-                        await tap.send(envelope(seq, STARTED if seq == 1 else {"type": "play.completed"}))
-                    assert json.loads(await tap.recv()) == {"ack": 2}
+                        await tap.send(message(seq, STARTED if seq == 1 else {"type": "play.completed"}))
+                    await acknowledged(tap, 2)
                     assert await doors.total(EVENTS) == 2
                     assert await doors.total(REPEATED) == repeated
+
+    async def test_a_connection_that_is_not_quite_dead(self) -> None:
+        """Of two connections of a client only the newer is listened to, so that nothing counts by both."""
+        async with running_daemon() as doors, greeted(doors) as old, greeted(doors) as new:
+            await new.send(message(1, STARTED))
+            await acknowledged(new, 1)
+            await old.send(message(1, STARTED))
+            await old.send(message(2, {"type": "play.completed"}))
+            await asyncio.wait_for(old.wait_closed(), seconds(5))
+            assert old.close_code == 1008
+            assert await doors.total(EVENTS) == 1
+            await new.send(message(2, {"type": "play.completed"}))
+            await doors.reaches(EVENTS, 2)
 
     async def test_the_end_of_a_tap_ends_no_call(self) -> None:
         """When the tap leaves its calls go on, and another connection of it tells their end."""
         async with running_daemon(session_resume=0.0) as doors:
-            async with call(doors.ws) as tap:
-                await tap.send(json.dumps(HELLO))
-                await tap.send(envelope(1, STARTED))
-                await doors.reaches(EVENTS, 1)
-            async with call(doors.ws) as tap:
-                await tap.send(json.dumps(HELLO))
-                await tap.send(envelope(2, {"type": "play.completed"}))
-                await doors.reaches(EVENTS, 2)
-                assert await doors.total(ACTIVE, agent="agent-1") == await doors.total(SESSIONS) == 1
-                await tap.send(envelope(3, {"type": "session.ended", "reason": "completed"}))
+            async with greeted(doors) as tap:
+                await tap.send(message(1, STARTED))
+                await acknowledged(tap, 1)
+            await eventually(lambda: doors.total(ACTIVE), because="the call to go on")
+            async with greeted(doors, acked=1) as tap:
+                await tap.send(message(2, {"type": "session.ended", "reason": "completed"}))
                 assert await doors.reaches(ENDED, 1, reason="completed") == 1
             assert await doors.total(ACTIVE) == 0
+            assert await doors.total(SESSIONS) == 1
             assert await doors.total("agentstack_session_resumptions_total") == 0
 
+    async def test_a_call_that_was_cut_off(self) -> None:
+        """A call whose own connection is gone ends as disconnected, as it does at the endpoint."""
+        async with running_daemon(session_resume=0.0) as doors, greeted(doors) as tap:
+            await tap.send(message(1, STARTED))
+            await tap.send('{"session": "s1", "seq": 2, "end": true}')
+            assert await doors.reaches(ENDED, 1, reason="disconnected") == 1
+
+    async def test_a_call_that_is_over_is_let_go(self) -> None:
+        """A tap that never says that a connection is gone may carry further calls all the same."""
+        async with running_daemon(session_linger=0.0) as doors, greeted(doors) as tap:
+            for seq, event in enumerate((STARTED, {"type": "session.ended"}), 1):
+                await tap.send(message(seq, event))
+            await doors.reaches(ENDED, 1)
+            await eventually(lambda: _sessions_of_next(doors, tap), within=10, because="a new call of that name")
+
     @pytest.mark.parametrize(
-        ("message", "error"),
+        ("sent", "error"),
         [
-            ("{", "this is no envelope"),
-            ('{"session": "s1", "seq": "x", "event": {}}', "this is no envelope"),
-            ('{"session": "s1", "event": {}}', "seq or event is missing"),
-            ('{"seq": 1, "event": {}}', "session is missing"),
-            ('{"session": "", "seq": 1, "event": {}}', "session is no name"),
-            ('{"hello": {"client": ""}}', "client is no name"),
+            ("{", "cannot be read"),
+            ('{"session": "s1", "seq": "x", "event": {}}', "cannot be read: Expected `int | null`, got `str` - at `$.seq`"),
+            ('{"session": "s1", "event": {}}', "expected seq"),
+            ('{"seq": 1, "event": {}}', "expected session"),
+            ('{"session": "", "seq": 1, "event": {}}', "cannot be read: Expected `str` of length >= 1 - at `$.session`"),
+            ('{"session": "s1", "seq": 1}', "expected exactly one of event, end, resume and dropped"),
+            ('{"session": "s1", "seq": 1, "event": {}, "end": true}', "expected exactly one of event, end, resume and dropped"),
         ],
     )
-    async def test_what_is_no_envelope(self, message: str, error: str) -> None:
-        """It is answered with what was expected and counted; the connection stays, and bad events in envelopes count as ever."""
-        async with running_daemon() as doors, call(doors.ws) as tap:
-            await tap.send(json.dumps(HELLO))
-            await tap.recv()
-            await tap.send(message)
-            assert json.loads(await tap.recv())["error"].startswith(f"{error}; expected hello, or session with seq and event")
-            await tap.send(envelope(1, {"no": "type"}))
-            await tap.send(envelope(2, STARTED))
-            assert json.loads(await tap.recv()) == {"ack": 2}
-            rejected = "agentstack_exporter_frames_rejected_total"
-            assert await doors.total(rejected, reason="bad_envelope") == await doors.total(rejected, reason="no_type") == 1
+    async def test_what_is_no_envelope(self, sent: str, error: str) -> None:
+        """It is answered with what was expected and counted, the connection stays, and bad events in envelopes count as ever."""
+        async with running_daemon() as doors, greeted(doors) as tap:
+            await tap.send(sent)
+            assert (await hear(tap))["error"].startswith(f"the message {error}")
+            for seq, event in enumerate(({"no": "type"}, "no JSON", json.dumps(STARTED)), 1):
+                await tap.send(message(seq, event))
+            await acknowledged(tap, 3)
+            for reason in ("bad_envelope", "no_type", "not_json"):
+                assert await doors.total(REJECTED, reason=reason) == 1
             assert await doors.total(EVENTS) == 1
 
-    async def test_context_counts_for_nothing(self) -> None:
-        """A call that began elsewhere is known by its context: its agent, and what it had used."""
-        usage = {"type": "session.usage", "models": [{"type": "llm_usage", "provider": "p", "model": "m", "input_tokens": 100}]}
-        more = {"type": "session.usage", "models": [{"type": "llm_usage", "provider": "p", "model": "m", "input_tokens": 130}]}
-        async with running_daemon() as doors, call(doors.ws) as tap:
-            await tap.send(json.dumps(HELLO))
-            for context in (STARTED, usage):
-                await tap.send(json.dumps({"session": "s1", "context": context}))
-            await tap.send(envelope(1, more))
-            await doors.reaches(EVENTS, 1)
+    async def test_too_many_calls(self) -> None:
+        """Calls beyond those that one tap may carry are refused and counted, those that are going on are not harmed."""
+        async with running_daemon() as doors, greeted(doors) as tap:
+            for seq in range(1, MOST_CALLS + 1):
+                await tap.send(message(seq, STARTED, f"s{seq}"))
+            await tap.send(message(MOST_CALLS + 1, STARTED, "one more"))
+            await tap.send(message(MOST_CALLS + 2, {"type": "play.completed"}, "s1"))
+            await doors.reaches(EVENTS, MOST_CALLS + 1)
+            assert await doors.total(REJECTED, reason="too_many_calls") == 1
+            assert await doors.total(ACTIVE) == MOST_CALLS
+
+    async def test_a_call_that_was_counted_elsewhere(self) -> None:
+        """A call that began in another process has its labels and is going on, but is not counted as begun."""
+        async with running_daemon() as doors, greeted(doors) as tap:
+            await tap.send(json.dumps({"session": "s1", "resume": {"start": STARTED}}))
+            await tap.send(json.dumps({"session": "s2", "resume": {"start": json.dumps(STARTED), "state": "not ours"}}))
+            await tap.send(message(1, {"type": "turn.metrics", "turn_number": 1, "user_perceived_ms": 900}))
+            await acknowledged(tap, 1)
             assert await doors.total(SESSIONS) == 0
-            assert await doors.total(ACTIVE, agent="agent-1") == 1
-            assert await doors.total("agentstack_usage_input_tokens_total") == 30
+            assert await doors.total(ACTIVE, agent="agent-1") == 2
+            assert await doors.total("agentstack_user_perceived_latency_seconds_count", agent="agent-1") == 1
+
+
+async def _sessions_of_next(doors: Doors, tap: ClientConnection) -> bool:
+    await tap.send(json.dumps({"session": "s1", "resume": {}}))
+    await hear(tap)
+    return await doors.total(ACTIVE) == 1
+
+
+@asynccontextmanager
+async def platform_calls(app: VoiceApp) -> AsyncIterator[str]:
+    """The app served; gives the URL at which the platform calls it."""
+    async with serve(app._handle_connection, "127.0.0.1", 0, ping_interval=None) as server:
+        yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+
+
+FULL = {"type": "turn.metrics", "turn_number": 1, "user_perceived_ms": 900, "llm_ttft_ms": 300, "tts_ttfb_ms": 120}
+
+
+class TestVoiceApp:
+    @pytest.mark.parametrize("frames", [True, False])
+    async def test_its_calls_are_seen(self, *, frames: bool) -> None:
+        """The app's handlers get what they got before, and the exporter all frames as they were, or the SDK's part of them."""
+        seen: list[Any] = []
+        app = VoiceApp()
+        app.on_event(lambda _, event: seen.append(event))
+        async with running_daemon(session_resume=0.0) as doors:
+            tap = attach(app, doors.ws, frames=frames)
+
+            @app.on("turn.metrics")
+            async def measured(session: Session, event: Any) -> None:
+                seen.append((session.agent_session_id, event))
+                raise RuntimeError("the customer's own")
+
+            @app.on_disconnect
+            def gone(session: Session) -> None:
+                seen.append(session.agent_session_id)
+
+            async with platform_calls(app) as url, call(url) as platform:
+                for event in ({**STARTED, "agent_session_id": "as-1"}, FULL):
+                    await platform.send(json.dumps(event))
+                await doors.reaches(EVENTS, 2)
+            await doors.reaches(ENDED, 1, reason="disconnected")
+            typed = TurnMetrics(turn_number=1, user_perceived_ms=900, llm_ttft_ms=300)
+            await eventually(lambda: len(seen) == 4)
+            assert seen[1:] == [typed, ("as-1", typed), "as-1"]
+            assert [str(error) for error in app.raised] == ["the customer's own"]
+            assert await doors.total("agentstack_user_perceived_latency_seconds_count", agent="agent-1") == 1
+            assert await doors.total("agentstack_tts_time_to_first_byte_seconds_count", agent="agent-1") == int(frames)
+            assert await asyncio.to_thread(tap.close)
+
+    async def test_handlers_registered_later(self) -> None:
+        """Where events are seen in the handlers' slots, handlers that come later take none of ours away."""
+        app, seen = VoiceApp(), []
+        async with running_daemon() as doors, platform_calls(app) as url:
+            tap = attach(app, doors.ws, frames=False)
+
+            @app.on_event
+            async def heard(_: Session, event: Any) -> None:
+                seen.append(event)
+
+            async with call(url) as platform:
+                await platform.send(json.dumps({**STARTED, "agent_session_id": "as-1"}))
+                await doors.reaches(EVENTS, 1)
+            assert len(seen) == 1
+            assert await asyncio.to_thread(tap.close)
+
+    async def test_an_exporter_that_is_away(self) -> None:
+        """Without an exporter the app works as ever, and its calls end as they did."""
+        app, seen = VoiceApp(), []
+        app.on_event(lambda _, event: seen.append(event))
+        tap = attach(app, "ws://127.0.0.1:1/ws")
+        async with platform_calls(app) as url, call(url) as platform:
+            for event in ({**STARTED, "agent_session_id": "as-1"}, {"type": "session.ended"}):
+                await platform.send(json.dumps(event))
+            await asyncio.wait_for(platform.wait_closed(), seconds(5))
+            assert platform.close_code == 1000
+        assert len(seen) == 2
+        assert not await asyncio.to_thread(tap.close, 0.0)
 
 
 class TestClient:
-    async def test_a_voice_app(self) -> None:
-        """Attached to the SDK's app it tells of its calls, and of what it had to drop."""
+    async def test_what_finds_no_room_is_reported(self) -> None:
+        """A tap drops what its bounds do not hold or is no JSON, says so in its numbers, and tells the exporter by reason."""
         async with running_daemon() as doors:
-            app = VoiceApp()
-            tap = attach(app, doors.ws, most_events=3)
-            tap.send("s1", json.dumps({**STARTED, "padding": "x" * 10}))
-            for _ in range(20):
-                await app.receive(SdkSession("s1"), SdkEvent("user.dtmf", digit="1"))
-            await eventually(lambda: tap.stats.waiting == 0)
-            dropped = tap.stats.dropped
-            assert await doors.total(EVENTS) == 21 - dropped
-            tap.send("s1", {"type": "play.completed"})
-            if dropped:
-                await doors.reaches("agentstack_exporter_tap_dropped_total", dropped)
+            tap = Tap(doors.ws, max_events=3)
+            tap.send("s1", {"type": "user.dtmf", "digit": float("nan")})
+            tap.send("s1", {"type": "user.dtmf", "digit": "1" * 70_000})
+            tap.send("s1", object())  # type: ignore[arg-type]
+            for _ in range(1000):
+                tap.send("s1", STARTED)
+            assert await asyncio.to_thread(tap.flush)
+            dropped = dict(tap.stats.dropped)
+            assert dropped == {"unreadable": 2, "too_large": 1, "overflow": dropped["overflow"]}
+            for reason, events in dropped.items():
+                assert await doors.total(DROPPED, reason=reason) == events
+            assert await doors.total(EVENTS) == 1000 - dropped["overflow"]
             assert await asyncio.to_thread(tap.close)
-            assert not tap.stats.connected
-
-    async def test_an_exporter_that_is_not_there_yet(self, tmp_path: Path) -> None:
-        """Events wait for it; a tap that is closed before says that not everything arrived."""
-        lost = Tap("ws://127.0.0.1:1/ws")
-        lost.send("s1", STARTED)
-        assert not await asyncio.to_thread(lost.close, 0.2)
-        async with daemon_process(tmp_path) as running:
-            tap = Tap(running.doors.ws)
             tap.send("s1", STARTED)
-            await running.doors.reaches(EVENTS, 1)
+            assert tap.stats.buffered == 0
+
+    async def test_a_frame_that_is_no_event(self) -> None:
+        """What the platform sent is passed on as it is, counted as the endpoint would, and holds up nothing."""
+        async with running_daemon() as doors:
+            tap = Tap(doors.ws)
+            for frame in ("{", b"\xff", '{"type": "play.completed"}', '}, "seq": 99, {'):
+                tap.send("s1", frame)
+            assert await asyncio.to_thread(tap.flush)
+            assert await doors.total(REJECTED, reason="not_json") == 3
+            assert await doors.total(EVENTS) == 1
             assert await asyncio.to_thread(tap.close)
 
-    async def test_a_token(self, tmp_path: Path) -> None:
-        """It shows its token, and one with a wrong token keeps trying and harms nobody."""
+    @pytest.mark.parametrize("answer", ["{}", "[]", "what?", '{"hello": {}}', '{"hello": {"acked": "x"}}'])
+    async def test_a_server_that_is_no_exporter(self, answer: str) -> None:
+        """The tap tries on whatever it is answered, and sends what it has once an exporter is there."""
+        asked = 0
+
+        async def odd(socket: ServerConnection) -> None:
+            nonlocal asked
+            asked += 1
+            await socket.recv()
+            await socket.send(answer)
+            await socket.wait_closed()
+
+        async with serve(odd, "127.0.0.1", 0) as server:
+            address = f"127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+            tap = Tap(f"ws://{address}/ws")
+            tap.send("s1", STARTED)
+            await eventually(lambda: asked >= 2, because="another attempt")
+        assert not tap.stats.connected
+        assert not await asyncio.to_thread(tap.close, 0.0)
+
+    async def test_an_exporter_that_comes_later(self, tmp_path: Path) -> None:
+        """What was sent before it was there is counted, and a token is shown in the handshake."""
         env = {"AGENTSTACK_EXPORTER_AUTH_TOKENS": "t0ken-t0ken-t0ken"}
         async with daemon_process(tmp_path, env=env) as running:
             right, wrong = Tap(running.doors.ws, token="t0ken-t0ken-t0ken"), Tap(running.doors.ws, token="wrong")
@@ -155,95 +307,46 @@ class TestClient:
             await running.doors.reaches(EVENTS, 1)
             await running.doors.reaches("agentstack_exporter_connections_refused_total", 1, reason="wrong_token")
             assert await asyncio.to_thread(right.close)
-            assert not await asyncio.to_thread(wrong.close, 0.1)
+            assert not await asyncio.to_thread(wrong.close, 0.0)
 
+    async def test_the_last_events_of_a_process(self, tmp_path: Path) -> None:
+        """A process that just ends has sent what it had, without being asked to wait."""
+        code = "import sys; from exporter.tap import Tap; Tap(sys.argv[1]).send('s1', {'type': 'play.completed'})"
+        async with running_daemon() as doors:
+            script = tmp_path / "app.py"
+            script.write_text(code, encoding="utf-8")
+            await _python(script, doors.ws)
+            assert await doors.total(EVENTS) == 1
 
-COUNTED = (
-    EVENTS,
-    SESSIONS,
-    ENDED,
-    "agentstack_turns_total",
-    "agentstack_user_perceived_latency_seconds_count",
-    "agentstack_llm_completion_tokens_total",
-    "agentstack_usage_input_tokens_total",
-    "agentstack_usage_characters_total",
-)
-
-
-async def acknowledged(tap: Tap) -> None:
-    """Wait until everything it was given is taken in."""
-    await eventually(lambda: tap.stats.waiting == 0, within=30)
-
-
-async def test_a_restart_amid_a_hundred_calls(tmp_path: Path) -> None:
-    """What the old process showed last and what the new one shows add up to what one process that was never stopped shows."""
-    calls = [[event for _, event in plan_call(5, number, FLEETS["typical"], turns=3).steps(1_777_885_200.0)] for number in range(100)]
-    order = [
-        (number, event)
-        for step in range(max(map(len, calls)))
-        for number, events in enumerate(calls)
-        for event in events[step : step + 1]
-    ]
-    cut = len(order) // 2
-    waits = ("--linger", "--turn-wait", "600", "--session-linger", "600")
-
-    async def last_scrape(running: Any) -> Samples:
-        running.signal(signal.SIGTERM)
-        await eventually(lambda: "waiting for one more scrape" in running.log, within=10)
-        samples: Samples = await running.doors.scrape()
-        assert await running.ended() == 0
-        return samples
-
-    shown: list[Samples] = []
-    for name, parts in (("whole", [order]), ("halves", [order[:cut], order[cut:]])):
-        taps: list[Tap] = []
-        port = 0
-        for half, part in enumerate(parts):
-            folder = tmp_path / f"{name}{half}"
-            folder.mkdir()
-            async with daemon_process(folder, *waits, *(("--listen", f"127.0.0.1:{port}") if port else ())) as running:
-                port = int(running.doors.listen.rpartition(":")[2])
-                if not taps:
-                    taps.append(Tap(running.doors.ws))
-                for number, event in part:
-                    taps[0].send(f"s{number}", event)
-                if half + 1 < len(parts):
-                    await running.doors.reaches(EVENTS, len(part) // 2)
-                else:
-                    await acknowledged(taps[0])
-                shown.append(await last_scrape(running))
-        await asyncio.to_thread(taps[0].close, 0.1)
-    whole, first, second = shown
-    assert total(whole, RECEIVED) == total(first, RECEIVED) + total(second, RECEIVED) == len(order)
-    for metric in COUNTED:
-        assert total(first, metric) + total(second, metric) == total(whole, metric), metric
-        assert total(whole, metric) > 0, metric
-    assert 0 < total(first, EVENTS) < len(order)
-
-
-NODE = shutil.which("node")
-
-
-@pytest.mark.skipif(NODE is None, reason="the example for JavaScript is run where there is Node.js")
-async def test_the_example_for_javascript(tmp_path: Path) -> None:
-    """The example of the documentation speaks the protocol, over a restart of the exporter too."""
-    page = (ROOT / "docs" / "tap.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"```javascript\n(.*?)```", page, re.DOTALL)
-    async with running_daemon() as doors:
-        main = f"""
-const tap = new Tap("{doors.ws}");
-tap.send("s1", {{ type: "session.started", agent_id: "js" }});
-for (let n = 0; n < 100; n++) tap.send("s1", {{ type: "user.dtmf", digit: "1" }});
-const watch = setInterval(() => {{ if (!tap.waiting.length) {{ console.log(tap.context.size); process.exit(0); }} }}, 5);
+    async def test_a_forked_process(self, tmp_path: Path) -> None:
+        """A process that is forked from one with a tap has a tap of its own, and each event counts once."""
+        code = """import os, sys
+from exporter.tap import Tap
+tap = Tap(sys.argv[1])
+tap.send('s1', {'type': 'play.completed'})
+child = os.fork()
+tap.send('s2', {'type': 'play.completed'})
+assert tap.close()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    os._exit(0)
 """
-        (tmp_path / "tap.mjs").write_text(example + main, encoding="utf-8")
-        assert NODE is not None
-        running = await asyncio.create_subprocess_exec(
-            *(NODE, "--experimental-websocket", str(tmp_path / "tap.mjs")),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        said, complained = await asyncio.wait_for(running.communicate(), 30)
-        assert (running.returncode, said.strip()) == (0, b"1"), complained
-        assert await doors.total(EVENTS) == 101
-        assert await doors.total(SESSIONS, agent="js") == 1
+        async with running_daemon() as doors:
+            script = tmp_path / "app.py"
+            script.write_text(code, encoding="utf-8")
+            await _python(script, doors.ws)
+            assert await doors.total(EVENTS) == 3
+
+    def test_a_url_of_another_kind(self) -> None:
+        """A mistake in the URL is said when the app starts, and how it should look."""
+        with pytest.raises(ValueError, match="begins with ws:// or wss://"):
+            Tap("http://127.0.0.1:8790")
+
+
+async def _python(script: Path, *arguments: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), *arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.PIPE
+    )
+    _, complained = await asyncio.wait_for(process.communicate(), seconds(20))
+    assert process.returncode == 0, complained.decode()

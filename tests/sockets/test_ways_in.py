@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -16,11 +17,12 @@ from exporter.records import HistogramPoint, Snapshot
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
 from exporter.tap import Tap
+from exporter.tap.voice_app import name_of
 from tests.support.app import app
 from tests.support.daemon import call, send_all, settings
 from tests.support.otlp_daemon import UNTIL_THE_END
 from tests.support.traced import values
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, seconds
 
 STARTED_AT = 1_777_885_200.0
 KINDS = ("typical", "slow", "s2s", "outbound", "messy", "streaming")
@@ -70,17 +72,19 @@ async def by_relay(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> AsyncIt
 
 @asynccontextmanager
 async def by_tap(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> AsyncIterator[None]:
-    """One connection for all of them, each call named as it names itself."""
+    """All calls by one tap, which is given events as mappings, as texts or as bytes; the next call when this one was measured."""
     tap = Tap(f"ws://{daemon.listen}/ws")
-    for number, events in enumerate(calls):
-        started = next((event for event in events if event_name(event) in SESSION_STARTS), {})
-        inner = started.get("start", {})
-        name = started.get("agent_session_id") or started.get("call_id") or inner.get("callId") or f"unnamed-{number}"
-        for event in events:
-            tap.send(name, event)
-    await eventually(lambda: tap.stats.waiting == 0)
-    yield
-    await asyncio.to_thread(tap.close)
+    forms: tuple[Callable[[dict[str, Any]], Any], ...] = (dict, json.dumps, msgspec.json.encode)
+    try:
+        for number, events in enumerate(calls):
+            name = name_of(events[0]) or f"call-{number}"
+            for event in events:
+                tap.send(name, forms[number % 3](event))
+            tap.end(name)
+            assert await asyncio.to_thread(tap.flush, seconds(10))
+        yield
+    finally:
+        await asyncio.to_thread(tap.close)
 
 
 async def measured(play: Play, **changes: Any) -> tuple[Snapshot, list[Span]]:

@@ -1,0 +1,54 @@
+"""How calls go on from turn to turn: models that change within one, and what waits and prompts do as it gets longer."""
+
+from typing import Final
+
+from exporter.catalogue import answers
+from exporter.catalogue.answers import POSITIONS
+from exporter.events.turn_metrics import TurnMetrics
+from exporter.session import Session
+from exporter.store import Instrument, Store
+
+_LASTS: Final = ((1, "1"), (5, "2-5"), (10, "6-10"), (20, "11-20"))
+
+
+def position_of(number: int) -> str:
+    """The range of turns that a turn with this number lies in, one of :data:`~exporter.catalogue.answers.POSITIONS`."""
+    return next((name for last, name in _LASTS if number <= last), POSITIONS[-1])
+
+
+class Course:
+    """Takes in turns one by one; each session remembers which models its last turn had."""
+
+    def __init__(self, store: Store) -> None:
+        self._changes = Instrument(store, answers.MODEL_CHANGES)
+        self._latency = Instrument(store, answers.LATENCY_BY_POSITION)
+        self._prompt = Instrument(store, answers.PROMPT_BY_POSITION)
+
+    def turn(self, session: Session, event: TurnMetrics, now: float) -> None:
+        """A turn of which nothing was counted before."""
+        self._models(session, event, now)
+        if event.turn_number is None or event.agent_tool_id:
+            return  # a sub-agent counts its own turns
+        position = position_of(int(event.turn_number))
+        if event.user_perceived_ms is not None and not event.agent_first:
+            self._latency.observe(event.user_perceived_ms / 1000.0, session.agent_label, position, now=now)
+        if event.llm_prompt_tokens:
+            self._prompt.observe(event.llm_prompt_tokens, position, now=now)
+
+    def _models(self, session: Session, event: TurnMetrics, now: float) -> None:
+        before = session.models
+        used = {
+            "stt": (event.stt_provider, event.stt_model),
+            "llm": (event.llm_provider, event.llm_model),
+            "tts": (event.tts_provider, event.tts_model),
+            "realtime": (event.realtime_provider, event.realtime_model),
+        }
+        known = {component: pair for component, pair in used.items() if pair != (None, None)}
+        if before is not None and before != known:
+            for component, pair in known.items():
+                last = before.get(component, pair)
+                if last != pair:
+                    change = "model" if last[0] == pair[0] else "provider"
+                    self._changes.add(1, session.agent_label, component, change, now=now)
+        if known:
+            session.models = {**(before or {}), **known}

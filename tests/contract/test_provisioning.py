@@ -1,0 +1,1 @@
+"""Grafana's provisioning files fit the boards, the exemplars and each other."""

@@ -1,0 +1,81 @@
+"""What a tap keeps until it is acknowledged."""
+
+import json
+from typing import Any
+
+from exporter.tap.buffer import Buffer
+from exporter.tap.voice_app import untyped
+from tests.support.voice_app import parse_event
+
+
+def all_of(buffer: Buffer) -> list[dict[str, Any]]:
+    """Everything that is to be sent now."""
+    found = []
+    while (text := buffer.next()) is not None:
+        found.append(json.loads(text))
+    return found
+
+
+def test_what_is_not_acknowledged_is_sent_again_in_order() -> None:
+    """After a broken connection the rest comes once more, with the numbers it had, before what is new."""
+    buffer = Buffer(10, 10_000)
+    for number in range(3):
+        buffer.event("s", str(number), starts=False)
+    assert [message["seq"] for message in all_of(buffer)] == [1, 2, 3]
+    buffer.acked(1)
+    buffer.event("s", "3", starts=False)
+    buffer.rewind()
+    assert [(message["seq"], message["event"]) for message in all_of(buffer)] == [(2, 1), (3, 2), (4, 3)]
+
+
+def test_it_is_bounded() -> None:
+    """Events and characters are limited, what finds no room is counted and reported once, and room that is made is used."""
+    for buffer in (Buffer(2, 10_000), Buffer(100, 100)):
+        for _ in range(5):
+            buffer.event("s", '"1234"', starts=False)
+        assert len(buffer) == 2
+        assert buffer.dropped == {"overflow": 3}
+        assert all_of(buffer)[-1] == {"seq": 3, "dropped": {"overflow": 3}}
+        buffer.acked(3)
+        assert buffer.wait_until_empty(0)
+        buffer.event("s", "5", starts=False)
+        assert [message["seq"] for message in all_of(buffer)] == [4]
+
+
+def test_only_calls_that_were_counted_are_resumed() -> None:
+    """A call is told of as begun elsewhere from the acknowledgement of its start to that of its end."""
+    buffer = Buffer(10, 10_000)
+    buffer.event("s", '{"type":"session.started"}', starts=True)
+    all_of(buffer)
+    assert list(buffer.resumptions()) == []
+    buffer.acked(1)
+    assert [json.loads(text) for text in buffer.resumptions()] == [{"session": "s", "resume": {"start": {"type": "session.started"}}}]
+    buffer.end("s")
+    all_of(buffer)
+    assert len(list(buffer.resumptions())) == 1
+    buffer.acked(2)
+    assert list(buffer.resumptions()) == []
+
+
+def test_a_state_is_given_on_once() -> None:
+    """What an exporter said of a call is told to the next one, and forgotten when that has answered."""
+    buffer = Buffer(10, 10_000)
+    buffer.keep("s", "abc")
+    assert [json.loads(text) for text in buffer.resumptions()] == [{"session": "s", "resume": {"state": "abc"}}]
+    buffer.resumed()
+    assert list(buffer.resumptions()) == []
+
+
+def test_typed_events_of_streams_are_nested_again() -> None:
+    """What the SDK took apart has the wire's form again, so far as the SDK kept it."""
+    for event in (
+        {
+            "event": "start",
+            "streamId": "st",
+            "start": {"callId": "c", "streamId": "st", "mediaFormat": {"type": "audio/x-l16", "rate": 8000}},
+        },
+        {"event": "media", "media": {"payload": "AAAA", "contentType": "audio/x-l16", "sampleRate": 8000}},
+        {"event": "dtmf", "dtmf": {"digit": "1"}},
+        {"type": "something.new", "field": 1},
+    ):
+        assert untyped(parse_event(event)) == event
