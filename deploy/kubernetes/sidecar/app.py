@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -17,9 +18,10 @@ async def call(socket: ServerConnection) -> None:
 
 
 async def main() -> None:
-    """Serve until the pod ends."""
+    """Serve until the pod ends. The first process of a container gets no SIGTERM that it does not ask for."""
     async with serve(call, "127.0.0.1", 9000) as server:
-        await server.serve_forever()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
+        await server.wait_closed()
 
 
 asyncio.run(main())
