@@ -1,13 +1,13 @@
-"""What the boards call a slow turn, and how many may be: the objective that the panels measure against."""
+"""What the boards call a slow turn, and how many may be: the objective of ``deploy/prometheus``, which the panels measure against."""
 
-SLO_BOUND = 1.5
+SLO_BOUND = 2.0
 """Seconds within which a caller should hear the agent. A bucket bound of ``agentstack_user_perceived_latency_seconds``, so the
 share of turns within it is exact."""
 
 OBJECTIVE = 0.95
 """Share of caller turns that should be answered within :data:`SLO_BOUND`."""
 
-CRITICAL = 3.0
+CRITICAL = 3.5
 """Seconds from which a wait is shown red; a bucket bound too."""
 
 RECENT = "15m"

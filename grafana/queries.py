@@ -111,7 +111,7 @@ def caller_turns(*by: str, window: str = RATE, **matchers: str) -> str:
 
 def good_turns(*by: str, window: str = RATE) -> str:
     """Caller turns answered within the objective's bound."""
-    return increase(PERCEIVED, *by, window=window, suffix="_bucket", le=f"{SLO_BOUND:g}", answered_by="!=machine")
+    return increase(PERCEIVED, *by, window=window, suffix="_bucket", le=str(SLO_BOUND), answered_by="!=machine")
 
 
 def attainment(*by: str, window: str = RATE) -> str:
