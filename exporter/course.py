@@ -5,6 +5,7 @@ from typing import Final
 from exporter.catalogue import answers
 from exporter.catalogue.answers import POSITIONS
 from exporter.events.turn_metrics import TurnMetrics
+from exporter.labels import MAX_RAW
 from exporter.session import Session
 from exporter.store import Instrument, Store
 
@@ -14,6 +15,11 @@ _LASTS: Final = ((1, "1"), (5, "2-5"), (10, "6-10"), (20, "11-20"))
 def position_of(number: int) -> str:
     """The range of turns that a turn with this number lies in, one of :data:`~exporter.catalogue.answers.POSITIONS`."""
     return next((name for last, name in _LASTS if number <= last), POSITIONS[-1])
+
+
+def _cut(name: str | None) -> str | None:
+    """A name as it is remembered."""
+    return name and name[:MAX_RAW]
 
 
 class Course:
@@ -43,7 +49,7 @@ class Course:
             "tts": (event.tts_provider, event.tts_model),
             "realtime": (event.realtime_provider, event.realtime_model),
         }
-        known = {component: pair for component, pair in used.items() if pair != (None, None)}
+        known = {component: (_cut(pair[0]), _cut(pair[1])) for component, pair in used.items() if pair != (None, None)}
         if before is not None and before != known:
             for component, pair in known.items():
                 last = before.get(component, pair)

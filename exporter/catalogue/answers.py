@@ -100,7 +100,7 @@ PROMPT_BY_POSITION: Final = MetricSpec(
 _BY_MODEL = ("component", "provider", "model")
 COST: Final = counter_spec(
     "cost_usd",
-    "{USD}",
+    "{usd}",
     "What turns cost by the prices of --prices; what has no price is in agentstack_unpriced_usage_total.",
     *_BY_MODEL,
 )

@@ -104,7 +104,7 @@ SCENARIOS: dict[str, Scenario] = {
         turns(10, 0.5), turns(10, 0.5, unanswered=4), turns(10, 0.5, unanswered=1.5) | machine(20), turns(1, 0.5, unanswered=0.4)
     ),
     "AgentStackCallersHangUp": share_of(
-        f'agentstack_sessions_ended_after_turn_total{{{AGENT},turn="slow"}}',
+        f'agentstack_sessions_ended_after_turn_total{{{AGENT},last_turn="slow"}}',
         f'agentstack_sessions_ended_total{{{AGENT},reason="hangup"}}',
         *(5, 0.3, 0.1, 0.3),
     ),
@@ -146,6 +146,12 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "AgentStackTurnMetricsMissing": share_of(f"agentstack_turns_without_metrics_total{{{AGENT}}}", f"{OF_TURNS}}}", 10, 0.5, 0.05, 1),
     "AgentStackExporterDown": Scenario(good={f"up{{{HERE}}}": 1}, bad={f"up{{{HERE}}}": 0}, gauges=frozenset({"up"})),
+    "AgentStackAllExportersDown": Scenario(
+        good={f"up{{{HERE}}}": 1, 'up{job="agentstack-exporter",instance="b:1"}': 1},
+        bad={f"up{{{HERE}}}": 0, 'up{job="agentstack-exporter",instance="b:1"}': 0},
+        below={f"up{{{HERE}}}": 0, 'up{job="agentstack-exporter",instance="b:1"}': 1},
+        gauges=frozenset({"up"}),
+    ),
     "AgentStackExporterExportFails": Scenario(
         good={
             f'agentstack_exporter_otlp_attempts_total{{{HERE},signal="traces",outcome="{outcome}"}}': rate
@@ -194,8 +200,6 @@ SCENARIOS: dict[str, Scenario] = {
         },
     ),
     "AgentStackAppUnreachable": any_of(f'agentstack_exporter_upstream_failures_total{{{HERE},reason="unreachable"}}'),
-    "AgentStackExporterUnobserved": any_of(
-        f'agentstack_exporter_relay_dropped_total{{{HERE},reason="overflow"}}', {f"agentstack_exporter_tap_dropped_total{{{HERE}}}": 0}
-    ),
+    "AgentStackExporterUnobserved": any_of(f'agentstack_exporter_tap_dropped_total{{{HERE},reason="buffer_full"}}'),
 }
 """Every alert but the one that tells of missing thresholds, which is tested without them."""
