@@ -17,6 +17,8 @@ from exporter.ingest.frames import BINARY, Message
 
 MOST_BYTES: Final = 1 << 20
 """Bytes of messages of one connection that may wait to be measured."""
+MESSAGE_ITSELF: Final = 256
+"""Bytes that a message takes beside its payload, about: empty ones must not wait without end either."""
 AT_ONCE: Final = 32
 """Messages measured before others get their turn."""
 _HEAD: Final = 48
@@ -64,11 +66,12 @@ class Observer:
         self._bytes = 0
         self._scheduled = False
         self._unsubscribed = subscription is not None
+        self._wanted: bytes | None = None
 
     def offer(self, direction: Direction, messages: list[Message], now: float) -> None:
         """Queue messages that passed at ``now`` (unix seconds)."""
         for message in messages:
-            size = len(message.payload or b"")
+            size = _size(message)
             if self._bytes + size > MOST_BYTES:
                 self._dropped("overflow")
                 continue
@@ -82,11 +85,19 @@ class Observer:
         """What passes is no WebSocket; nothing more is seen of it."""
         self._dropped("protocol")
 
+    def failed(self, error: Exception) -> None:
+        """Bytes that passed met an error of ours and were not measured."""
+        self._dropped("error")
+        log.error("relayed bytes met an error of the exporter and were not measured", exc_info=error)
+
     def close(self) -> None:
         """The connection is gone: measure what waits, and end."""
         while self._waiting:
             self._measure_next()
-        self._feed.close(time())
+        try:
+            self._feed.close(time())
+        except Exception:
+            log.exception("the end of a relayed connection met an error of the exporter")
 
     def _work(self) -> None:
         for _ in range(min(AT_ONCE, len(self._waiting))):
@@ -97,7 +108,7 @@ class Observer:
 
     def _measure_next(self) -> None:
         direction, message, now = self._waiting.popleft()
-        self._bytes -= len(message.payload or b"")
+        self._bytes -= _size(message)
         try:
             if direction == "caller":
                 self._from_platform(message, now)
@@ -117,7 +128,7 @@ class Observer:
         began = self._feed.consume(frame if message.opcode == BINARY else _text(frame), now)
         if began and self._unsubscribed and self._subscription is not None:
             self._unsubscribed = False
-            self._ask(self._subscription)
+            self._ask((self._wanted and _union(self._wanted, self._subscription)) or self._subscription)
 
     def _from_app(self, message: Message, now: float) -> None:
         if message.payload is None:
@@ -125,10 +136,22 @@ class Observer:
         frame = message.read()
         if b'"playAudio"' in frame[:_HEAD]:
             self._feed.played(len(frame), now)
-        elif self._feed.command(frame, now) and self._subscription is not None and not self._unsubscribed:
-            union = _union(frame, self._subscription)
-            if union is not None:
-                self._ask(union)
+        elif self._feed.command(frame, now) and self._subscription is not None:
+            self._updated(frame, self._subscription)
+
+    def _updated(self, frame: bytes, subscription: bytes) -> None:
+        """The app said which events it wants: ask for ours too, at once or, before the call has begun, when it begins."""
+        union = _union(frame, subscription)
+        if union is None:
+            return
+        if self._unsubscribed:
+            self._wanted = frame
+        else:
+            self._ask(union)
+
+
+def _size(message: Message) -> int:
+    return len(message.payload or b"") + MESSAGE_ITSELF
 
 
 def _text(frame: bytes) -> str | bytes:
@@ -144,7 +167,7 @@ class _Update(msgspec.Struct):
 
 
 def _union(update: bytes, subscription: bytes) -> bytes | None:
-    """What asks for the events the app's update names and for ours; ``None`` if the update does not turn any of ours off."""
+    """What asks for the events the app's update names and for ours; ``None`` if it names none."""
     try:
         wanted = msgspec.json.decode(update, type=_Update).events
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -39,6 +39,7 @@ class PlatformSide(asyncio.Protocol):
         self._raw = bytearray()
         self._read_head = False
         self._dialling: asyncio.Task[None] | None = None
+        self._app: AppSide | None = None
         self._patience: asyncio.TimerHandle | None = None
         self.transport: Any = None
         self.tunnel: Tunnel | Alone | None = None
@@ -84,6 +85,8 @@ class PlatformSide(asyncio.Protocol):
             self._dialling.cancel()
         if self.tunnel is not None:
             self.tunnel.lost(self.transport)
+        elif self._app is not None and self._app.transport is not None:
+            self._app.transport.abort()
 
     def pause_writing(self) -> None:
         """The platform does not read."""
@@ -137,7 +140,7 @@ class PlatformSide(asyncio.Protocol):
         """Reach the app, send it the request, and see what it answers."""
         plan, counts, loop = self._board.plan, self._board.counts, asyncio.get_running_loop()
         upstream, before = plan.upstream, monotonic()
-        app = AppSide(self._board, self)
+        app = self._app = AppSide(self._board, self)
         try:
             async with asyncio.timeout(plan.timeout):
                 tls: dict[str, Any] = {"ssl": upstream.tls, "server_hostname": upstream.host} if upstream.tls else {}
@@ -261,6 +264,7 @@ class AppSide(asyncio.Protocol):
     def _pass_refusal(self, head: Head, rest: bytes) -> None:
         """The app will not have the connection: the platform gets the app's own words."""
         self._passing = True
+        asyncio.get_running_loop().call_later(self._board.plan.timeout, self.transport.close)
         self._board.counts.upstream_failed("refused")
         self._board.counts.refused("upstream")
         self._platform.transport.write(head.encoded() + rest)

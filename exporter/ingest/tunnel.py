@@ -9,7 +9,7 @@ from collections.abc import Callable
 from time import perf_counter, time
 from typing import Final
 
-from exporter.ingest.frames import Scanner, close_frame, text_frame
+from exporter.ingest.frames import Message, Scanner, close_frame, text_frame
 from exporter.ingest.observer import Direction, Observer
 
 HIGH_WATER: Final = 256 * 1024
@@ -38,7 +38,7 @@ class Tunnel:
         self._to_insert: list[bytes] = []
         self._observer: Observer | None = None
         self._open = 2
-        self._half_closed = False
+        self._told_end: asyncio.Transport | None = None
         for transport in (platform, app):
             transport.set_write_buffer_limits(high=HIGH_WATER)
 
@@ -67,7 +67,7 @@ class Tunnel:
     def insert(self, text: bytes) -> None:
         """Send the platform a message of ours, as soon as the app's own are not interrupted by it."""
         if self._from_app.between:
-            if not self._platform.is_closing():
+            if self._told_end is not self._platform and not self._platform.is_closing():
                 self._platform.write(text_frame(text))
         elif not (self._from_app.lost or self._from_app.closing):
             self._to_insert = [*self._to_insert[-1:], text]
@@ -75,7 +75,7 @@ class Tunnel:
     def close(self, code: int, reason: str) -> None:
         """Say to both sides that it is over, where that does not break into a message, and end it."""
         for transport, scanner, mask in ((self._platform, self._from_app, b""), (self._app, self._from_platform, _CLOSE_MASK)):
-            if scanner.between and not transport.is_closing():
+            if scanner.between and transport is not self._told_end and not transport.is_closing():
                 transport.write(close_frame(code, reason, mask=mask))
             transport.close()
 
@@ -87,11 +87,11 @@ class Tunnel:
     def ended(self, side: asyncio.Transport) -> None:
         """A side will send no more; the other is told once it has been given everything."""
         other = self._app if side is self._platform else self._platform
-        if self._half_closed or not (other.can_write_eof() and side.can_write_eof()):
+        if self._told_end is not None or not (other.can_write_eof() and side.can_write_eof()):
             self._platform.close()
             self._app.close()
             return
-        self._half_closed = True
+        self._told_end = other
         if not other.is_closing():
             other.write_eof()
 
@@ -119,22 +119,38 @@ class Tunnel:
 
     def _pass_with_ours(self, data: bytes) -> None:
         """Pass the app's bytes on with our messages at the first place where none of its own is interrupted."""
-        messages = self._from_app.scan(data)
+        messages = self._scanned(self._from_app, data)
         gap = self._from_app.gap
-        if gap < 0 or self._from_app.closing:
+        if gap < 0 or not self._may_insert():
             self._platform.write(data)
         else:
             ours, self._to_insert = self._to_insert, []
             self._platform.write(b"".join((data[:gap], *(text_frame(text) for text in ours), data[gap:])))
-        if self._observer is not None and messages:
-            self._observer.offer("agent", messages, time())
+        self._offer("agent", messages)
+
+    def _may_insert(self) -> bool:
+        return not (self._from_app.lost or self._from_app.closing)
 
     def _look(self, direction: Direction, scanner: Scanner, data: bytes) -> None:
-        if self._observer is None:
-            return
-        known = not scanner.lost
-        messages = scanner.scan(data)
-        if messages:
-            self._observer.offer(direction, messages, time())
-        if known and scanner.lost:
+        if not scanner.lost:
+            self._offer(direction, self._scanned(scanner, data))
+
+    def _scanned(self, scanner: Scanner, data: bytes) -> list[Message]:
+        """The messages that end in ``data``. An error of ours costs what we see, never what passes."""
+        try:
+            messages = scanner.scan(data)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the bytes pass; it is counted and reported
+            scanner.lost = True
+            if self._observer is not None:
+                self._observer.failed(error)
+            return []
+        if scanner.lost and self._observer is not None:
             self._observer.lost()
+        return messages
+
+    def _offer(self, direction: Direction, messages: list[Message]) -> None:
+        if messages and self._observer is not None:
+            try:
+                self._observer.offer(direction, messages, time())
+            except Exception as error:  # noqa: BLE001 - as above
+                self._observer.failed(error)

@@ -1,0 +1,114 @@
+"""What a relay meets at its edges: ends in the midst of things, errors of its own, floods of nothing."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import Frame, Opcode
+
+from exporter.ingest.frames import Message, Scanner
+from exporter.ingest.observer import MESSAGE_ITSELF, MOST_BYTES, Observer
+from tests.sockets.test_relay import DROPPED, STARTED, joined, relayed
+from tests.support.app import app, raw_app
+from tests.support.daemon import call, daemon_process, send_all
+from tests.support.raw_websocket import raw_connection, request
+from tests.support.waiting import seconds
+
+
+async def test_a_half_closed_call_at_the_deadline(tmp_path: Path) -> None:
+    """A call whose platform sends no more, but still reads, does not keep the process from ending with 0."""
+    async with raw_app() as upstream, daemon_process(tmp_path, "--upstream", upstream.url, "--drain-timeout", "0.3") as running:
+        async with joined(running.doors) as platform:
+            side = await upstream.side()
+            platform.writer.write_eof()
+            assert await asyncio.wait_for(side.reader.read(), seconds(5)) == b""
+            running.signal(signal.SIGTERM)
+            assert await running.ended() == 0
+        assert "Traceback" not in running.log
+
+
+async def test_a_platform_that_leaves_before_the_answer() -> None:
+    """If the platform goes while the app has yet to answer, the app's connection ends too."""
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        try:
+            await reader.read()
+        except ConnectionError:
+            pass  # an abort is an end as well
+        finally:
+            left.set()
+            writer.close()
+
+    server = await asyncio.start_server(visited, "127.0.0.1", 0)
+    async with server, relayed(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}") as doors:
+        async with raw_connection(doors.listen) as platform:
+            platform.writer.write(request())
+            await asyncio.wait_for(asked.wait(), seconds(5))
+        await asyncio.wait_for(left.wait(), seconds(3))
+
+
+async def test_a_refusal_without_end() -> None:
+    """An app that refuses and then leaves its connection open holds the platform's no longer than --upstream-timeout."""
+
+    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(visited, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, relayed(url, upstream_timeout=0.3) as doors, raw_connection(doors.listen) as platform:
+        platform.writer.write(request())
+        assert (await asyncio.wait_for(platform.reader.read(), seconds(5))).startswith(b"HTTP/1.1 403 ")
+
+
+async def test_empty_messages_wait_in_bounds() -> None:
+    """Messages without content find no more room in the queue than others; the rest is dropped and counted."""
+    dropped: list[str] = []
+
+    class Nowhere:
+        def __getattr__(self, _: str) -> Any:
+            return lambda *_: False
+
+    observer = Observer(Nowhere(), None, lambda _: None, dropped.append)
+    observer.offer("caller", [Message(1, b"", b"")] * 100_000, 0.0)
+    assert dropped == ["overflow"] * (100_000 - MOST_BYTES // MESSAGE_ITSELF)
+    observer.close()
+
+
+@pytest.mark.parametrize("broken", [(Scanner, "scan"), (Observer, "offer")], ids=["scanner", "queue"])
+async def test_errors_of_ours_before_the_queue(broken: tuple[type, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """If even finding the messages, or queueing them, fails, the call goes on and the failure is counted."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(*broken, fail)
+    hello = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
+    async with raw_app() as upstream, relayed(upstream.url) as doors, joined(doors) as platform:
+        side = await upstream.side()
+        for _ in range(3):
+            platform.writer.write(hello)
+            assert await asyncio.wait_for(side.reader.readexactly(len(hello)), seconds(5)) == hello
+        await doors.reaches(DROPPED, 1 if broken[0] is Scanner else 3, reason="error")
+
+
+async def test_an_update_before_the_call_begins() -> None:
+    """Events that the app asked for before session.started are asked for again beside ours, not turned off by ours."""
+
+    async def talk(socket: ServerConnection) -> None:
+        await socket.send(json.dumps({"type": "agent_session.update", "events": {"mine": True}}))
+
+    async with app(talk) as upstream, relayed(upstream.url, subscribe=True) as doors, call(doors.ws) as platform:
+        await platform.recv()
+        await send_all(platform, [STARTED])
+        union = {"metrics_events": True, "vad_events": True, "turn_events": True, "mine": True}
+        assert json.loads(await platform.recv()) == {"type": "agent_session.update", "events": union}
