@@ -143,11 +143,11 @@ def _matched(selector: Any) -> set[str]:
 
 
 def exact_bounds(dashboard: Dashboard) -> list[str]:
-    """A bucket that is picked out exists."""
+    """A bucket that is picked out exists, written as it is scraped: 2.0 and not 2."""
     faults = []
     for title, selector, _ in _selected(dashboard):
         spec = METRICS.get(selector.name.removesuffix("_bucket"))
-        bounds = [f"{bound:g}" for bound in spec.bounds] if spec else []
+        bounds = [str(bound) for bound in spec.bounds] if spec else []
         picked = [matcher.value for matcher in selector.matchers.matchers if matcher.name == "le"]
         faults += [f"{title}: {selector.name} has no bucket {bound}" for bound in picked if bound not in bounds]
     return faults
