@@ -3,6 +3,7 @@
 import logging
 import ssl
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from exporter.config import Settings
@@ -35,7 +36,7 @@ class TelemetryGuard:
 
     def __init__(self, settings: Settings) -> None:
         path = settings.web_config
-        self._watched = None if path is None else Watched([path], lambda: read_web_config(path))
+        self._watched = None if path is None else Watched([path], _guarding(path))
         now = self._current()
         self.tls = None if now.tls is None else rotating_tls(_files(now.tls))
 
@@ -48,6 +49,21 @@ class TelemetryGuard:
 
     def _current(self) -> WebConfig:
         return WebConfig() if self._watched is None else self._watched.current()
+
+
+def _guarding(path: Path) -> Callable[[], WebConfig]:
+    """Reads the file; once it asked who is there, a change after which it would not is an error, as half a file may be one."""
+    asked = False
+
+    def read() -> WebConfig:
+        nonlocal asked
+        found = read_web_config(path)
+        if asked and not found.authenticates:
+            raise ValueError(f"{path}: asks nobody any more who they are; to open the telemetry pages, restart")
+        asked = found.authenticates
+        return found
+
+    return read
 
 
 def _files(tls: WebTls) -> TlsFiles:

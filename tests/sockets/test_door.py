@@ -240,6 +240,14 @@ class TestTelemetry:
             assert (await http.get(doors.url("/metrics"), auth=("prometheus", "old-one"))).status_code == 401
             assert (await http.get(doors.url("/metrics"), auth=("prometheus", "the-new-one"))).status_code == 200
 
+    @pytest.mark.parametrize("content", ["", "basic_auth_users: {}\n", "http_server_config: {headers: {X-Frame-Options: deny}}\n"])
+    async def test_a_change_never_opens_the_pages(self, tmp_path: Path, content: str) -> None:
+        """A file that is empty while it is written, or has lost its users, leaves the old users in force."""
+        async with guarded(tmp_path, users(prometheus="s3cret")) as doors, httpx.AsyncClient(trust_env=False) as http:
+            (tmp_path / "web.yml").write_text(content)
+            assert (await http.get(doors.url("/metrics"))).status_code == 401
+            assert (await http.get(doors.url("/metrics"), auth=("prometheus", "s3cret"))).status_code == 200
+
     async def test_tls_and_headers(self, pki: Pki, tmp_path: Path) -> None:
         """The listener speaks TLS with files named relative to the configuration, and answers with its headers; healthcheck follows."""
         shutil.copy(pki.certificate, tmp_path / "c.pem")
