@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter import inventory
 from tests.support.house_rules import ROOT
 from tests.support.peers import require
 
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
-BUILT = ("sidecar", "gateway", "monitoring")
+WORKLOADS = ("sidecar", "gateway", "gateway-by-connections")
 OLDEST, NEWEST = "1.29", "1.37"
 """Native sidecars are from 1.29 on; the newest has the last schemas there are."""
 BIN = Path(sys.executable).parent
@@ -97,7 +98,7 @@ def test_the_collectors_pipelines_are_joined() -> None:
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-@pytest.mark.parametrize("name", ["sidecar", "gateway"])
+@pytest.mark.parametrize("name", WORKLOADS)
 def test_manifests_are_what_kubernetes_wants(name: str, version: str, tmp_path: Path) -> None:
     """Each object passes the strict schema of the oldest and the newest version."""
     file = tmp_path / "objects.yaml"
@@ -108,7 +109,7 @@ def test_manifests_are_what_kubernetes_wants(name: str, version: str, tmp_path: 
     assert (done.stdout + done.stderr).count(" passed for resource ") == len(objects(name))
 
 
-@pytest.mark.parametrize("name", ["sidecar", "gateway"])
+@pytest.mark.parametrize("name", WORKLOADS)
 def test_pods_are_restricted(name: str) -> None:
     """Pods pass the restricted profile (kubernetes.io/docs/concepts/security/pod-security-standards), and the namespace enforces it."""
     [namespace] = [found for found in objects(name) if found["kind"] == "Namespace"]
@@ -126,7 +127,7 @@ def test_pods_are_restricted(name: str) -> None:
             assert not any("hostPort" in port for port in container.get("ports", ()))
 
 
-@pytest.mark.parametrize("name", ["sidecar", "gateway"])
+@pytest.mark.parametrize("name", WORKLOADS)
 def test_pods_can_be_lived_with(name: str) -> None:
     """No service links or tokens, memory bounded, probes on the telemetry port, and time enough to stop."""
     for _, pod in pods(name):
@@ -142,6 +143,32 @@ def test_pods_can_be_lived_with(name: str) -> None:
         assert pod["terminationGracePeriodSeconds"] >= drain + max(12, linger)
 
 
+def test_the_gateway_scales_on_what_it_says() -> None:
+    """One overlay scales on processor time and the other on connections, by a gauge that the exporter has."""
+    metrics = {}
+    for name in WORKLOADS[1:]:
+        [scaler] = [found for found in objects(name) if found["kind"] == "HorizontalPodAutoscaler"]
+        [metrics[name]] = scaler["spec"]["metrics"]
+    assert metrics["gateway"]["resource"]["name"] == "cpu"
+    assert metrics["gateway-by-connections"]["pods"]["metric"]["name"] in inventory.metrics()
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_no_credential_is_published(name: str) -> None:
+    """The manifests bring no secret of their own, and each that a pod asks for has to be there before it starts."""
+    assert [found for found in objects(name) if found["kind"] == "Secret"] == []
+    for _, pod in pods(name):
+        mounted = [volume["secret"] for volume in pod.get("volumes", ()) if "secret" in volume]
+        asked = [
+            variable["valueFrom"]["secretKeyRef"]
+            for each in containers(pod)
+            for variable in each.get("env", ())
+            if "valueFrom" in variable
+        ]
+        assert [*mounted, *asked]
+        assert not any(reference.get("optional") for reference in [*mounted, *asked])
+
+
 def test_the_sidecar_is_a_native_one() -> None:
     """It starts before the app and stops after it."""
     [(_, pod)] = pods("sidecar")
@@ -149,7 +176,7 @@ def test_the_sidecar_is_a_native_one() -> None:
     assert exporter["restartPolicy"] == "Always"
 
 
-@pytest.mark.parametrize("name", ["sidecar", "gateway"])
+@pytest.mark.parametrize("name", WORKLOADS)
 def test_the_exporter_takes_its_arguments(name: str, tmp_path: Path) -> None:
     """check-config accepts what the manifests say, with the environment they give."""
     (tmp_path / "tokens").write_text("a-token-of-some-length\n", encoding="utf-8")
