@@ -8,11 +8,12 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN python3 -m venv --copies /opt/venv \
     && /opt/venv/bin/python -m pip install --require-hashes --only-binary :all: --requirement requirements.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY LICENSE ./
 COPY exporter ./exporter
-# The package itself is put in as files: no build back end is needed, and what runs is what was tested. Its metadata goes with it.
+# The package itself is put in as files: no build back end is needed, and what runs is what was tested.
 RUN site="$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && cp -R exporter "$site/exporter" \
+    && cp LICENSE /opt/venv/LICENSE \
     && printf '#!/opt/venv/bin/python\nfrom exporter.cli import main\nmain(prog_name="agentstack-exporter")\n' >/opt/venv/bin/agentstack-exporter \
     && chmod 0755 /opt/venv/bin/agentstack-exporter \
     && /opt/venv/bin/python -m pip uninstall --yes pip \
