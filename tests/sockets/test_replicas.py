@@ -41,4 +41,5 @@ async def test_counts_add_up_while_replicas_come_and_go(tmp_path: Path) -> None:
         assert await replicas[0].ended() == 0
         sent += await play(REPLICAS)
         await server.reaches(EVERY, sent)
-        assert await server.single(f"count({TURNS.removesuffix('_count')}_count > 0) > bool 0") == 1
+        assert await server.single(f"count(sum by (job) (last_over_time({TURNS}[10m])))") == REPLICAS + 1
+        assert await server.single(f"count(sum by (job) ({TURNS}))") == REPLICAS
