@@ -154,7 +154,8 @@ class Daemon:
             address.port,
             tls=guard.tls,
             patience=self._settings.handshake_timeout,
-            on_slow=lambda: counts.refused("slow_handshake"),
+            on_slow=counts.slow_handshake,
+            on_no_tls=counts.failed_tls,
         )
         return listener, "http" if guard.tls is None else "https"
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import uvicorn
@@ -17,9 +19,23 @@ PING_EVERY: Final = 20.0
 """Seconds between pings, by which a connection whose other end is gone is found out."""
 PONG_WITHIN: Final = 20.0
 """Seconds a peer gets to answer a ping."""
+_TLS_SLACK: Final = 0.1
+"""Seconds after the end of a handshake's time when it is looked whether there was one."""
 _BACKLOG: Final = 2048
 _LAST_REQUESTS: Final = 2
 """Seconds that requests under way get when the server stops."""
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS of a listener; a handshake gets ``patience`` seconds, and ``on_failure`` is called if it fails or takes longer."""
+
+    context: ssl.SSLContext
+    patience: float
+    on_failure: Callable[[], None]
 
 
 class _Server(uvicorn.Server):
@@ -38,18 +54,14 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen on the sockets we bound; uvicorn's own way leaves a TLS handshake a minute."""
-        config, loop = self.config, asyncio.get_running_loop()
+        config = self.config
         assert isinstance(config, ListenerConfig)  # noqa: S101 - for the types
-        self.servers = [
-            await loop.create_server(
-                lambda: HttpProtocol(config=config, server_state=self.server_state, app_state={}),
-                sock=bound,
-                ssl=config.ssl,
-                backlog=config.backlog,
-                ssl_handshake_timeout=config.patience if config.ssl else None,
-            )
-            for bound in sockets or ()
-        ]
+
+        def protocol() -> HttpProtocol:
+            return HttpProtocol(config=config, server_state=self.server_state, app_state={})
+
+        tls = None if config.ssl is None else Tls(config.ssl, config.patience, config.on_no_tls)
+        self.servers = [await _serve(protocol, bound, tls) for bound in sockets or ()]
         self.started = True
 
     @contextlib.contextmanager
@@ -61,7 +73,8 @@ class _Server(uvicorn.Server):
 class Listener:
     """One address and the ASGI application behind it.
 
-    With ``tls`` it speaks TLS. A connection that makes no request within ``patience`` seconds is closed, and ``on_slow`` called.
+    With ``tls`` it speaks TLS, and ``on_no_tls`` is called for a connection that does not get through its handshake. One that makes no
+    request within ``patience`` seconds is closed, and ``on_slow`` called.
     """
 
     def __init__(
@@ -73,6 +86,7 @@ class Listener:
         tls: ssl.SSLContext | None = None,
         patience: float = 10.0,
         on_slow: Callable[[], None] = lambda: None,
+        on_no_tls: Callable[[], None] = lambda: None,
     ) -> None:
         self._host = host
         self._port = port
@@ -94,7 +108,7 @@ class Listener:
             backlog=_BACKLOG,
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )
-        config.patience, config.on_slow = patience, on_slow
+        config.patience, config.on_slow, config.on_no_tls = patience, on_slow, on_no_tls
         self._server = _Server(config)
 
     @property
@@ -128,17 +142,14 @@ class Listener:
 class RawListener:
     """One address behind which every connection gets a protocol of its own making, with no HTTP server between.
 
-    ``protocols`` makes one for each connection. With ``tls`` it speaks TLS, whose handshake gets ``patience`` seconds.
+    ``protocols`` makes one for each connection; its ``transport`` is ``None`` until there is one.
     """
 
-    def __init__(
-        self, protocols: Callable[[], asyncio.Protocol], host: str, port: int, *, tls: ssl.SSLContext | None, patience: float
-    ) -> None:
+    def __init__(self, protocols: Callable[[], asyncio.BaseProtocol], host: str, port: int, tls: Tls | None) -> None:
         self._protocols = protocols
         self._host = host
         self._port = port
         self._tls = tls
-        self._patience = patience
         self._socket: socket.socket | None = None
         self._server: asyncio.AbstractServer | None = None
 
@@ -150,11 +161,7 @@ class RawListener:
     async def start(self) -> None:
         """Bind and serve; raises ``OSError`` naming the address if it cannot be had."""
         self._socket = await _bind(self._host, self._port)
-        patience = self._patience if self._tls else None
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._protocols, sock=self._socket, ssl=self._tls, backlog=_BACKLOG, ssl_handshake_timeout=patience
-        )
+        self._server = await _serve(self._protocols, self._socket, self._tls)
 
     def close(self) -> None:
         """Take no further connections; those that are open go on."""
@@ -164,6 +171,26 @@ class RawListener:
     async def stop(self) -> None:
         """Nothing is left to be done once the connections have ended."""
         self.close()
+
+
+async def _serve(protocols: Callable[[], asyncio.BaseProtocol], bound: socket.socket, tls: Tls | None) -> asyncio.Server:
+    """Take connections on a bound socket. A protocol is made for each at once, but is told of it only after its TLS handshake."""
+    loop = asyncio.get_running_loop()
+    if tls is None:
+        return await loop.create_server(protocols, sock=bound, backlog=_BACKLOG)
+
+    def watched() -> asyncio.BaseProtocol:
+        protocol = protocols()
+        loop.call_later(tls.patience + _TLS_SLACK, _look_after, protocol, tls.on_failure)
+        return protocol
+
+    return await loop.create_server(watched, sock=bound, ssl=tls.context, backlog=_BACKLOG, ssl_handshake_timeout=tls.patience)
+
+
+def _look_after(protocol: asyncio.BaseProtocol, on_failure: Callable[[], None]) -> None:
+    if getattr(protocol, "transport", None) is None:
+        log.debug("a connection did not get through its TLS handshake")
+        on_failure()
 
 
 def _bound(found: socket.socket | None, host: str, port: int) -> tuple[str, int]:

@@ -217,11 +217,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 class ListenerConfig(uvicorn.Config):
     """uvicorn's settings, and how long a new connection gets to make its first request, in seconds.
 
-    ``on_slow`` is called when one did not.
+    ``on_slow`` is called when one did not, ``on_no_tls`` when one did not get through its TLS handshake.
     """
 
     patience: float = 10.0
     on_slow: Callable[[], None] = staticmethod(lambda: None)
+    on_no_tls: Callable[[], None] = staticmethod(lambda: None)
 
 
 class HttpProtocol(HttpToolsProtocol):

@@ -11,7 +11,7 @@ from exporter.ingest.relay import Plan, Relay
 from exporter.ingest.tapped import Clients, Limits
 from exporter.ingest.upstream import parse_upstream
 from exporter.pipeline import SUBSCRIPTION, SWEEP_EVERY, Pipeline
-from exporter.servers import Listener, RawListener
+from exporter.servers import Listener, RawListener, Tls
 from exporter.tapped_feed import TappedFeed
 
 DRAIN_ENDPOINT: Final = 2.0
@@ -38,6 +38,14 @@ class Counts:
     def refused(self, reason: str) -> None:
         """A connection was turned away, or cut off."""
         self._metrics.connections_refused.add(1, reason)
+
+    def slow_handshake(self) -> None:
+        """A connection made no request in time."""
+        self.refused("slow_handshake")
+
+    def failed_tls(self) -> None:
+        """A connection did not get through its TLS handshake."""
+        self.refused("tls_handshake")
 
     def tap_connected(self, change: int) -> None:
         """So many more taps are connected."""
@@ -85,7 +93,8 @@ class WayIn:
                 listen.port,
                 tls=tls,
                 patience=patience,
-                on_slow=lambda: counts.refused("slow_handshake"),
+                on_slow=counts.slow_handshake,
+                on_no_tls=counts.failed_tls,
             )
         else:
             authorities = str(settings.upstream_ca) if settings.upstream_ca else None
@@ -98,7 +107,8 @@ class WayIn:
                 alone=settings.observe_without_upstream,
             )
             self._takes = Relay(ingest_door(settings, None), plan, lambda: Feed(pipeline, relayed=True), counts)
-            self._listener = RawListener(self._takes, listen.host, listen.port, tls=tls, patience=patience)
+            handshakes = None if tls is None else Tls(tls, patience, counts.failed_tls)
+            self._listener = RawListener(self._takes, listen.host, listen.port, handshakes)
 
     @property
     def listen(self) -> Address:
