@@ -51,8 +51,6 @@ docs: $(READY) ## write the generated pages and dashboards
 	@$(write_boards)
 	@rm -rf grafana/dashboards && cp -r .cache/dashboards grafana/dashboards
 	@$(BIN)/python deploy/kubernetes/monitoring/render.py > .cache/prometheusrule.yaml && mv .cache/prometheusrule.yaml $(OPERATOR_RULES)
-	@$(write_boards)
-	@rm -rf grafana/dashboards && cp -r .cache/dashboards grafana/dashboards
 
 bench: $(READY) ## measure what the exporter costs
 	@$(BIN)/python -m bench $(ARGS)

@@ -27,7 +27,7 @@ from exporter.expose.sender import (
     SpanSender,
     open_transport,
 )
-from exporter.expose.sender.counts import AttemptOutcome
+from exporter.expose.sender.counts import DROP_REASONS, AttemptOutcome
 from exporter.records import Snapshot
 from exporter.sampling import SpanOptions
 from exporter.selfmetrics import SelfMetrics
@@ -44,6 +44,11 @@ class Counts:
     def __init__(self, metrics: SelfMetrics, signal: Signal) -> None:
         self._metrics = metrics
         self._signal = signal
+
+    def begin(self) -> None:
+        """Show what may be lost here before it is, so that the first loss is an increase."""
+        for reason in DROP_REASONS:
+            self._metrics.otlp_dropped.add(0, self._signal, reason)
 
     def delivered(self, items: int) -> None:
         """The receiver has taken so many items."""
@@ -134,6 +139,7 @@ def _span_sender(
 ) -> SpanSender | None:
     if otel.traces is None:
         return None
+    counts.begin()
     scope = utf8(1, SCOPE) + utf8(2, __version__)
     return SpanSender(
         open_transport(otel.traces),
@@ -151,6 +157,7 @@ def _metrics_sender(
 ) -> MetricsSender | None:
     if otel.metrics is None:
         return None
+    counts.begin()
     encoder = MetricsEncoder(resource, otel.temporality)
     collected: list[Batch] = []
 

@@ -161,6 +161,13 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
 )
 _TABLES: Final[dict[MetricSpec, tuple[str, ...]]] = {UNKNOWN_EVENTS: ("event",), UNKNOWN_FIELDS: ("field",)}
 """Which tables of label values bound those that carry names from the wire."""
+FROM_ZERO: Final[dict[MetricSpec, tuple[str, ...]]] = {
+    LABEL_OVERFLOW: ("agent", "model", "series"),
+    UPSTREAM_FAILURES: ("unreachable", "timeout", "no_answer", "refused"),
+    RELAY_DROPPED: ("overflow", "protocol", "error"),
+    TAP_DROPPED: ("overflow", "too_large", "unreadable"),
+}
+"""Faults that are shown before they happen: what begins at 1 has no increase, and no alert would tell of the first."""
 
 
 class SelfMetrics:
@@ -202,6 +209,9 @@ class SelfMetrics:
         self.otlp_queue_items = Instrument(store, OTLP_QUEUE_ITEMS)
         self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)
         self.otlp_disk_damaged = Instrument(store, OTLP_DISK_DAMAGED)
+        for spec, values in FROM_ZERO.items():
+            for value in values:
+                self._row(spec, value)
         self.connections_active.set(0)
         self.taps_active.set(0)
         self.series.set(0)

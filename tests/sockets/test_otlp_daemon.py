@@ -11,7 +11,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
 from exporter.expose.otlp_target import Protocol
+from exporter.expose.sender.counts import DROP_REASONS
 from exporter.identity import root_span_id, trace_id
+from exporter.selfmetrics import OTLP_DROPPED
 from exporter.simulate.truth import read_truth
 from tests.support.expected_spans import Sent, SentTurn, sent
 from tests.support.otlp_daemon import UNTIL_THE_END, attributes_of, by_session, door_of, environment, exporting, ids, kind_of, spans_of
@@ -152,3 +154,11 @@ async def test_exemplars_point_at_delivered_spans(tmp_path: Path) -> None:
         }
         assert shown
         await eventually(lambda: shown <= {*ids(span for span in spans_of(site.receiver) if kind_of(span) == TURN)})
+
+
+async def test_losses_are_shown_before_they_happen() -> None:
+    """PromQL's increase() sees only what rises while it is there: the first loss must find its series at 0."""
+    async with otlp_receiver("http/protobuf") as site, exporting(environment(door_of(site), "http/protobuf")) as running:
+        (lost,) = [family for family in running.daemon.snapshot().families if family.spec is OTLP_DROPPED]
+        rows = {series.labels: series.value for series in lost.series}
+        assert rows == {(signal, reason): 0.0 for signal in ("traces", "metrics") for reason in DROP_REASONS}
