@@ -11,7 +11,7 @@ from exporter.catalogue.answers import TURN_COMPONENTS
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.labels import Admission
 from exporter.session import MACHINE, Session
-from exporter.store import Instrument, Store
+from exporter.store import Instrument, Row, Store
 
 SLOW_TURN: Final = 1.5
 """The wait above which a turn is slow unless the operator says otherwise, in seconds."""
@@ -50,10 +50,18 @@ class Anatomy:
             return
         agent, pipeline = session.agent_label, self._admission.value("pipeline", event.pipeline, now)
         parts = parts_of(event, perceived)
-        for component, part in zip(TURN_COMPONENTS, parts, strict=True):
+        rows = session.cells.anatomy.get(pipeline) or self._rows(session, pipeline)
+        for index, part in enumerate(parts):
             if part > 0.0:
-                self._component.add(part / 1000.0, agent, pipeline, component, now=now)
+                row = rows[index]
+                if row is None:
+                    row = rows[index] = self._component.row(agent, pipeline, TURN_COMPONENTS[index], now=now)
+                row[0] += part / 1000.0
         if parts[-1] < 0.0:
             self._negative_rest.add(-parts[-1] / 1000.0, agent, pipeline, now=now)
         if perceived > self._slow_above:
             self._slow.add(1, agent, pipeline, TURN_COMPONENTS[parts.index(max(parts))], now=now)
+
+    def _rows(self, session: Session, pipeline: str) -> list[Row | None]:
+        found = session.cells.anatomy[pipeline] = [None] * len(TURN_COMPONENTS)
+        return found

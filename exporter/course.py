@@ -6,20 +6,18 @@ from exporter.catalogue import answers
 from exporter.catalogue.answers import POSITIONS
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.labels import MAX_RAW
-from exporter.session import Session
-from exporter.store import Instrument, Store
+from exporter.session import MACHINE, Models, Session
+from exporter.store import Instrument, Observe, Store
 
+_COMPONENTS: Final = ("stt", "llm", "tts", "realtime")
+_NONE: Final = (None,) * 2 * len(_COMPONENTS)
 _LASTS: Final = ((1, "1"), (5, "2-5"), (10, "6-10"), (20, "11-20"))
+_NUMBERED: Final = tuple(next(name for last, name in _LASTS if number <= last) for number in range(21))
 
 
 def position_of(number: int) -> str:
     """The range of turns that a turn with this number lies in, one of :data:`~exporter.catalogue.answers.POSITIONS`."""
-    return next((name for last, name in _LASTS if number <= last), POSITIONS[-1])
-
-
-def _cut(name: str | None) -> str | None:
-    """A name as it is remembered."""
-    return name and name[:MAX_RAW]
+    return _NUMBERED[max(number, 0)] if number < len(_NUMBERED) else POSITIONS[-1]
 
 
 class Course:
@@ -32,29 +30,37 @@ class Course:
 
     def turn(self, session: Session, event: TurnMetrics, now: float) -> None:
         """A turn of which nothing was counted before."""
-        self._models(session, event, now)
+        models = (
+            event.stt_provider, event.stt_model, event.llm_provider, event.llm_model,
+            event.tts_provider, event.tts_model, event.realtime_provider, event.realtime_model,
+        )  # fmt: skip
+        if models != session.models:
+            self._changed(session, models, now)
         if event.turn_number is None or event.agent_tool_id:
             return  # a sub-agent counts its own turns
         position = position_of(int(event.turn_number))
-        if event.user_perceived_ms is not None and not event.agent_first:
-            self._latency.observe(event.user_perceived_ms / 1000.0, session.agent_label, position, now=now)
+        latency, prompt = session.cells.course.get(position) or self._observers(session, position, now)
+        if event.user_perceived_ms is not None and not event.agent_first and session.answered_by != MACHINE:
+            latency(event.user_perceived_ms / 1000.0)
         if event.llm_prompt_tokens:
-            self._prompt.observe(event.llm_prompt_tokens, position, now=now)
+            prompt(event.llm_prompt_tokens)
 
-    def _models(self, session: Session, event: TurnMetrics, now: float) -> None:
-        before = session.models
-        used = {
-            "stt": (event.stt_provider, event.stt_model),
-            "llm": (event.llm_provider, event.llm_model),
-            "tts": (event.tts_provider, event.tts_model),
-            "realtime": (event.realtime_provider, event.realtime_model),
-        }
-        known = {component: (_cut(pair[0]), _cut(pair[1])) for component, pair in used.items() if pair != (None, None)}
-        if before is not None and before != known:
-            for component, pair in known.items():
-                last = before.get(component, pair)
-                if last != pair:
-                    change = "model" if last[0] == pair[0] else "provider"
-                    self._changes.add(1, session.agent_label, component, change, now=now)
-        if known:
-            session.models = {**(before or {}), **known}
+    def _observers(self, session: Session, position: str, now: float) -> tuple[Observe, Observe]:
+        observers = (self._latency.observer(session.agent_label, position, now=now), self._prompt.observer(position, now=now))
+        session.cells.course[position] = observers
+        return observers
+
+    def _changed(self, session: Session, models: Models, now: float) -> None:
+        """Count what is different; a component of which the turn says nothing is as it was."""
+        last = session.models or _NONE
+        known = list(last)
+        for place, component in enumerate(_COMPONENTS):
+            both = slice(2 * place, 2 * place + 2)
+            before, pair = last[both], tuple(name and name[:MAX_RAW] for name in models[both])
+            if pair in ((None, None), before):
+                continue
+            known[both] = pair
+            if before != (None, None):
+                change = "model" if before[0] == pair[0] else "provider"
+                self._changes.add(1, session.agent_label, component, change, now=now)
+        session.models = tuple(known)

@@ -32,6 +32,8 @@ _NUMBER_WITHIN = re.compile(
 )
 _UUID = re.compile(r"(?:[a-z_\-]*[\-_])?[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}", re.IGNORECASE)
 _FEWEST_PHONE_DIGITS = 7
+_RECENTLY = 60.0
+"""How long an admitted value need not show again that it is in use, in seconds; little beside the time after which it is idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,26 @@ class Admission:
         self._evict = evict
         self._overflow = overflow
         self._tables: dict[str, Table] = {}
+        self._recent: dict[tuple[str, str], str] = {}
+        self._recent_until = 0.0
 
     def value(self, label: str, raw: str | None, now: float) -> str:
-        """The value a label may carry for ``raw``: normalised, or ``_other`` when there is no room."""
-        return self.admit(label, normalise(raw), now)
+        """The value a label may carry for ``raw``: normalised, or ``_other`` when there is no room.
+
+        What was admitted as it stands is remembered for a while: those are few, and looked for with every turn.
+        """
+        if not raw:
+            return UNKNOWN
+        key = (label, raw)
+        if now >= self._recent_until:
+            self._recent.clear()
+            self._recent_until = now + _RECENTLY
+        found = self._recent.get(key)
+        if found is None:
+            found = self.admit(label, normalise(raw), now)
+            if found == raw:
+                self._recent[key] = found
+        return found
 
     def admit(self, label: str, value: str, now: float) -> str:
         """As :meth:`value`, for what is normalised already."""
@@ -175,5 +193,9 @@ class Admission:
         return OTHER
 
     def _new_table(self, key: str, room: int, names: tuple[str, ...]) -> Table:
-        table = self._tables[key] = Table(room, self._limits.idle, lambda value: self._evict(key, names, value))
+        table = self._tables[key] = Table(room, self._limits.idle, lambda value: self._give_away(key, names, value))
         return table
+
+    def _give_away(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
+        self._recent.clear()
+        self._evict(table, names, values)

@@ -15,7 +15,7 @@ from exporter.catalogue.model import Const, DeclarationError, Flag, Labels, Metr
 from exporter.identity import TurnRef
 from exporter.labels import PAIR, UNKNOWN, Admission, pairs_of
 from exporter.recorder_source import Bundle, Use, bundles_of, recorder_source
-from exporter.store import Layout, Row, Store
+from exporter.store import Layout, Observe, Row, Store
 
 Record = Callable[[Any, "Cells", float, TurnRef | None], None]
 """Adds an event to the store: the event, the session's cells, the time of receipt (unix seconds), the turn for exemplars."""
@@ -27,15 +27,24 @@ class Cells:
     """Where sessions of one agent find their rows: a dictionary per bundle, from the raw values of the wire.
 
     ``agent`` is the label value the sessions were given. The dictionaries are emptied now and then, so that label values still in
-    use show themselves.
+    use show themselves. ``anatomy`` and ``course`` hold what these two have found, by pipeline and by position.
     """
 
-    __slots__ = ("agent", "answered_by", "caches")
+    __slots__ = ("agent", "anatomy", "answered_by", "caches", "course")
 
     def __init__(self, agent: str, answered_by: str, bundles: int) -> None:
         self.agent = agent
         self.answered_by = answered_by
         self.caches: list[dict[Any, tuple[Row, ...]]] = [{} for _ in range(bundles)]
+        self.anatomy: dict[str, list[Row | None]] = {}
+        self.course: dict[str, tuple[Observe, Observe]] = {}
+
+    def forget(self) -> None:
+        """Empty the dictionaries."""
+        self.anatomy.clear()
+        self.course.clear()
+        for cache in self.caches:
+            cache.clear()
 
 
 class Recorder:
@@ -64,8 +73,7 @@ class Recorder:
     def forget(self, cells: Iterable[Cells]) -> None:
         """Empty the caches, also of ``cells`` that sessions hold: at each sweep, and after rows were dropped."""
         for held in {*self._cells.values(), *cells}:
-            for cache in held.caches:
-                cache.clear()
+            held.forget()
 
     def resolve(self, index: int, cells: Cells, key: Any, now: float) -> tuple[Row, ...]:
         """The rows of bundle ``index`` for the raw wire values ``key``.

@@ -26,6 +26,8 @@ from exporter.store import Instrument, Store
 
 MACHINE: Final = "machine"
 """Who answered a call, where no caller waits for anything."""
+Models = tuple[str | None, ...]
+"""Provider and model of STT, LLM, TTS and realtime, as a turn names them: eight texts."""
 EndReason = Literal["disconnected", "idle", "superseded", "shutdown", "stopped"]
 MOST_CUT_OFF: Final = 1_024
 """Sessions remembered after they ended without the platform saying so: one may turn up again."""
@@ -111,7 +113,7 @@ class Session:
         self.usage: dict[tuple[str, str, str], dict[str, float]] | None = None
         self.floor: Floor | None = None
         self.spans: SpanState | None = None
-        self.models: dict[str, tuple[str | None, str | None]] | None = None
+        self.models: Models | None = None
         self.app: AppState | None = None
 
 

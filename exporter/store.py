@@ -19,6 +19,8 @@ from exporter.records import Exemplar, ExponentialPoint, Family, HistogramPoint,
 
 Row = list[Any]
 """The cells of one layout for one set of label values."""
+Observe = Callable[[float], None]
+"""Observes a value in one series of a histogram."""
 
 _OWN_ROOM = 2_500
 """Series kept free for the exporter's own metrics, which are bounded by their tables and need fewer."""
@@ -227,6 +229,10 @@ class Instrument:
         row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
         row[self._index] = (row[self._index] or 0.0) + amount * self._divisor
 
+    def row(self, *labels: str, now: float) -> Row:
+        """The row of one series, whose cell a metric that is alone in its layout has first; to be given up as :meth:`observer` is."""
+        return self._rows.get(labels) or self._store.row(self._layout, labels, now)
+
     def set(self, value: float, *labels: str, now: float = 0.0) -> None:
         """Set a gauge (or a counter that is kept elsewhere)."""
         row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
@@ -234,7 +240,8 @@ class Instrument:
 
     def observe(self, value: float, *labels: str, now: float = 0.0) -> None:
         """Observe a value in a histogram."""
-        cell = self._store.row(self._layout, labels, now)[self._index]
+        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
+        cell = row[self._index]
         wire_value = round(value * self._divisor, 9)
         cell[bisect_left(self._bounds, wire_value)] += 1
         cell[self._places] += wire_value
@@ -243,8 +250,8 @@ class Instrument:
             _, index = table.places[bisect_left(table.edges, wire_value)]
             counts[index] = counts.get(index, 0) + 1
 
-    def observer(self, *labels: str, now: float) -> Callable[[float], None]:
-        """A function that observes in one series; for a reserved metric, whose rows stay, on the hot path."""
+    def observer(self, *labels: str, now: float) -> Observe:
+        """A function that observes in one series, for the hot path; to be given up where rows can be dropped and this one is."""
         if self._layout.exponential:
             return lambda value: self.observe(value, *labels, now=now)
         cell = self._store.row(self._layout, labels, now)[self._index]

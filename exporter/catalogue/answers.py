@@ -85,7 +85,7 @@ LATENCY_BY_POSITION: Final = MetricSpec(
     kind="histogram",
     otel_name=PREFIX + "user_perceived_latency_by_position",
     unit="s",
-    help="User-perceived latency by where in its call the turn is: 1, 2-5, 6-10, 11-20, 21+.",
+    help="User-perceived latency by where in its call the turn is: 1, 2-5, 6-10, 11-20, 21+. Machines that answered are left out.",
     labels=("agent", "position"),
     bounds=buckets.DURATION,
 )

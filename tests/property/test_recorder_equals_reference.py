@@ -37,11 +37,23 @@ class LoudNotices(Notices):
         raise error
 
 
+def in_own_call(event: dict[str, Any], number: int) -> dict[str, Any]:
+    """The event with ids that no other case has: one that names the call of another would end this session, and go on with that."""
+    named = {
+        name: f"{number}-{value}"
+        for name in ("agent_session_id", "call_id", "callId", "streamId")
+        if (value := event.get(name)) and isinstance(value, str)
+    }
+    inner = {"start": in_own_call(event["start"], number)} if isinstance(event.get("start"), dict) else {}
+    return {**event, **named, **inner}
+
+
 def consumed(given_cases: Sequence[Case], *, exponential: bool = False) -> tuple[Snapshot, ReferenceRecorder]:
     """What the pipeline and the reference make of the events, each in a session of its own."""
     pipeline = Pipeline(ROOM, Waits(), LoudNotices(), NOW, exponential=exponential)
     reference = ReferenceRecorder(inventory.events())
-    for agent, judgement, event in given_cases:
+    for number, (agent, judgement, given_event) in enumerate(given_cases):
+        event = in_own_call(given_event, number)
         feed = Feed(pipeline)
         before: list[dict[str, Any]] = [{"type": "session.started", "agent_id": agent}]
         before += [{"type": "voicemail.detected", "result": judgement}] if judgement else []

@@ -16,6 +16,7 @@ COST = "agentstack_cost_usd_total"
 UNPRICED = "agentstack_unpriced_usage_total"
 CHANGES = "agentstack_model_changes_total"
 LATENCY = "agentstack_user_perceived_latency_by_position_seconds"
+COMPONENTS = "agentstack_turn_component_seconds_total"
 PROMPT = "agentstack_llm_prompt_tokens_by_position"
 LLM = {"llm_provider": "openai", "llm_model": "gpt-4o"}
 
@@ -170,3 +171,25 @@ def test_greetings_and_sub_agents_have_no_position() -> None:
     call.turn(1, agent_first=True, user_perceived_ms=800)
     call.turn(1, agent_tool_id="sub", user_perceived_ms=800)
     assert core.observations(LATENCY) == 0
+
+
+def test_machines_do_not_wait() -> None:
+    """What a machine that answered had to wait is left out, as it is where the time of turns is added up."""
+    core = Core()
+    call = core.call()
+    call.send("voicemail.detected", result="machine")
+    call.turn(1, user_perceived_ms=800, llm_prompt_tokens=100)
+    assert core.observations(LATENCY) == core.value(COMPONENTS) == 0
+    assert core.observations(PROMPT) == 1
+
+
+def test_what_is_remembered_goes_with_the_series() -> None:
+    """An agent that gives up its place takes its series along; one of the same name that comes later begins anew."""
+    core = Core(Limits(agents=1, idle=60.0), Waits(resume=1.0))
+    for agent, wait in (("a", 800), ("b", 300), ("a", 400)):
+        call = core.call(f"as-{core.now}", agent)
+        call.turn(1, user_perceived_ms=wait)
+        assert core.value(LATENCY, agent=agent) == core.value(COMPONENTS, agent=agent) == wait / 1000
+        call.close()
+        core.let_pass(10.0)
+        core.let_pass(100.0)

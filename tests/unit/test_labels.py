@@ -166,6 +166,13 @@ def test_an_idle_value_gives_up_its_place() -> None:
     assert watched.evicted == [("tool", ("tool",), ("a",))]
 
 
+def test_a_value_that_gave_up_its_place_is_not_remembered() -> None:
+    """It was in use a moment ago and fitted; now that another has its place it does not."""
+    watched = Watched(Limits(values=1, idle=30.0))
+    admit = watched.admission.value
+    assert [admit("tool", value, at) for value, at in (("a", 0), ("a", 1), ("b", 40), ("a", 41))] == ["a", "a", "b", OTHER]
+
+
 def test_a_value_in_use_keeps_its_place() -> None:
     """Use, however it is shown, starts the day anew."""
     watched = Watched(Limits(values=1))
