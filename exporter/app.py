@@ -10,7 +10,7 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -34,6 +34,7 @@ from exporter.pipeline import Notices, Pipeline
 from exporter.records import Snapshot
 from exporter.servers import Listener
 from exporter.session import Waits
+from exporter.turn_spans import Emit
 from exporter.way_in import Counts, WayIn
 
 PRODUCT: Final = Product(
@@ -63,14 +64,14 @@ class _Spoken(Notices):
 class Daemon:
     """One exporter process: ``start``, serve, ``stop``.
 
-    ``watch`` sees every span that is exported (or would be); ``pace`` is that of the attempts to send.
+    ``watch`` sees all spans that are exported (or would be); ``pace`` is that of the attempts to send.
     """
 
     def __init__(
         self,
         settings: Settings,
         otel: OtelSettings | None = None,
-        watch: Callable[[bytes], None] | None = None,
+        watch: Emit | None = None,
         pace: Pace | None = None,
     ) -> None:
         otel = otel or OtelSettings()
@@ -159,10 +160,10 @@ class Daemon:
         )
         return listener, "http" if guard.tls is None else "https"
 
-    def _emit(self, span: bytes) -> None:
+    def _emit(self, spans: Sequence[bytes]) -> None:
         if self._watch is not None:
-            self._watch(span)
-        self._otlp.offer(span)
+            self._watch(spans)
+        self._otlp.offer(spans)
 
     def _set_ready(self, *, ready: bool) -> None:
         """Say it to those who ask, and to those who look for the ready file; one that a crash left behind goes at the start."""

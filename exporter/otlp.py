@@ -103,10 +103,10 @@ class Otlp:
         self._spans = _span_sender(settings.otlp_queue_dir, otel, resource, Counts(metrics, "traces"), pace)
         self._metrics = _metrics_sender(otel, resource, Counts(metrics, "metrics"), snapshot, pace)
 
-    def offer(self, span: bytes) -> None:
-        """Take a serialised span on; never waits."""
+    def offer(self, spans: Sequence[bytes]) -> None:
+        """Take serialised spans on that belong together; never waits."""
         if self._spans is not None:
-            self._spans.offer(span)
+            self._spans.offer(spans)
 
     def start(self) -> None:
         """Begin to send."""

@@ -27,6 +27,7 @@ from exporter.spans import Spans
 from exporter.spans import Step as SpanStep
 from exporter.store import Store
 from exporter.turn import Turns
+from exporter.turn_spans import Emit
 from exporter.wire import SPECS, Refused
 
 Logic = Callable[[Session, Any, float], Any]
@@ -58,8 +59,8 @@ class Pipeline:
     """All that lies between the ways in and the views, for one process. ``now`` is always unix seconds.
 
     ``exponential`` makes histograms keep exponential buckets beside the explicit ones. With ``tracing``, spans as the options say are
-    handed, serialised, to its second part the moment they are complete. ``exemplars`` lets latencies point at their turns. Turns
-    whose caller waited longer than ``slow_turn`` (seconds) are slow.
+    handed, serialised, to its second part the moment they are complete, those of a turn together. ``exemplars`` lets latencies point
+    at their turns. Turns whose caller waited longer than ``slow_turn`` (seconds) are slow.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Pipeline:
         exemplars: bool = True,
         slow_turn: float = SLOW_TURN,
         prices: PriceList | None = None,
-        tracing: tuple[SpanOptions, Callable[[bytes], None]] | None = None,
+        tracing: tuple[SpanOptions, Emit] | None = None,
     ) -> None:
         self.store = Store(limits.series, born=now, exponential=exponential)
         self.metrics = SelfMetrics(self.store, now)

@@ -4,7 +4,7 @@ Each line of a recording is an event as it came over the wire, or an object that
 writes it, with ``call`` and ``connection`` to tell calls apart and ``sent_at`` for the time).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Literal, TypeVar
 
@@ -20,6 +20,7 @@ from exporter.records import HistogramPoint, Snapshot
 from exporter.sampling import SpanOptions
 from exporter.selfmetrics import FRAMES, FRAMES_REJECTED, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
 from exporter.session import Waits
+from exporter.turn_spans import Emit
 from exporter.wire import Reason, Refused
 
 WHY_REFUSED: Final[dict[str, str]] = {
@@ -69,7 +70,7 @@ class Explained:
 class Replay:
     """Feeds recorded events to a pipeline of its own and watches what moves."""
 
-    def __init__(self, now: float, emit: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, now: float, emit: Emit | None = None) -> None:
         self._pipeline = Pipeline(Limits(), Waits(), Notices(), now=now, tracing=(SpanOptions(), emit) if emit else None)
         self._feeds: dict[tuple[bytes, ...], Feed] = {}
         self._now = now
@@ -226,7 +227,7 @@ def draw_replay(file: BinaryIO) -> int:
     lines = [line.strip() for line in file]
     console = Console(highlight=False)
     spans: list[bytes] = []
-    replay = Replay(_beginning(lines), spans.append)
+    replay = Replay(_beginning(lines), spans.extend)
     for line in filter(None, lines):
         replay.take(line)
         _draw(console, spans)

@@ -27,13 +27,14 @@ class SessionSpan:
         started, ended, lasted, reason_given = state.ended
         end = ended or end
         state.cover(started or min(state.clock.at(state.began), end - lasted), end)
-        self._emit(
-            b"".join((
+        span = b"".join(
+            (
                 state.trace_part, state.root_id, _NAME, edges_part(state.span_start, state.span_end),
                 state.identity, *collected.attributes.values(), b"" if reason_given else self._reasons[reason],
                 *collected.events, dropped_events(collected.dropped), FAILED if state.failed else b"", FLAGS,
-            ))
+            )
         )  # fmt: skip
+        self._emit((span,))
 
 
 def note_end(state: SpanState, event: SessionEnded, receipt: float) -> None:

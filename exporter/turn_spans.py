@@ -3,7 +3,7 @@
 One pass, from the event's fields to the bytes of OTLP; what each field becomes was compiled at start.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from exporter.catalogue.genai import END_REASON, attribute_key, constants
@@ -35,8 +35,8 @@ from exporter.span_wire import (
 )
 from exporter.timeline import CHAT, REALTIME, SECOND, TEXT_TO_SPEECH, Timeline, is_timed, lay_out
 
-Emit = Callable[[bytes], None]
-"""Takes a serialised span."""
+Emit = Callable[[Sequence[bytes]], object]
+"""Takes serialised spans that are complete at the same moment: those of a turn, or a single one."""
 
 CHILDREN: Final[tuple[tuple[SpanName, SpanKind], ...]] = (
     ("user_speech", INTERNAL),
@@ -132,31 +132,32 @@ class TurnSpans:
         if not times.estimated and not state.clock.known:
             state.clock.note(end, receipt)
         left: list[ToolCall] = []
+        spans: list[bytes] = []
         if collected and collected.tools:
-            start, left = self._tools(state, ids, collected.tools, (start, end, times.estimated))
-        self._turn(e, state, ids, (collected, times.estimated, edges_part(start, end), extra.get(TURN, b"")))
-        self._write_children(e, ids, times, present, failed)
+            start, left, spans = self._tools(state, ids, collected.tools, (start, end, times.estimated))
+        spans.append(self._turn(e, state, ids, (collected, times.estimated, edges_part(start, end), extra.get(TURN, b""))))
+        spans += self._children_of(e, ids, times, present, failed)
+        self._emit(spans)
         return start, end, left
 
-    def _tools(self, state: SpanState, ids: TurnIds, calls: list[ToolCall], edges: tuple[int, int, bool]) -> tuple[int, list[ToolCall]]:
-        """Emit the calls that lie in the turn; an estimated turn begins with the first of them. Returns its start and the others."""
+    def _tools(
+        self, state: SpanState, ids: TurnIds, calls: list[ToolCall], edges: tuple[int, int, bool]
+    ) -> tuple[int, list[ToolCall], list[bytes]]:
+        """Write the calls that lie in the turn; an estimated turn begins with the first of them. Returns its start and the others."""
         start, end, estimated = edges
         first = start - _BEFORE_ESTIMATED if estimated else start
-        left = []
+        left, spans = [], []
         for call in calls:
             if first <= call.start and call.end <= end:
                 start = min(start, call.start)
-                self.tool(call, ids.trace, ids.span, state.next_tool())
+                spans.append(_tool(call, ids.trace, ids.span, state.next_tool()))
             else:
                 left.append(call)
-        return start, left
+        return start, left, spans
 
     def tool(self, call: ToolCall, trace: bytes, parent: bytes, number: int) -> None:
-        """Emit the span of a tool call."""
-        span = child_span_id(parent, number)
-        status = FAILED if call.failed else b""
-        edges = edges_part(call.start, call.end)
-        self._emit(b"".join((trace, span, parent_part(parent), call.name, edges, call.attributes, status, FLAGS)))
+        """Emit the span of a tool call that lies in no turn."""
+        self._emit((_tool(call, trace, parent, number),))
 
     def _present(self, e: TurnMetrics, failed: int, extra: dict[int, bytes]) -> dict[int, bytes]:
         """The children of which anything is known, each with its attributes."""
@@ -173,20 +174,19 @@ class TurnSpans:
             child += 1  # noqa: SIM113 - the hot path
         return present
 
-    def _turn(self, e: TurnMetrics, state: SpanState, ids: TurnIds, rest: tuple[Collected | None, bool, bytes, bytes]) -> None:
+    def _turn(self, e: TurnMetrics, state: SpanState, ids: TurnIds, rest: tuple[Collected | None, bool, bytes, bytes]) -> bytes:
         collected, estimated, edges, extra = rest
         ended = "interrupted" if e.interrupted else "" if e.error_source else "completed"
-        self._emit(
-            b"".join((
-                ids.trace, ids.span, ids.parent, state.turn_name, edges,
-                state.identity, self._of_turn[estimated, ended], self._attributes(e), extra,
-                b"".join(collected.events) + dropped_events(collected.dropped) if collected else b"",
-                ids.link, FAILED if e.error_source else b"", FLAGS,
-            ))
-        )  # fmt: skip
+        return b"".join((
+            ids.trace, ids.span, ids.parent, state.turn_name, edges,
+            state.identity, self._of_turn[estimated, ended], self._attributes(e), extra,
+            b"".join(collected.events) + dropped_events(collected.dropped) if collected else b"",
+            ids.link, FAILED if e.error_source else b"", FLAGS,
+        ))  # fmt: skip
 
-    def _write_children(self, e: TurnMetrics, ids: TurnIds, times: Timeline, present: dict[int, bytes], failed: int) -> None:
-        emit, starts, ends, names, always = self._emit, times.starts, times.ends, self._names, self._constants
+    def _children_of(self, e: TurnMetrics, ids: TurnIds, times: Timeline, present: dict[int, bytes], failed: int) -> list[bytes]:
+        spans: list[bytes] = []
+        emit, starts, ends, names, always = spans.append, times.starts, times.ends, self._names, self._constants
         model = (None, e.stt_model, None, e.llm_model, e.tts_model, None, e.realtime_model)
         prefix, last, parent = ids.trace + ids.span[:7], ids.span[7], parent_part(ids.span)
         pack, join = EDGES.pack, b"".join
@@ -199,6 +199,14 @@ class TurnSpans:
                     _FAILED if child == failed else FLAGS,
                 ))
             )  # fmt: skip
+        return spans
+
+
+def _tool(call: ToolCall, trace: bytes, parent: bytes, number: int) -> bytes:
+    """The span of a tool call."""
+    edges = edges_part(call.start, call.end)
+    status = FAILED if call.failed else b""
+    return b"".join((trace, child_span_id(parent, number), parent_part(parent), call.name, edges, call.attributes, status, FLAGS))
 
 
 _FIRST_TOKEN: Final = event_name("first_token")

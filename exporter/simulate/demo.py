@@ -69,11 +69,11 @@ class _Traces:
         self._console = console
         self._spans: list[bytes] = []
 
-    def add(self, span: bytes) -> None:
-        """Take a span on."""
+    def add(self, spans: Sequence[bytes]) -> None:
+        """Take spans on."""
         if not self._spans:
             asyncio.get_running_loop().call_soon(self._draw)
-        self._spans.append(span)
+        self._spans += spans
 
     def _draw(self) -> None:
         spans, self._spans = self._spans, []

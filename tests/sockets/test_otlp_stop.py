@@ -94,7 +94,7 @@ async def test_killed_in_an_outage(tmp_path: Path, protocol: Protocol) -> None:
         async with daemon_process(tmp_path, *options, env=variables) as daemon, call(daemon.doors.ws) as socket:
             await send_all(socket, events("as-1", turns))
             await queued(daemon.doors, 40)
-            await eventually(lambda: sum(file.read_bytes().count(RECORD) for file in queue.iterdir()) == 40, because="the disk")
+            await eventually(lambda: sum(file.read_bytes().count(RECORD) for file in queue.iterdir()) == 20, because="the disk")
             daemon.signal(signal.SIGKILL)
             await daemon.process.wait()
         await site.door.open()

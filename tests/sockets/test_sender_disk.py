@@ -29,7 +29,7 @@ def names(*numbers: int) -> list[str]:
 
 
 def offer(sender: SpanSender, *numbers: int) -> None:
-    assert all(sender.offer(Span(name=name).SerializeToString()) for name in names(*numbers))
+    assert all(sender.offer([Span(name=name).SerializeToString()]) for name in names(*numbers))
 
 
 def on_disk(sender: SpanSender) -> bool:

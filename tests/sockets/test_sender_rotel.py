@@ -58,7 +58,7 @@ async def test_rotel(protocol: Protocol, compression: Compression, tmp_path: Pat
         span_sender.start()
         metrics_sender.start()
         for number in range(1, SPANS + 1):
-            assert span_sender.offer(span(number))
+            assert span_sender.offer([span(number)])
         await eventually(lambda: spans.items == {"delivered": SPANS}, within=20)
         await asyncio.gather(span_sender.stop(), metrics_sender.stop())
         received = behind.receiver.requests

@@ -38,7 +38,7 @@ def sender_to(site: Site, counts: Tally, files: TlsFiles) -> SpanSender:
     target = Target("traces", site.protocol, site.endpoint.replace("http:", "https:"), tls=True, tls_files=files)
     sender = SpanSender(open_transport(target), SpanEnvelope(), counts, batching=Batching(delay=0.0), pace=Pace(unit=0.01))
     sender.start()
-    assert sender.offer(SPAN)
+    assert sender.offer([SPAN])
     return sender
 
 

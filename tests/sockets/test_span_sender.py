@@ -17,6 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from exporter.expose.otlp_target import Protocol, Target
 from exporter.expose.sender import Batching, Bounds, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
 from exporter.expose.sender.queue import ITEM_OVERHEAD
+from exporter.expose.sender.requests import together
 from tests.support.otlp_receiver import Fault, GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
 from tests.support.sender_counts import Tally
 from tests.support.waiting import eventually, seconds
@@ -60,7 +61,7 @@ class Sending:
 
     def offer(self, *numbers: int) -> None:
         """Offer the spans of ``range(*numbers)``."""
-        assert all(self.sender.offer(span(number)) for number in range(*numbers))
+        assert all(self.sender.offer([span(number)]) for number in range(*numbers))
 
     async def arrived(self, *numbers: int) -> None:
         """Wait until exactly these spans have arrived, in order."""
@@ -114,7 +115,7 @@ class TestDelivery:
         """No request is larger than the size allowed, but for one span that is larger alone."""
         async with sending(protocol, batching=Batching(delay=0.01, items=20, size=5_000)) as run:
             for number in range(40):
-                assert run.sender.offer(span(number, size=6_000 if number == 20 else 500))
+                assert run.sender.offer([span(number, size=6_000 if number == 20 else 500)])
             await run.arrived(40)
         sizes = [(request.size, len(request.names())) for request in run.receiver.requests]
         assert all(size <= 5_000 or spans == 1 for size, spans in sizes)
@@ -205,10 +206,10 @@ class TestOutages:
 
     async def test_bounded(self, protocol: Protocol) -> None:
         """What does not fit the queue is refused and counted exactly, and what was accepted arrives."""
-        size = len(span(1000)) + ITEM_OVERHEAD
+        size = len(together([span(1000)])) + ITEM_OVERHEAD
         async with sending(protocol, bounds=Bounds(size=50 * size)) as run:
             run.receiver.answer = BUSY[protocol]
-            accepted = [run.sender.offer(span(number)) for number in range(1000, 1200)]
+            accepted = [run.sender.offer([span(number)]) for number in range(1000, 1200)]
             await run.failed(2)
             run.receiver.answer = None
             await run.arrived(1000, 1050)
@@ -221,7 +222,7 @@ class TestOutages:
     async def test_bounded_in_spans(self, protocol: Protocol) -> None:
         """A bound in spans takes the place of the one in bytes."""
         async with sending(protocol, bounds=Bounds(size=1, items=30)) as run:
-            accepted = [run.sender.offer(span(number)) for number in range(40)]
+            accepted = [run.sender.offer([span(number)]) for number in range(40)]
             await run.arrived(30)
         assert sum(accepted) == 30
         assert run.counts.items == {"delivered": 30, "dropped": 10}
@@ -271,10 +272,42 @@ class TestRefusals:
         assert run.counts.items == {"delivered": 10}
         assert "use the other port" in caplog.text
 
+    async def test_spans_that_belong_together(self, protocol: Protocol) -> None:
+        """They are delivered as one by one, in one request where its size allows."""
+        async with sending(protocol, batching=Batching(delay=0.01, items=10)) as run:
+            for start in range(0, 32, 4):
+                assert run.sender.offer([span(number) for number in range(start, start + 4)])
+            await run.arrived(32)
+            await eventually(lambda: run.counts.queue == (0, 0))
+        assert [len(request.names()) for request in run.receiver.requests] == [8, 8, 8, 8]
+        assert run.counts.items == {"delivered": 32}
+
+    async def test_more_together_than_a_request_may_hold(self, protocol: Protocol) -> None:
+        """The batch size holds for them too."""
+        async with sending(protocol, batching=Batching(delay=60.0, items=3)) as run:
+            assert run.sender.offer([span(number) for number in range(9)])
+            await run.arrived(9)
+        assert [len(request.names()) for request in run.receiver.requests] == [3, 3, 3]
+
+    async def test_room_for_some(self, protocol: Protocol) -> None:
+        """What fits is queued, and what does not is counted span by span."""
+        async with sending(protocol, bounds=Bounds(items=10), batching=Batching(delay=60.0)) as run:
+            assert run.sender.offer([span(number) for number in range(8)])
+            assert not run.sender.offer([span(number) for number in range(8, 16)])
+            assert run.counts.queue[0] == 10
+            assert run.counts.drops == {"queue_full": 6}
+
+    async def test_one_too_large_costs_no_other(self, protocol: Protocol) -> None:
+        """Of spans that belong together only the one that no receiver would take is lost."""
+        async with sending(protocol) as run:
+            assert not run.sender.offer([span(0), bytes(5_000_000), span(1)])
+            await run.arrived(2)
+        assert run.counts.drops == {"too_large": 1}
+
     async def test_too_large(self, protocol: Protocol) -> None:
         """A span that no receiver would take is not queued."""
         async with sending(protocol) as run:
-            assert not run.sender.offer(bytes(5_000_000))
+            assert not run.sender.offer([bytes(5_000_000)])
         assert run.counts.drops == {"too_large": 1}
 
     async def test_error_of_ours(self, protocol: Protocol) -> None:
@@ -420,14 +453,14 @@ class TestStop:
         """What comes after the stop is counted as lost."""
         async with sending(protocol) as run:
             await run.sender.stop()
-            assert not run.sender.offer(span(1))
+            assert not run.sender.offer([span(1)])
         assert run.counts.drops == {"stopped": 1}
 
     async def test_never_started(self, protocol: Protocol) -> None:
         """A sender that was never started can be stopped."""
         counts = Tally()
         sender = sender_to(Target("traces", protocol, "127.0.0.1:9"), counts)
-        assert sender.offer(span(1))
+        assert sender.offer([span(1)])
         await sender.stop(within=0.1)
         assert counts.drops == {"stopped": 1}
 

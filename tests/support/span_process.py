@@ -29,7 +29,7 @@ async def main(endpoint: str, directory: str, spans: int) -> None:
     )
     sender.start()
     for number in range(spans):
-        assert sender.offer(Span(name=str(number)).SerializeToString())
+        assert sender.offer([Span(name=str(number)).SerializeToString()])
         if number % 100 == 0:
             await asyncio.sleep(0)
     await eventually(lambda: sender._queue._memory_items == 0)

@@ -46,7 +46,7 @@ class Player:
     raw: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.spans = Spans(self.options, SPECS, self.raw.append)
+        self.spans = Spans(self.options, SPECS, self.raw.extend)
 
     def play(self, *events: dict[str, Any], receipt: float = RECEIPT) -> "Player":
         """Take events in, as the pipeline would."""

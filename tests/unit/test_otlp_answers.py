@@ -25,7 +25,7 @@ from exporter.expose.sender.answers import (
     from_http,
     read_retry_after,
 )
-from exporter.expose.sender.requests import SPAN_OVERHEAD
+from exporter.expose.sender.requests import SHORT, together
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -150,14 +150,16 @@ def test_envelope(spans: list[Span], service: str, scope: str, schema_url: str) 
     resource_spans = expected.resource_spans.add(resource=resource, schema_url=schema_url)
     resource_spans.scope_spans.add(scope=instrumentation, spans=spans, schema_url=schema_url)
     envelope = SpanEnvelope(resource.SerializeToString(), instrumentation.SerializeToString(), schema_url)
-    bodies = [span.SerializeToString() for span in spans]
-    request = envelope.wrap(bodies)
-    assert ExportTraceServiceRequest.FromString(request) == expected
-    assert len(request) <= envelope.size + sum(map(len, bodies)) + SPAN_OVERHEAD * len(bodies)
+    raw = [span.SerializeToString() for span in spans]
+    for bodies in ([together(raw)], [together([each]) for each in raw]):
+        request = envelope.wrap(bodies)
+        assert ExportTraceServiceRequest.FromString(request) == expected
+        assert len(request) <= envelope.size + sum(map(len, bodies))
 
 
 def test_empty_envelope() -> None:
     """Without resource and scope only the spans are there."""
-    request = ExportTraceServiceRequest.FromString(SpanEnvelope().wrap([Span(name="x" * 70_000).SerializeToString()]))
-    [span] = request.resource_spans[0].scope_spans[0].spans
-    assert len(span.name) == 70_000
+    names = ["x" * length for length in (0, 1, 126, 127, 128, SHORT - 10, SHORT, 70_000)]
+    body = together(Span(name=name).SerializeToString() for name in names)
+    request = ExportTraceServiceRequest.FromString(SpanEnvelope().wrap([body]))
+    assert [span.name for span in request.resource_spans[0].scope_spans[0].spans] == names

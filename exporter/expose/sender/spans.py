@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,7 @@ from exporter.expose.sender.counts import INTERNAL_ERROR, STOPPED, SenderCounts
 from exporter.expose.sender.courier import PACE, Courier, Pace
 from exporter.expose.sender.disk import DiskQueue
 from exporter.expose.sender.queue import BOUNDS, Batch, Bounds, ItemQueue
-from exporter.expose.sender.requests import SPAN_OVERHEAD, Request, SpanEnvelope
+from exporter.expose.sender.requests import Request, SpanEnvelope, together
 from exporter.expose.sender.transport import Transport
 
 LAST_WORK: Final = 1.0
@@ -66,18 +67,28 @@ class SpanSender:
         """Begin to send; what an earlier process left on disk goes first."""
         self._running = asyncio.create_task(self._run())
 
-    def offer(self, item: bytes, count: int = 1) -> bool:
-        """Take a serialised ``Span`` on, without ever waiting; ``False`` means it was dropped, and counted.
+    def offer(self, spans: Sequence[bytes]) -> bool:
+        """Take serialised ``Span`` messages on, without ever waiting; ``False`` means that one was dropped, and counted.
 
-        ``count`` is what the item counts as, in counters and batches.
+        They are queued as one item, which costs less, unless there is room for some of them only.
         """
-        reason = STOPPED if self._stopping else self._queue.put(item, count)
+        if len(spans) <= self._batching.items and self._take_on(spans) is None:
+            return True
+        taken = [self._alone(span) for span in spans]
+        return all(taken)
+
+    def _alone(self, span: bytes) -> bool:
+        reason = self._take_on((span,))
         if reason is not None:
-            self._counts.dropped(reason, count)
+            self._counts.dropped(reason, 1)
             log.warning("spans are lost: %s", reason)
-            return False
-        self._wake()
-        return True
+        return reason is None
+
+    def _take_on(self, spans: Sequence[bytes]) -> str | None:
+        reason = STOPPED if self._stopping else self._queue.put(together(spans), len(spans))
+        if reason is None:
+            self._wake()
+        return reason
 
     async def stop(self, within: float = 12.0) -> None:
         """Send what can be sent in ``within`` seconds, put the rest on disk or else count it as lost, and end.
@@ -138,8 +149,7 @@ class SpanSender:
 
     async def _send_batch(self) -> bool:
         """Send one; returns whether to go on, which is not the case once the rest is better left to the next process."""
-        space = self._batching.size - self._envelope.size
-        batch = await self._queue.take(self._batching.items, space - SPAN_OVERHEAD * self._batching.items)
+        batch = await self._queue.take(self._batching.items, self._batching.size - self._envelope.size)
         if batch is None:
             return not self._stopping
         if await self._courier.deliver(self._request(batch), stale=self._may_leave) is None:
