@@ -28,6 +28,7 @@ from exporter.expose.sender import (
     open_transport,
 )
 from exporter.expose.sender.counts import DROP_REASONS, AttemptOutcome
+from exporter.expose.span_limits import SpanLimits
 from exporter.records import Snapshot
 from exporter.sampling import SpanOptions
 from exporter.selfmetrics import SelfMetrics
@@ -100,13 +101,14 @@ class Otlp:
     ) -> None:
         pace = pace or Pace()
         resource = resource_attributes(dict(otel.resource_attributes), service_name=otel.service_name)
+        self._limits = SpanLimits(otel.limits)
         self._spans = _span_sender(settings.otlp_queue_dir, otel, resource, Counts(metrics, "traces"), pace)
         self._metrics = _metrics_sender(otel, resource, Counts(metrics, "metrics"), snapshot, pace)
 
     def offer(self, spans: Sequence[bytes]) -> None:
         """Take serialised spans on that belong together; never waits."""
         if self._spans is not None:
-            self._spans.offer(spans)
+            self._spans.offer(self._limits.applied(spans))
 
     def start(self) -> None:
         """Begin to send."""

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from exporter.config.otel_values import Variables, exporters
 from exporter.expose.otlp_target import Protocol, Signal, Target, TlsFiles
+from exporter.expose.span_limits import UNLESS_SET, AttributeLimits
 
 Temporality = Literal["cumulative", "delta", "lowmemory"]
 HistogramAggregation = Literal["explicit_bucket_histogram", "base2_exponential_bucket_histogram"]
@@ -29,18 +30,6 @@ _HTTP_DEFAULT: Final = "http://localhost:4318"
 _GRPC_DEFAULT: Final = "http://localhost:4317"
 _GRPC_PORT: Final = 4317
 _ADDRESS = re.compile(r"[^\s/@]+")
-
-
-@dataclass(frozen=True, slots=True)
-class AttributeLimits:
-    """How much a span may hold; ``None`` is without limit. ``value_length`` is in characters."""
-
-    value_length: int | None = None
-    per_span: int = 128
-    events: int = 128
-    links: int = 128
-    per_event: int = 128
-    per_link: int = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +55,7 @@ class OtelSettings:
     max_batch_size: int = 512
     sampler: Sampler = "parentbased_always_on"
     sampler_ratio: float = 1.0
-    limits: AttributeLimits = AttributeLimits()
+    limits: AttributeLimits = UNLESS_SET
     capture_content: CaptureContent = "no_content"
     log_level: LogLevel | None = None
 

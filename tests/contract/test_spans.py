@@ -16,6 +16,7 @@ from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
+from exporter.expose.span_limits import DEFAULT
 from exporter.sampling import SpanOptions
 from exporter.span_source import event_key
 from exporter.wire import SPECS
@@ -218,3 +219,12 @@ def test_an_empty_span_is_a_span() -> None:
     """The bytes of a turn of which nothing is known are a whole message."""
     (raw,) = Player().play({"type": "turn.metrics"}).raw
     assert Span.FromString(raw).name == "invoke_agent agent-support"
+
+
+def test_no_span_reaches_the_default_limit() -> None:
+    """Even if every field that is an attribute of a span came, there would be fewer than the specification lets through."""
+    attributes = Counter(
+        item.span for spec in SPECS for field in spec.fields for item in field.declarations if isinstance(item, SpanAttribute)
+    )
+    assert sum(attributes.values()) > 50
+    assert max(attributes.values()) + len(genai.constants("turn", proposals=True)) + 10 < DEFAULT

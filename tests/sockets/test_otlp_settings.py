@@ -145,3 +145,27 @@ async def test_one_signal_alone() -> None:
         site.receiver.requests.clear()
         assert len(await play(site, [STARTED, PLAIN, ENDED], {"OTEL_METRICS_EXPORTER": "none"})) == 4
         assert {request.signal for request in site.receiver.requests} == {"traces"}
+
+
+async def test_limits_on_what_a_span_holds() -> None:
+    """The first attributes, events and links stay, and the span says how many did not; without a limit that holds all stay."""
+    noted = {"type": "user.backchannel", "detection_delay_ms": 80}
+    tight = {
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "3",
+        "OTEL_SPAN_EVENT_COUNT_LIMIT": "2",
+        "OTEL_SPAN_LINK_COUNT_LIMIT": "0",
+        "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": "0",
+    }
+    found = []
+    for variables in ({}, tight):
+        async with otlp_receiver("http/protobuf") as site:
+            spans = await play(site, [STARTED, *[noted] * 5, PLAIN, ENDED], variables, trace_per_turn=True)
+        found.append(next(span for span in spans if kind_of(span) == "invoke_agent"))
+    whole, cut = found
+    assert (len(whole.events), len(whole.links), whole.dropped_attributes_count) == (5, 1, 0)
+    assert cut.attributes == whole.attributes[:3]
+    assert cut.dropped_attributes_count == len(whole.attributes) - 3
+    assert [event.name for event in cut.events] == [event.name for event in whole.events[:2]]
+    assert (cut.dropped_events_count, len(cut.links), cut.dropped_links_count) == (3, 0, 1)
+    assert {event.dropped_attributes_count for event in cut.events} == {len(whole.events[0].attributes)} != {0}
+    assert (cut.trace_id, cut.span_id, cut.name) == (whole.trace_id, whole.span_id, whole.name)
