@@ -1,7 +1,8 @@
 """What is measured, each a process of its own: the exporter as shipped, and what it is compared with.
 
 ``sink``: the same uvicorn with an application that only decodes. ``naive``: the usual wiring by hand, Starlette's JSON and
-``prometheus_client`` with ``.labels()`` at each field. ``watched``: the exporter with a heartbeat beside it.
+``prometheus_client`` with ``.labels()`` at each field. ``instrumented``: the same with OpenTelemetry's meter and tracer on top.
+``watched``: the exporter with a heartbeat beside it.
 """
 
 import json
@@ -63,9 +64,14 @@ class Contestant:
 
     def longest_gap(self) -> float:
         """The longest the event loop was held since the last call, in seconds; only of ``watched``."""
+        return self.gaps()[0]
+
+    def gaps(self) -> tuple[float, float]:
+        """As above, and how late the loop was at the 99th percentile of a beat a millisecond."""
         os.kill(self.process.pid, signal.SIGUSR1)
         assert self.process.stdout is not None
-        return float(self.process.stdout.readline())
+        longest, late = self.process.stdout.readline().split()
+        return float(longest), float(late)
 
     def _rest(self) -> float:
         used = self.cpu

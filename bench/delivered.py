@@ -4,18 +4,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from statistics import median
 
 from bench import frames, machine
 from bench.contestants import Contestant, running
 from bench.frames import Load, load
+from bench.instrumented import ENDPOINT
 from bench.peers import peers
 from bench.report import table
 
 CONNECTIONS = 50
-_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+RATE = 500
+"""Turns a second in the measurement of lateness."""
 
 
 class _Receiver(BaseHTTPRequestHandler):
@@ -54,27 +56,67 @@ def _cost(contestant: Contestant, traffic: Load) -> float:
         return (contestant.settle(known + CONNECTIONS + sent) - begun) / sent * 1e6
 
 
-def _costs(name: str, traffic: Load, rounds: int) -> list[float]:
-    with running(name) as contestant:
-        return [_cost(contestant, traffic) for _ in range(rounds + 1)][1:]
+@contextmanager
+def _contestants(url: str) -> Iterator[dict[str, Contestant]]:
+    """All of them at once, so that rounds can be interleaved; those that deliver know where to."""
+    with ExitStack() as stack:
+        found = {"sink": stack.enter_context(running("sink")), "metrics": stack.enter_context(running("exporter"))}
+        os.environ[ENDPOINT] = url
+        try:
+            found |= {"all": stack.enter_context(running("exporter")), "by hand": stack.enter_context(running("instrumented"))}
+        finally:
+            del os.environ[ENDPOINT]
+        yield found
+
+
+def _costs(contestants: dict[str, Contestant], traffic: Load, rounds: int) -> dict[str, list[float]]:
+    """What a frame cost each in each round; the round before the first fills caches and is thrown away."""
+    costs: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(rounds + 1):
+        for name, contestant in contestants.items():
+            found = _cost(contestant, traffic.part(8) if name == "by hand" else traffic)
+            if number:
+                costs[name].append(found)
+    return costs
+
+
+def _line(traffic: Load, costs: dict[str, list[float]]) -> tuple[str, ...]:
+    def ratio(name: str, of: str) -> float:
+        return median(one / other for one, other in zip(costs[name], costs[of], strict=True))
+
+    ours = (f"{median(costs[name]):.1f} µs = **{ratio(name, 'sink'):.2f} ×**" for name in ("metrics", "all"))
+    return (
+        traffic.name,
+        f"{median(costs['sink']):.1f} µs",
+        *ours,
+        f"{median(costs['by hand']):.0f} µs = {ratio('by hand', 'all'):.1f} × ours",
+    )
+
+
+def _lateness(url: str, seconds: float, turns: Load) -> tuple[str, ...]:
+    """How late the event loop is at a steady rate of turns."""
+    os.environ[ENDPOINT] = url
+    try:
+        with running("watched") as exporter, peers(exporter.port, CONNECTIONS) as group:
+            group.pace(turns, RATE, RATE)
+            exporter.gaps()
+            sent = group.pace(turns, RATE, round(RATE * seconds), first=RATE // CONNECTIONS)
+            longest, late = exporter.gaps()
+            return f"{RATE} turns a second", f"{sent:,}", f"**{late * 1000:.1f} ms**", f"{longest * 1000:.1f} ms"
+    finally:
+        del os.environ[ENDPOINT]
 
 
 def run(*, quick: bool) -> None:
     """Measure and print."""
-    rounds, turns, small = (1, 50, 200) if quick else (5, 200, 1000)
+    rounds, turns, small, seconds = (1, 50, 200, 2.0) if quick else (9, 200, 1000, 15.0)
     loads = (load("turn.metrics", frames.turns(), turns), load("small events as they come", frames.small(), small))
-    lines = []
     with _receiver() as url:
-        for traffic in loads:
-            bare, metrics = (median(_costs(name, traffic, rounds)) for name in ("sink", "exporter"))
-            os.environ[_ENDPOINT] = url
-            try:
-                everything = median(_costs("exporter", traffic, rounds))
-            finally:
-                del os.environ[_ENDPOINT]
-            costs = (f"{cost:.1f} µs = {cost / bare:.2f} ×" for cost in (metrics, everything))
-            lines.append((traffic.name, f"{bare:.1f} µs", *costs))
-    table(("a frame of", "bare sink", "metrics only", "traced and delivered too"), lines)
+        with _contestants(url) as contestants:
+            lines = [_line(traffic, _costs(contestants, traffic, rounds)) for traffic in loads]
+        table(("a frame of", "bare sink", "metrics only", "traced and delivered too", "the same by hand"), lines)
+        late = _lateness(url, seconds, load("turns", frames.turns(), round(RATE * (seconds + 2)) // CONNECTIONS))
+    table(("steadily, traced and delivered", "turns", "event loop late, p99", "longest"), [late])
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,7 +24,7 @@ from exporter.app import serve
 from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Const, MetricSpec, Moves, OfSession
 from exporter.config import Address, Settings
-from exporter.config.otel import OtelSettings
+from exporter.config.otel import read_otel
 from exporter.events import EVENTS
 from exporter.servers import TRANSPORT_CAP
 from exporter.wire import SPECS
@@ -63,7 +64,7 @@ class Naive:
         self.processed = 0
         self._registry = CollectorRegistry()
         self._made: dict[str, Any] = {}
-        self._steps = {spec.name: [*self._of_event(spec), *self._of_fields(spec)] for spec in SPECS}
+        self.steps = {spec.name: [*self._of_event(spec), *self._of_fields(spec)] for spec in SPECS}
         self.app = Starlette(routes=[WebSocketRoute("/ws", self._serve)])
 
     def _of_event(self, spec: EventSpec) -> list[Step]:
@@ -93,17 +94,18 @@ class Naive:
             while True:
                 event = await websocket.receive_json()
                 agent = event.get("agent_id", agent)
-                self._record(event, agent)
+                self.record(event, agent)
                 self.processed += 1
         except WebSocketDisconnect:
             pass
 
-    def _record(self, event: Event, agent: str) -> None:
-        for field, moves, metric, divisor in self._steps.get(event["type"], ()):
+    def record(self, event: Event, agent: str) -> None:
+        """Measure an event."""
+        for field, moves, metric, divisor in self.steps.get(event["type"], ()):
             value = event.get(field) if field else 1.0
             if value is None:
                 continue
-            labels = [_label(source, event, agent) for _, source in moves.labels.sources]
+            labels = [label_of(source, event, agent) for _, source in moves.labels.sources]
             child = metric.labels(*labels) if labels else metric
             if moves.spec.kind == "histogram":
                 child.observe(value / divisor)
@@ -113,7 +115,7 @@ class Naive:
                 child.inc(value / divisor if moves.takes == "value" else 1.0)
 
 
-def _label(source: Any, event: Event, agent: str) -> str:  # noqa: ANN401 - label sources have no common type
+def label_of(source: Any, event: Event, agent: str) -> str:  # noqa: ANN401 - label sources have no common type
     if isinstance(source, OfSession):
         return agent if source.what == "agent" else "unknown"
     if isinstance(source, Const):
@@ -164,8 +166,18 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _rival(name: str) -> Sink | Naive:
+    if name == "sink":
+        return Sink()
+    if name == "naive":
+        return Naive()
+    from bench.instrumented import Instrumented  # noqa: PLC0415 - the others are not to carry the SDK
+
+    return Instrumented()
+
+
 async def _serve_rival(name: str, ready: Path) -> None:
-    rival = Sink() if name == "sink" else Naive()
+    rival = _rival(name)
     servers = _Server(rival if isinstance(rival, Sink) else rival.app), _Server(_counted(rival))
     ingest, telemetry = servers
     serving = [asyncio.create_task(server.serve(sockets=[server.socket])) for server in servers]
@@ -185,32 +197,31 @@ async def _serve_rival(name: str, ready: Path) -> None:
 
 
 async def _watched(ready: Path) -> None:
-    """The exporter with a heartbeat; prints the longest gap since the last time when it gets SIGUSR1."""
-    longest = 0.0
+    """The exporter with a heartbeat; prints the longest gap since the last time, and the 99th percentile, when it gets SIGUSR1."""
+    gaps = [0.0]
 
     def tell() -> None:
-        nonlocal longest
-        print(f"{longest:.6f}", flush=True)
-        longest = 0.0
+        in_order = sorted(gaps)
+        print(f"{in_order[-1]:.6f} {in_order[len(in_order) * 99 // 100]:.6f}", flush=True)
+        gaps[:] = [0.0]
 
     async def beat() -> None:
-        nonlocal longest
         while True:
             before = perf_counter()
             await asyncio.sleep(_HEARTBEAT)
-            longest = max(longest, perf_counter() - before - _HEARTBEAT)
+            gaps.append(perf_counter() - before - _HEARTBEAT)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, tell)
     beating = asyncio.create_task(beat())
     any_port = Address("127.0.0.1", 0)
-    await serve(Settings(listen=any_port, telemetry_listen=any_port, ready_file=ready, log_level="warning"), OtelSettings())
+    await serve(Settings(listen=any_port, telemetry_listen=any_port, ready_file=ready, log_level="warning"), read_otel(os.environ)[0])
     beating.cancel()
 
 
 def main() -> None:
     """Run one of them until SIGTERM."""
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("name", choices=("sink", "naive", "watched"))
+    arguments.add_argument("name", choices=("sink", "naive", "instrumented", "watched"))
     arguments.add_argument("--ready-file", type=Path, required=True)
     chosen = arguments.parse_args()
     uvloop.run(_watched(chosen.ready_file) if chosen.name == "watched" else _serve_rival(chosen.name, chosen.ready_file))
