@@ -10,9 +10,10 @@ from random import Random
 
 from exporter.simulate import faults
 from exporter.simulate.audio import streaming_call
+from exporter.simulate.behaviour import Profile
 from exporter.simulate.conversation import Conversation
 from exporter.simulate.moments import Event, Moments, Timed
-from exporter.simulate.profiles import Fleet, Profile, draw_profile
+from exporter.simulate.profiles import Fleet, draw_profile
 from exporter.simulate.session import open_session
 
 Step = tuple[float, Event]

@@ -6,7 +6,7 @@ from exporter.simulate import faults, phrases
 from exporter.simulate.moments import Event, Timed
 from exporter.simulate.narrate import agent_state, narrate, stamped, user_state
 from exporter.simulate.session import Session
-from exporter.simulate.turns import Turn, agent_turn, caller_turn, hang_up_within
+from exporter.simulate.turns import Turn, agent_turn, caller_turn, go_on_early, hang_up_within, loses_patience
 
 _SUB_AGENTS = ("collect_email", "collect_digits", "verify_identity")
 
@@ -28,6 +28,8 @@ class Conversation:
         self._hangs_up = session.happens(chances.hang_up_mid_turn)
         self._fails_at = rng.randrange(1, self._turns + 1) if session.happens(chances.fallback) else 0
         self.dropped = session.happens(chances.dropped)
+        self._silent_from = rng.randint(1, self._turns) if session.may_happen(chances.falls_silent) else self._turns + 1
+        self._goes_on = False
 
     def batches(self) -> Iterator[list[Timed]]:
         """The whole call. Where :attr:`dropped` is set, ``session.ended`` never comes."""
@@ -39,6 +41,7 @@ class Conversation:
         for index in range(1, self._turns + 1):
             if self._reason:
                 break
+            self._session.silent = index >= self._silent_from
             yield from self._one_turn(last=index == self._turns)
             yield from self._between_turns(index)
         if not self.dropped:
@@ -73,11 +76,16 @@ class Conversation:
     def _one_turn(self, *, last: bool) -> Iterator[list[Timed]]:
         session = self._session
         yield from self._enter_sub_agent(last)
-        turn = caller_turn(session, self._at)
+        turn = caller_turn(session, self._at, spoken=self._goes_on)
         if last and self._hangs_up:
             hang_up_within(session, turn)
             self._reason = "user_hangup"
-        yield narrate(session, turn)
+        elif loses_patience(session, turn):
+            self._reason = "user_hangup"
+        elif not last and session.may_happen(session.profile.chances.premature):
+            go_on_early(session, turn)
+        self._goes_on = turn.went_on_at is not None
+        yield narrate(self._session, turn)
         self._pause_after(turn)
         yield from self._leave_sub_agent(turn)
 
@@ -85,6 +93,8 @@ class Conversation:
         rng = self._session.rng
         if turn.hung_up_at is not None:
             self._at = turn.hung_up_at + rng.randint(200, 600)
+        elif turn.went_on_at is not None:
+            self._at = turn.went_on_at
         elif turn.interrupted and turn.resumed is None:
             self._at = max(turn.ended - rng.randint(150, 400), turn.user_stopped)  # whoever barges in is already speaking
         else:
@@ -122,7 +132,7 @@ class Conversation:
     def _between_turns(self, index: int) -> Iterator[list[Timed]]:
         session, at = self._session, self._at
         chances, usual = session.profile.chances, self._turns
-        if self._reason:
+        if self._reason or self._goes_on:
             return
         asides: list[Timed] = faults.unknown_event(session, at)
         if session.happens(chances.keypress / usual):
@@ -175,7 +185,7 @@ class Conversation:
         if machine and rng.random() < 0.3:
             # The machine's announcement was taken for a caller and answered before the verdict.
             turn = caller_turn(session, self._at, phrases.VOICEMAIL_GREETING)
-            yield narrate(session, turn)
+            yield narrate(self._session, turn)
             self._pause_after(turn)
         self._at += rng.randint(900, 2500)
         fields: Event = {"result": "machine" if machine else "human", "method": rng.choice(("audio", "llm"))}

@@ -133,13 +133,13 @@ def _add_llm(event: Event, session: Session, turn: Turn) -> None:
     rng, model, parts = session.rng, session.llm, turn.parts
     event["turn_completed_callback_ms"] = parts.callback
     event["llm_model"], event["llm_provider"], event["llm_label"] = model.name, model.provider, session.llm_label
-    if turn.error in ("llm", "stt"):
+    if turn.error in ("llm", "stt") or not turn.generated:
         return
-    completion = max(len(turn.agent_text) // 4, 3)
+    completion = _completion_tokens(turn)
     prompt = 600 + 70 * session.turns + rng.randrange(60)
     cached = prompt * rng.randint(4, 9) // 640 * 64 if session.turns > 1 else 0
     generation = round(completion * 1000 / rng.uniform(35, 110)) + 1
-    cancelled = turn.interrupted and rng.random() < 0.5
+    cancelled = turn.cut_short or (turn.interrupted and rng.random() < 0.5)
     session.usage.add_llm(model, prompt, cached, completion)
     event["llm_ttft_ms"] = parts.llm_ttft
     event["llm_duration_ms"] = parts.llm_ttft + generation
@@ -153,6 +153,13 @@ def _add_llm(event: Event, session: Session, turn: Turn) -> None:
     event["llm_request_id"] = f"chatcmpl-{rng.getrandbits(48):012x}"
     event["llm_timestamp"] = session.moments.unix(turn.asked + parts.llm_ttft + generation)
     event["llm_speech_id"] = f"sp-a-{turn.number}"
+
+
+def _completion_tokens(turn: Turn) -> int:
+    """What the model wrote: the whole answer, or as much as it came to before it was told to stop."""
+    if turn.cut_short and turn.went_on_at is not None:
+        return 3 + (turn.went_on_at - turn.asked - turn.parts.llm_ttft) // 20
+    return max(len(turn.agent_text) // 4, 3)
 
 
 def _add_tts(event: Event, session: Session, turn: Turn, started: int, stopped: int) -> None:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from exporter.simulate.behaviour import Model, Profile
 from exporter.simulate.moments import Event, Moments
-from exporter.simulate.profiles import Model, Profile
 
 
 class Usage:
@@ -75,6 +75,7 @@ class Session:
     reports_endpointing: bool = True  # only speech-to-speech sessions may not
     llm_label: str = "primary"
     llm_available: dict[str, bool] = field(default_factory=dict)
+    silent: bool = False  # the agent does not answer any more
     number: int = 0
     agent_tool_id: str | None = None
     turns: int = 0
@@ -89,6 +90,10 @@ class Session:
     def happens(self, probability: float) -> bool:
         """Whether something of this probability happens now."""
         return self.rng.random() < probability
+
+    def may_happen(self, probability: float) -> bool:
+        """As :meth:`happens`, but nothing is drawn for what never happens: calls without it stay as they are."""
+        return probability > 0 and self.happens(probability)
 
     def next_number(self) -> int:
         """Begin a turn: its number, from 1, counted anew within each sub-agent."""
