@@ -17,6 +17,7 @@ UNPRICED = "agentstack_unpriced_usage_total"
 CHANGES = "agentstack_model_changes_total"
 LATENCY = "agentstack_user_perceived_latency_by_position_seconds"
 PROMPT = "agentstack_llm_prompt_tokens_by_position"
+IMAGE_KINDS = ("image_input", "cached_image_input", "image_output")
 LLM = {"llm_provider": "openai", "llm_model": "gpt-4o"}
 
 
@@ -38,6 +39,7 @@ price = [
   {component = "llm", provider = "openai", model = "gpt-4o*", input = 2.5, cached_input = 1.25, output = 10},
   {component = "tts", provider = "*", characters = 50},
   {component = "stt", provider = "deepgram", minutes = 0.0077},
+  {component = "realtime", model = "with-images", image_input = 5},
   {component = "realtime", model = "gpt-realtime", text_input = 4, audio_input = 32, cached_audio_input = 0.4, audio_output = 64},
 ]
 """,
@@ -74,6 +76,18 @@ def test_each_component_costs(listed: PriceList) -> None:
     expected = (100 * 4 + 600 * 32 + 400 * 0.4 + 500 * 64) / 1e6
     assert call._core.value(COST, component="realtime") == pytest.approx(expected, abs=1e-6)
     assert call._core.value(UNPRICED) == 0
+
+
+def test_images_are_used_too(listed: PriceList) -> None:
+    """Image tokens of a speech-to-speech model cost what they are priced at, cached ones as others, or are named as unpriced."""
+    images = {"realtime_input_image_tokens": 300, "realtime_cached_image_tokens": 100, "realtime_output_image_tokens": 50}
+    call = priced(listed)
+    call.turn(1, realtime_provider="openai", realtime_model="with-images", **images)
+    call.turn(2, realtime_provider="openai", realtime_model="gpt-realtime", **images)
+    assert call._core.value(COST) == pytest.approx(300 * 5 / 1e6)
+    unpriced = {kind: call._core.value(UNPRICED, component="realtime", model="gpt-realtime", kind=kind) for kind in IMAGE_KINDS}
+    assert unpriced == {"image_input": 200, "cached_image_input": 100, "image_output": 50}
+    assert call._core.value(UNPRICED, model="with-images") == 50
 
 
 def test_the_first_entry_that_fits_holds(listed: PriceList) -> None:
