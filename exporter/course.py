@@ -9,6 +9,8 @@ from exporter.labels import MAX_RAW
 from exporter.session import Session
 from exporter.store import Instrument, Store
 
+_AHEAD: Final = 3600.0
+"""A moment further ahead of our clock, in seconds, comes from a wrong one."""
 _LASTS: Final = ((1, "1"), (5, "2-5"), (10, "6-10"), (20, "11-20"))
 
 
@@ -20,6 +22,13 @@ def position_of(number: int) -> str:
 def _cut(name: str | None) -> str | None:
     """A name as it is remembered."""
     return name and name[:MAX_RAW]
+
+
+def _began(event: TurnMetrics, now: float) -> float | None:
+    """When the turn began, unix seconds; None if it does not say, or by a clock that is wrong."""
+    moment = event.user_started_speaking_at or event.agent_started_speaking_at
+    began = None if moment is None else moment.timestamp()
+    return began if began is not None and 0 <= began <= now + _AHEAD else None
 
 
 class Course:
@@ -42,6 +51,11 @@ class Course:
             self._prompt.observe(event.llm_prompt_tokens, position, now=now)
 
     def _models(self, session: Session, event: TurnMetrics, now: float) -> None:
+        began = _began(event, now)
+        if began is not None:
+            if began < session.models_at:
+                return  # a later turn has been here: this one changed nothing after it
+            session.models_at = began
         before = session.models
         used = {
             "stt": (event.stt_provider, event.stt_model),

@@ -68,6 +68,7 @@ class Session:
         "id",
         "last_event_at",
         "models",
+        "models_at",
         "names_made_up",
         "over",
         "pending_turns",
@@ -112,6 +113,7 @@ class Session:
         self.floor: Floor | None = None
         self.spans: SpanState | None = None
         self.models: dict[str, tuple[str | None, str | None]] | None = None
+        self.models_at = 0.0
         self.app: AppState | None = None
 
 

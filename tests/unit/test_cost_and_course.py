@@ -21,6 +21,11 @@ IMAGE_KINDS = ("image_input", "cached_image_input", "image_output")
 LLM = {"llm_provider": "openai", "llm_model": "gpt-4o"}
 
 
+def at(second: int) -> str:
+    """A moment as the wire has it."""
+    return f"2026-05-04T09:00:{second:02d}.000Z"
+
+
 def priced(prices: PriceList | None) -> Connection:
     """A call whose usage has these prices."""
     core = Core()
@@ -164,6 +169,27 @@ def test_models_that_change_within_a_call() -> None:
     assert core.value(CHANGES) == 3
     core.call("as-2").turn(1, llm_provider="other", llm_model="x")
     assert core.value(CHANGES) == 3
+
+
+def test_a_late_report_changes_no_model() -> None:
+    """A report on a turn before the latest says what was, also when a sub-agent counted that turn; the call goes on as it did."""
+    core = Core()
+    call = core.call()
+    call.turn(1, **LLM, user_started_speaking_at=at(0))
+    call.turn(3, llm_provider="groq", llm_model="llama", user_started_speaking_at=at(20))
+    call.turn(2, **LLM, user_started_speaking_at=at(10))
+    call.turn(7, **LLM, agent_tool_id="sub", agent_started_speaking_at=at(12))
+    call.turn(4, llm_provider="groq", llm_model="llama", user_started_speaking_at=at(30))
+    assert core.value(CHANGES) == 1
+
+
+def test_a_wrong_clock_hides_no_change() -> None:
+    """After a turn that seems to lie far ahead, models still change."""
+    core = Core()
+    call = core.call()
+    call.turn(1, **LLM, user_started_speaking_at="2100-01-01T00:00:00Z")
+    call.turn(2, llm_provider="groq", llm_model="llama", user_started_speaking_at=at(10))
+    assert core.value(CHANGES) == 1
 
 
 @pytest.mark.parametrize(
