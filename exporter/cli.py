@@ -77,7 +77,7 @@ def demo(loaded: Loaded, calls: int, seed: int | None, speed: float, print_trace
     show_envvar=True,
     help="Bearer token to show; better given by the environment than as a flag, which every user of the machine can see.",
 )
-@click.option("--truth", type=FileName(), help="File to write what was sent to, for comparison.")
+@click.option("--truth", type=FileName(), help="File to write to what was sent and what came of it, for comparison.")
 @click.option("--quiet", is_flag=True, help="Write no progress.")
 def simulate(
     url: str,

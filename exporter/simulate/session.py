@@ -8,6 +8,16 @@ from exporter.simulate.behaviour import Model, Profile
 from exporter.simulate.moments import Event, Moments
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a turn took of a model, in the units it is sold in: tokens, characters or minutes, each counted under one kind."""
+
+    component: str
+    model: Model
+    amounts: dict[str, float]
+    cancelled: bool = False
+
+
 class Usage:
     """What a call has used so far, by model: the content of ``session.usage``."""
 
@@ -68,6 +78,7 @@ class Session:
     agent_id: str
     stt: Model
     llm: Model
+    first_llm: Model
     tts: Model
     realtime: Model
     usage: Usage
@@ -121,6 +132,7 @@ def open_session(rng: Random, profile: Profile, moments: Moments, session_id: st
         agent_id=rng.choice(profile.agents),
         stt=rng.choice(profile.stt),
         llm=llm,
+        first_llm=llm,
         tts=rng.choice(profile.tts),
         realtime=rng.choice(profile.realtime),
         usage=Usage(rng.choice(("audio_duration", "audio_duration_s"))),

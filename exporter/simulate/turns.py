@@ -1,9 +1,9 @@
 """One turn as it happened: when each side spoke and what the time between them was made of. Nothing of the wire yet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from exporter.simulate import phrases
-from exporter.simulate.session import Session
+from exporter.simulate.session import Session, Used
 
 _MS_PER_CHARACTER = 62  # about 16 characters of speech a second
 _PATIENCE_MS = 1500  # nobody hangs up over an answer that comes sooner
@@ -43,7 +43,11 @@ class Parts:
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """A turn. Moments are milliseconds since the call's start; ``agent_started`` is None where the agent never spoke."""
+    """A turn. Moments are milliseconds since the call's start; ``agent_started`` is None where the agent never spoke.
+
+    What the platform reports of it is noted here too: ``completed_at`` and ``metrics_at`` are when, None for never, ``untold`` is
+    how the names of the ``turn.metrics`` fields begin that were left out.
+    """
 
     number: int
     turn_id: str
@@ -65,6 +69,11 @@ class Turn:
     error: str | None = None
     hung_up_at: int | None = None
     went_on_at: int | None = None  # the caller, who had not finished when the turn was judged over
+    used: list[Used] = field(default_factory=list)
+    completed_at: int | None = None
+    metrics_at: int | None = None
+    untold: str = ""
+    garbled: bool = False  # some values of its report mean nothing
 
     @property
     def decided(self) -> int:
