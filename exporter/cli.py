@@ -15,7 +15,10 @@ from exporter import __version__
 from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
 from exporter.config.kinds import FileName, Number, OneOf, Url, Whole
 
-PROFILES = ("fast", "typical", "slow", "s2s", "outbound", "streaming", "messy", "mixed")
+PROFILES = (
+    *("fast", "typical", "slow", "s2s", "outbound", "streaming", "messy", "mixed"),
+    *("healthy", "slow-llm", "hasty", "outage", "silent"),
+)
 _MOST_CALLS = 10_000_000
 _MOST_AT_ONCE = 100_000
 _SEED = Whole(0, 2**32 - 1)
@@ -61,14 +64,20 @@ def demo(loaded: Loaded, calls: int, seed: int | None, speed: float, print_trace
 @click.option("--rate", type=Number(0, 1_000_000), default=0.0, show_default=True, help="Calls begun per second; 0 is without waiting.")
 @click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting.")
 @click.option("--turns", type=Whole(1, 10_000), help="Turns the caller takes in each call.  [default: as the profile has it]")
-@click.option("--profile", "profiles", type=OneOf(PROFILES), multiple=True, help="What the calls are like; can be given several times.")
+@click.option(
+    "--profile",
+    "profiles",
+    type=OneOf(PROFILES),
+    multiple=True,
+    help="What the calls are like, as docs/simulate.md says; can be given several times.  [default: mixed]",
+)
 @click.option(
     "--token",
     envvar="AGENTSTACK_SIMULATE_TOKEN",
     show_envvar=True,
     help="Bearer token to show; better given by the environment than as a flag, which every user of the machine can see.",
 )
-@click.option("--truth", type=FileName(), help="File to write what was sent to, for comparison.")
+@click.option("--truth", type=FileName(), help="File to write to what was sent and what came of it, for comparison.")
 @click.option("--quiet", is_flag=True, help="Write no progress.")
 def simulate(
     url: str,

@@ -11,6 +11,8 @@ from exporter.store import Instrument, Observe, Store
 
 _COMPONENTS: Final = ("stt", "llm", "tts", "realtime")
 _NONE: Final = (None,) * 2 * len(_COMPONENTS)
+_AHEAD: Final = 3600.0
+"""A moment further ahead of our clock, in seconds, comes from a wrong one."""
 _LASTS: Final = ((1, "1"), (5, "2-5"), (10, "6-10"), (20, "11-20"))
 _NUMBERED: Final = tuple(next(name for last, name in _LASTS if number <= last) for number in range(21))
 
@@ -18,6 +20,13 @@ _NUMBERED: Final = tuple(next(name for last, name in _LASTS if number <= last) f
 def position_of(number: int) -> str:
     """The range of turns that a turn with this number lies in, one of :data:`~exporter.catalogue.answers.POSITIONS`."""
     return _NUMBERED[max(number, 0)] if number < len(_NUMBERED) else POSITIONS[-1]
+
+
+def _began(event: TurnMetrics, now: float) -> float | None:
+    """When the turn began, unix seconds; None if it does not say, or by a clock that is wrong."""
+    moment = event.user_started_speaking_at or event.agent_started_speaking_at
+    began = None if moment is None else moment.timestamp()
+    return began if began is not None and 0 <= began <= now + _AHEAD else None
 
 
 class Course:
@@ -34,8 +43,11 @@ class Course:
             event.stt_provider, event.stt_model, event.llm_provider, event.llm_model,
             event.tts_provider, event.tts_model, event.realtime_provider, event.realtime_model,
         )  # fmt: skip
-        if models != session.models:
-            self._changed(session, models, now)
+        began = _began(event, now)
+        if began is None or began >= session.models_at:  # else a later turn has been here: this one changed nothing after it
+            session.models_at = began or session.models_at
+            if models != session.models:
+                self._changed(session, models, now)
         if event.turn_number is None or event.agent_tool_id:
             return  # a sub-agent counts its own turns
         position = position_of(int(event.turn_number))

@@ -11,10 +11,13 @@ class Moment(NamedTuple):
     received: float
 
     def until(self, later: "Moment") -> float:
-        """Seconds from here to ``later``, by the platform's clock if it timed both: the two clocks are never mixed."""
+        """Seconds from here to ``later``, by the platform's clock if it timed both: the two clocks are never mixed.
+
+        To the microsecond: what two times as large as these differ by is no more exact, and a limit must not be passed by noise.
+        """
         if self.stamp is not None and later.stamp is not None:
-            return later.stamp - self.stamp
-        return later.received - self.received
+            return round(later.stamp - self.stamp, 6)
+        return round(later.received - self.received, 6)
 
 
 @dataclass(slots=True)

@@ -13,11 +13,21 @@ KINDS: Final[Mapping[str, Mapping[str, float]]] = {
     "tts": {"characters": MILLION, "input": MILLION, "output": MILLION},
     "stt": {"minutes": 1.0, "input": MILLION, "output": MILLION},
     "realtime": dict.fromkeys(
-        ("text_input", "audio_input", "cached_text_input", "cached_audio_input", "text_output", "audio_output"), MILLION
+        (
+            *("text_input", "audio_input", "image_input"),
+            *("cached_text_input", "cached_audio_input", "cached_image_input"),
+            *("text_output", "audio_output", "image_output"),
+        ),
+        MILLION,
     ),
 }
 """What of each component has a price, and of how many (tokens, characters, minutes) it is the price."""
-_STANDS_IN: Final = {"cached_input": "input", "cached_text_input": "text_input", "cached_audio_input": "audio_input"}
+_STANDS_IN: Final = {
+    "cached_input": "input",
+    "cached_text_input": "text_input",
+    "cached_audio_input": "audio_input",
+    "cached_image_input": "image_input",
+}
 """A price that is not given → the one that holds instead: what is not known to be cheaper is not."""
 
 
@@ -82,10 +92,13 @@ def used_by(e: TurnMetrics) -> Iterator[Used]:
     else:
         yield Used("stt", e.stt_provider, e.stt_model, _some(input=e.stt_input_tokens, output=e.stt_output_tokens))
     text, audio = e.realtime_cached_text_tokens or 0.0, e.realtime_cached_audio_tokens or 0.0
+    image = e.realtime_cached_image_tokens or 0.0
     yield Used("realtime", e.realtime_provider, e.realtime_model, _some(
         text_input=(e.realtime_input_text_tokens or 0.0) - text, audio_input=(e.realtime_input_audio_tokens or 0.0) - audio,
-        cached_text_input=text, cached_audio_input=audio,
+        image_input=(e.realtime_input_image_tokens or 0.0) - image,
+        cached_text_input=text, cached_audio_input=audio, cached_image_input=image,
         text_output=e.realtime_output_text_tokens, audio_output=e.realtime_output_audio_tokens,
+        image_output=e.realtime_output_image_tokens,
     ))  # fmt: skip
 
 

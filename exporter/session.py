@@ -70,6 +70,7 @@ class Session:
         "id",
         "last_event_at",
         "models",
+        "models_at",
         "names_made_up",
         "over",
         "pending_turns",
@@ -114,6 +115,7 @@ class Session:
         self.floor: Floor | None = None
         self.spans: SpanState | None = None
         self.models: Models | None = None
+        self.models_at = 0.0
         self.app: AppState | None = None
 
 

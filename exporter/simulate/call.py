@@ -4,15 +4,17 @@ The generator is pure: it reads no clock, and the same seed and number give the 
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 
 from exporter.simulate import faults
+from exporter.simulate.account import Account
 from exporter.simulate.audio import streaming_call
+from exporter.simulate.behaviour import Profile
 from exporter.simulate.conversation import Conversation
 from exporter.simulate.moments import Event, Moments, Timed
-from exporter.simulate.profiles import Fleet, Profile, draw_profile
+from exporter.simulate.profiles import Fleet, draw_profile
 from exporter.simulate.session import open_session
 
 Step = tuple[float, Event]
@@ -46,17 +48,19 @@ class Call:
             return self.media_frames * 0.02 + 5
         return 15.0 + 11.0 * (self.turns if self.turns is not None else self.profile.turns.median)
 
-    def steps(self, started_at: float) -> Iterator[Step]:
+    def steps(self, started_at: float, tell: Callable[[Account], None] = lambda _: None) -> Iterator[Step]:
         """The events in the order of sending; ``started_at`` (unix seconds) is what their timestamps count from.
+
+        ``tell`` is given the account of a managed call after its last event.
 
         A second ``session.started`` means that the connection was lost just before it and the call came back on another. A call
         whose script ends without ``session.ended`` or ``stop`` is one that was cut off.
         """
         rng = Random(f"{self.seed}:{self.number}:events")
-        for at, event in self._timed(rng, Moments(started_at)):
+        for at, event in self._timed(rng, Moments(started_at), tell):
             yield at / 1000, event
 
-    def _timed(self, rng: Random, moments: Moments) -> Iterator[Timed]:
+    def _timed(self, rng: Random, moments: Moments, tell: Callable[[Account], None]) -> Iterator[Timed]:
         chances = self.profile.chances
         if self.profile.pipeline == "audio":
             yield from streaming_call(rng, moments, self.session_id, self.session_id.replace("st-", "call-"), self.media_frames)
@@ -64,12 +68,14 @@ class Call:
         generation = rng.random()
         resumed_after = rng.randint(6, 30) if rng.random() < chances.resumed else 0
         session = open_session(rng, self.profile, moments, self.session_id)
-        events = _ordered(Conversation(session, self.turns))
+        conversation = Conversation(session, self.turns)
+        events = _ordered(conversation)
         if generation < chances.first_generation:
             events = ((at, old) for at, event in events if (old := faults.first_generation(event)) is not None)
         elif generation < chances.first_generation + chances.second_generation:
             events = ((at, faults.second_generation(event)) for at, event in events)
         yield from _resumed(events, resumed_after, rng) if resumed_after else events
+        tell(conversation.account(garbled=generation < chances.first_generation + chances.second_generation))
 
 
 def plan_call(seed: int, number: int, fleet: Fleet, *, turns: int | None = None, media_frames: int = 10) -> Call:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 from exporter.simulate import faults, phrases
+from exporter.simulate.account import Account, account_of
 from exporter.simulate.moments import Event, Timed
 from exporter.simulate.narrate import agent_state, narrate, stamped, user_state
 from exporter.simulate.session import Session
-from exporter.simulate.turns import Turn, agent_turn, caller_turn, hang_up_within
+from exporter.simulate.turns import Turn, agent_turn, caller_turn, go_on_early, hang_up_within, loses_patience
+from exporter.simulate.waits import Ending
 
 _SUB_AGENTS = ("collect_email", "collect_digits", "verify_identity")
 
@@ -28,6 +30,11 @@ class Conversation:
         self._hangs_up = session.happens(chances.hang_up_mid_turn)
         self._fails_at = rng.randrange(1, self._turns + 1) if session.happens(chances.fallback) else 0
         self.dropped = session.happens(chances.dropped)
+        self._silent_from = rng.randint(1, self._turns) if session.may_happen(chances.falls_silent) else self._turns + 1
+        self._goes_on = False
+        self._taken: list[Turn] = []
+        self._fell_back_after: int | None = None
+        self._machine_at: int | None = None
 
     def batches(self) -> Iterator[list[Timed]]:
         """The whole call. Where :attr:`dropped` is set, ``session.ended`` never comes."""
@@ -39,6 +46,7 @@ class Conversation:
         for index in range(1, self._turns + 1):
             if self._reason:
                 break
+            self._session.silent = index >= self._silent_from
             yield from self._one_turn(last=index == self._turns)
             yield from self._between_turns(index)
         if not self.dropped:
@@ -48,6 +56,11 @@ class Conversation:
     def ended_at(self) -> int:
         """Where the call stands, in milliseconds since its start."""
         return self._at
+
+    def account(self, *, garbled: bool) -> Account:
+        """What came of the call, once all batches are taken; ``garbled`` where the wire cannot say so."""
+        ending = Ending(self._at, dropped=self.dropped, machine_at=self._machine_at, fell_back_after=self._fell_back_after)
+        return account_of(self._session, self._taken, ending, garbled=garbled)
 
     def _started(self) -> Event:
         session, rng = self._session, self._session.rng
@@ -67,17 +80,26 @@ class Conversation:
 
     def _agent_says(self, text: str, source: str) -> Iterator[list[Timed]]:
         turn = agent_turn(self._session, self._at, text, source)
-        yield narrate(self._session, turn)
+        yield self._told(turn)
         self._pause_after(turn)
+
+    def _told(self, turn: Turn) -> list[Timed]:
+        self._taken.append(turn)
+        return narrate(self._session, turn)
 
     def _one_turn(self, *, last: bool) -> Iterator[list[Timed]]:
         session = self._session
         yield from self._enter_sub_agent(last)
-        turn = caller_turn(session, self._at)
+        turn = caller_turn(session, self._at, spoken=self._goes_on)
         if last and self._hangs_up:
             hang_up_within(session, turn)
             self._reason = "user_hangup"
-        yield narrate(session, turn)
+        elif loses_patience(session, turn):
+            self._reason = "user_hangup"
+        elif not last and session.may_happen(session.profile.chances.premature):
+            go_on_early(session, turn)
+        self._goes_on = turn.went_on_at is not None
+        yield self._told(turn)
         self._pause_after(turn)
         yield from self._leave_sub_agent(turn)
 
@@ -85,6 +107,8 @@ class Conversation:
         rng = self._session.rng
         if turn.hung_up_at is not None:
             self._at = turn.hung_up_at + rng.randint(200, 600)
+        elif turn.went_on_at is not None:
+            self._at = turn.went_on_at
         elif turn.interrupted and turn.resumed is None:
             self._at = max(turn.ended - rng.randint(150, 400), turn.user_stopped)  # whoever barges in is already speaking
         else:
@@ -122,7 +146,7 @@ class Conversation:
     def _between_turns(self, index: int) -> Iterator[list[Timed]]:
         session, at = self._session, self._at
         chances, usual = session.profile.chances, self._turns
-        if self._reason:
+        if self._reason or self._goes_on:
             return
         asides: list[Timed] = faults.unknown_event(session, at)
         if session.happens(chances.keypress / usual):
@@ -152,6 +176,7 @@ class Conversation:
     def _main_model_fails(self, at: int) -> list[Timed]:
         session = self._session
         failed = session.llm.key
+        self._fell_back_after = len(self._taken)
         session.fall_back()
         error = {"type": "session.error", "code": "llm_timeout", "message": "simulated: provider did not answer in 10 s"}
         return [(at, error), stamped(session, at + 5, "llm.availability_changed", llm=failed, available=False)]
@@ -175,12 +200,13 @@ class Conversation:
         if machine and rng.random() < 0.3:
             # The machine's announcement was taken for a caller and answered before the verdict.
             turn = caller_turn(session, self._at, phrases.VOICEMAIL_GREETING)
-            yield narrate(session, turn)
+            yield self._told(turn)
             self._pause_after(turn)
         self._at += rng.randint(900, 2500)
         fields: Event = {"result": "machine" if machine else "human", "method": rng.choice(("audio", "llm"))}
         if machine:
             fields["transcript"] = phrases.VOICEMAIL_GREETING
+            self._machine_at = self._at
         yield [(self._at, {"type": "voicemail.detected", **fields})]
         if not machine:
             yield from self._agent_says(rng.choice(phrases.GREETINGS), "greeting")

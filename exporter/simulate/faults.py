@@ -65,12 +65,13 @@ def deliver_metrics(session: Session, turn: Turn, at: int, metrics: Event) -> li
     rng, chances = session.rng, session.profile.chances
     if not session.sends_metrics or session.happens(chances.metrics_lost):
         return []
-    _spoil(session, metrics)
+    _spoil(session, turn, metrics)
     if turn.hung_up_at is not None and session.happens(chances.metrics_after_end):
         at += rng.randint(800, 6000)
     elif session.happens(chances.metrics_late):
         # Under and over the ten seconds after which a turn is usually given up.
         at += rng.choice((rng.randint(1500, 7000), rng.randint(11_000, 20_000)))
+    turn.metrics_at = at
     delivered = [(at, metrics)]
     if session.happens(chances.metrics_twice):
         delivered.append((at + rng.randint(50, 2500), metrics))
@@ -117,11 +118,11 @@ def second_generation(event: Event) -> Event:
     }
 
 
-def _spoil(session: Session, metrics: Event) -> None:
+def _spoil(session: Session, turn: Turn, metrics: Event) -> None:
     """Leave fields out, add ones nobody knows, write integers as floats, put nonsense in, as the profile has it."""
     rng, chances = session.rng, session.profile.chances
     if session.happens(chances.missing_fields):
-        prefix = rng.choice(_DROPPED_PREFIXES)
+        turn.untold = prefix = rng.choice(_DROPPED_PREFIXES)
         for name in [name for name in metrics if name.startswith(prefix)]:
             if rng.random() < 0.5:
                 del metrics[name]
@@ -132,6 +133,7 @@ def _spoil(session: Session, metrics: Event) -> None:
     if session.happens(chances.floats_for_integers):
         metrics.update({name: float(value) for name, value in metrics.items() if type(value) is int and name != "turn_number"})
     if session.happens(chances.bad_values):
+        turn.garbled = True
         for name, value in rng.sample(BAD_VALUES, 6):
             if name in metrics:
                 metrics[name] = value

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from exporter.simulate.account import in_short
 from exporter.simulate.call import Call, plan_call
 from exporter.simulate.platform import Line, Outcome, Player
 from exporter.simulate.profiles import Fleet
@@ -31,6 +32,7 @@ class Tally:
     commands: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     perceived: list[float] = field(default_factory=list)
+    account: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
         """Add a call that is over."""
@@ -43,6 +45,8 @@ class Tally:
         self.subscribed += outcome.subscribed
         self.commands += outcome.commands
         self.perceived += [value for value in outcome.perceived.values() if value is not None]
+        if outcome.account is not None:
+            self.account.update(in_short(outcome.account))
         if outcome.failure is not None:
             self.failures[outcome.failure] += 1
 
@@ -69,6 +73,7 @@ class Tally:
             "seconds": round(seconds, 3),
             "events_per_second": round(self.events / seconds, 1) if seconds else None,
             "user_perceived_seconds": {"count": len(ordered), **percentiles},
+            "account": dict(self.account),
             "subscribed": self.subscribed,
             "commands": dict(self.commands.most_common()),
         }

@@ -158,7 +158,10 @@ def _reports(session: Session, turn: Turn) -> list[Timed]:
     reported_at = completed_at + rng.randint(5, 120)
     if session.happens(session.profile.chances.metrics_first):
         completed_at, reported_at = reported_at, completed_at
-    events = [] if turn.hung_up_at is not None else [(completed_at, turn_completed(session, turn))]
+    events = []
+    if turn.hung_up_at is None:
+        turn.completed_at = completed_at
+        events.append((completed_at, turn_completed(session, turn)))
     return events + faults.deliver_metrics(session, turn, reported_at, metrics)
 
 

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.protocol import State
 
 from exporter import __version__
+from exporter.simulate.account import Account
 from exporter.simulate.call import SESSION_ENDS, SESSION_STARTS, Call, event_name
 from exporter.simulate.moments import Event
 from exporter.simulate.truth import TruthWriter, TurnKey, perceived_seconds, turn_key
@@ -56,7 +57,7 @@ class Line:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What became of one call. ``perceived`` are seconds, one for each turn whose wait was reported."""
+    """What became of one call. ``perceived`` are seconds, one for each turn whose wait was reported; ``account`` comes at its end."""
 
     number: int
     session_id: str
@@ -69,6 +70,7 @@ class Outcome:
     commands: Counter[str] = field(default_factory=Counter)
     failure: str | None = None
     refused: bool = False
+    account: Account | None = None
 
 
 def shown_url(url: str) -> str:
@@ -116,7 +118,7 @@ class Player:
     async def _play_steps(self, started_at: float) -> None:
         loop, speed = asyncio.get_running_loop(), self._line.speed
         begun = loop.time()
-        for count, (offset, event) in enumerate(self._call.steps(started_at)):
+        for count, (offset, event) in enumerate(self._call.steps(started_at, self._take)):
             name = event_name(event)
             if name in SESSION_STARTS:
                 await self._drop()  # a second start: the call comes back on another connection
@@ -131,6 +133,11 @@ class Player:
             else:
                 self.outcome.withheld += 1
             self._ended = self._ended or name in SESSION_ENDS
+
+    def _take(self, account: Account) -> None:
+        self.outcome.account = account
+        if self._truth is not None:
+            self._truth.write_account(self._call.number, self._call.session_id, account)
 
     async def _may_send(self, name: str) -> bool:
         if not self._line.opt_in or name not in _SWITCHES:

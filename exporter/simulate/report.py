@@ -1,7 +1,7 @@
 """What the platform reports of a turn when it is over: ``turn.metrics`` and ``turn.completed``, from the turn as it happened."""
 
 from exporter.simulate.moments import Event
-from exporter.simulate.session import Session
+from exporter.simulate.session import Session, Used
 from exporter.simulate.turns import Turn
 
 
@@ -115,6 +115,7 @@ def _add_stt(event: Event, session: Session, turn: Turn) -> None:
     audio_ms = turn.user_stopped - turn.user_started
     tokens = 0 if model.streamed else audio_ms // 100
     session.usage.add_stt(model, audio_ms)
+    turn.used.append(Used("stt", model, {"minutes": audio_ms / 60_000}))
     event["stt_delay_ms"] = turn.parts.stt_delay
     event["stt_duration_ms"] = 0 if model.streamed else round(turn.parts.stt_delay * 0.8)
     event["stt_audio_duration_ms"] = audio_ms
@@ -133,14 +134,15 @@ def _add_llm(event: Event, session: Session, turn: Turn) -> None:
     rng, model, parts = session.rng, session.llm, turn.parts
     event["turn_completed_callback_ms"] = parts.callback
     event["llm_model"], event["llm_provider"], event["llm_label"] = model.name, model.provider, session.llm_label
-    if turn.error in ("llm", "stt"):
+    if turn.error in ("llm", "stt") or not turn.generated:
         return
-    completion = max(len(turn.agent_text) // 4, 3)
+    completion = _completion_tokens(turn)
     prompt = 600 + 70 * session.turns + rng.randrange(60)
     cached = prompt * rng.randint(4, 9) // 640 * 64 if session.turns > 1 else 0
     generation = round(completion * 1000 / rng.uniform(35, 110)) + 1
-    cancelled = turn.interrupted and rng.random() < 0.5
+    cancelled = turn.cut_short or (turn.interrupted and rng.random() < 0.5)
     session.usage.add_llm(model, prompt, cached, completion)
+    turn.used.append(Used("llm", model, {"input": prompt - cached, "cached_input": cached, "output": completion}, cancelled))
     event["llm_ttft_ms"] = parts.llm_ttft
     event["llm_duration_ms"] = parts.llm_ttft + generation
     event["llm_cancelled"] = cancelled
@@ -155,6 +157,13 @@ def _add_llm(event: Event, session: Session, turn: Turn) -> None:
     event["llm_speech_id"] = f"sp-a-{turn.number}"
 
 
+def _completion_tokens(turn: Turn) -> int:
+    """What the model wrote: the whole answer, or as much as it came to before it was told to stop."""
+    if turn.cut_short and turn.went_on_at is not None:
+        return 3 + (turn.went_on_at - turn.asked - turn.parts.llm_ttft) // 20
+    return max(len(turn.agent_text) // 4, 3)
+
+
 def _add_tts(event: Event, session: Session, turn: Turn, started: int, stopped: int) -> None:
     rng, model, parts = session.rng, session.tts, turn.parts
     synthesis = parts.tts_ttfb + turn.audio_ms * rng.randint(20, 45) // 100
@@ -162,6 +171,7 @@ def _add_tts(event: Event, session: Session, turn: Turn, started: int, stopped: 
     characters = len(turn.agent_text)
     tokens = characters // 4 if model.provider == "openai" else 0
     session.usage.add_tts(model, characters, audio_ms)
+    turn.used.append(Used("tts", model, {"characters": characters}, turn.interrupted))
     event["tts_ttfb_ms"] = parts.tts_ttfb
     event["tts_duration_ms"] = synthesis
     event["tts_audio_duration_ms"] = audio_ms
@@ -190,6 +200,10 @@ def _add_realtime(event: Event, session: Session, turn: Turn) -> None:
     total_in, total_out = audio_in + text_in + image_in, audio_out + text_out
     duration = turn.parts.realtime_ttft + turn.audio_ms * rng.randint(40, 80) // 100
     session.usage.add_llm(model, total_in, cached_audio + cached_text, total_out, duration / 1000)
+    fresh = {"audio_input": audio_in - cached_audio, "text_input": text_in - cached_text, "image_input": image_in}
+    cached = {"cached_audio_input": cached_audio, "cached_text_input": cached_text}
+    spoken = {"audio_output": audio_out, "text_output": text_out}
+    turn.used.append(Used("realtime", model, {**fresh, **cached, **spoken}, turn.interrupted))
     event["realtime_ttft_ms"] = turn.parts.realtime_ttft
     event["realtime_duration_ms"] = duration
     event["realtime_cancelled"] = turn.interrupted

@@ -4,8 +4,18 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from exporter.simulate.behaviour import Model, Profile
 from exporter.simulate.moments import Event, Moments
-from exporter.simulate.profiles import Model, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a turn took of a model, in the units it is sold in: tokens, characters or minutes, each counted under one kind."""
+
+    component: str
+    model: Model
+    amounts: dict[str, float]
+    cancelled: bool = False
 
 
 class Usage:
@@ -68,6 +78,7 @@ class Session:
     agent_id: str
     stt: Model
     llm: Model
+    first_llm: Model
     tts: Model
     realtime: Model
     usage: Usage
@@ -75,6 +86,7 @@ class Session:
     reports_endpointing: bool = True  # only speech-to-speech sessions may not
     llm_label: str = "primary"
     llm_available: dict[str, bool] = field(default_factory=dict)
+    silent: bool = False  # the agent does not answer any more
     number: int = 0
     agent_tool_id: str | None = None
     turns: int = 0
@@ -89,6 +101,10 @@ class Session:
     def happens(self, probability: float) -> bool:
         """Whether something of this probability happens now."""
         return self.rng.random() < probability
+
+    def may_happen(self, probability: float) -> bool:
+        """As :meth:`happens`, but nothing is drawn for what never happens: calls without it stay as they are."""
+        return probability > 0 and self.happens(probability)
 
     def next_number(self) -> int:
         """Begin a turn: its number, from 1, counted anew within each sub-agent."""
@@ -116,6 +132,7 @@ def open_session(rng: Random, profile: Profile, moments: Moments, session_id: st
         agent_id=rng.choice(profile.agents),
         stt=rng.choice(profile.stt),
         llm=llm,
+        first_llm=llm,
         tts=rng.choice(profile.tts),
         realtime=rng.choice(profile.realtime),
         usage=Usage(rng.choice(("audio_duration", "audio_duration_s"))),

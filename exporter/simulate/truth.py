@@ -1,4 +1,7 @@
-"""The record of what a simulated platform sent: one JSON line an event, in the order of sending, and exact numbers from it."""
+"""The record of what a simulated platform sent: one JSON line an event, in the order of sending, and exact numbers from it.
+
+After the last event of a managed call stands a line with the platform's own account of it.
+"""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,10 +11,14 @@ from typing import Self
 
 import msgspec
 
+from exporter.simulate.account import Account
 from exporter.simulate.moments import Event
 
 PLAUSIBLE_MS = 120_000
 """No simulated caller waits longer; what lies above, or below 0, is one of the deliberate bad values."""
+
+_HEAD = 80
+"""Bytes within which a line says whether it holds an event or an account."""
 
 TurnKey = tuple[str | None, float]
 """What tells a turn from the others of its session: the sub-agent, if any, and the number."""
@@ -27,6 +34,14 @@ class Record(msgspec.Struct, frozen=True):
     event: Event
 
 
+class AccountRecord(msgspec.Struct, frozen=True):
+    """A line with the account of a call instead of an event."""
+
+    call: int
+    session: str
+    account: Account
+
+
 class TruthWriter:
     """Writes a truth file. What was written is on disk when the ``with`` block is left."""
 
@@ -39,6 +54,10 @@ class TruthWriter:
         head = b'{"call":%d,"session":"%s","connection":%d,"sent_at":%.6f,"event":'
         self._file.write(head % (call, session.encode(), connection, time.time()) + frame + b"}\n")
 
+    def write_account(self, call: int, session: str, account: Account) -> None:
+        """Record what came of a call, all of whose events have gone out."""
+        self._file.write(msgspec.json.encode(AccountRecord(call, session, account)) + b"\n")
+
     def __enter__(self) -> Self:
         return self
 
@@ -47,12 +66,22 @@ class TruthWriter:
 
 
 def read_truth(path: Path) -> Iterator[Record]:
-    """The records of a truth file in order. Raises ``ValueError`` naming the line that is not one."""
-    decoder = msgspec.json.Decoder(Record)
+    """What was sent, in order, without the accounts. Raises ``ValueError`` naming the line that is neither."""
+    return (line for line in _lines(path) if isinstance(line, Record))
+
+
+def read_accounts(path: Path) -> Iterator[AccountRecord]:
+    """The accounts of the calls that came to their end. Raises ``ValueError`` as :func:`read_truth` does."""
+    return (line for line in _lines(path) if isinstance(line, AccountRecord))
+
+
+def _lines(path: Path) -> Iterator[Record | AccountRecord]:
+    events, accounts = msgspec.json.Decoder(Record), msgspec.json.Decoder(AccountRecord)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield decoder.decode(line)
+                # Names come in this order in lines of ours, and a session id holds no quotation mark.
+                yield accounts.decode(line) if b',"account":{' in line[:_HEAD] else events.decode(line)
             except msgspec.DecodeError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
 

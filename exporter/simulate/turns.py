@@ -1,11 +1,12 @@
 """One turn as it happened: when each side spoke and what the time between them was made of. Nothing of the wire yet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from exporter.simulate import phrases
-from exporter.simulate.session import Session
+from exporter.simulate.session import Session, Used
 
 _MS_PER_CHARACTER = 62  # about 16 characters of speech a second
+_PATIENCE_MS = 1500  # nobody hangs up over an answer that comes sooner
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,7 +43,11 @@ class Parts:
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """A turn. Moments are milliseconds since the call's start; ``agent_started`` is None where the agent never spoke."""
+    """A turn. Moments are milliseconds since the call's start; ``agent_started`` is None where the agent never spoke.
+
+    What the platform reports of it is noted here too: ``completed_at`` and ``metrics_at`` are when, None for never, ``untold`` is
+    how the names of the ``turn.metrics`` fields begin that were left out.
+    """
 
     number: int
     turn_id: str
@@ -63,6 +68,12 @@ class Turn:
     backchannels: int = 0
     error: str | None = None
     hung_up_at: int | None = None
+    went_on_at: int | None = None  # the caller, who had not finished when the turn was judged over
+    used: list[Used] = field(default_factory=list)
+    completed_at: int | None = None
+    metrics_at: int | None = None
+    untold: str = ""
+    garbled: bool = False  # some values of its report mean nothing
 
     @property
     def decided(self) -> int:
@@ -79,7 +90,19 @@ class Turn:
         """When the turn was over for both."""
         if self.hung_up_at is not None:
             return self.hung_up_at
-        return self.agent_stopped if self.agent_stopped is not None else self.asked + 4000
+        if self.agent_stopped is not None:
+            return self.agent_stopped
+        return self.asked + 4000 if self.went_on_at is None else self.went_on_at + 200
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the caller went on before the agent said anything."""
+        return self.went_on_at is not None and self.agent_started is None
+
+    @property
+    def generated(self) -> bool:
+        """Whether the model began to answer before it was told to stop."""
+        return not self.cut_short or self.asked + self.parts.llm_ttft <= (self.went_on_at or 0)
 
     @property
     def audio_ms(self) -> int:
@@ -109,12 +132,12 @@ def agent_turn(session: Session, at: int, text: str, source: str) -> Turn:
     return turn
 
 
-def caller_turn(session: Session, at: int, text: str | None = None) -> Turn:
-    """A turn in which the caller speaks from ``at`` on and, most times, is answered."""
+def caller_turn(session: Session, at: int, text: str | None = None, *, spoken: bool = False) -> Turn:
+    """A turn in which the caller speaks (or now and then types, unless ``spoken``) from ``at`` on and, most times, is answered."""
     rng, chances = session.rng, session.profile.chances
     user_text = text or phrases.user_text(rng)
-    spoken = round(len(user_text.split()) / rng.uniform(2.0, 3.4) * 1000) + 250
-    typed = session.happens(chances.typed) and not session.s2s
+    length = round(len(user_text.split()) / rng.uniform(2.0, 3.4) * 1000) + 250
+    typed = session.happens(chances.typed) and not session.s2s and not spoken
     number = session.next_number()
     turn = Turn(
         number=number,
@@ -123,13 +146,13 @@ def caller_turn(session: Session, at: int, text: str | None = None) -> Turn:
         user_text=user_text,
         agent_text=phrases.agent_text(rng),
         user_started=at,
-        user_stopped=at if typed else at + spoken,
+        user_stopped=at if typed else at + length,
         parts=Parts(),
         typed=typed,
         tool=rng.choice(("app", "server")) if session.happens(chances.tool) else "",
     )
     turn.parts = _parts(session, turn)
-    if session.happens(chances.unanswered):
+    if session.happens(chances.unanswered) or session.silent:
         _leave_unanswered(session, turn)
     else:
         _answer(session, turn)
@@ -144,6 +167,33 @@ def hang_up_within(session: Session, turn: Turn) -> None:
         turn.agent_started, turn.agent_stopped, turn.agent_text = None, None, ""
     elif turn.agent_started is not None:
         turn.agent_stopped = turn.hung_up_at
+
+
+def loses_patience(session: Session, turn: Turn) -> bool:
+    """Whether the caller hangs up over the turn: once the late answer was heard, or while none comes."""
+    in_time = turn.agent_started is not None and turn.parts.perceived <= _PATIENCE_MS
+    if in_time or not session.may_happen(session.profile.chances.gives_up):
+        return False
+    if turn.agent_started is None:
+        turn.hung_up_at = max(turn.user_stopped + session.rng.randint(2500, 8000), turn.asked + 100)
+        turn.error = None  # whatever it was, the platform had not given up yet
+    return True
+
+
+def go_on_early(session: Session, turn: Turn) -> None:
+    """The caller had only paused: they go on before the agent begins, and it never does, or just after, and it breaks off."""
+    rng = session.rng
+    if turn.agent_started is None:
+        return
+    turn.interrupted, turn.resumed, turn.backchannels = False, None, 0
+    if rng.random() < 0.5:
+        latest = min(turn.agent_started, turn.user_stopped + 2900) - 1
+        turn.went_on_at = rng.randint(turn.asked + 1, max(latest, turn.asked + 1))
+        turn.agent_started, turn.agent_stopped, turn.agent_text = None, None, ""
+    else:
+        turn.went_on_at = turn.agent_started + rng.randint(50, 480)
+        turn.interrupted = True
+        turn.agent_stopped = turn.went_on_at + rng.randint(120, 450)
 
 
 def _parts(session: Session, turn: Turn) -> Parts:
@@ -182,4 +232,4 @@ def _answer(session: Session, turn: Turn) -> None:
 def _leave_unanswered(session: Session, turn: Turn) -> None:
     turn.agent_text = ""
     stages = ("realtime",) if session.s2s else ("llm", "llm", "tts", "stt")
-    turn.error = session.rng.choice(stages) if session.happens(0.7) else None
+    turn.error = session.rng.choice(stages) if not session.silent and session.happens(0.7) else None

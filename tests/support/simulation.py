@@ -11,13 +11,16 @@ from tests.support.daemon import PATIENCE, Doors, Samples, daemon_process, progr
 from tests.support.waiting import eventually
 
 
-async def simulate(directory: Path, doors: Doors, *, calls: int, profiles: Iterable[str], seed: int) -> tuple[Path, dict[str, Any]]:
+async def simulate(
+    directory: Path, doors: Doors, *, calls: int, profiles: Iterable[str], seed: int, at_once: int = 200
+) -> tuple[Path, dict[str, Any]]:
     """Play calls as fast as the exporter takes them; returns the truth file and the platform's own summary.
 
     ``directory`` has to be one of its own.
     """
     truth = directory / "truth.jsonl"
-    options = ["--calls", str(calls), "--concurrency", "200", "--speed", "0", "--seed", str(seed), "--truth", str(truth), "--quiet"]
+    options = ["--calls", str(calls), "--concurrency", str(at_once), "--speed", "0", "--seed", str(seed), "--truth", str(truth)]
+    options.append("--quiet")
     for profile in profiles:
         options += ["--profile", profile]
     async with program(directory, "simulate", "--url", doors.ws, *options) as platform:
@@ -32,14 +35,18 @@ def subdirectory(directory: Path, name: str) -> Path:
     return made
 
 
-async def final_scrape(directory: Path, *, calls: int, profiles: Iterable[str], seed: int) -> tuple[Samples, Path, dict[str, Any]]:
+async def final_scrape(
+    directory: Path, *, calls: int, profiles: Iterable[str], seed: int, at_once: int = 200, options: Iterable[str] = ()
+) -> tuple[Samples, Path, dict[str, Any]]:
     """Play calls against an exporter of their own and stop it: what its last scrape shows, the truth file, the summary.
 
-    Its waits are so long that none is over before the end: what is shown follows from the order of the events alone.
+    Its waits are so long that none is over before the end: what is shown follows from the order of the events alone. ``options`` are
+    further ones of the exporter.
     """
     waits = ("--turn-wait", "600", "--session-resume", "3600", "--session-linger", "600")
-    async with daemon_process(directory, "--linger", *waits) as daemon:
-        truth, summary = await simulate(subdirectory(directory, "platform"), daemon.doors, calls=calls, profiles=profiles, seed=seed)
+    async with daemon_process(directory, "--linger", *waits, *options) as daemon:
+        platform = subdirectory(directory, "platform")
+        truth, summary = await simulate(platform, daemon.doors, calls=calls, profiles=profiles, seed=seed, at_once=at_once)
         daemon.signal(signal.SIGTERM)
         await eventually(lambda: "waiting for one more scrape" in daemon.log, because="the linger")
         samples = await daemon.doors.scrape()

@@ -92,7 +92,7 @@ REFUSED = [
      "--telemetry-listen has port 0, which is any free port; give --url."),
     (["simulate", "--profile", "typcial"],
      ("Invalid value for '--profile': 'typcial' is not one of fast, typical, slow, s2s, outbound, "
-     "streaming, messy, mixed; did you mean 'typical'?")),
+     "streaming, messy, mixed, healthy, slow-llm, hasty, outage, silent; did you mean 'typical'?")),
     (["simulate", "--url", "http://x"], "Invalid value for '--url': 'http://x' is not a URL that starts with ws:// or wss://"),
     (["simulate", "--url", "ws://x:99999"],
      "Invalid value for '--url': 'ws://x:99999' is not a URL that starts with ws:// or wss://"),

@@ -18,7 +18,13 @@ CHANGES = "agentstack_model_changes_total"
 LATENCY = "agentstack_user_perceived_latency_by_position_seconds"
 COMPONENTS = "agentstack_turn_component_seconds_total"
 PROMPT = "agentstack_llm_prompt_tokens_by_position"
+IMAGE_KINDS = ("image_input", "cached_image_input", "image_output")
 LLM = {"llm_provider": "openai", "llm_model": "gpt-4o"}
+
+
+def at(second: int) -> str:
+    """A moment as the wire has it."""
+    return f"2026-05-04T09:00:{second:02d}.000Z"
 
 
 def priced(prices: PriceList | None) -> Connection:
@@ -39,6 +45,7 @@ price = [
   {component = "llm", provider = "openai", model = "gpt-4o*", input = 2.5, cached_input = 1.25, output = 10},
   {component = "tts", provider = "*", characters = 50},
   {component = "stt", provider = "deepgram", minutes = 0.0077},
+  {component = "realtime", model = "with-images", image_input = 5},
   {component = "realtime", model = "gpt-realtime", text_input = 4, audio_input = 32, cached_audio_input = 0.4, audio_output = 64},
 ]
 """,
@@ -75,6 +82,18 @@ def test_each_component_costs(listed: PriceList) -> None:
     expected = (100 * 4 + 600 * 32 + 400 * 0.4 + 500 * 64) / 1e6
     assert call._core.value(COST, component="realtime") == pytest.approx(expected, abs=1e-6)
     assert call._core.value(UNPRICED) == 0
+
+
+def test_images_are_used_too(listed: PriceList) -> None:
+    """Image tokens of a speech-to-speech model cost what they are priced at, cached ones as others, or are named as unpriced."""
+    images = {"realtime_input_image_tokens": 300, "realtime_cached_image_tokens": 100, "realtime_output_image_tokens": 50}
+    call = priced(listed)
+    call.turn(1, realtime_provider="openai", realtime_model="with-images", **images)
+    call.turn(2, realtime_provider="openai", realtime_model="gpt-realtime", **images)
+    assert call._core.value(COST) == pytest.approx(300 * 5 / 1e6)
+    unpriced = {kind: call._core.value(UNPRICED, component="realtime", model="gpt-realtime", kind=kind) for kind in IMAGE_KINDS}
+    assert unpriced == {"image_input": 200, "cached_image_input": 100, "image_output": 50}
+    assert call._core.value(UNPRICED, model="with-images") == 50
 
 
 def test_the_first_entry_that_fits_holds(listed: PriceList) -> None:
@@ -151,6 +170,27 @@ def test_models_that_change_within_a_call() -> None:
     assert core.value(CHANGES) == 3
     core.call("as-2").turn(1, llm_provider="other", llm_model="x")
     assert core.value(CHANGES) == 3
+
+
+def test_a_late_report_changes_no_model() -> None:
+    """A report on a turn before the latest says what was, also when a sub-agent counted that turn; the call goes on as it did."""
+    core = Core()
+    call = core.call()
+    call.turn(1, **LLM, user_started_speaking_at=at(0))
+    call.turn(3, llm_provider="groq", llm_model="llama", user_started_speaking_at=at(20))
+    call.turn(2, **LLM, user_started_speaking_at=at(10))
+    call.turn(7, **LLM, agent_tool_id="sub", agent_started_speaking_at=at(12))
+    call.turn(4, llm_provider="groq", llm_model="llama", user_started_speaking_at=at(30))
+    assert core.value(CHANGES) == 1
+
+
+def test_a_wrong_clock_hides_no_change() -> None:
+    """After a turn that seems to lie far ahead, models still change."""
+    core = Core()
+    call = core.call()
+    call.turn(1, **LLM, user_started_speaking_at="2100-01-01T00:00:00Z")
+    call.turn(2, llm_provider="groq", llm_model="llama", user_started_speaking_at=at(10))
+    assert core.value(CHANGES) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from exporter.labels import Limits
+from exporter.pipeline import Pipeline
+from exporter.session import Waits
 from tests.support.core import BEGINNING, Connection, Core
 
 WAITING = "agentstack_turns_waiting"
@@ -172,6 +175,17 @@ def test_calls_that_end_on_a_bad_turn(core: Core, talk: Talk, answered: float | 
     talk.at(ended, "session.ended", ended_at=datetime.fromtimestamp(BEGINNING + ended, UTC).isoformat())
     assert {series.labels: series.value for series in core.series(ENDED)} == ({("support", turn): 1} if turn else {})
     assert core.value(WAITING) == 0
+
+
+@pytest.mark.parametrize("stopped", [3.001, 3.004, 3.008])
+def test_a_wait_as_long_as_allowed_is_not_slow(core: Core, stopped: float) -> None:
+    """A limit that is just reached is kept, whatever the difference of two large numbers makes of it."""
+    core.pipeline = Pipeline(Limits(), Waits(), core, core.now, slow_turn=1.2)
+    talk = Talk(core)
+    talk.asks(1, stopped)
+    talk.answers(stopped + 1.2)
+    talk.at(9, "session.ended")
+    assert core.value(ENDED) == 0
 
 
 def test_a_caller_who_asked_twice_in_vain(core: Core, talk: Talk) -> None:

@@ -16,7 +16,7 @@ EVENTS: dict[str, dict[str, dict[str, Any]]] = json.loads((DATA / "events.json")
 SAMPLES = [json.loads(line)["event"] for line in (DATA / "samples.jsonl").read_text().splitlines()]
 STARTED_AT = 1_777_885_200.0
 CALLS = 600
-CLEAN = ("fast", "typical", "slow", "s2s", "outbound", "streaming")
+CLEAN = ("fast", "typical", "slow", "s2s", "outbound", "streaming", "healthy", "slow-llm", "hasty", "outage", "silent")
 STREAMING = ("start", "media", "dtmf", "playedStream", "clearedAudio", "stop")
 JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),

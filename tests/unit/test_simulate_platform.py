@@ -15,13 +15,14 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from exporter.simulate.account import in_short
 from exporter.simulate.call import SESSION_ENDS, Call, event_name, plan_call
 from exporter.simulate.command import SimulateOptions, run_simulate, simulate
 from exporter.simulate.fleet import FleetRun, Plan, Tally
 from exporter.simulate.platform import Line, Outcome, Player
 from exporter.simulate.profiles import FLEETS
 from exporter.simulate.progress import progress_line
-from exporter.simulate.truth import TruthWriter, nearest_rank, perceived_of, read_truth
+from exporter.simulate.truth import TruthWriter, nearest_rank, perceived_of, read_accounts, read_truth
 
 STARTED_AT = 1_777_885_200.0
 SUBSCRIPTION = {"metrics_events": True, "vad_events": True, "turn_events": True}
@@ -238,6 +239,10 @@ async def test_the_command_prints_its_summary(capsys: pytest.CaptureFixture[str]
     summary = json.loads(capsys.readouterr().out)
     assert (summary["seed"], summary["calls"], summary["events"]) == (5, 10, len(list(read_truth(path))))
     assert summary["events"] == sum(map(len, app.connections))
+    accounts = [record.account for record in read_accounts(path)]
+    assert len(accounts) == 10
+    assert Counter(summary["account"]) == sum(map(in_short, accounts), Counter[str]())
+    assert summary["account"]["answered_turns"] > 10
 
 
 async def test_an_unwritable_truth_file_is_a_usage_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from random import Random
 
 import pytest
 
+from exporter.cli import PROFILES
+from exporter.simulate.behaviour import Spread
 from exporter.simulate.call import event_name, plan_call
-from exporter.simulate.profiles import FLEETS, Spread, draw_profile, fleet_of
+from exporter.simulate.profiles import FLEETS, draw_profile, fleet_of
 from exporter.simulate.truth import linear, perceived_seconds
 
 PROMISED = {
@@ -37,9 +39,15 @@ def test_a_spread_has_its_median_and_tail() -> None:
 
 
 def test_the_default_fleet_draws_every_other_one() -> None:
-    """``mixed`` holds a call of each of the profiles."""
+    """``mixed`` holds a call of each of the profiles, but for those that stand for one trouble."""
     rng = Random(5)
-    assert {draw_profile(FLEETS["mixed"], rng).name for _ in range(2000)} == set(FLEETS) - {"mixed"}
+    troubles = {"healthy", "slow-llm", "hasty", "outage", "silent"}
+    assert {draw_profile(FLEETS["mixed"], rng).name for _ in range(2000)} == set(FLEETS) - {"mixed"} - troubles
+
+
+def test_the_command_offers_every_fleet() -> None:
+    """What --profile takes is what there is."""
+    assert set(PROFILES) == set(FLEETS)
 
 
 def test_named_profiles_share_a_fleet_evenly() -> None:
@@ -49,5 +57,5 @@ def test_named_profiles_share_a_fleet_evenly() -> None:
 
 def test_an_unknown_profile_is_named_with_the_known_ones() -> None:
     """The error tells what was asked for and what there is."""
-    with pytest.raises(ValueError, match=r"'quick'.*fast, messy, mixed"):
+    with pytest.raises(ValueError, match=r"'quick'.*fast, hasty, healthy, messy, mixed"):
         fleet_of(("quick",))

@@ -3,11 +3,24 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.simulate.truth import Record, TruthWriter, linear, nearest_rank, perceived_of, perceived_seconds, read_truth
+from exporter.simulate.account import Account
+from exporter.simulate.call import plan_call
+from exporter.simulate.profiles import FLEETS
+from exporter.simulate.truth import (
+    Record,
+    TruthWriter,
+    linear,
+    nearest_rank,
+    perceived_of,
+    perceived_seconds,
+    read_accounts,
+    read_truth,
+)
 
 
 def record(session: str = "as-1", **event: Any) -> Record:
@@ -23,6 +36,19 @@ def test_a_truth_file_reads_back_as_written(tmp_path: Path) -> None:
     first, second = read_truth(path)
     assert (first.call, first.session, first.connection, first.event) == (3, "as-1", 1, {"type": "play.completed"})
     assert (second.event, second.sent_at >= first.sent_at) == ({"event": "stop"}, True)
+
+
+def test_accounts_read_back_apart_from_events(tmp_path: Path) -> None:
+    """An account stands after the events of its call, and neither reader sees what the other is for."""
+    path, told = tmp_path / "truth.jsonl", list[Account]()
+    events = list(plan_call(7, 1, FLEETS["hasty"]).steps(0.0, told.append))
+    with TruthWriter(path) as truth:
+        for _, event in events:
+            truth.write(3, "as-1", 0, msgspec.json.encode(event))
+        truth.write_account(3, "as-1", told[0])
+        truth.write(4, "as-2", 0, b'{"type":"x","account":{}}')
+    assert [record.event for record in read_truth(path)] == [*(event for _, event in events), {"type": "x", "account": {}}]
+    assert [(found.call, found.session, found.account) for found in read_accounts(path)] == [(3, "as-1", told[0])]
 
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:
