@@ -51,6 +51,7 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     usage: Annotated[dict[tuple[_Text, _Text, _Text], _Usage], msgspec.Meta(max_length=MOST_USED_MODELS)] | None = None
     models: Annotated[tuple[_Text | None, ...], msgspec.Meta(min_length=8, max_length=8)] | None = None
     models_at: _Time = 0.0
+    continued: _Whole = 0
     floor: Floor | None = None
     kept: bool = False
 

@@ -51,8 +51,8 @@ class Session:
     """What is known of one call. Collections are made when first needed: most sessions are idle most of the time.
 
     ``ended`` says that it no longer counts as going on, ``over`` that it will not go on again either: one that was merely silent may.
-    ``app`` is there if the customer's app is seen too. ``turns`` maps each turn that counted to the fields for which turn.completed
-    stood in, ``None`` where its turn.metrics came.
+    ``continued`` is how often a session of this name was cut off before. ``app`` is there if the customer's app is seen too. ``turns``
+    maps each turn that counted to the fields for which turn.completed stood in, ``None`` where its turn.metrics came.
     """
 
     __slots__ = (
@@ -63,6 +63,7 @@ class Session:
         "app",
         "cells",
         "connections",
+        "continued",
         "end_taken_in",
         "ended",
         "floor",
@@ -115,6 +116,7 @@ class Session:
         self.floor: Floor | None = None
         self.spans: SpanState | None = None
         self.models: Models | None = None
+        self.continued = 0
         self.models_at = 0.0
         self.app: AppState | None = None
 
@@ -137,7 +139,7 @@ class Sessions:
         self._all: dict[Session, None] = {}
         self._by_id: dict[str, Session] = {}
         self._away: dict[Session, float] = {}
-        self._cut_off: dict[str, None] = {}
+        self._cut_off: dict[str, int] = {}
         self._made_up = 0
         self._started = Instrument(store, derived.SESSIONS)
         self._active = Instrument(store, derived.SESSIONS_ACTIVE)
@@ -274,6 +276,7 @@ class Sessions:
         session = Session(names[0] if names else self._make_up(now), agent, self._recorder.cells(label), label, now)
         session.names_made_up = not names
         session.connections = 1
+        session.continued = self._cut_off.get(session.id, 0)
         if isinstance(event, SessionStarted | Start):
             self._note_start(session)
         self._all[session] = None
@@ -297,6 +300,7 @@ class Sessions:
         session.id = session_id
         session.trace_id = trace_id(session_id)
         session.names_made_up = False
+        session.continued = self._cut_off.get(session_id, 0)
         self._by_id[session_id] = session
         self._note_start(session)
 
@@ -330,7 +334,7 @@ class Sessions:
         if self._by_id.get(session.id) is session:
             del self._by_id[session.id]
         if not session.end_taken_in and not session.names_made_up:
-            self._cut_off[session.id] = None
+            self._cut_off[session.id] = session.continued + 1
             if len(self._cut_off) > MOST_CUT_OFF:
                 del self._cut_off[next(iter(self._cut_off))]
 

@@ -3,15 +3,19 @@
 from typing import Final
 
 from exporter.events.session import SessionEnded
+from exporter.identity import child_span_id
 from exporter.sampling import SpanOptions
 from exporter.span_source import Texts
 from exporter.span_state import Collected, SpanState
-from exporter.span_wire import FAILED, FLAGS, INTERNAL, ON_SPAN, dropped_events, edges_part, name_part
+from exporter.span_wire import FAILED, FLAGS, INTERNAL, ON_SPAN, attribute, dropped_events, edges_part, name_part, parent_part
 from exporter.timeline import SECOND, nanoseconds
 from exporter.turn_spans import Emit
 
 _NAME: Final = name_part("session", INTERNAL)
 _LONGEST: Final = 86_400 * SECOND
+_CONTINUED: Final = attribute(ON_SPAN, "agentstack.session.continued", value=True)
+_AFTER_TOOLS: Final = 1 << 32
+"""Children of the root have numbers: tool calls those below."""
 END_REASON: Final = "agentstack.session.end_reason"
 
 
@@ -29,12 +33,20 @@ class SessionSpan:
         state.cover(started or min(state.clock.at(state.began), end - lasted), end)
         span = b"".join(
             (
-                state.trace_part, state.root_id, _NAME, edges_part(state.span_start, state.span_end),
-                state.identity, *collected.attributes.values(), b"" if reason_given else self._reasons[reason],
+                state.trace_part, *_place(state), _NAME, edges_part(state.span_start, state.span_end),
+                state.identity, _CONTINUED if state.continued else b"", *collected.attributes.values(),
+                b"" if reason_given else self._reasons[reason],
                 *collected.events, dropped_events(collected.dropped), FAILED if state.failed else b"", FLAGS,
             )
         )  # fmt: skip
         self._emit((span,))
+
+
+def _place(state: SpanState) -> tuple[bytes, bytes]:
+    """Own id and parent: the root, or below it where a root was written when the call was cut off that now has gone on."""
+    if not state.continued:
+        return state.root_id, b""
+    return child_span_id(state.root_id, _AFTER_TOOLS + state.continued), parent_part(state.root_id)
 
 
 def note_end(state: SpanState, event: SessionEnded, receipt: float) -> None:

@@ -23,6 +23,7 @@ class Traced(Protocol):
     id: str
     agent: str | None
     names_made_up: bool
+    continued: int
     started_at: float
     last_event_at: float
     spans: "SpanState | None"
@@ -93,6 +94,7 @@ class SpanState:
         "began",
         "clock",
         "collects",
+        "continued",
         "done",
         "ended",
         "failed",
@@ -121,6 +123,7 @@ class SpanState:
         self.agent: str | None = None
         self.trace = ""
         self.root_id = b""
+        self.continued = 0
         self.trace_part = self.parent_part = self.identity = b""
         self.turn_name = b""
         self.sampled = self.collects = self.kept = self.done = self.failed = False

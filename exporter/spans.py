@@ -240,6 +240,7 @@ class Spans:
         conversation = b"" if session.names_made_up else self._conversations[session.id]
         state.identity = conversation + (self._agents[session.agent] if session.agent else b"")
         state.sampled = self._sampler.samples(session.trace_id)
+        state.continued = session.continued if state.sampled else 0  # else there may be no root to hang it under
         state.collects = state.sampled or self._options.keeps_some or self._options.per_turn
 
 

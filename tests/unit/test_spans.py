@@ -12,8 +12,12 @@ from exporter.app_state import AppState
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.identity import root_span_id, trace_id, turn_span_id
+from exporter.labels import Limits
+from exporter.pipeline import Pipeline
 from exporter.sampling import Sampler, SamplerName, SpanOptions
+from exporter.session import Waits
 from exporter.span_state import MOST_EVENTS, MOST_TOOLS, MOST_WAITING
+from tests.support.core import Core
 from tests.support.samples import noted
 from tests.support.traced import RECEIPT, Player, TracedSession, values
 
@@ -292,6 +296,24 @@ def test_a_session_with_a_made_up_name_claims_no_conversation() -> None:
     (found,) = player.emitted
     assert found.name == "invoke_agent"
     assert "gen_ai.conversation.id" not in values(found.attributes)
+
+
+def test_a_call_that_goes_on_after_it_was_cut_off() -> None:
+    """Each time that it is over leaves a span; those after the first lie below it, and no two have one id."""
+    made: list[bytes] = []
+    core = Core()
+    core.pipeline = Pipeline(Limits(), Waits(resume=5.0), core, core.now, tracing=(SpanOptions(), made.extend))
+    for number in (1, 2, 3):
+        call = core.call()
+        call.turn(number, user_perceived_ms=800)
+        call.close()
+        core.let_pass(6.0)
+    spans = [Span.FromString(raw) for raw in made]
+    sessions = [span for span in spans if span.name == "session"]
+    assert len({span.span_id for span in spans}) == len(spans)
+    assert [span.parent_span_id for span in sessions] == [b"", sessions[0].span_id, sessions[0].span_id]
+    assert {span.parent_span_id for span in spans if span.name.startswith("invoke_agent")} == {sessions[0].span_id}
+    assert ["agentstack.session.continued" in values(span.attributes) for span in sessions] == [False, True, True]
 
 
 def test_turns_without_number_are_told_apart() -> None:
