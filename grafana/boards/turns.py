@@ -35,7 +35,7 @@ _STACK = lines(
     "Mean seconds per measured caller turn, by component; the stack's height is the mean wait. The band that grew is the cause. "
     "Grey is what no component accounts for: network, playout, queueing. Sums are stacked, never percentiles.",
     "s",
-    Query(part_of(increase(_SPENT, "component"), increase(PERCEIVED, suffix="_count")), "{{component}}"),
+    Query(part_of(increase(_SPENT, "component"), increase(PERCEIVED, suffix="_count", answered_by="!=machine")), "{{component}}"),
     stacked=True,
     colours=COLOURS,
     side=True,
