@@ -74,6 +74,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._parse_next()
         return message
 
+    async def send(self, message: Any) -> None:  # noqa: ANN401 - as above
+        """Send; a refusal with an answer of its own ends the handshake, and is no mistake to be logged as one."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Parse what is left before the application is told."""
         while self._unparsed and not self._incomplete:

@@ -115,8 +115,11 @@ def good_turns(*by: str, window: str = RATE) -> str:
 
 
 def attainment(*by: str, window: str = RATE) -> str:
-    """Share of caller turns answered within the bound: an unanswered one is a miss."""
-    return share(good_turns(*by, window=window), caller_turns(*by, window=window))
+    """Share of caller turns answered within the bound: an unanswered one is a miss.
+
+    Prometheus extrapolates each of the two counters on its own, so that after a start the part can seem larger than the whole.
+    """
+    return f"clamp_max({share(good_turns(*by, window=window), caller_turns(*by, window=window))}, 1)"
 
 
 def burn(window: str) -> str:

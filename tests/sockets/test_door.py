@@ -97,6 +97,7 @@ async def test_the_matrix_of_credentials(tmp_path: Path) -> None:
         assert await doors.total(REFUSED) == sum(expected.values())
         assert await doors.total(ACCEPTED) == len(MATRIX) - sum(expected.values())
         shown = running.log + running.output + await doors.text() + (await doors.get("/")).text
+    assert " error " not in shown, "who is turned away is no error of ours"
     for secret in (TOKEN, SECRET, AUTH_TOKEN, "wr0ng", "5551234567", SIGNED["x-plivo-signature-v3"]):
         assert secret not in shown
 
