@@ -72,6 +72,8 @@ def as_dashboard(board: Board) -> dict[str, Any]:
         # The SDK writes options of interval variables for every kind; Grafana's types have none for these.
         for stray in ("auto", "auto_min", "auto_count"):
             variable.pop(stray, None)
+    for panel in plain["panels"]:
+        panel.get("options", {}).pop("footer", None)  # of tables, which have had it per column since Grafana 12.2
     return plain
 
 

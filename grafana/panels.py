@@ -1,7 +1,7 @@
 """Panels in the house's style: each takes a title, what to do about what it shows, a unit and its queries."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from grafana_foundation_sdk.builders import bargauge, common, heatmap, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -164,7 +164,7 @@ def grid(
 
     ``link`` makes the first key's cells open another board; ``none`` stands where there is no value.
     """
-    panel = table.Panel().title(title).description(description).unit("short").datasource(DATASOURCE)
+    panel = table.Panel().title(title).description(description).unit("short").datasource(DATASOURCE).min_width(_NARROW)
     asked = [Query(query.expr, instant=True, format="table") for _, _, query, _ in columns]
     panel.targets([_target(query, at) for at, query in enumerate(asked)]).no_value(none)
     names = {f"Value #{_REF_IDS[at]}" if len(columns) > 1 else "Value": heading for at, (heading, *_) in enumerate(columns)}
@@ -178,6 +178,10 @@ def grid(
     if link is not None:
         panel.override_by_name(next(iter(keys.values())), [_property("links", [{"title": link.title, "url": link.url}])])
     return panel.build()
+
+
+_NARROW: Final = 64
+"""Pixels that a column may shrink to. Grafana's own 150 push the numbers, which stand on the right, out of sight."""
 
 
 def _whole(unit: Unit) -> list[model.DynamicConfigValue]:

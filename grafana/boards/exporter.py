@@ -240,6 +240,39 @@ _FAILURES = lines(
     values=("sum",),
 )
 
+_RELAY_DELAY = lines(
+    "Held by the relay",
+    "How long bytes were held before they were passed on. Above a few milliseconds callers may hear it: give the exporter a core.",
+    "s",
+    Query(quantile(0.5, _OWN + "relay_delay_seconds"), "p50"),
+    Query(quantile(0.99, _OWN + "relay_delay_seconds"), "p99"),
+)
+_APP = lines(
+    "The app behind the relay",
+    "Connections that failed, by reason. Each is a call that did not reach the app; see whether it is up.",
+    "short",
+    Query(increase(_OWN + "upstream_failures_total", "reason"), "{{reason}}"),
+    bars=True,
+    stacked=True,
+    values=("sum",),
+)
+_NOT_SEEN = lines(
+    "Passed on and not measured",
+    "Messages that the relay did not look at, and events that taps dropped, by reason. Calls are well; numbers of them are missing.",
+    "short",
+    Query(increase(_OWN + "relay_dropped_total", "reason"), "relay: {{reason}}"),
+    Query(increase(_OWN + "tap_dropped_total", "reason"), "tap: {{reason}}"),
+    bars=True,
+    stacked=True,
+    values=("sum",),
+)
+_TAPS = lines(
+    "Taps connected",
+    "Customers' apps that send their calls' events over one connection. Fewer than there are apps: one cannot reach the exporter.",
+    "short",
+    Query(total(_OWN + "taps_active", "instance"), "{{instance}}"),
+)
+
 BOARD = Board(
     name="exporter",
     title="AgentStack / Exporter health",
@@ -251,5 +284,6 @@ BOARD = Board(
         Section("What is late or missing", (even(8, _COMPLETE, _LAG, _SKEW),)),
         Section("Load", (even(7, _LOOP, _CPU, _MEMORY), even(7, _SERIES, _SCRAPE, _FILES))),
         Section("OpenTelemetry", (even(7, _QUEUE, _ITEMS, _FAILURES),)),
+        Section("Relay and taps", (even(7, _RELAY_DELAY, _APP, _NOT_SEEN, _TAPS),)),
     ),
 )

@@ -208,6 +208,12 @@ def test_alerts(name: str, tmp_path: Path) -> None:
     run_cases(tmp_path, cases, FILES, f"{scenario.step}m")
 
 
+def test_as_many_thresholds_are_missed_as_there_are() -> None:
+    """The alert that counts them knows their number: an older file of thresholds silences alerts that need new ones."""
+    [expected] = re.findall(r"< (\d+)", ALERTS["AgentStackThresholdsMissing"]["expr"])
+    assert int(expected) == sum(":threshold:" in rule.get("record", "") for rule in rules())
+
+
 def test_missing_thresholds_are_told(tmp_path: Path) -> None:
     """Without the file of thresholds one alert says so; with it, none."""
     nothing = {"interval": "1m", "input_series": [{"series": "up", "values": "1x20"}]}

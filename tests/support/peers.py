@@ -8,12 +8,13 @@ import pytest
 from tests.support.house_rules import ROOT
 
 # Where .ci/peers puts what is not a package of the system.
-_OWN = ROOT / ".cache" / "peers"
+PEERS = ROOT / ".cache" / "peers"
+_OWN = (PEERS / "rotel" / "rotel", PEERS / "grafana-types" / "node_modules" / ".bin")
 
 
 def require(name: str) -> str:
     """The path of a program; without it the test is skipped, except in CI (``CI`` is set), where that is a failure."""
-    path = shutil.which(name) or shutil.which(name, path=str(_OWN / "rotel" / "rotel"))
+    path = shutil.which(name) or shutil.which(name, path=os.pathsep.join(map(str, _OWN)))
     if path is None:
         message = f"{name} is not installed"
         if os.environ.get("CI"):

@@ -10,6 +10,7 @@ BOUNDS = (0.05, 0.1, 0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 3.0, 3.5, 5.0, 10
 HERE = 'job="agentstack-exporter",instance="a:1"'
 AGENT = f'{HERE},agent="support"'
 HUMAN = 'answered_by="human"'
+QUEUE = f'agentstack_exporter_otlp_queue_bytes{{{HERE},signal="traces"}}'
 MODEL = f'{AGENT},provider="acme",model="m1"'
 
 
@@ -167,6 +168,12 @@ SCENARIOS: dict[str, Scenario] = {
         },
     ),
     "AgentStackExporterDrops": any_of(f'agentstack_exporter_otlp_dropped_total{{{HERE},signal="traces",reason="queue_full"}}'),
+    "AgentStackExporterQueueFills": Scenario(
+        good={QUEUE: 40_000},
+        bad={QUEUE: 30_000_000},
+        below={QUEUE: 16_777_216},
+        gauges=frozenset({"agentstack_exporter_otlp_queue_bytes"}),
+    ),
     "AgentStackExporterOverflow": any_of(f'agentstack_exporter_label_overflow_total{{{HERE},label="agent"}}'),
     "AgentStackExporterRejects": Scenario(
         good={

@@ -1,0 +1,54 @@
+// What a classic dashboard may hold, by the types that Grafana publishes.
+import type * as grafana from "@grafana/schema";
+import type * as bargauge from "grafana/bargauge/panelcfg/x/types.gen";
+import type * as heatmap from "grafana/heatmap/panelcfg/x/types.gen";
+import type * as stat from "grafana/stat/panelcfg/x/types.gen";
+import type * as statetimeline from "grafana/statetimeline/panelcfg/x/types.gen";
+import type * as table from "grafana/table/panelcfg/x/types.gen";
+import type * as timeseries from "grafana/timeseries/panelcfg/x/types.gen";
+
+// A value as JSON has it: members of an enum are their texts, and what a panel does not say has a default.
+type Written<T> = T extends string ? `${T}` : T extends object ? { [Key in keyof T]: Written<T[Key]> } : T;
+type Part<T> = T extends object ? { [Key in keyof T]?: Part<T[Key]> } : T;
+
+// The Prometheus data source's own part of a query is published nowhere.
+type Query = Written<grafana.DataQuery> & {
+  expr: string;
+  format: "time_series" | "table" | "heatmap";
+  legendFormat: string;
+  instant?: boolean;
+  range?: boolean;
+  exemplar?: boolean;
+};
+
+type Options = {
+  bargauge: bargauge.Options;
+  heatmap: heatmap.Options;
+  stat: stat.Options;
+  "state-timeline": statetimeline.Options;
+  table: table.Options;
+  timeseries: timeseries.Options;
+};
+type Custom = {
+  bargauge: {};
+  heatmap: heatmap.FieldConfig;
+  stat: {};
+  "state-timeline": statetimeline.FieldConfig;
+  table: table.FieldConfig;
+  timeseries: timeseries.FieldConfig;
+};
+
+type Defaults<Kind extends keyof Options> = Written<Omit<grafana.FieldConfig, "custom">> & { custom?: Part<Written<Custom[Kind]>> };
+type PanelOf<Kind extends keyof Options> = Written<Omit<grafana.Panel, "type" | "options" | "fieldConfig" | "targets">> & {
+  type: Kind;
+  options?: Part<Written<Options[Kind]>>;
+  targets?: Query[];
+  fieldConfig?: Written<Omit<grafana.FieldConfigSource, "defaults">> & { defaults: Defaults<Kind> };
+};
+export type Panel = { [Kind in keyof Options]: PanelOf<Kind> }[keyof Options];
+// Grafana writes the text of a variable's query beside it, which the published type leaves out.
+type Variable = Written<grafana.VariableModel> & { definition?: string };
+export type Board = Written<Omit<grafana.Dashboard, "panels" | "templating">> & {
+  panels: (Panel | Written<grafana.RowPanel>)[];
+  templating: { list: Variable[] };
+};
