@@ -276,7 +276,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0, 604_800),
             "Limits",
-            "Close a connection that has sent nothing for so long, although it still answers pings; 0 never does.",
+            "Close a connection that has sent nothing for so long, although it still answers pings; 0 never does. Not with --upstream: "
+            "the app decides there.",
             "seconds",
         ),
     ] = 0.0
@@ -287,7 +288,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             Number(0, 1_000_000),
             "Limits",
             "Messages a second that are read of one connection; those above it, beyond a second's worth at once, are counted as "
-            "too_fast and skipped. 0 sets no limit.",
+            "too_fast and skipped. 0 sets no limit. Not with --upstream, where all is passed on.",
             "messages a second",
         ),
     ] = 0.0
