@@ -34,7 +34,8 @@ check: $(READY) ## lint, format, types, imports, generated pages
 	@for page in $(PAGES); do diff -u docs/$$page .cache/docs/$$page \
 	  || { echo "docs/$$page is stale: run make docs" >&2; exit 1; }; done
 	@echo "boards" && $(write_boards)
-	@diff -ru grafana/dashboards .cache/dashboards || { echo "grafana/dashboards is stale: run make docs" >&2; exit 1; }
+	@for form in dashboards export; do diff -ru grafana/$$form .cache/grafana/$$form \
+	  || { echo "grafana/$$form is stale: run make docs" >&2; exit 1; }; done
 
 fix: $(READY) ## repair what the linter and the formatter can
 	@$(BIN)/ruff check --fix --exit-zero --quiet >/dev/null
@@ -49,7 +50,7 @@ docs: $(READY) ## write the generated pages and dashboards
 	@$(write_pages)
 	@mkdir -p docs && for page in $(PAGES); do cp .cache/docs/$$page docs/$$page; done
 	@$(write_boards)
-	@rm -rf grafana/dashboards && cp -r .cache/dashboards grafana/dashboards
+	@rm -rf grafana/dashboards grafana/export && cp -r .cache/grafana/* grafana/
 	@$(BIN)/python deploy/kubernetes/monitoring/render.py > .cache/prometheusrule.yaml && mv .cache/prometheusrule.yaml $(OPERATOR_RULES)
 
 bench: $(READY) ## measure what the exporter costs
@@ -82,7 +83,7 @@ endef
 OPERATOR_RULES := deploy/kubernetes/monitoring/prometheusrule.yaml
 
 # The dashboards' JSON, from their source in grafana/boards.
-write_boards = rm -rf .cache/dashboards && $(BIN)/python -m grafana .cache/dashboards
+write_boards = rm -rf .cache/grafana && $(BIN)/python -m grafana .cache/grafana
 
 COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate --no-emit-index-url $(ARGS)

@@ -1,4 +1,7 @@
-"""``python -m grafana DIRECTORY``: write the boards' JSON there, and their form for grafana.com into ``export`` below it."""
+"""``python -m grafana DIRECTORY``: write the boards' JSON into ``dashboards`` there, and their form for grafana.com into ``export``.
+
+They are apart, since Grafana provisions all that lies below the folder it is given.
+"""
 
 import json
 import sys
@@ -11,10 +14,11 @@ from grafana.boards import BOARDS
 
 def write(directory: Path) -> None:
     """Write each board twice, as a file of its name."""
-    (directory / "export").mkdir(parents=True, exist_ok=True)
+    for form in ("dashboards", "export"):
+        (directory / form).mkdir(parents=True, exist_ok=True)
     for board in BOARDS:
         dashboard = as_dashboard(board)
-        _write(directory / f"{board.name}.json", dashboard)
+        _write(directory / "dashboards" / f"{board.name}.json", dashboard)
         _write(directory / "export" / f"{board.name}.json", as_export(dashboard))
 
 

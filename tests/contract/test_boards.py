@@ -14,7 +14,7 @@ from grafana.queries import METRICS, PERCEIVED, select
 from tests.support import board_rules as rules
 from tests.support.house_rules import ROOT
 
-DIRECTORY = ROOT / "grafana" / "dashboards"
+DIRECTORY, EXPORTS = ROOT / "grafana" / "dashboards", ROOT / "grafana" / "export"
 FILES = sorted(DIRECTORY.glob("*.json"))
 
 
@@ -32,7 +32,7 @@ def test_boards_keep_the_rules(file: Path, rule: rules.Rule) -> None:
 
 def test_every_board_is_there() -> None:
     """There is a file for each board, for provisioning and for import, each with a uid and a title of its own."""
-    assert {file.stem for file in FILES} == {board.name for board in BOARDS} == {file.stem for file in (DIRECTORY / "export").iterdir()}
+    assert {file.stem for file in FILES} == {board.name for board in BOARDS} == {file.stem for file in EXPORTS.iterdir()}
     for key in ("uid", "title"):
         assert len({read(file)[key] for file in FILES}) == len(BOARDS)
 
@@ -40,7 +40,7 @@ def test_every_board_is_there() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_export_form(file: Path) -> None:
     """The form for import asks for a Prometheus, names every kind of panel it needs, and is otherwise the same board."""
-    board, exported = read(file), read(DIRECTORY / "export" / file.name)
+    board, exported = read(file), read(EXPORTS / file.name)
     [asked] = exported.pop("__inputs")
     assert (asked["type"], asked["pluginId"]) == ("datasource", "prometheus")
     assert exported["templating"]["list"][0].pop("current")["value"] == f"${{{asked['name']}}}"
