@@ -185,7 +185,7 @@ BOARD = Board(
     description="What models consume, what of it is thrown away, and what it costs at your prices. Not filtered by agent or pipeline.",
     sections=(
         Section("At a glance, over the time shown", (even(4, *_NUMBERS),)),
-        Section("Cost", (even(8, _COST_PARTS, _COST_MODELS, _COST_UNPRICED),)),
+        Section("Cost", (even(8, _COST_PARTS, _COST_MODELS), even(7, _COST_UNPRICED))),
         Section("Language models", (even(8, _PROMPT, _COMPLETION, _CACHED),)),
         Section("Thrown away", (even(7, _WASTED_TOKENS, _WASTED_CHARACTERS),)),
         Section("Speech", (even(8, _VOICES, _HEARD, _REALTIME),)),
