@@ -227,8 +227,16 @@ class Spans:
         if state is None:
             state = session.spans = SpanState()
         if state.id != session.id or state.agent != session.agent:
+            if state.kept and state.id != session.id:
+                self._leave(state)
             self._name(state, session)
         return state
+
+    def _leave(self, state: SpanState) -> None:
+        """Turns were written before the session had its name: their trace, which nothing is added to from here on, gets its root."""
+        self._session.write(state, state.for_root(), "renamed", state.span_end)
+        state.kept = False
+        state.span_start = state.span_end = 0
 
     def _name(self, state: SpanState, session: Traced) -> None:
         state.id, state.agent, state.trace = session.id, session.agent, session.trace_id

@@ -10,7 +10,7 @@ from exporter.catalogue.genai import END_REASON, attribute_key, constants
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import SpanName
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.identity import TurnKey, child_span_id, turn_span_id, turn_trace_id
+from exporter.identity import TurnKey, child_span_id, turn_span, turn_trace_id
 from exporter.sampling import SpanOptions
 from exporter.span_source import Texts, compile_attributes, span_attributes
 from exporter.span_state import Collected, SpanState, ToolCall
@@ -95,8 +95,8 @@ def turn_ids(state: SpanState, key: TurnKey, *, per_turn: bool) -> TurnIds:
     if per_turn:
         trace = turn_trace_id(state.trace, key)
         to_session = link(bytes.fromhex(state.trace), state.root_id)
-        return TurnIds(trace_part(bytes.fromhex(trace)), bytes.fromhex(turn_span_id(trace, key)), b"", to_session)
-    return TurnIds(state.trace_part, bytes.fromhex(turn_span_id(state.trace, key)), state.parent_part, b"")
+        return TurnIds(trace_part(bytes.fromhex(trace)), turn_span(trace, key), b"", to_session)
+    return TurnIds(state.trace_part, turn_span(state.trace, key), state.parent_part, b"")
 
 
 class TurnSpans:

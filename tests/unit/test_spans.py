@@ -316,6 +316,27 @@ def test_a_call_that_goes_on_after_it_was_cut_off() -> None:
     assert ["agentstack.session.continued" in values(span.attributes) for span in sessions] == [False, True, True]
 
 
+def test_a_session_that_gets_its_name_late() -> None:
+    """Turns before its session.started lie in a trace of their own, which is whole, and those after it in the session's."""
+    made: list[bytes] = []
+    core = Core()
+    core.pipeline = Pipeline(Limits(), Waits(), core, core.now, tracing=(SpanOptions(), made.extend))
+    call = core.connect()
+    call.turn(1, user_perceived_ms=800)
+    call.send("session.started", agent_session_id="as-1", agent_id="support")
+    call.turn(2, user_perceived_ms=800)
+    call.send("session.ended", reason="hangup")
+    spans = [Span.FromString(raw) for raw in made]
+    roots = [span for span in spans if not span.parent_span_id]
+    assert [span.name for span in roots] == ["session", "session"]
+    assert [values(span.attributes)["agentstack.session.end_reason"] for span in roots] == ["renamed", "hangup"]
+    assert roots[1].trace_id.hex() == trace_id("as-1") != roots[0].trace_id.hex()
+    for root in roots:
+        of_trace = [span for span in spans if span.trace_id == root.trace_id]
+        assert {span.parent_span_id for span in of_trace} <= {b"", *(span.span_id for span in of_trace)}
+        assert len(of_trace) > 1
+
+
 def test_turns_without_number_are_told_apart() -> None:
     """Turns that nobody numbered have ids of their own."""
     player = Player().play(turn(None), turn(None))
