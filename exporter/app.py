@@ -145,6 +145,10 @@ class Daemon:
         await self._housekeeping.stop()
         await self._telemetry.stop()
 
+    def hurry(self) -> None:
+        """If only a scrape is waited for, wait no longer: somebody sits at the keyboard and wants it to end."""
+        self._scrapes.set()
+
     def _telemetry_listener(self, counts: Counts) -> tuple[Listener, str]:
         """The listener of the pages, and the scheme it speaks."""
         guard, address = TelemetryGuard(self._settings), self._settings.telemetry_listen
@@ -244,6 +248,7 @@ async def serve(settings: Settings, otel: OtelSettings) -> int:
         return FAILURE
     await stopping.wait()
     log.info("stopping")
+    loop.add_signal_handler(signal.SIGINT, daemon.hurry)
     await daemon.stop()
     log.info("stopped")
     return 0

@@ -3,14 +3,10 @@
 from typing import Final
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import PREFIX, MetricSpec
+from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec
 
-APP_COMMANDS: Final = MetricSpec(
-    kind="counter",
-    otel_name=PREFIX + "app_commands",
-    unit="{command}",
-    help="Commands the customer's app sent to the platform, by kind.",
-    labels=("agent", "kind"),
+APP_COMMANDS: Final = counter_spec(
+    "app_commands", "{command}", "Commands the customer's app sent to the platform, by kind.", *("agent", "kind")
 )
 TOOL_DURATION: Final = MetricSpec(
     kind="histogram",
@@ -20,19 +16,17 @@ TOOL_DURATION: Final = MetricSpec(
     labels=("agent", "tool", "outcome"),
     bounds=buckets.COMPONENT,
 )
-TOOL_CALLS_UNANSWERED: Final = MetricSpec(
-    kind="counter",
-    otel_name=PREFIX + "tool.calls_unanswered",
-    unit="{call}",
-    help="Tool calls that the customer's app had not answered when the session ended, by tool.",
-    labels=("agent", "tool"),
+TOOL_CALLS_UNANSWERED: Final = counter_spec(
+    "tool.calls_unanswered",
+    "{call}",
+    "Tool calls that the customer's app had not answered when the session ended, by tool.",
+    *("agent", "tool"),
 )
-TOOL_ANSWERS_UNMATCHED: Final = MetricSpec(
-    kind="counter",
-    otel_name=PREFIX + "tool.answers_unmatched",
-    unit="{answer}",
-    help="Answers of the customer's app to tool calls that are not known or were answered before.",
-    labels=("agent",),
+TOOL_ANSWERS_UNMATCHED: Final = counter_spec(
+    "tool.answers_unmatched",
+    "{answer}",
+    "Answers of the customer's app to tool calls that are not known or were answered before.",
+    "agent",
 )
 APP_LLM_TIME_TO_FIRST_TOKEN: Final = MetricSpec(
     kind="histogram",
@@ -50,34 +44,24 @@ APP_LLM_DURATION: Final = MetricSpec(
     labels=("agent",),
     bounds=buckets.COMPONENT,
 )
-APP_LLM_ANSWERS: Final = MetricSpec(
-    kind="counter",
-    otel_name=PREFIX + "app_llm.answers",
-    unit="{answer}",
-    help="Streamed answers of the customer's own LLM: completed, or abandoned before their last token.",
-    labels=("agent", "outcome"),
+APP_LLM_ANSWERS: Final = counter_spec(
+    "app_llm.answers",
+    "{answer}",
+    "Streamed answers of the customer's own LLM: completed, or abandoned before their last token.",
+    *("agent", "outcome"),
 )
 _BY_DIRECTION: Final = ("agent", "direction")
-AUDIO_FRAMES: Final = MetricSpec(
-    kind="counter",
-    otel_name=PREFIX + "audio.frames",
-    unit="{frame}",
-    help="Audio messages relayed, from the caller and from the agent.",
-    labels=_BY_DIRECTION,
+AUDIO_FRAMES: Final = counter_spec(
+    "audio.frames", "{frame}", "Audio messages relayed, from the caller and from the agent.", *_BY_DIRECTION
 )
-AUDIO_TRANSFERRED: Final = MetricSpec(
-    kind="counter",
-    otel_name=PREFIX + "audio.transferred",
-    unit="By",
-    help="Bytes of audio messages relayed, as they are on the wire.",
-    labels=_BY_DIRECTION,
+AUDIO_TRANSFERRED: Final = counter_spec(
+    "audio.transferred", "By", "Bytes of audio messages relayed, as they are on the wire.", *_BY_DIRECTION
 )
-AUDIO_GAPS: Final = MetricSpec(
-    kind="counter",
-    otel_name=PREFIX + "audio.gaps",
-    unit="{gap}",
-    help="Pauses of more than 0.2 s between audio messages; from the agent only up to 1 s, longer ones lie between utterances.",
-    labels=_BY_DIRECTION,
+AUDIO_GAPS: Final = counter_spec(
+    "audio.gaps",
+    "{gap}",
+    "Pauses of more than 0.2 s between audio messages; from the agent only up to 1 s, longer ones lie between utterances.",
+    *_BY_DIRECTION,
 )
 AUDIO_JITTER: Final = MetricSpec(
     kind="histogram",

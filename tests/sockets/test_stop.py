@@ -180,6 +180,16 @@ class TestLinger:
             await stopped(daemon)
             assert "the last measurements are lost" in daemon.log
 
+    async def test_impatience_at_the_keyboard(self, tmp_path: Path) -> None:
+        """Ctrl-C ends the waiting for a scrape; a second SIGTERM, which some managers send, does not."""
+        async with daemon_process(tmp_path, "--linger", "--linger-timeout", "60") as daemon:
+            daemon.signal(signal.SIGTERM)
+            await lingering(daemon)
+            daemon.signal(signal.SIGTERM)
+            assert (await daemon.doors.get("/-/healthy")).status_code == 200
+            daemon.signal(signal.SIGINT)
+            await stopped(daemon, 3)
+
 
 class TestSignals:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
