@@ -1,5 +1,6 @@
 """The rules of CONTRIBUTING.md that a program can hold, and that each of them can be broken."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
@@ -19,6 +20,7 @@ SLEEPERS = {
     "tests/support/waiting.py": "the polling that saves everybody else from sleeping",
 }
 LOCKS = ["requirements.lock", "requirements-dev.lock", ".ci/rotel.lock"]
+NPM_LOCK = ".ci/grafana-types/package-lock.json"
 
 
 def read(name: str) -> str:
@@ -67,6 +69,19 @@ def test_no_file_is_named_after_nothing() -> None:
 def test_locks_pin_by_hash(lock: str) -> None:
     """A lock holds names, versions and hashes, and nothing else."""
     assert rules.lock_faults(read(lock)) == []
+
+
+def test_the_npm_lock_pins_by_hash() -> None:
+    """The lock of Grafana's types holds names, versions and hashes, and is of what is asked for beside it."""
+    assert rules.npm_lock_faults(read(NPM_LOCK)) == []
+    asked = json.loads(read(".ci/grafana-types/package.json"))["dependencies"]
+    assert json.loads(read(NPM_LOCK))["packages"][""]["dependencies"] == asked
+
+
+def test_pages_lead_somewhere() -> None:
+    """Every link and picture of a page leads to a file that is there."""
+    found = {page: rules.dead_links(rules.text_of(page), page.parent) for page in rules.files(pattern="*.md")}
+    assert {page.name: dead for page, dead in found.items() if dead} == {}
 
 
 def test_changelog_is_current() -> None:
@@ -166,6 +181,25 @@ HASH = "--hash=sha256:" + "0" * 64
 def test_a_loose_lock_is_found(lock: str) -> None:
     """A lock that pins nothing, pins loosely or says where to look is refused."""
     assert rules.lock_faults(lock) != []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"integrity": "sha512-', '"resolved": "https://a.example/a.tgz", "integrity": "sha512-'),
+        ('"integrity": "sha512-', '"integrity": "sha1-'),
+        ('"typescript": "', '"typescript": "^'),
+    ],
+)
+def test_a_loose_npm_lock_is_found(old: str, new: str) -> None:
+    """An npm lock that says where to look, trusts a weak hash or takes what is newer is refused."""
+    assert rules.npm_lock_faults(read(NPM_LOCK).replace(old, new, 1)) != []
+
+
+def test_a_dead_link_is_found() -> None:
+    """A link to no file is found, and one to a page elsewhere or to a heading is not."""
+    page = "[a](house_rules.py) [b](#top) [c](https://a.example/x) [d](house_rules.py#l1) ![e](no.png) [f](../no/where.md#x)"
+    assert rules.dead_links(page, Path(rules.__file__).parent) == ["leads nowhere: no.png", "leads nowhere: ../no/where.md"]
 
 
 def test_a_lock_with_markers_is_accepted() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import fnmatch
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -91,6 +92,12 @@ def unfinished(source: str) -> list[str]:
     return _lines_with(re.compile(r"\b(TODO|FIXME|XXX)\b"), source, "is unfinished")
 
 
+def dead_links(page: str, place: Path) -> list[str]:
+    """Links and pictures of a Markdown page in the folder ``place`` that lead to no file."""
+    targets = re.findall(r"\]\(([^)\s#]+)", page)
+    return [f"leads nowhere: {target}" for target in targets if "://" not in target and not (place / target).exists()]
+
+
 def machine_paths(text: str) -> list[str]:
     """Paths that exist on one machine only."""
     return _lines_with(_MACHINE_PATH, text, "names a path of one machine")
@@ -107,6 +114,18 @@ def lock_faults(lock: str) -> list[str]:
     loose = [entry for entry in requirements if not re.match(r"[\w.-]+==[\w.!+]+[^#]* --hash=sha256:[0-9a-f]{64}", entry)]
     faults += [f"not pinned by hash: {entry.split('--hash')[0].strip()}" for entry in loose]
     return faults if requirements else ["locks nothing"]
+
+
+def npm_lock_faults(lock: str) -> list[str]:
+    """As :func:`lock_faults`, of a lock that npm wrote: its requirements name exact versions, its packages versions and hashes."""
+    packages = json.loads(lock)["packages"]
+    required = packages.pop("").get("dependencies", {})
+    faults = [f"not only names, versions and hashes: {line.strip()}" for line in lock.splitlines() if "://" in line]
+    faults += [f"not pinned: {name} {version}" for name, version in required.items() if not re.fullmatch(r"\d+\.\d+\.\d+", version)]
+    faults += [
+        f"not pinned by hash: {name}" for name, entry in packages.items() if not entry.get("integrity", "").startswith("sha512-")
+    ]
+    return faults if required and packages else ["locks nothing"]
 
 
 def newest_version(changelog: str) -> str:

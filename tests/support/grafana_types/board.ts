@@ -38,12 +38,19 @@ type Custom = {
   timeseries: timeseries.FieldConfig;
 };
 
+// An override sets one property of a field, by its name, or by `custom.` and the name it has for this kind of panel.
+type Named<T, Prefix extends string> = { [Key in keyof T & string]-?: { id: `${Prefix}${Key}`; value: T[Key] } }[keyof T & string];
+type Override<Kind extends keyof Options> = {
+  matcher: { id: "byName"; options: string };
+  properties: (Named<Written<Omit<grafana.FieldConfig, "custom">>, ""> | Named<Written<Custom[Kind]>, "custom.">)[];
+};
+
 type Defaults<Kind extends keyof Options> = Written<Omit<grafana.FieldConfig, "custom">> & { custom?: Part<Written<Custom[Kind]>> };
 type PanelOf<Kind extends keyof Options> = Written<Omit<grafana.Panel, "type" | "options" | "fieldConfig" | "targets">> & {
   type: Kind;
   options?: Part<Written<Options[Kind]>>;
   targets?: Query[];
-  fieldConfig?: Written<Omit<grafana.FieldConfigSource, "defaults">> & { defaults: Defaults<Kind> };
+  fieldConfig?: { defaults: Defaults<Kind>; overrides: Override<Kind>[] };
 };
 export type Panel = { [Kind in keyof Options]: PanelOf<Kind> }[keyof Options];
 // Grafana writes the text of a variable's query beside it, which the published type leaves out.
@@ -51,4 +58,11 @@ type Variable = Written<grafana.VariableModel> & { definition?: string };
 export type Board = Written<Omit<grafana.Dashboard, "panels" | "templating">> & {
   panels: (Panel | Written<grafana.RowPanel>)[];
   templating: { list: Variable[] };
+};
+// What Grafana puts before a board that is to be imported elsewhere; the published types know only the board.
+export type Exported = Board & {
+  id: null;
+  __inputs: Record<"name" | "label" | "description" | "type" | "pluginId" | "pluginName", string>[];
+  __elements: Record<string, never>;
+  __requires: Record<"type" | "id" | "name" | "version", string>[];
 };
