@@ -104,14 +104,18 @@ def share(part: str, whole: str) -> str:
     return f"({part} or {whole} * 0) / ({whole} > 0)"
 
 
+CALLERS = {"answered_by": "!=machine"}
+"""Matchers that keep calls which a machine answered out: nobody waits in them."""
+
+
 def caller_turns(*by: str, window: str = RATE, **matchers: str) -> str:
     """Turns in which a caller waited for an answer, whether it came or not; machine-answered calls are kept out."""
-    return increase("agentstack_caller_turns_total", *by, window=window, answered_by="!=machine", **matchers)
+    return increase("agentstack_caller_turns_total", *by, window=window, **CALLERS, **matchers)
 
 
 def good_turns(*by: str, window: str = RATE) -> str:
     """Caller turns answered within the objective's bound."""
-    return increase(PERCEIVED, *by, window=window, suffix="_bucket", le=str(SLO_BOUND), answered_by="!=machine")
+    return increase(PERCEIVED, *by, window=window, suffix="_bucket", le=str(SLO_BOUND), **CALLERS)
 
 
 def attainment(*by: str, window: str = RATE) -> str:

@@ -48,7 +48,8 @@ _NUMBERS = (
     ),
     number(
         "Hung up after a bad turn",
-        "Share of calls that ended right after a slow or a silent turn: callers lost to latency. The strongest argument for fixing it.",
+        "Share of calls that ended right after a slow or a silent turn: callers lost to latency. The strongest argument for fixing it. "
+        "Where machines answer many calls it is more: they are in the whole only.",
         "percentunit",
         now(share(increase("agentstack_sessions_ended_after_turn_total", window=_RANGE), _CALLS)),
         steps=_SELDOM,

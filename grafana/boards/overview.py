@@ -4,6 +4,7 @@ from grafana.board import Board, Section, even, uid_of
 from grafana.objective import CRITICAL, OBJECTIVE, RECENT, SLO_BOUND
 from grafana.panels import BAD, COLOURS, GOOD, WARN, Steps, grid, lines, number
 from grafana.queries import (
+    CALLERS,
     PERCEIVED,
     Query,
     attainment,
@@ -26,7 +27,6 @@ KEPT: Steps = ((None, BAD), (OBJECTIVE - 0.05, WARN), (OBJECTIVE, GOOD))
 BUDGET: Steps = ((None, BAD), (0, WARN), (0.25, GOOD))
 RARE: Steps = ((None, GOOD), (0.02, WARN), (0.05, BAD))
 AGE: Steps = ((None, GOOD), (90, WARN), (180, BAD))
-_HEARD = {"answered_by": "!=machine"}
 _UNANSWERED = share(
     caller_turns(window=RECENT, outcome="unanswered"),
     caller_turns(window=RECENT),
@@ -47,7 +47,7 @@ _NOW = (
         f"19 of 20 answered callers waited no longer than this. Orange from {SLO_BOUND:g} s, red from {CRITICAL:g} s. Trust it from "
         "about 100 turns (beside it) on. Above the bound: open Turn anatomy to see which component takes the time.",
         "s",
-        now(quantile(0.95, PERCEIVED, window=RECENT, **_HEARD)),
+        now(quantile(0.95, PERCEIVED, window=RECENT, **CALLERS)),
         steps=WAIT,
         decimals=2,
         none="no turns",
@@ -119,7 +119,7 @@ _WAITS = (
             f"From the caller's last word to the agent's first. Dashed: {SLO_BOUND:g} s and {CRITICAL:g} s. A gap: no turns. A dot is "
             "one turn: click it to open its trace. p50 rises too: something is slow for everybody; only p99: look at single traces.",
             "s",
-            *quantiles(PERCEIVED, **_HEARD),
+            *quantiles(PERCEIVED, **CALLERS),
             steps=((None, "transparent"), (SLO_BOUND, "orange"), (CRITICAL, "red")),
             colours={"p50": "light-blue", "p95": "blue", "p99": "dark-purple"},
             values=("mean", "max", "lastNotNull"),
@@ -181,8 +181,8 @@ _AGENTS = grid(
     "Which agent it is. The number of turns says how far to trust its quantiles. Click an agent for its turns' anatomy.",
     {"agent": "Agent"},
     ("Caller turns", "turns", now(caller_turns("agent", window="$__range")), ()),
-    ("p50", "s", now(quantile(0.5, PERCEIVED, "agent", window="$__range", **_HEARD)), WAIT),
-    ("p95", "s", now(quantile(0.95, PERCEIVED, "agent", window="$__range", **_HEARD)), WAIT),
+    ("p50", "s", now(quantile(0.5, PERCEIVED, "agent", window="$__range", **CALLERS)), WAIT),
+    ("p95", "s", now(quantile(0.95, PERCEIVED, "agent", window="$__range", **CALLERS)), WAIT),
     (f"Within {SLO_BOUND:g} s", "percentunit", now(attainment("agent", window="$__range")), KEPT),
     (
         "Unanswered",

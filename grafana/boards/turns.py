@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from grafana.board import Board, Section, even
 from grafana.objective import CRITICAL, SLO_BOUND
 from grafana.panels import COLOURS, Steps, heat_map, lines, ranking
-from grafana.queries import PERCEIVED, Query, buckets, increase, mean, now, part_of, quantile, rate, share
+from grafana.queries import CALLERS, PERCEIVED, Query, buckets, increase, mean, now, part_of, quantile, rate, share
 
 _SPENT = "agentstack_turn_component_seconds_total"
 _DECISION = "agentstack_turn_decision_seconds"
@@ -35,7 +35,7 @@ _STACK = lines(
     "Mean seconds per measured caller turn, by component; the stack's height is the mean wait. The band that grew is the cause. "
     "Grey is what no component accounts for: network, playout, queueing. Sums are stacked, never percentiles.",
     "s",
-    Query(part_of(increase(_SPENT, "component"), increase(PERCEIVED, suffix="_count", answered_by="!=machine")), "{{component}}"),
+    Query(part_of(increase(_SPENT, "component"), increase(PERCEIVED, suffix="_count", **CALLERS)), "{{component}}"),
     stacked=True,
     colours=COLOURS,
     side=True,
@@ -62,14 +62,14 @@ _WAIT_MAP = heat_map(
     "Each column is a step of time; the more a cell stands out, the more turns. A second band above the first is a kind of turn: "
     "tools, a slow model, a "
     "cold start. Click a dot to open that turn's trace.",
-    buckets(PERCEIVED),
+    buckets(PERCEIVED, **CALLERS),
 )
 _WAIT_KINDS = lines(
     "p95 wait by pipeline and interruption",
     "What interrupted turns and each pipeline wait. Speech to speech should lie below the cascade; interrupted turns above the others "
     "mean that callers speak because they wait.",
     "s",
-    Query(quantile(0.95, PERCEIVED, "pipeline", "interrupted"), "{{pipeline}}, interrupted {{interrupted}}", exemplar=True),
+    Query(quantile(0.95, PERCEIVED, "pipeline", "interrupted", **CALLERS), "{{pipeline}}, interrupted {{interrupted}}", exemplar=True),
     steps=_BOUNDS,
     slow=True,
 )
@@ -119,7 +119,7 @@ _DECISIONS = lines(
 _PREMATURE = lines(
     "Premature ends of turn",
     "Share of user turns after which the caller went on speaking: the agent cut in too early. Rising after a change of the "
-    "endpointing delays: they are too short.",
+    "endpointing delays: they are too short. Where machines answer many calls it is more: their turns are in the whole only.",
     "percentunit",
     Query(share(increase("agentstack_premature_end_of_turns_total"), increase("agentstack_user_turns_total")), "premature"),
     colours={"premature": "blue"},

@@ -101,6 +101,8 @@ BREAKS: list[tuple[rules.Rule, Callable[[dict[str, Any]], None]]] = [
     (rules.known_metrics, _expr(f"agentstack_no_such_thing{SELECTED}")),
     (rules.known_metrics, _expr(f"{PERCEIVED}{SELECTED}")),
     (rules.known_metrics, _expr('up{job=~"$job", instance=~"$instance", agent="a"}')),
+    (rules.callers_only, _expr(f"increase(agentstack_caller_turns_total{SELECTED}[5m])")),
+    (rules.callers_only, _expr('increase(agentstack_caller_turns_total{answered_by="machine"}[5m])')),
     (rules.exact_bounds, _expr(f'increase({PERCEIVED}_bucket{{job=~"$job", instance=~"$instance", le="1.4"}}[5m])')),
     (rules.panel_title_description, _first(description="Latency")),
     (rules.panel_title_description, lambda board: rules.panels_of(board)[0].update(title=rules.panels_of(board)[1]["title"])),

@@ -77,6 +77,16 @@ def test_labels_exist() -> None:
                 assert label in (*known[base].labels, "le", "job", "instance"), f"{name}{{{label}}}"
 
 
+def test_callers_are_people() -> None:
+    """What callers wait is asked without the calls that a machine answered, in the rules and in the objective for Sloth."""
+    slo = yaml.safe_load((ROOT / "deploy" / "slo" / "sloth.yml").read_text(encoding="utf-8"))["slos"][0]
+    asked = [*(rule["expr"] for rule in rules()), *slo["sli"]["events"].values()]
+    found = [inside for text in asked for inside in re.findall(r"agentstack_(?:user_perceived_latency|caller_turns)\w+\{([^}]*)", text)]
+    assert found
+    assert [inside for inside in found if 'answered_by!="machine"' not in inside] == []
+    assert not [text for text in asked if re.search(r"agentstack_(?:user_perceived_latency|caller_turns)\w+[^\w{]", text)]
+
+
 def test_every_alert_has_all_that_who_is_paged_needs() -> None:
     """Severity, summary, description, a board, and a runbook that is there; and no runbook is without its alert."""
     for name, rule in ALERTS.items():

@@ -23,6 +23,8 @@ UNITS = {"s", "short", "percentunit", "none", "ops", "cps", "bytes", "currencyUS
 """Those of Grafana's units that we use."""
 _SUFFIXES = ("_bucket", "_sum", "_count")
 _OWN_LABELS = {"job", "instance"}
+_OF_CALLERS = ("agentstack_user_perceived_latency_seconds", "agentstack_caller_turns_total")
+"""Metrics of callers that keep machine-answered calls apart; all others of what callers wait for leave them out."""
 
 
 def panels_of(dashboard: Dashboard) -> list[dict[str, Any]]:
@@ -142,6 +144,15 @@ def _matched(selector: Any) -> set[str]:
     return {matcher.name for matcher in selector.matchers.matchers}
 
 
+def callers_only(dashboard: Dashboard) -> list[str]:
+    """What callers wait is asked without the calls that a machine answered, as everything it is compared with."""
+    return [
+        f"{title}: {selector.name} has the calls that a machine answered"
+        for title, selector, _ in _selected(dashboard)
+        if selector.name.startswith(_OF_CALLERS) and 'answered_by!="machine"' not in str(selector.matchers)
+    ]
+
+
 def exact_bounds(dashboard: Dashboard) -> list[str]:
     """A bucket that is picked out exists, written as it is scraped: 2.0 and not 2."""
     faults = []
@@ -252,6 +263,7 @@ RULES: tuple[Rule, ...] = (
     target_counter_agg,
     target_rate_interval,
     known_metrics,
+    callers_only,
     exact_bounds,
     panel_title_description,
     panel_units,
