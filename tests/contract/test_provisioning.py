@@ -1,12 +1,16 @@
 """Grafana's provisioning files fit the boards, the exemplars and each other, and the compose file mounts what they name."""
 
 import json
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
 
+from exporter import inventory
+from exporter.catalogue import genai
 from grafana.boards import BOARDS
 from tests.support.house_rules import ROOT
 
@@ -67,6 +71,35 @@ def test_exemplars_lead_to_traces_and_back() -> None:
     assert (link["name"], link["datasourceUid"]) == ("trace_id", traces["uid"])
     assert traces["jsonData"]["tracesToMetrics"]["datasourceUid"] == metrics["uid"]
     assert any(target.get("exemplar") for file in BOARD_FILES for target in _targets(file))
+
+
+def test_from_a_span_a_query_leads_back() -> None:
+    """It is PromQL of a metric that the exporter has, by a label of it that stands for an attribute of spans, and of callers only."""
+    asked = source("tempo")["jsonData"]["tracesToMetrics"]
+    [query], [tag] = asked["queries"], asked["tags"]
+    # Grafana's provisioning takes $$ for a $; the tags become matchers of the span's own values.
+    text = query["query"].replace("$$__tags", f'{tag["value"]}="x"').replace("$$__rate_interval", "5m")
+    assert "$" not in text
+    promql_parser.parse(text)
+    [(name, matchers)] = re.findall(r"(agentstack_\w+)_bucket\{([^}]*)\}", text)
+    assert tag["value"] in inventory.metrics()[name].labels
+    assert 'answered_by!="machine"' in matchers
+    assert tag["key"] == genai.AGENT
+
+
+def test_pages_say_where_to_mount() -> None:
+    """Who provisions by hand reads the folders that the provider and the compose file name."""
+    page = (ROOT / "docs" / "dashboards.md").read_text(encoding="utf-8")
+    for place in ("/etc/grafana/provisioning", provider()["options"]["path"]):
+        assert f"`{place}`" in page
+        assert mounted(place).is_dir()
+
+
+def test_boards_for_kubernetes_are_the_boards() -> None:
+    """The kustomization hands out every board, each in a ConfigMap of its own."""
+    maps = read(ROOT / "grafana" / "kustomization.yaml")["configMapGenerator"]
+    assert sorted(file for each in maps for file in each["files"]) == [f"dashboards/{file.name}" for file in BOARD_FILES]
+    assert all(len(each["files"]) == 1 for each in maps)
 
 
 def test_sources_are_services_of_the_compose_file() -> None:
