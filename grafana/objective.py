@@ -12,3 +12,9 @@ CRITICAL = 3.5
 
 RECENT = "15m"
 """The window of numbers that say how it is now: long enough to hold turns of a quiet fleet."""
+
+BURNS_FAST = 14.4
+"""How many times as fast as planned the budget is spent when that pages within the hour."""
+
+QUEUE_FILLS = 16 * 1024 * 1024
+"""Bytes waiting for the collector from which an alert is raised, if they wait for ten minutes."""

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from exporter import inventory
-from grafana.objective import OBJECTIVE, SLO_BOUND
+from grafana.objective import BURNS_FAST, CRITICAL, OBJECTIVE, QUEUE_FILLS, SLO_BOUND
 from tests.support.house_rules import ROOT
 from tests.support.peers import require
 from tests.support.rule_scenarios import SCENARIOS, Scenario
@@ -135,6 +135,29 @@ def test_boards_and_rules_have_the_same_objective() -> None:
     bounds = {float(bound) for board in boards for bound in re.findall(r'le=\\"([\d.]+)\\"', board)}
     assert bounds == {SLO_BOUND} == {2.0}
     assert OBJECTIVE == 0.95
+
+
+def test_boards_draw_the_thresholds_of_the_alerts() -> None:
+    """Where a board says from when on something is bad, and an alert does, they agree."""
+    thresholds = {
+        (rule["record"].removeprefix("agentstack:threshold:"), tuple(sorted(rule.get("labels", {}).items()))): float(
+            rule["expr"].removeprefix("vector(").removesuffix(")")
+        )
+        for rule in rules()
+        if ":threshold:" in rule.get("record", "")
+    }
+    waits = "user_perceived_latency_p95_seconds"
+    assert thresholds[waits, (("severity", "warning"),)] == SLO_BOUND
+    assert thresholds[waits, (("severity", "critical"),)] == CRITICAL
+    assert thresholds["error_budget", ()] == pytest.approx(1 - OBJECTIVE)
+    assert thresholds["burn_rate", (("severity", "critical"), ("window", "1h"))] == BURNS_FAST
+    assert thresholds["otlp_queue_bytes", (("severity", "warning"),)] == QUEUE_FILLS
+
+
+def test_alerts_name_no_number_of_their_own() -> None:
+    """What an alert compares with is a threshold, or nothing at all: it stands in the one file that is meant to be changed."""
+    own = {name: re.findall(r"(?:[<>]=?|[=!]=)\s*(?:bool\s+)?([\d.]+)", rule["expr"]) for name, rule in ALERTS.items()}
+    assert {name: numbers for name, numbers in own.items() if set(numbers) - {"0"}} == {"AgentStackThresholdsMissing": ["32"]}
 
 
 def test_alertmanager_takes_its_configuration() -> None:
