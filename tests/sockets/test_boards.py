@@ -29,6 +29,8 @@ EMPTY = {
     ("OTLP items", "A"): "nothing is delivered",
     ("OTLP failures and drops", "B"): "nothing is given up",
     ("Connections", "B"): "nobody is refused",
+    ("Held by the relay", "A"): "there is no relay",
+    ("Held by the relay", "B"): "there is no relay",
 }
 
 
