@@ -4,14 +4,15 @@ import json
 import math
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.app import app
 from tests.support.board_rules import interpolated, queries_of
-from tests.support.daemon import ServingProgram, daemon_process
+from tests.support.daemon import Doors, daemon_process
 from tests.support.house_rules import ROOT
 from tests.support.peers import require
 from tests.support.prometheus_server import Prometheus, prometheus
@@ -34,16 +35,36 @@ EMPTY = {
 }
 
 
+FLEETS = {"plain": ["mixed", "messy", "outbound", "s2s"], "relay": ["typical"]}
+"""What is played to each exporter: one that takes events, and one in front of an app."""
+
+
 @asynccontextmanager
-async def watched(directory: Path) -> AsyncIterator[tuple[ServingProgram, Prometheus]]:
-    """An exporter and the Prometheus that scrapes it."""
+async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Doors], Prometheus]]:
+    """An exporter for each fleet, and the Prometheus that scrapes them."""
     require("prometheus")
-    async with (
-        daemon_process(directory, "--prices", str(ROOT / "deploy" / "prices" / "prices.toml"), env=NOWHERE) as daemon,
-        prometheus(subdirectory(directory, "prometheus"), {"agentstack": daemon.doors.telemetry}) as server,
-    ):
+    prices = ("--prices", str(ROOT / "deploy" / "prices" / "prices.toml"))
+    async with AsyncExitStack() as stack:
+        behind = await stack.enter_async_context(app())
+        ways_in = {"plain": (), "relay": ("--upstream", behind.url)}
+        doors = {}
+        for name, options in ways_in.items():
+            daemon = daemon_process(subdirectory(directory, name), *prices, *options, env=NOWHERE)
+            doors[name] = (await stack.enter_async_context(daemon)).doors
+        targets = {name: each.telemetry for name, each in doors.items()}
+        server = await stack.enter_async_context(prometheus(subdirectory(directory, "prometheus"), targets))
         await server.up()
-        yield daemon, server
+        yield doors, server
+
+
+async def play(directory: Path, doors: dict[str, Doors], server: Prometheus) -> None:
+    """Calls of each fleet, twice, with a scrape after each time: rates need two."""
+    for seed in (1, 2):
+        for name, profiles in FLEETS.items():
+            calls = subdirectory(directory, f"calls-{name}-{seed}")
+            await simulate(calls, doors[name], calls=150 if name == "plain" else 40, profiles=profiles, seed=seed)
+            frames = await doors[name].total("agentstack_exporter_frames_received_total")
+            await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
 
 
 async def answers(server: Prometheus, **chosen: str) -> dict[tuple[str, str, str], list[float]]:
@@ -65,12 +86,8 @@ async def answers(server: Prometheus, **chosen: str) -> dict[tuple[str, str, str
 
 async def test_every_query_finds_what_calls_leave(tmp_path: Path) -> None:
     """After calls of all kinds every query answers with numbers, and one chosen agent has some of its own."""
-    async with watched(tmp_path) as (daemon, server):
-        for seed in (1, 2):
-            calls = subdirectory(tmp_path, f"calls-{seed}")
-            await simulate(calls, daemon.doors, calls=150, profiles=["mixed", "messy", "outbound", "s2s"], seed=seed)
-            frames = await daemon.doors.total("agentstack_exporter_frames_received_total")
-            await server.reaches("agentstack_exporter_frames_received_total", frames)
+    async with watched(tmp_path) as (doors, server):
+        await play(tmp_path, doors, server)
         everything = await answers(server)
         one = await answers(server, agent="agent-support")
         choices = await values_of_variables(server)
@@ -84,7 +101,7 @@ async def test_every_query_finds_what_calls_leave(tmp_path: Path) -> None:
 async def test_no_query_makes_up_a_number(tmp_path: Path) -> None:
     """Before the first call no query gives NaN or infinity, and none of how callers fare gives anything."""
     async with watched(tmp_path) as (_, server):
-        await server.reaches("agentstack_exporter_build_info", 1)
+        await server.reaches("count(agentstack_exporter_build_info)", len(FLEETS))
         quiet = await answers(server)
     assert not_numbers(quiet) == []
     shown = [title for (board, title, _), values in quiet.items() if board == "agentstack-overview" and any(values)]
