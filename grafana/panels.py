@@ -12,13 +12,15 @@ from grafana_foundation_sdk.models import heatmap as heat
 from grafana_foundation_sdk.models import prometheus
 
 from grafana.queries import Query
-from grafana.variables import DATASOURCE
+from grafana.variables import DATASOURCE, runbook
 
 Unit = Literal[
     "s", "short", "percentunit", "percent", "none", "reqps", "ops", "cps", "bytes", "Bps", "currencyUSD", "dateTimeAsIso", "hertz",
     "turns", "tokens", "cores", "count",
 ]  # fmt: skip
 _UNITS = {"turns": "short", "tokens": "short", "cores": "none", "count": "short"}
+_COUNTED = frozenset({"turns", "count"})
+"""What is counted one by one: as a number of its own it is written out, not rounded to thousands."""
 Steps = Sequence[tuple[float | None, str]]
 """Colours from a value on; the first begins at None."""
 
@@ -53,16 +55,19 @@ def lines(
     bars: bool = False,
     colours: dict[str, str] | None = None,
     top: float | None = None,
+    bottom: float = 0,
     signed: bool = False,
     slow: bool = False,
     side: bool = False,
     values: Sequence[str] = (),
+    alert: str | None = None,
 ) -> model.Panel:
     """Values over time.
 
     ``steps`` draws dashed lines; ``colours`` pins those of named series; ``top`` is where the axis ends, and 0 where it begins
-    unless ``signed``. ``slow`` looks at five minutes for a point: for what happens too rarely to be split by series every minute.
-    ``values`` are numbers in the legend, ``side`` puts it into a table at the right.
+    unless ``signed``, or ``bottom`` as long as no value lies below. ``slow`` looks at five minutes for a point: for what happens too
+    rarely to be split by series every minute. ``values`` are numbers in the legend, ``side`` puts it into a table at the right.
+    ``alert`` is the one whose runbook is linked.
     """
     panel = timeseries.Panel().title(title).description(description).unit(_unit(unit)).datasource(DATASOURCE)
     panel.targets([_target(query, at) for at, query in enumerate(asked)])
@@ -74,7 +79,9 @@ def lines(
     panel.color_scheme(builders.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
     panel.axis_soft_max(_LEAST_AXIS.get(unit, 1)) if top is None else panel.max(top)
     if not signed:
-        panel.min(0)
+        panel.axis_soft_min(bottom) if bottom else panel.min(0)
+    if alert is not None:
+        panel.links([runbook(alert)])
     if slow:
         panel.interval("5m")
     if bars:
@@ -100,9 +107,13 @@ def number(
     decimals: int | None = None,
     none: str = "no data",
     sparkline: bool = False,
+    alert: str | None = None,
 ) -> model.Panel:
-    """One big number. ``none`` is what stands there when there is nothing to show, in words, never as a good-looking 0."""
-    panel = stat.Panel().title(title).description(description).unit(_unit(unit)).datasource(DATASOURCE).no_value(none)
+    """One big number. ``none`` is what stands there when there is nothing to show, in words, never as a good-looking 0.
+
+    ``alert`` is as for :func:`lines`.
+    """
+    panel = stat.Panel().title(title).description(description).unit(_exact(unit)).datasource(DATASOURCE).no_value(none)
     panel.targets([_target(query, 0)]).thresholds(_steps(steps if steps is NEUTRAL else _judged(steps)))
     panel.color_mode(shapes.BigValueColorMode.VALUE if steps is NEUTRAL else shapes.BigValueColorMode.BACKGROUND_SOLID)
     panel.graph_mode(shapes.BigValueGraphMode.AREA if sparkline else shapes.BigValueGraphMode.NONE)
@@ -111,6 +122,8 @@ def number(
     panel.justify_mode(shapes.BigValueJustifyMode.CENTER).color_scheme(builders.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     if decimals is not None:
         panel.decimals(decimals)
+    if alert is not None:
+        panel.links([runbook(alert)])
     return panel.build()
 
 
@@ -174,7 +187,8 @@ def grid(
     panel.with_transformation(model.DataTransformerConfig("organize", options=organised))
     panel.sort_by([common.TableSortByFieldState().display_name(columns[0][0]).desc(True)])
     for heading, unit, _, steps in columns:
-        panel.override_by_name(heading, [_property("unit", _unit(unit)), *_whole(unit), *_cell_colours(steps)])
+        width = [_property("custom.width", _NUMBER)] if len(keys) > 1 else []
+        panel.override_by_name(heading, [_property("unit", _exact(unit)), *_whole(unit), *width, *_cell_colours(steps)])
     if link is not None:
         panel.override_by_name(next(iter(keys.values())), [_property("links", [{"title": link.title, "url": link.url}])])
     return panel.build()
@@ -184,9 +198,13 @@ _NARROW: Final = 64
 """Pixels that a column may shrink to. Grafana's own 150 push the numbers, which stand on the right, out of sight."""
 
 
+_NUMBER: Final = 104
+"""Pixels of a column of numbers where several columns of names need the rest."""
+
+
 def _whole(unit: Unit) -> list[model.DynamicConfigValue]:
     """Counts have no fraction, though an increase between scrapes may be estimated as one."""
-    return [_property("decimals", 0)] if unit in ("turns", "count") else []
+    return [_property("decimals", 0)] if unit in _COUNTED else []
 
 
 def _cell_colours(steps: Steps) -> list[model.DynamicConfigValue]:
@@ -233,3 +251,7 @@ def _property(name: str, value: object) -> model.DynamicConfigValue:
 
 def _unit(unit: Unit) -> str:
     return _UNITS.get(unit, unit)
+
+
+def _exact(unit: Unit) -> str:
+    return "locale" if unit in _COUNTED else _unit(unit)

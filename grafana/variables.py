@@ -34,9 +34,19 @@ def _filter(name: str, label: str, query: str, everything: str) -> builders.Quer
 
 
 def board_links() -> list[builders.DashboardLink]:
-    """The other boards, in the row above the panels, with the same time and filters."""
+    """The other boards, in the row above the panels, with the same time and filters; and what to do when one of them shows trouble."""
     boards = builders.DashboardLink("AgentStack boards").type(model.DashboardLinkType.DASHBOARDS).tags([TAG]).icon("external link")
-    return [boards.as_dropdown(False).include_vars(True).keep_time(True).tooltip("").url("")]
+    alerts = _page("Alerts and runbooks", "alerts.md").icon("doc").tooltip("What each alert means, where to look and what to do")
+    return [boards.as_dropdown(False).include_vars(True).keep_time(True).tooltip("").url(""), alerts]
+
+
+def runbook(alert: str) -> builders.DashboardLink:
+    """The page on an alert, for a panel that shows what it is about."""
+    return _page(f"Runbook: {alert}", f"runbooks/{alert}.md")
+
+
+def _page(title: str, page: str) -> builders.DashboardLink:
+    return builders.DashboardLink(title).type(model.DashboardLinkType.LINK).url(f"{DOCS}/{page}").target_blank(True)
 
 
 def to_board(uid: str, title: str, **chosen: str) -> model.DashboardLink:

@@ -14,7 +14,7 @@ _COUNT: Steps = ((None, GOOD), (1, WARN))
 
 _NUMBERS = (
     number(
-        "Agent speech interrupted",
+        "Interrupted speech",
         "Share of the agent's speeches that callers talk over. A fifth is lively; more: answers too long, too late, or echo on the "
         "line.",
         "percentunit",
@@ -22,6 +22,7 @@ _NUMBERS = (
         steps=_OFTEN,
         decimals=1,
         none="no speech",
+        alert="AgentStackInterruptionsHigh",
     ),
     number(
         "False interruptions",
@@ -41,13 +42,13 @@ _NUMBERS = (
         "Times of dead air",
         "Times a caller waited in silence for more than 3 seconds. Each is a caller who wonders whether the line is dead: see Turn "
         "anatomy for the cause.",
-        "short",
+        "count",
         now(increase("agentstack_dead_air_total", window=_RANGE)),
         steps=_COUNT,
         decimals=0,
     ),
     number(
-        "Hung up after a bad turn",
+        "Lost to a bad turn",
         "Share of calls that ended right after a slow or a silent turn: callers lost to latency. The strongest argument for fixing it. "
         "Where machines answer many calls it is more: they are in the whole only.",
         "percentunit",
@@ -55,6 +56,7 @@ _NUMBERS = (
         steps=_SELDOM,
         decimals=1,
         none="no calls ended",
+        alert="AgentStackCallersHangUp",
     ),
     number(
         "Failed tools",
@@ -69,6 +71,7 @@ _NUMBERS = (
         steps=_SELDOM,
         decimals=1,
         none="no tools ran",
+        alert="AgentStackToolErrors",
     ),
     number(
         "Median call",
@@ -96,7 +99,7 @@ _REACTION = lines(
     Query(quantile(0.5, "agentstack_barge_in_reaction_seconds"), "p50"),
     Query(quantile(0.95, "agentstack_barge_in_reaction_seconds"), "p95"),
     steps=((None, "transparent"), (0.5, "orange")),
-    colours={"p50": "light-blue", "p95": "blue"},
+    colours={"p50": "light-blue", "p95": "dark-blue"},
 )
 _BACKCHANNELS = lines(
     "Overlapping speech",
@@ -191,7 +194,7 @@ _LENGTH = lines(
     "s",
     Query(quantile(0.5, "agentstack_session_duration_seconds"), "p50"),
     Query(quantile(0.95, "agentstack_session_duration_seconds"), "p95"),
-    colours={"p50": "light-blue", "p95": "blue"},
+    colours={"p50": "light-blue", "p95": "dark-blue"},
 )
 _TURNS = lines(
     "Turns of a call",

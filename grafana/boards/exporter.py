@@ -1,6 +1,7 @@
 """Exporter health: can the other boards be believed, and is the exporter itself well."""
 
 from grafana.board import Board, Section, even
+from grafana.objective import QUEUE_FILLS
 from grafana.panels import BAD, GOOD, WARN, Steps, grid, lines, number
 from grafana.queries import Query, increase, now, quantile, rate, select, share, total
 
@@ -19,6 +20,7 @@ _NUMBERS = (
         now(f"count({select('up')} == 0) or count({select('up')}) * 0"),
         steps=_NONE,
         none="no target",
+        alert="AgentStackExporterDown",
     ),
     number(
         "Age of the data",
@@ -30,40 +32,44 @@ _NUMBERS = (
         none="not scraped",
     ),
     number(
-        "Calls without turn metrics",
+        "Calls not measured",
         "Calls whose turns completed while no turn.metrics came: latency of these agents is unknown. Enable metrics events for them.",
-        "short",
+        "count",
         now(increase("agentstack_sessions_without_turn_metrics_total", window=_RANGE)),
         steps=_FEW,
         decimals=0,
         none="none",
+        alert="AgentStackTurnMetricsMissing",
     ),
     number(
         "Frames rejected",
         "Messages that were no event. A few are noise; many mean a new protocol version or a peer that does not belong here.",
-        "short",
+        "count",
         now(increase(_OWN + "frames_rejected_total", window=_RANGE)),
         steps=_FEW,
         decimals=0,
         none="none",
+        alert="AgentStackExporterRejects",
     ),
     number(
         "Dropped for OTLP",
         "Spans and data points that will never be delivered. See the reason below; full queue: the collector is too slow or away.",
-        "short",
+        "count",
         now(increase(_OWN + "otlp_dropped_total", window=_RANGE)),
         steps=_NONE,
         decimals=0,
         none="none",
+        alert="AgentStackExporterDrops",
     ),
     number(
         "Labels without room",
         "Values counted as _other because a label's limit was reached. Raise the limit or put the values on the allow-list.",
-        "short",
+        "count",
         now(increase(_OWN + "label_overflow_total", window=_RANGE)),
         steps=_FEW,
         decimals=0,
         none="none",
+        alert="AgentStackExporterOverflow",
     ),
 )
 
@@ -97,6 +103,7 @@ _CONNECTIONS = lines(
     Query(total(_OWN + "connections_active"), "open"),
     Query(increase(_OWN + "connections_refused_total", "reason"), "refused: {{reason}}"),
     colours={"open": "blue"},
+    alert="AgentStackExporterTurnsAway",
 )
 _EVENTS = lines(
     "Events",
@@ -178,6 +185,7 @@ _LOOP = lines(
     "How late the exporter's loop runs, p99. Above 100 ms it is overloaded: spread calls over more exporters.",
     "s",
     Query(quantile(0.99, _OWN + "event_loop_lag_seconds", "instance"), "{{instance}}"),
+    alert="AgentStackExporterLate",
 )
 _CPU = lines(
     "Processor",
@@ -219,15 +227,19 @@ _FILES = lines(
 
 _QUEUE = lines(
     "OTLP queue",
-    "What waits to be delivered. Growing: the collector is slow or away; spans are kept until the queue's limit. Empty without OTLP.",
+    "What waits to be delivered. Growing: the collector is slow or away; spans are kept until the queue's limit, 64 MiB in memory. "
+    "Dashed: 16 MiB, for ten minutes, raise an alert. Empty without OTLP.",
     "bytes",
-    Query(total(_OWN + "otlp_queue_bytes", "signal"), "{{signal}}"),
+    Query(total(_OWN + "otlp_queue_bytes", "instance", "signal"), "{{instance}} {{signal}}"),
+    steps=((None, "transparent"), (QUEUE_FILLS, "orange")),
+    alert="AgentStackExporterQueueFills",
 )
 _ITEMS = lines(
     "OTLP items",
     "Spans and data points a second by what became of them. Anything but delivered and replaced is lost: see the reasons beside.",
     "ops",
     Query(rate(_OWN + "otlp_items_total", "signal", "outcome"), "{{signal}} {{outcome}}"),
+    alert="AgentStackExporterExportFails",
 )
 _FAILURES = lines(
     "OTLP failures and drops",
@@ -238,6 +250,7 @@ _FAILURES = lines(
     bars=True,
     stacked=True,
     values=("sum",),
+    alert="AgentStackExporterDrops",
 )
 
 _RELAY_DELAY = lines(
@@ -246,15 +259,26 @@ _RELAY_DELAY = lines(
     "s",
     Query(quantile(0.5, _OWN + "relay_delay_seconds"), "p50"),
     Query(quantile(0.99, _OWN + "relay_delay_seconds"), "p99"),
+    colours={"p50": "light-blue", "p99": "dark-purple"},
+)
+_REACHING = lines(
+    "Reaching the app",
+    "How long the relay needed to connect to the app behind it. The platform waits as long before the call begins: rising, the app is "
+    "short of workers or far away.",
+    "s",
+    Query(quantile(0.5, _OWN + "upstream_connect_seconds"), "p50"),
+    Query(quantile(0.99, _OWN + "upstream_connect_seconds"), "p99"),
+    colours={"p50": "light-blue", "p99": "dark-purple"},
 )
 _APP = lines(
-    "The app behind the relay",
-    "Connections that failed, by reason. Each is a call that did not reach the app; see whether it is up.",
+    "Calls the app did not take",
+    "Connections that failed behind the relay, by reason. Each is a call that did not reach the app; see whether it is up.",
     "short",
     Query(increase(_OWN + "upstream_failures_total", "reason"), "{{reason}}"),
     bars=True,
     stacked=True,
     values=("sum",),
+    alert="AgentStackAppUnreachable",
 )
 _NOT_SEEN = lines(
     "Passed on and not measured",
@@ -265,12 +289,23 @@ _NOT_SEEN = lines(
     bars=True,
     stacked=True,
     values=("sum",),
+    alert="AgentStackExporterUnobserved",
 )
 _TAPS = lines(
     "Taps connected",
     "Customers' apps that send their calls' events over one connection. Fewer than there are apps: one cannot reach the exporter.",
     "short",
     Query(total(_OWN + "taps_active", "instance"), "{{instance}}"),
+)
+_REPEATED = lines(
+    "Sent again by taps",
+    "Events that taps sent twice since they did not hear that the first had come; they count once. Again and again: connections "
+    "between the apps and the exporter break.",
+    "short",
+    Query(increase(_OWN + "tap_repeated_total", "instance"), "{{instance}}"),
+    bars=True,
+    stacked=True,
+    values=("sum",),
 )
 
 BOARD = Board(
@@ -284,6 +319,6 @@ BOARD = Board(
         Section("What is late or missing", (even(8, _COMPLETE, _LAG, _SKEW),)),
         Section("Load", (even(7, _LOOP, _CPU, _MEMORY), even(7, _SERIES, _SCRAPE, _FILES))),
         Section("OpenTelemetry", (even(7, _QUEUE, _ITEMS, _FAILURES),)),
-        Section("Relay and taps", (even(7, _RELAY_DELAY, _APP, _NOT_SEEN, _TAPS),)),
+        Section("Relay and taps", (even(7, _RELAY_DELAY, _REACHING, _APP), even(7, _NOT_SEEN, _TAPS, _REPEATED))),
     ),
 )

@@ -1,7 +1,7 @@
 """Overview: are callers waiting, is the objective kept, and which agent or component to look at next."""
 
 from grafana.board import Board, Section, even, uid_of
-from grafana.objective import CRITICAL, OBJECTIVE, RECENT, SLO_BOUND
+from grafana.objective import BURNS_FAST, CRITICAL, OBJECTIVE, RECENT, SLO_BOUND
 from grafana.panels import BAD, COLOURS, GOOD, WARN, Steps, grid, lines, number
 from grafana.queries import (
     CALLERS,
@@ -51,6 +51,7 @@ _NOW = (
         steps=WAIT,
         decimals=2,
         none="no turns",
+        alert="AgentStackLatencyHigh",
     ),
     number(
         f"Caller turns, last {RECENT}",
@@ -69,6 +70,7 @@ _NOW = (
         steps=RARE,
         decimals=1,
         none="no turns",
+        alert="AgentStackTurnsUnanswered",
     ),
     number(
         f"Within {SLO_BOUND:g} s, time shown",
@@ -94,10 +96,9 @@ _NOW = (
         "Active calls",
         "Sessions going on. None while you expect calls: check telephony and, on Exporter health, that connections arrive.",
         "short",
-        Query(total("agentstack_sessions_active")),
+        now(total("agentstack_sessions_active")),
         decimals=0,
         none="not scraped",
-        sparkline=True,
     ),
     number(
         "Age of the data",
@@ -121,8 +122,9 @@ _WAITS = (
             "s",
             *quantiles(PERCEIVED, **CALLERS),
             steps=((None, "transparent"), (SLO_BOUND, "orange"), (CRITICAL, "red")),
-            colours={"p50": "light-blue", "p95": "blue", "p99": "dark-purple"},
+            colours={"p50": "light-blue", "p95": "dark-blue", "p99": "dark-purple"},
             values=("mean", "max", "lastNotNull"),
+            alert="AgentStackLatencyHigh",
         ),
     ),
     (
@@ -155,8 +157,9 @@ _OBJECTIVE = (
             Query(attainment(), "kept"),
             Query(attainment(window="1h"), "kept, last hour"),
             steps=((None, "transparent"), (OBJECTIVE, "red")),
-            colours={"kept": "light-blue", "kept, last hour": "blue"},
+            colours={"kept": "light-blue", "kept, last hour": "dark-blue"},
             top=1,
+            bottom=0.8,
             values=("min", "lastNotNull"),
         ),
     ),
@@ -169,9 +172,10 @@ _OBJECTIVE = (
             "none",
             Query(burn("5m"), "last 5 minutes"),
             Query(burn("1h"), "last hour"),
-            steps=((None, "transparent"), (1, "orange"), (14.4, "red")),
-            colours={"last 5 minutes": "light-blue", "last hour": "blue"},
+            steps=((None, "transparent"), (1, "orange"), (BURNS_FAST, "red")),
+            colours={"last 5 minutes": "light-blue", "last hour": "dark-blue"},
             values=("lastNotNull", "max"),
+            alert="AgentStackObjectiveBurnsFast",
         ),
     ),
 )
@@ -218,10 +222,11 @@ _CAUSES = (
             "session.error events by code. A new code, or one that rises with the unanswered turns, is the first thing to search "
             "in the agent's log.",
             "short",
-            Query(increase("agentstack_errors_total", "code"), "{{code}}"),
+            Query(f"{increase('agentstack_errors_total', 'code')} > 0", "{{code}}"),
             stacked=True,
             bars=True,
             values=("sum",),
+            alert="AgentStackSessionErrors",
         ),
     ),
     (
@@ -244,6 +249,6 @@ BOARD = Board(
     sections=(
         Section("Now", (even(4, *_NOW[:4]), even(3, *_NOW[4:]))),
         Section("Callers", ((9, _WAITS), (7, _OBJECTIVE))),
-        Section("Where to look", ((8, ((24, _AGENTS),)), (8, _CAUSES))),
+        Section("Where to look", ((9, ((24, _AGENTS),)), (8, _CAUSES))),
     ),
 )

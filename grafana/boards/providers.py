@@ -20,7 +20,7 @@ _SOME: Steps = ((None, GOOD), (1, WARN))
 _RARE: Steps = ((None, GOOD), (0.01, WARN), (0.05, BAD))
 
 
-def _speed(title: str, what: str, name: str, **matchers: str) -> Panel:
+def _speed(title: str, what: str, name: str, alert: str, **matchers: str) -> Panel:
     return lines(
         title,
         f"{what} p95 by provider and model, so that they compare. One line up: that provider, see its status page; all of a kind up: "
@@ -30,6 +30,7 @@ def _speed(title: str, what: str, name: str, **matchers: str) -> Panel:
         slow=True,
         side=True,
         values=("mean",),
+        alert=alert,
     )
 
 
@@ -54,14 +55,16 @@ _HEALTH = (
         now(f"count({select('agentstack_llm_available')} == 0) or sum({select('agentstack_llm_available')}) * 0"),
         steps=_SOME,
         none="never reported",
+        alert="AgentStackLlmUnavailable",
     ),
     number(
         "Changes of provider or model",
         "Times a call changed its provider or model while it went on: a fallback took over. Many: the first choice fails, see errors.",
-        "short",
+        "count",
         now(f"{increase('agentstack_model_changes_total', window='$__range')} or vector(0)"),
         steps=_SOME,
         decimals=0,
+        alert="AgentStackProviderFallback",
     ),
     number(
         "Turns with an error",
@@ -76,6 +79,7 @@ _HEALTH = (
         steps=_RARE,
         decimals=2,
         none="no turns",
+        alert="AgentStackTurnErrors",
     ),
 )
 _ERRORS = lines(
@@ -208,7 +212,6 @@ _REALTIME_SPEED = lines(
     "none",
     Query(quantile(0.5, "agentstack_realtime_tokens_per_second", *_MODEL, **_FINISHED), _NAME),
     slow=True,
-    side=True,
     values=("mean",),
 )
 _REALTIME_CACHE = lines(
@@ -224,7 +227,6 @@ _REALTIME_CACHE = lines(
     ),
     top=1,
     slow=True,
-    side=True,
     values=("mean",),
 )
 
@@ -239,13 +241,19 @@ BOARD = Board(
             (
                 even(
                     8,
-                    _speed("Speech to text delay, p95", "End of speech to the final transcript.", _STT),
-                    _speed("LLM first token, p95", "Request to first token.", _FIRST["llm"], **_FINISHED),
+                    _speed("Speech to text delay, p95", "End of speech to the final transcript.", _STT, "AgentStackSttSlow"),
+                    _speed("LLM first token, p95", "Request to first token.", _FIRST["llm"], "AgentStackLlmSlow", **_FINISHED),
                 ),
                 even(
                     8,
-                    _speed("TTS first byte, p95", "Text to first audio.", _FIRST["tts"], **_FINISHED),
-                    _speed("Realtime first token, p95", "Request to first audio token.", _FIRST["realtime"], **_FINISHED),
+                    _speed("TTS first byte, p95", "Text to first audio.", _FIRST["tts"], "AgentStackTtsSlow", **_FINISHED),
+                    _speed(
+                        "Realtime first token, p95",
+                        "Request to first audio token.",
+                        _FIRST["realtime"],
+                        "AgentStackRealtimeSlow",
+                        **_FINISHED,
+                    ),
                 ),
                 even(
                     7,

@@ -37,6 +37,7 @@ _NUMBERS = (
         Query(f"{rate(_COST)} * 3600"),
         none=_NO_PRICES,
         sparkline=True,
+        alert="AgentStackCostHigh",
     ),
     number(
         "Cost a call",
@@ -62,7 +63,7 @@ _NUMBERS = (
         decimals=1,
     ),
     number(
-        "Completion tokens wasted",
+        "Wasted tokens",
         "Share of completion tokens that were thrown away: interrupted or superseded answers. High: shorter answers, or no preemptive "
         "generation.",
         "percentunit",

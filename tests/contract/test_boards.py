@@ -11,6 +11,7 @@ import pytest
 from grafana.boards import BOARDS
 from grafana.objective import CRITICAL, OBJECTIVE, SLO_BOUND
 from grafana.queries import METRICS, PERCEIVED, select
+from grafana.variables import DOCS
 from tests.support import board_rules as rules
 from tests.support.house_rules import ROOT
 
@@ -118,6 +119,9 @@ BREAKS: list[tuple[rules.Rule, Callable[[dict[str, Any]], None]]] = [
     (rules.identity, _first(id=1)),
     (rules.links_keep_choices, lambda board: board["links"][0].update(keepTime=False)),
     (rules.links_keep_choices, lambda board: board.update(links=[])),
+    (rules.links_to_pages, lambda board: board["links"].pop()),
+    (rules.links_to_pages, _first(links=[{"type": "link", "url": f"{DOCS}/runbooks/AgentStackBored.md", "targetBlank": True}])),
+    (rules.links_to_pages, _first(links=[{"type": "link", "url": f"{DOCS}/alerts.md", "targetBlank": False}])),
     (rules.layout, _first(gridPos={"x": 1, "y": 1, "w": 6, "h": 4})),
     (rules.layout, _first(gridPos={"x": 0, "y": 1, "w": 5, "h": 4})),
 ]

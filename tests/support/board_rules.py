@@ -11,7 +11,8 @@ from typing import Any
 import promql_parser as promql
 
 from grafana.queries import METRICS, SCRAPE
-from grafana.variables import TAG
+from grafana.variables import DOCS, TAG
+from tests.support.house_rules import ROOT
 
 Dashboard = dict[str, Any]
 Rule = Callable[[Dashboard], list[str]]
@@ -19,7 +20,7 @@ Rule = Callable[[Dashboard], list[str]]
 INTERVALS = {"__rate_interval": "4m1s", "__range": "59m"}
 """What the variables of time stand for when an expression is parsed; no board uses these very durations."""
 CHOICES = {"job": ".+", "instance": ".+", "agent": ".*", "pipeline": ".*"}
-UNITS = {"s", "short", "percentunit", "none", "ops", "cps", "bytes", "currencyUSD"}
+UNITS = {"s", "short", "locale", "percentunit", "none", "ops", "cps", "bytes", "currencyUSD"}
 """Those of Grafana's units that we use."""
 _SUFFIXES = ("_bucket", "_sum", "_count")
 _OWN_LABELS = {"job", "instance"}
@@ -242,6 +243,14 @@ def links_keep_choices(dashboard: Dashboard) -> list[str]:
     return faults if found else ["no link to the other boards"]
 
 
+def links_to_pages(dashboard: Dashboard) -> list[str]:
+    """Links to a page lead to one of ours that is there, in a window of its own, and one of them to all alerts."""
+    links = [*dashboard["links"], *(link for panel in panels_of(dashboard) for link in panel.get("links", ()))]
+    pages = {link["url"].removeprefix(DOCS): link for link in links if link["type"] == "link"}
+    faults = [page for page, link in pages.items() if not link["targetBlank"] or not (ROOT / "docs" / page.removeprefix("/")).is_file()]
+    return faults if "/alerts.md" in pages else [*faults, "no link to the alerts"]
+
+
 def layout(dashboard: Dashboard) -> list[str]:
     """Panels fill rows of 24 without holes or overlaps."""
     taken: dict[tuple[int, int], str] = {}
@@ -274,5 +283,6 @@ RULES: tuple[Rule, ...] = (
     uneditable,
     identity,
     links_keep_choices,
+    links_to_pages,
     layout,
 )
