@@ -60,14 +60,14 @@ def lines(
     slow: bool = False,
     side: bool = False,
     values: Sequence[str] = (),
-    alert: str | None = None,
+    alerts: Sequence[str] = (),
 ) -> model.Panel:
     """Values over time.
 
     ``steps`` draws dashed lines; ``colours`` pins those of named series; ``top`` is where the axis ends, and 0 where it begins
     unless ``signed``, or ``bottom`` as long as no value lies below. ``slow`` looks at five minutes for a point: for what happens too
     rarely to be split by series every minute. ``values`` are numbers in the legend, ``side`` puts it into a table at the right.
-    ``alert`` is the one whose runbook is linked.
+    ``alerts`` are those whose runbooks are linked.
     """
     panel = timeseries.Panel().title(title).description(description).unit(_unit(unit)).datasource(DATASOURCE)
     panel.targets([_target(query, at) for at, query in enumerate(asked)])
@@ -80,8 +80,8 @@ def lines(
     panel.axis_soft_max(_LEAST_AXIS.get(unit, 1)) if top is None else panel.max(top)
     if not signed:
         panel.axis_soft_min(bottom) if bottom else panel.min(0)
-    if alert is not None:
-        panel.links([runbook(alert)])
+    if alerts:
+        panel.links([runbook(alert) for alert in alerts])
     if slow:
         panel.interval("5m")
     if bars:
@@ -107,11 +107,11 @@ def number(
     decimals: int | None = None,
     none: str = "no data",
     sparkline: bool = False,
-    alert: str | None = None,
+    alerts: Sequence[str] = (),
 ) -> model.Panel:
     """One big number. ``none`` is what stands there when there is nothing to show, in words, never as a good-looking 0.
 
-    ``alert`` is as for :func:`lines`.
+    ``alerts`` are as for :func:`lines`.
     """
     panel = stat.Panel().title(title).description(description).unit(_exact(unit)).datasource(DATASOURCE).no_value(none)
     panel.targets([_target(query, 0)]).thresholds(_steps(steps if steps is NEUTRAL else _judged(steps)))
@@ -122,8 +122,8 @@ def number(
     panel.justify_mode(shapes.BigValueJustifyMode.CENTER).color_scheme(builders.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     if decimals is not None:
         panel.decimals(decimals)
-    if alert is not None:
-        panel.links([runbook(alert)])
+    if alerts:
+        panel.links([runbook(alert) for alert in alerts])
     return panel.build()
 
 

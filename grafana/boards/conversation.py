@@ -22,7 +22,7 @@ _NUMBERS = (
         steps=_OFTEN,
         decimals=1,
         none="no speech",
-        alert="AgentStackInterruptionsHigh",
+        alerts=("AgentStackInterruptionsHigh",),
     ),
     number(
         "False interruptions",
@@ -56,7 +56,7 @@ _NUMBERS = (
         steps=_SELDOM,
         decimals=1,
         none="no calls ended",
-        alert="AgentStackCallersHangUp",
+        alerts=("AgentStackCallersHangUp",),
     ),
     number(
         "Failed tools",
@@ -71,7 +71,7 @@ _NUMBERS = (
         steps=_SELDOM,
         decimals=1,
         none="no tools ran",
-        alert="AgentStackToolErrors",
+        alerts=("AgentStackToolErrors",),
     ),
     number(
         "Median call",

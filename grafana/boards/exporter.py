@@ -20,7 +20,7 @@ _NUMBERS = (
         now(f"count({select('up')} == 0) or count({select('up')}) * 0"),
         steps=_NONE,
         none="no target",
-        alert="AgentStackExporterDown",
+        alerts=("AgentStackExporterDown", "AgentStackAllExportersDown"),
     ),
     number(
         "Age of the data",
@@ -39,7 +39,7 @@ _NUMBERS = (
         steps=_FEW,
         decimals=0,
         none="none",
-        alert="AgentStackTurnMetricsMissing",
+        alerts=("AgentStackTurnMetricsMissing",),
     ),
     number(
         "Frames rejected",
@@ -49,7 +49,7 @@ _NUMBERS = (
         steps=_FEW,
         decimals=0,
         none="none",
-        alert="AgentStackExporterRejects",
+        alerts=("AgentStackExporterRejects",),
     ),
     number(
         "Dropped for OTLP",
@@ -59,7 +59,7 @@ _NUMBERS = (
         steps=_NONE,
         decimals=0,
         none="none",
-        alert="AgentStackExporterDrops",
+        alerts=("AgentStackExporterDrops",),
     ),
     number(
         "Labels without room",
@@ -69,7 +69,7 @@ _NUMBERS = (
         steps=_FEW,
         decimals=0,
         none="none",
-        alert="AgentStackExporterOverflow",
+        alerts=("AgentStackExporterOverflow",),
     ),
 )
 
@@ -103,7 +103,7 @@ _CONNECTIONS = lines(
     Query(total(_OWN + "connections_active"), "open"),
     Query(increase(_OWN + "connections_refused_total", "reason"), "refused: {{reason}}"),
     colours={"open": "blue"},
-    alert="AgentStackExporterTurnsAway",
+    alerts=("AgentStackExporterTurnsAway",),
 )
 _EVENTS = lines(
     "Events",
@@ -185,7 +185,7 @@ _LOOP = lines(
     "How late the exporter's loop runs, p99. Above 100 ms it is overloaded: spread calls over more exporters.",
     "s",
     Query(quantile(0.99, _OWN + "event_loop_lag_seconds", "instance"), "{{instance}}"),
-    alert="AgentStackExporterLate",
+    alerts=("AgentStackExporterLate",),
 )
 _CPU = lines(
     "Processor",
@@ -232,14 +232,14 @@ _QUEUE = lines(
     "bytes",
     Query(total(_OWN + "otlp_queue_bytes", "instance", "signal"), "{{instance}} {{signal}}"),
     steps=((None, "transparent"), (QUEUE_FILLS, "orange")),
-    alert="AgentStackExporterQueueFills",
+    alerts=("AgentStackExporterQueueFills",),
 )
 _ITEMS = lines(
     "OTLP items",
     "Spans and data points a second by what became of them. Anything but delivered and replaced is lost: see the reasons beside.",
     "ops",
     Query(rate(_OWN + "otlp_items_total", "signal", "outcome"), "{{signal}} {{outcome}}"),
-    alert="AgentStackExporterExportFails",
+    alerts=("AgentStackExporterExportFails",),
 )
 _FAILURES = lines(
     "OTLP failures and drops",
@@ -250,7 +250,7 @@ _FAILURES = lines(
     bars=True,
     stacked=True,
     values=("sum",),
-    alert="AgentStackExporterDrops",
+    alerts=("AgentStackExporterDrops",),
 )
 
 _RELAY_DELAY = lines(
@@ -278,7 +278,7 @@ _APP = lines(
     bars=True,
     stacked=True,
     values=("sum",),
-    alert="AgentStackAppUnreachable",
+    alerts=("AgentStackAppUnreachable",),
 )
 _NOT_SEEN = lines(
     "Passed on and not measured",
@@ -289,7 +289,7 @@ _NOT_SEEN = lines(
     bars=True,
     stacked=True,
     values=("sum",),
-    alert="AgentStackExporterUnobserved",
+    alerts=("AgentStackExporterUnobserved",),
 )
 _TAPS = lines(
     "Taps connected",

@@ -51,7 +51,7 @@ _NOW = (
         steps=WAIT,
         decimals=2,
         none="no turns",
-        alert="AgentStackLatencyHigh",
+        alerts=("AgentStackLatencyHigh", "AgentStackLatencyCritical"),
     ),
     number(
         f"Caller turns, last {RECENT}",
@@ -70,7 +70,7 @@ _NOW = (
         steps=RARE,
         decimals=1,
         none="no turns",
-        alert="AgentStackTurnsUnanswered",
+        alerts=("AgentStackTurnsUnanswered",),
     ),
     number(
         f"Within {SLO_BOUND:g} s, time shown",
@@ -124,7 +124,7 @@ _WAITS = (
             steps=((None, "transparent"), (SLO_BOUND, "orange"), (CRITICAL, "red")),
             colours={"p50": "light-blue", "p95": "dark-blue", "p99": "dark-purple"},
             values=("mean", "max", "lastNotNull"),
-            alert="AgentStackLatencyHigh",
+            alerts=("AgentStackLatencyHigh", "AgentStackLatencyCritical"),
         ),
     ),
     (
@@ -175,7 +175,7 @@ _OBJECTIVE = (
             steps=((None, "transparent"), (1, "orange"), (BURNS_FAST, "red")),
             colours={"last 5 minutes": "light-blue", "last hour": "dark-blue"},
             values=("lastNotNull", "max"),
-            alert="AgentStackObjectiveBurnsFast",
+            alerts=("AgentStackObjectiveBurnsFast", "AgentStackObjectiveBurnsSlowly"),
         ),
     ),
 )
@@ -226,7 +226,7 @@ _CAUSES = (
             stacked=True,
             bars=True,
             values=("sum",),
-            alert="AgentStackSessionErrors",
+            alerts=("AgentStackSessionErrors",),
         ),
     ),
     (

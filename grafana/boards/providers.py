@@ -30,7 +30,7 @@ def _speed(title: str, what: str, name: str, alert: str, **matchers: str) -> Pan
         slow=True,
         side=True,
         values=("mean",),
-        alert=alert,
+        alerts=(alert,),
     )
 
 
@@ -55,7 +55,7 @@ _HEALTH = (
         now(f"count({select('agentstack_llm_available')} == 0) or sum({select('agentstack_llm_available')}) * 0"),
         steps=_SOME,
         none="never reported",
-        alert="AgentStackLlmUnavailable",
+        alerts=("AgentStackLlmUnavailable",),
     ),
     number(
         "Changes of provider or model",
@@ -64,7 +64,7 @@ _HEALTH = (
         now(f"{increase('agentstack_model_changes_total', window='$__range')} or vector(0)"),
         steps=_SOME,
         decimals=0,
-        alert="AgentStackProviderFallback",
+        alerts=("AgentStackProviderFallback",),
     ),
     number(
         "Turns with an error",
@@ -79,7 +79,7 @@ _HEALTH = (
         steps=_RARE,
         decimals=2,
         none="no turns",
-        alert="AgentStackTurnErrors",
+        alerts=("AgentStackTurnErrors",),
     ),
 )
 _ERRORS = lines(

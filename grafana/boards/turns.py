@@ -115,7 +115,7 @@ _DECISIONS = lines(
     Query(quantile(0.5, _DECISION, "method"), "{{method}} p50"),
     Query(quantile(0.95, _DECISION, "method"), "{{method}} p95"),
     slow=True,
-    alert="AgentStackTurnDecisionSlow",
+    alerts=("AgentStackTurnDecisionSlow",),
 )
 _PREMATURE = lines(
     "Premature ends of turn",
@@ -189,7 +189,7 @@ BOARD = Board(
     title="AgentStack / Turn anatomy",
     description="Where the time between the caller's last word and the agent's first goes, component by component.",
     sections=(
-        Section("Where the time goes", ((9, ((12, _STACK), (5, _SHARES), (7, _BOTTLENECKS))),)),
+        Section("Where the time goes", ((9, ((11, _STACK), (6, _SHARES), (7, _BOTTLENECKS))),)),
         Section("The wait", (even(9, _WAIT_MAP, _WAIT_KINDS),)),
         Section("Stages side by side", (even(9, _USUAL, _SLOW), even(8, *_MAPS))),
         Section("Endpointing", (even(8, _DECISIONS, _PREMATURE, _TRIGGERS), even(8, _CONFIDENCE, _DELAYS, _CALLBACKS))),

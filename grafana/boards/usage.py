@@ -37,7 +37,7 @@ _NUMBERS = (
         Query(f"{rate(_COST)} * 3600"),
         none=_NO_PRICES,
         sparkline=True,
-        alert="AgentStackCostHigh",
+        alerts=("AgentStackCostHigh",),
     ),
     number(
         "Cost a call",
@@ -165,17 +165,17 @@ _REALTIME = lines(
 _REPORTED = grid(
     "As the platform bills it, over the time shown",
     "session.usage reports, per model: compare with the provider's invoice. They count a whole call at once, and what turns do not "
-    "show.",
+    "show. Cached tokens are part of those in; seconds are of audio.",
     {"component": "Component", "provider": "Provider", "model": "Model"},
     *(
         (heading, "count", now(increase(f"agentstack_usage_{name}_total", "component", *_MODEL, window=_RANGE)), ())
         for heading, name in (
             ("Requests", "requests"),
             ("Tokens in", "input_tokens"),
-            ("of them cached", "cached_input_tokens"),
+            ("Cached in", "cached_input_tokens"),
             ("Tokens out", "output_tokens"),
             ("Characters", "characters"),
-            ("Audio seconds", "audio_duration_seconds"),
+            ("Seconds", "audio_duration_seconds"),
         )
     ),
 )

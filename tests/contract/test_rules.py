@@ -102,6 +102,18 @@ def test_every_alert_has_all_that_who_is_paged_needs() -> None:
     assert {page.stem for page in RUNBOOKS.glob("*.md")} == ALERTS.keys()
 
 
+def test_the_board_of_an_alert_leads_to_its_runbook() -> None:
+    """On the board that an alert names a panel shows what it is about, and links its runbook."""
+    led = set()
+    for board in (ROOT / "grafana" / "dashboards").glob("*.json"):
+        for runbook in re.findall(r"/docs/runbooks/(\w+)\.md", board.read_text(encoding="utf-8")):
+            led.add((runbook, f"/d/agentstack-{board.stem}"))
+    asked = {(name, rule["annotations"]["dashboard"]) for name, rule in ALERTS.items()}
+    assert {name for name, _ in asked - led} == {"AgentStackThresholdsMissing"}, "the alerts' own fault is on no panel"
+    for name, rule in ALERTS.items():
+        assert f"Dashboard: `{rule['annotations']['dashboard']}`" in (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8"), name
+
+
 def test_runbooks_name_metrics_that_exist() -> None:
     """A query of a runbook asks for what there is."""
     known = {*inventory.metrics(), *RECORDED}

@@ -47,7 +47,7 @@ async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Doors], Prom
             daemon = daemon_process(subdirectory(directory, name), *prices, *options, env=NOWHERE)
             doors[name] = (await stack.enter_async_context(daemon)).doors
         targets = {name: each.telemetry for name, each in doors.items()}
-        server = await stack.enter_async_context(prometheus(subdirectory(directory, "prometheus"), targets))
+        server = await stack.enter_async_context(prometheus(subdirectory(directory, "prometheus"), targets, interval="1s"))
         await server.up()
         yield doors, server
 

@@ -77,7 +77,8 @@ class Prometheus:
 async def prometheus(directory: Path, targets: dict[str, str], *, interval: str = "200ms", more: str = "") -> AsyncIterator[Prometheus]:
     """A Prometheus that scrapes each ``host:port`` as the job of its name; it does not outlive the block.
 
-    ``more`` is added to its configuration.
+    ``more`` is added to its configuration. A scrape may take as long as ``interval``: on a busy machine one of a large exporter takes
+    longer than the default, and until the next that succeeds its series are not there.
 
     It takes some seconds to begin with its targets: start it before whatever else takes time.
     """
