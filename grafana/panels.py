@@ -42,6 +42,8 @@ _NOTHING = "#5b5f66"
 _LOWEST = -1e9
 _LEAST_AXIS = {"s": 0.01, "percentunit": 0.05, "cps": 0.1, "none": 1}
 """Where an axis ends at least, so that a flat 0 does not look like anything."""
+_BAR = "2m"
+"""The least time of a bar: two scrapes have to lie in it, or nothing is counted."""
 _REF_IDS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -66,7 +68,8 @@ def lines(
 
     ``steps`` draws dashed lines; ``colours`` pins those of named series; ``top`` is where the axis ends, and 0 where it begins
     unless ``signed``, or ``bottom`` as long as no value lies below. ``slow`` looks at five minutes for a point: for what happens too
-    rarely to be split by series every minute. ``values`` are numbers in the legend, ``side`` puts it into a table at the right.
+    rarely to be split by series every minute. ``bars`` are for :func:`~grafana.queries.tally`.
+    ``values`` are numbers in the legend, ``side`` puts it into a table at the right.
     ``alerts`` are those whose runbooks are linked.
     """
     panel = timeseries.Panel().title(title).description(description).unit(_unit(unit)).datasource(DATASOURCE)
@@ -85,7 +88,7 @@ def lines(
     if slow:
         panel.interval("5m")
     if bars:
-        panel.draw_style(shapes.GraphDrawStyle.BARS).line_width(0)
+        panel.draw_style(shapes.GraphDrawStyle.BARS).line_width(0).interval(_BAR)
     if stacked:
         panel.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL).group("A"))
     if steps:

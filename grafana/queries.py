@@ -12,6 +12,8 @@ SCRAPE = frozenset({"up", "scrape_duration_seconds", "scrape_samples_scraped"})
 """Series that Prometheus itself writes of each target."""
 
 RATE = "$__rate_interval"
+STEP = "$__interval"
+"""From one point to the next: windows of it lie side by side, and what is counted in them adds up. Those of RATE overlap."""
 _TARGET = 'job=~"$job", instance=~"$instance"'
 _FILTERS = ("agent", "pipeline")
 _OPERATORS = ("!=", "=~", "!~")
@@ -60,6 +62,11 @@ def rate(name: str, *by: str, suffix: str = "", **matchers: str) -> str:
 def increase(name: str, *by: str, window: str = RATE, suffix: str = "", **matchers: str) -> str:
     """Increase of a counter in a window, summed by labels."""
     return f"{_sum(by)} (increase({select(name, suffix, **matchers)}[{window}]))"
+
+
+def tally(name: str, *by: str, **matchers: str) -> str:
+    """Increase of a counter from one point to the next, summed by labels: for bars."""
+    return increase(name, *by, window=STEP, **matchers)
 
 
 def total(name: str, *by: str, **matchers: str) -> str:

@@ -2,7 +2,7 @@
 
 from grafana.board import Board, Section, even
 from grafana.panels import BAD, GOOD, WARN, Steps, grid, lines, number
-from grafana.queries import Query, increase, mean, now, part_of, quantile, rate, share, total
+from grafana.queries import Query, increase, mean, now, part_of, quantile, rate, share, tally, total
 
 _RANGE = "$__range"
 _CALLS = increase("agentstack_sessions_ended_total", window=_RANGE)
@@ -173,7 +173,7 @@ _ENDS = lines(
     "Ended calls by reason. More errors or lost connections than usual: see errors on Overview. A reason in disconnected, idle, "
     "superseded or shutdown is the exporter's own word for a call whose end it did not hear.",
     "short",
-    Query(increase("agentstack_sessions_ended_total", "reason"), "{{reason}}"),
+    Query(tally("agentstack_sessions_ended_total", "reason"), "{{reason}}"),
     stacked=True,
     bars=True,
     values=("sum",),
@@ -182,7 +182,7 @@ _LOST = lines(
     "Ended right after a bad turn",
     "Calls whose last turn was slow, or silent (never answered). Beside the ends by reason: callers who hang up because they wait.",
     "short",
-    Query(increase("agentstack_sessions_ended_after_turn_total", "last_turn"), "after a {{last_turn}} turn"),
+    Query(tally("agentstack_sessions_ended_after_turn_total", "last_turn"), "after a {{last_turn}} turn"),
     stacked=True,
     bars=True,
     colours={"after a slow turn": "orange", "after a silent turn": "red"},
@@ -214,7 +214,7 @@ _VOICEMAIL = lines(
     "Outbound calls: human or machine",
     "Who answered outbound calls. Machine-answered ones are kept out of the callers' latency. Empty without outbound calls.",
     "short",
-    Query(increase("agentstack_voicemail_detections_total", "result"), "{{result}}"),
+    Query(tally("agentstack_voicemail_detections_total", "result"), "{{result}}"),
     stacked=True,
     bars=True,
     values=("sum",),

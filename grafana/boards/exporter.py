@@ -3,7 +3,7 @@
 from grafana.board import Board, Section, even
 from grafana.objective import QUEUE_FILLS
 from grafana.panels import BAD, GOOD, WARN, Steps, grid, lines, number
-from grafana.queries import Query, increase, now, quantile, rate, select, share, total
+from grafana.queries import Query, increase, now, quantile, rate, select, share, tally, total
 
 _RANGE = "$__range"
 _OWN = "agentstack_exporter_"
@@ -77,7 +77,7 @@ _INSTANCES = grid(
     "Exporters",
     "Each exporter. Fewer calls on one than on the others: its load balancer or its door. A recent start: the counters began anew.",
     {"instance": "Instance", "version": "Version"},
-    ("Connections", "short", now(f"{total(_OWN + 'connections_active', *_TARGETS)} * on (instance) group_left(version) "
+    ("Connected", "short", now(f"{total(_OWN + 'connections_active', *_TARGETS)} * on (instance) group_left(version) "
                                  f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
     ("Up for", "s", now(f"(time() - max by (instance) ({select('process_start_time_seconds')})) * on (instance) group_left(version) "
                         f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
@@ -118,7 +118,7 @@ _REFUSED = lines(
     "Values that cannot be right (negative, absurd, of the wrong type), by field and reason: counted here, in no other number. "
     "Suddenly many: the platform changed a field.",
     "short",
-    Query(f"topk(10, {increase(_OWN + 'values_refused_total', 'field', 'reason')} > 0)", "{{field}}: {{reason}}"),
+    Query(f"topk(10, {tally(_OWN + 'values_refused_total', 'field', 'reason')} > 0)", "{{field}}: {{reason}}"),
     stacked=True,
     bars=True,
     values=("sum",),
@@ -127,7 +127,7 @@ _REJECTED = lines(
     "Frames rejected, by reason",
     "too_large, invalid JSON and the like. internal_error is ours: please report it with the log line.",
     "short",
-    Query(increase(_OWN + "frames_rejected_total", "reason"), "{{reason}}"),
+    Query(tally(_OWN + "frames_rejected_total", "reason"), "{{reason}}"),
     stacked=True,
     bars=True,
     values=("sum",),
@@ -245,8 +245,8 @@ _FAILURES = lines(
     "OTLP failures and drops",
     "Failed requests and dropped items by reason. unavailable: the collector; unauthenticated: its token; too large: its limits.",
     "short",
-    Query(increase(_OWN + "otlp_failures_total", "signal", "reason"), "{{signal}} failed: {{reason}}"),
-    Query(increase(_OWN + "otlp_dropped_total", "signal", "reason"), "{{signal}} dropped: {{reason}}"),
+    Query(tally(_OWN + "otlp_failures_total", "signal", "reason"), "{{signal}} failed: {{reason}}"),
+    Query(tally(_OWN + "otlp_dropped_total", "signal", "reason"), "{{signal}} dropped: {{reason}}"),
     bars=True,
     stacked=True,
     values=("sum",),
@@ -274,7 +274,7 @@ _APP = lines(
     "Calls the app did not take",
     "Connections that failed behind the relay, by reason. Each is a call that did not reach the app; see whether it is up.",
     "short",
-    Query(increase(_OWN + "upstream_failures_total", "reason"), "{{reason}}"),
+    Query(tally(_OWN + "upstream_failures_total", "reason"), "{{reason}}"),
     bars=True,
     stacked=True,
     values=("sum",),
@@ -284,8 +284,8 @@ _NOT_SEEN = lines(
     "Passed on and not measured",
     "Messages that the relay did not look at, and events that taps dropped, by reason. Calls are well; numbers of them are missing.",
     "short",
-    Query(increase(_OWN + "relay_dropped_total", "reason"), "relay: {{reason}}"),
-    Query(increase(_OWN + "tap_dropped_total", "reason"), "tap: {{reason}}"),
+    Query(tally(_OWN + "relay_dropped_total", "reason"), "relay: {{reason}}"),
+    Query(tally(_OWN + "tap_dropped_total", "reason"), "tap: {{reason}}"),
     bars=True,
     stacked=True,
     values=("sum",),
@@ -302,7 +302,7 @@ _REPEATED = lines(
     "Events that taps sent twice since they did not hear that the first had come; they count once. Again and again: connections "
     "between the apps and the exporter break.",
     "short",
-    Query(increase(_OWN + "tap_repeated_total", "instance"), "{{instance}}"),
+    Query(tally(_OWN + "tap_repeated_total", "instance"), "{{instance}}"),
     bars=True,
     stacked=True,
     values=("sum",),

@@ -6,6 +6,7 @@ from grafana.panels import BAD, COLOURS, GOOD, WARN, Steps, grid, lines, number
 from grafana.queries import (
     CALLERS,
     PERCEIVED,
+    STEP,
     Query,
     attainment,
     burn,
@@ -18,6 +19,7 @@ from grafana.queries import (
     rate,
     select,
     share,
+    tally,
     total,
 )
 from grafana.variables import to_board
@@ -134,9 +136,9 @@ _WAITS = (
             "What the quantiles beside rest on: turns by how they ended for the caller. Few turns make jumpy quantiles. Unanswered "
             "ones (red) have no latency and are in no quantile.",
             "turns",
-            Query(good_turns(), f"within {SLO_BOUND:g} s"),
-            Query(f"clamp_min({caller_turns(outcome='answered')} - {good_turns()}, 0)", "slower"),
-            Query(caller_turns(outcome="unanswered"), "unanswered"),
+            Query(good_turns(window=STEP), f"within {SLO_BOUND:g} s"),
+            Query(f"clamp_min({caller_turns(window=STEP, outcome='answered')} - {good_turns(window=STEP)}, 0)", "slower"),
+            Query(caller_turns(window=STEP, outcome="unanswered"), "unanswered"),
             stacked=True,
             bars=True,
             colours={f"within {SLO_BOUND:g} s": "green", "slower": "orange", "unanswered": "red"},
@@ -208,7 +210,7 @@ _CAUSES = (
             "Turns slower than the slow-turn threshold, by the component that took longest. The tallest colour is where to look: "
             "endpointing on Turn anatomy, the others on Providers and models.",
             "turns",
-            Query(increase("agentstack_slow_turns_total", "component"), "{{component}}"),
+            Query(tally("agentstack_slow_turns_total", "component"), "{{component}}"),
             stacked=True,
             bars=True,
             colours=COLOURS,
@@ -222,7 +224,7 @@ _CAUSES = (
             "session.error events by code. A new code, or one that rises with the unanswered turns, is the first thing to search "
             "in the agent's log.",
             "short",
-            Query(f"{increase('agentstack_errors_total', 'code')} > 0", "{{code}}"),
+            Query(f"{tally('agentstack_errors_total', 'code')} > 0", "{{code}}"),
             stacked=True,
             bars=True,
             values=("sum",),

@@ -4,7 +4,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 
 from grafana.board import Board, Section, even
 from grafana.panels import BAD, GOOD, WARN, Steps, grid, heat_map, lines, number, states
-from grafana.queries import Query, buckets, increase, mean, now, quantile, rate, ratio, select, share
+from grafana.queries import Query, buckets, increase, mean, now, quantile, rate, ratio, select, share, tally
 
 _MODEL = ("provider", "model")
 _NAME = "{{provider}} {{model}}"
@@ -86,7 +86,7 @@ _ERRORS = lines(
     "Turns with an error, by component",
     "Turns in which a component failed. One colour alone: that provider's outage; all of them: the platform or the network.",
     "turns",
-    Query(increase("agentstack_turn_errors_total", "component"), "{{component}}"),
+    Query(tally("agentstack_turn_errors_total", "component"), "{{component}}"),
     stacked=True,
     bars=True,
     values=("sum",),
@@ -95,7 +95,7 @@ _CHANGES = lines(
     "Fallbacks: changes within a call",
     "A call changed its provider or model, by component. A burst begins when the first choice fails, not when callers complain.",
     "short",
-    Query(increase("agentstack_model_changes_total", "component", "change"), "{{component}}: {{change}}"),
+    Query(tally("agentstack_model_changes_total", "component", "change"), "{{component}}: {{change}}"),
     stacked=True,
     bars=True,
     values=("sum",),

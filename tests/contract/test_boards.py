@@ -86,6 +86,10 @@ def _first(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda board: rules.panels_of(board)[0].update(changes)
 
 
+def _bars(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda board: next(panel for panel in rules.panels_of(board) if panel["title"] == "Caller turns").update(changes)
+
+
 def _variable(name: str, /, **changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda board: next(each for each in board["templating"]["list"] if each["name"] == name).update(changes)
 
@@ -99,6 +103,8 @@ BREAKS: list[tuple[rules.Rule, Callable[[dict[str, Any]], None]]] = [
     (rules.target_counter_agg, _expr(f"sum(agentstack_sessions_total{SELECTED})")),
     (rules.target_counter_agg, _expr(f"delta(agentstack_sessions_total{SELECTED}[5m])")),
     (rules.target_rate_interval, _expr(f"rate(agentstack_sessions_total{SELECTED}[5m])")),
+    (rules.sums_add_up, _bars(targets=[{"expr": "sum(increase(x[$__rate_interval]))"}])),
+    (rules.sums_add_up, _bars(interval=None)),
     (rules.known_metrics, _expr(f"agentstack_no_such_thing{SELECTED}")),
     (rules.known_metrics, _expr(f"{PERCEIVED}{SELECTED}")),
     (rules.known_metrics, _expr('up{job=~"$job", instance=~"$instance", agent="a"}')),

@@ -21,7 +21,7 @@ from tests.support.simulation import simulate, subdirectory
 BOARDS = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "grafana" / "dashboards").glob("*.json"))]
 NOWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 """A collector that is not there: the boards show what waits for it and what fails."""
-WINDOWS = {"__rate_interval": "20s", "__range": "2m"}
+WINDOWS = {"__rate_interval": "20s", "__interval": "20s", "__range": "2m"}
 # Queries that rightly find nothing among simulated calls, by panel and, where it has several, by query.
 EMPTY = {
     ("Clock skew", "A"): "calls that are played faster than time have no clock to compare with",

@@ -17,7 +17,7 @@ from tests.support.house_rules import ROOT
 Dashboard = dict[str, Any]
 Rule = Callable[[Dashboard], list[str]]
 
-INTERVALS = {"__rate_interval": "4m1s", "__range": "59m"}
+INTERVALS = {"__rate_interval": "4m1s", "__interval": "3m7s", "__range": "59m"}
 """What the variables of time stand for when an expression is parsed; no board uses these very durations."""
 CHOICES = {"job": ".+", "instance": ".+", "agent": ".*", "pipeline": ".*"}
 UNITS = {"s", "short", "locale", "percentunit", "none", "ops", "cps", "bytes", "currencyUSD"}
@@ -116,6 +116,14 @@ def target_rate_interval(dashboard: Dashboard) -> list[str]:
         (title, span) for title, target in queries_of(dashboard) for span in re.findall(r"\bi?rate\([^[]*\[([^]]+)\]", target["expr"])
     ]
     return [f"{title}: rate over {span}" for title, span in spans if span != "$__rate_interval"]
+
+
+def sums_add_up(dashboard: Dashboard) -> list[str]:
+    """What a legend adds up is counted from one point to the next: windows of a rate overlap and count everything several times."""
+    bars = [panel for panel in panels_of(dashboard) if "sum" in panel["options"].get("legend", {}).get("calcs", ())]
+    windows = {panel["title"]: re.findall(r"\[([^]]+)\]", str([target["expr"] for target in panel["targets"]])[1:-1]) for panel in bars}
+    faults = [f"{title}: adds up {found}" for title, found in windows.items() if set(found) != {"$__interval"}]
+    return faults + [f"{panel['title']}: no least time of a bar" for panel in bars if not panel.get("interval")]
 
 
 def known_metrics(dashboard: Dashboard) -> list[str]:
@@ -271,6 +279,7 @@ RULES: tuple[Rule, ...] = (
     target_agent_and_pipeline,
     target_counter_agg,
     target_rate_interval,
+    sums_add_up,
     known_metrics,
     callers_only,
     exact_bounds,
