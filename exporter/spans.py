@@ -235,7 +235,7 @@ class Spans:
     def _leave(self, state: SpanState) -> None:
         """Turns were written before the session had its name: their trace, which nothing is added to from here on, gets its root."""
         self._session.write(state, state.for_root(), "renamed", state.span_end)
-        state.kept = False
+        state.kept, state.root = False, None
         state.span_start = state.span_end = 0
 
     def _name(self, state: SpanState, session: Traced) -> None:

@@ -322,6 +322,7 @@ def test_a_session_that_gets_its_name_late() -> None:
     core = Core()
     core.pipeline = Pipeline(Limits(), Waits(), core, core.now, tracing=(SpanOptions(), made.extend))
     call = core.connect()
+    call.send("call.transferred", destination=["+14155550100"])
     call.turn(1, user_perceived_ms=800)
     call.send("session.started", agent_session_id="as-1", agent_id="support")
     call.turn(2, user_perceived_ms=800)
@@ -331,6 +332,7 @@ def test_a_session_that_gets_its_name_late() -> None:
     assert [span.name for span in roots] == ["session", "session"]
     assert [values(span.attributes)["agentstack.session.end_reason"] for span in roots] == ["renamed", "hangup"]
     assert roots[1].trace_id.hex() == trace_id("as-1") != roots[0].trace_id.hex()
+    assert (len(roots[0].events), len(roots[1].events)) == (1, 0), "what happened before is told once"
     for root in roots:
         of_trace = [span for span in spans if span.trace_id == root.trace_id]
         assert {span.parent_span_id for span in of_trace} <= {b"", *(span.span_id for span in of_trace)}
