@@ -5,17 +5,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from statistics import median
 
 from bench import frames, machine
 from bench.contestants import Contestant, running
 from bench.frames import Load, load
+from bench.ingest import CONNECTIONS, cost, flood
 from bench.instrumented import ENDPOINT
 from bench.peers import peers
 from bench.report import table
 
-CONNECTIONS = 50
 RATE = 500
 """Turns a second in the measurement of lateness."""
 
@@ -48,14 +49,6 @@ def _receiver() -> Iterator[str]:
         process.wait(15)
 
 
-def _cost(contestant: Contestant, traffic: Load) -> float:
-    known = contestant.processed()
-    with peers(contestant.port, CONNECTIONS) as group:
-        begun = contestant.settle(known + CONNECTIONS)
-        sent = group.flood(traffic)
-        return (contestant.settle(known + CONNECTIONS + sent) - begun) / sent * 1e6
-
-
 @contextmanager
 def _contestants(url: str) -> Iterator[dict[str, Contestant]]:
     """All of them at once, so that rounds can be interleaved; those that deliver know where to."""
@@ -74,7 +67,8 @@ def _costs(contestants: dict[str, Contestant], traffic: Load, rounds: int) -> di
     costs: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, contestant in contestants.items():
-            found = _cost(contestant, traffic.part(8) if name == "by hand" else traffic)
+            sent = traffic.part(8) if name == "by hand" else traffic
+            found = cost(contestant, partial(flood, sent))
             if number:
                 costs[name].append(found)
     return costs

@@ -75,13 +75,14 @@ def measure(rows: list[Row], contestants: dict[str, Contestant], size: Size, pac
         for row in rows:
             for name in row.rivals:
                 traffic = row.load.part(8) if name == "naive" else row.load
-                send = partial(_pace, traffic, size.paced_seconds) if paced else partial(_flood, traffic)
+                send = partial(_pace, traffic, size.paced_seconds) if paced else partial(flood, traffic)
                 found = cost(contestants[name], send)
                 if number:
                     row.costs.setdefault(name, []).append(found)
 
 
-def _flood(traffic: Load, group: Peers) -> int:
+def flood(traffic: Load, group: Peers) -> int:
+    """Send all of it as fast as it is taken."""
     return group.flood(traffic)
 
 
