@@ -141,7 +141,7 @@ def _adopt_libraries(level: str) -> None:
     access.propagate = False
     logging.getLogger("asyncio").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     # These, like uvicorn, tell of every connection below this level, with its path and headers, where credentials may be.
-    for name in ("websockets", "httpcore", "httpx", "grpc"):
+    for name in ("websockets", "httpx", "grpc"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -102,6 +102,22 @@ class Receiver:
 _TURNS_OF_THE_LOOP = 5
 
 
+async def _end(server: asyncio.Server | None, tasks: set[asyncio.Task[Any]]) -> None:
+    """Close a server and the connections that these tasks serve, and those that were accepted just now and have no task yet.
+
+    asyncio leaves a connection open that was accepted in the same turn of the loop in which its server is closed, so first come turns
+    in which nobody connects any more.
+    """
+    for turn in range(2 * _TURNS_OF_THE_LOOP):
+        await asyncio.sleep(0)
+        if server is not None and turn == _TURNS_OF_THE_LOOP:
+            server.close()
+        if turn >= _TURNS_OF_THE_LOOP:
+            for task in list(tasks):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class Door:
     """A port in front of a server. It can be shut, so that connections are refused, and it can spoil connections."""
 
@@ -120,13 +136,7 @@ class Door:
 
     async def shut(self) -> None:
         """Refuse connections and end those there are."""
-        if self._server is not None:
-            self._server.close()
-        for _ in range(_TURNS_OF_THE_LOOP):  # those that were accepted just now have no task yet
-            await asyncio.sleep(0)
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _end(self._server, self._tasks)
         self._server = None
 
     def spoil(self, fault: Fault) -> None:
@@ -283,10 +293,7 @@ async def _http_backend(receiver: Receiver, tls: Any) -> AsyncIterator[int]:
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(server, tasks)
 
 
 @asynccontextmanager

@@ -53,10 +53,10 @@ def ssl_context(files: TlsFiles) -> ssl.SSLContext:
 
 
 def _authorities() -> Path | None:
-    """Those of the system, or where it has none, as in small images, the ones that come with httpcore."""
+    """Those of the system, or where it has none, as in small images, Mozilla's."""
     system = ssl.get_default_verify_paths()
     if system.cafile or system.capath:
         return None
-    import certifi  # noqa: PLC0415 - comes with httpcore
+    import certifi  # noqa: PLC0415 - hardly anybody needs it
 
     return Path(certifi.where())
