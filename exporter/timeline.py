@@ -23,8 +23,9 @@ REALTIME: Final = 6
 
 SECOND: Final = 1_000_000_000
 EARLIEST: Final = 1_000_000_000 * SECOND
-"""Stamps before this (2001) are no times anyone measured; nor are those from 2286 on."""
-LATEST: Final = 10_000_000_000 * SECOND
+"""Stamps before this (2001) are no times anyone measured; nor are those from 2255 on, short of what 64 bits with a sign can hold."""
+LATEST: Final = 9_000_000_000 * SECOND
+_LATEST_SECONDS: Final = LATEST / SECOND
 _FLOOR: Final = 10 * 86_400 * SECOND
 _LONGEST_JUMP: Final = 3600 * SECOND
 _BEFORE_SESSION: Final = 60 * SECOND
@@ -123,30 +124,26 @@ def nanoseconds(stamp: datetime) -> int:
 
 def lay_out(e: TurnMetrics, window: tuple[int, int]) -> Timeline:
     """Find the children's times; stamps outside ``window`` count as missing."""
-    stt = int((e.stt_delay_ms or 0.0) * 1e6)
-    decision = int((e.turn_decision_ms or 0.0) * 1e6)
-    detection = stt if e.tts_pipeline_ms is not None else 0  # a server of the second generation measures it from the transcript on
-    before = max(stt, detection + decision) + int((e.turn_completed_callback_ms or e.on_user_turn_completed_ms or 0.0) * 1e6)
-    ttft = int((e.llm_ttft_ms or 0.0) * 1e6)
-    ttfb = int((e.tts_ttfb_ms or 0.0) * 1e6)
-    first = int((e.realtime_ttft_ms or 0.0) * 1e6)
     low, high = window
+    stt = _ns(e.stt_delay_ms)
+    decision = _ns(e.turn_decision_ms)
+    detection = stt if e.tts_pipeline_ms is not None else 0  # a server of the second generation measures it from the transcript on
+    before = max(stt, detection + decision) + _ns(e.turn_completed_callback_ms or e.on_user_turn_completed_ms)
+    ttft, ttfb, first = _ns(e.llm_ttft_ms), _ns(e.tts_ttfb_ms), _ns(e.realtime_ttft_ms)
     agent = _date(e.agent_started_speaking_at, low, high)
-    zero = _zero(e, low, high, agent, before + ttft + ttfb or first) or _zero_of_stage(e, window, stt, before, ttft)
+    zero = _zero(e, low, high, agent, before + ttft + ttfb or first) or _zero_of_stage(e, low, high, before)
     estimated = not zero
     if estimated:
         low, high, agent, zero = LATEST, 0, 0, LATEST // 2
     heard = stt or _after(_unix(e.stt_timestamp, low, high), zero, _LONGEST_WAIT)
-    chat_length = int((e.llm_duration_ms or 0.0) * 1e6) or ttft
-    tts_length = int((e.tts_duration_ms or 0.0) * 1e6) or ttfb
-    chat = _ended(e.llm_timestamp, window, zero, chat_length) if not estimated else 0
-    chat = chat or zero + before
-    tts = _ended(e.tts_timestamp, window, zero, tts_length) if not estimated else 0
-    tts = tts or chat + ttft
+    chat_length = _ns(e.llm_duration_ms) or ttft
+    tts_length = _ns(e.tts_duration_ms) or ttfb
+    chat = _ended(_unix(e.llm_timestamp, low, high), zero, chat_length) or zero + before
+    tts = _ended(_unix(e.tts_timestamp, low, high), zero, tts_length) or chat + ttft
     if not agent:
         agent = _answer(e, zero, tts + ttfb, zero + first)
-    said = _after(_date(e.agent_stopped_speaking_at, low, high), agent, _LONGEST_SPEECH) or int((e.tts_audio_duration_ms or 0.0) * 1e6)
-    answered = zero + (int((e.realtime_duration_ms or 0.0) * 1e6) or first)
+    said = _after(_date(e.agent_stopped_speaking_at, low, high), agent, _LONGEST_SPEECH) or _ns(e.tts_audio_duration_ms)
+    answered = zero + (_ns(e.realtime_duration_ms) or first)
     return Timeline(
         [zero - _speech(e, low, high, zero), zero, zero + detection, chat, tts, agent, zero],
         [zero, zero + heard, zero + detection + decision, chat + chat_length, tts + tts_length, agent + said, answered],
@@ -154,34 +151,39 @@ def lay_out(e: TurnMetrics, window: tuple[int, int]) -> Timeline:
     )
 
 
+def _ns(milliseconds: float | None) -> int:
+    """Milliseconds as whole nanoseconds, 0 if there are none."""
+    if not milliseconds:
+        return 0
+    length = milliseconds
+    return int(length * 1e6)
+
+
 def _date(stamp: datetime | None, low: int, high: int) -> int:
     """The stamp if it lies between, else 0."""
-    if stamp is None:
-        return 0
-    found = int(stamp.timestamp() * 1e6 + 0.5) * 1000
-    return found if low <= found <= high else 0
+    return 0 if stamp is None else _unix(stamp.timestamp(), low, high)
 
 
 def _unix(stamp: float | None, low: int, high: int) -> int:
     """As :func:`_date`, of unix seconds."""
     if stamp is None:
         return 0
-    found = int(stamp * 1e6 + 0.5) * 1000
+    seconds = stamp
+    if not 0.0 <= seconds < _LATEST_SECONDS:
+        return 0
+    found = int(seconds * 1e6 + 0.5) * 1000
     return found if low <= found <= high else 0
 
 
-def _ended(stamp: float | None, window: tuple[int, int], zero: int, length: int) -> int:
-    """The start of a stage of that length that made its report at its end, or 0 if when that was cannot be right."""
-    if stamp is None:
-        return 0
-    end = int(stamp * 1e6 + 0.5) * 1000
-    return end - length if window[0] <= end <= window[1] and 0 <= end - zero <= _LONGEST_SPEECH else 0
+def _ended(end: int, zero: int, length: int) -> int:
+    """The start of a stage of that length that made its report at its ``end``, or 0 if when that was cannot be right."""
+    return end - length if end and 0 <= end - zero <= _LONGEST_SPEECH else 0
 
 
 def _answer(e: TurnMetrics, zero: int, spoken: int, streamed: int) -> int:
     """When the agent began to speak, where no stamp says so."""
     if e.user_perceived_ms is not None:
-        return zero + int(e.user_perceived_ms * 1e6)
+        return zero + _ns(e.user_perceived_ms)
     return spoken if e.realtime_ttft_ms is None else streamed
 
 
@@ -197,23 +199,25 @@ def _zero(e: TurnMetrics, low: int, high: int, agent: int, lead: int) -> int:
         stopped = _date(e.user_stopped_speaking_at, low, high) or _unix(e.sdk_stopped_speaking_at, low, high)
     if not agent:
         return stopped
-    perceived = e.user_perceived_ms
+    known = e.user_perceived_ms is not None
+    perceived = _ns(e.user_perceived_ms)
     waited = agent - stopped
-    if 0 <= waited <= _LONGEST_WAIT and (perceived is None or -_DISAGREEMENT <= waited - int(perceived * 1e6) <= _DISAGREEMENT):
+    if 0 <= waited <= _LONGEST_WAIT and (not known or -_DISAGREEMENT <= waited - perceived <= _DISAGREEMENT):
         return stopped
-    return agent - (lead if perceived is None else int(perceived * 1e6))
+    return agent - (perceived if known else lead)
 
 
-def _zero_of_stage(e: TurnMetrics, window: tuple[int, int], stt: int, before: int, ttft: int) -> int:
-    """The same from when a stage made its report, at its end; 0 if none says when."""
-    low, high = window
-    if stt and (end := _unix(e.stt_timestamp, low, high)):
+def _zero_of_stage(e: TurnMetrics, low: int, high: int, before: int) -> int:
+    """The same from when a stage made its report, at its end; 0 if none says when. The LLM was asked ``before`` later."""
+    stt, ttft = _ns(e.stt_delay_ms), _ns(e.llm_ttft_ms)
+    end = _unix(e.stt_timestamp, low, high)
+    if stt and end:
         return end - stt
-    if end := _unix(e.llm_timestamp, low, high):
-        return end - (int((e.llm_duration_ms or 0.0) * 1e6) or ttft) - before
-    if end := _unix(e.tts_timestamp, low, high):
-        return end - int((e.tts_duration_ms or e.tts_ttfb_ms or 0.0) * 1e6) - ttft - before
-    return 0
+    end = _unix(e.llm_timestamp, low, high)
+    if end:
+        return end - (_ns(e.llm_duration_ms) or ttft) - before
+    end = _unix(e.tts_timestamp, low, high)
+    return end - _ns(e.tts_duration_ms or e.tts_ttfb_ms) - ttft - before if end else 0
 
 
 def _speech(e: TurnMetrics, low: int, high: int, zero: int) -> int:
