@@ -5,14 +5,24 @@ ARG BASE_IMAGE=docker.io/library/python:3.12-slim-bookworm
 FROM ${BASE_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /src
-COPY requirements.lock ./
+# The base's own compiler, of whatever version; it stays in this stage. Debian's Python keeps its headers in a package of their own.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && headers="$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
+    && if [ ! -e "$headers/Python.h" ]; then apt-get install --yes --no-install-recommends python3-dev; fi \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+COPY requirements.lock requirements-build.lock ./
 RUN python3 -m venv --copies /opt/venv \
-    && /opt/venv/bin/python -m pip install --require-hashes --only-binary :all: --requirement requirements.lock
+    && /opt/venv/bin/python -m pip install --require-hashes --only-binary :all: --requirement requirements.lock \
+    && python3 -m venv /opt/build \
+    && /opt/build/bin/python -m pip install --require-hashes --only-binary :all: --requirement requirements-build.lock
 COPY LICENSE ./
 COPY exporter ./exporter
 # The package itself is put in as files: no build back end is needed, and what runs is what was tested.
 RUN site="$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && cp -R exporter "$site/exporter" \
+    && /opt/build/bin/python exporter/compiled/build.py "$site/exporter" \
     && cp LICENSE /opt/venv/LICENSE \
     && printf '#!/opt/venv/bin/python\nfrom exporter.cli import main\nmain(prog_name="agentstack-exporter")\n' >/opt/venv/bin/agentstack-exporter \
     && chmod 0755 /opt/venv/bin/agentstack-exporter \

@@ -13,7 +13,7 @@ PYTHONS := python3.11 python3 python3.12 python3.13 python3.14
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check fix golden docs bench image-test sbom lock clean
+.PHONY: help demo test check fix golden docs bench compiled image-test sbom lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -53,8 +53,16 @@ docs: $(READY) ## write the generated pages and dashboards
 	@rm -rf grafana/dashboards grafana/export && cp -r .cache/grafana/* grafana/
 	@$(BIN)/python deploy/kubernetes/monitoring/render.py > .cache/prometheusrule.yaml && mv .cache/prometheusrule.yaml $(OPERATOR_RULES)
 
-bench: $(READY) ## measure what the exporter costs
+bench: $(READY) compiled ## measure what the exporter costs
 	@$(BIN)/python -m bench $(ARGS)
+
+compiled: .cache/compiled/.ready ## compile the hot path, as in the image, in a copy: .cache/compiled
+
+.cache/compiled/.ready: $(READY) $(shell find exporter -name '*.py' -o -name '*.pyx' -o -name '*.pxd')
+	@.ci/peers
+	@rm -rf $(@D) && mkdir -p $(@D) && cp -R exporter $(@D)/exporter && find $(@D) -name __pycache__ -prune -exec rm -rf {} +
+	@$(BIN)/python -m exporter.compiled.build $(@D)/exporter >/dev/null
+	@touch $@
 
 image-test: ## build the image and run it as Kubernetes would (Debian, root, two minutes)
 	@deploy/image/test.sh
@@ -66,8 +74,9 @@ sbom: $(READY) ## write the image's bill of materials to dist/sbom.cdx.json (Cyc
 
 # Keeps the versions that still fit; make lock ARGS=--upgrade takes the newest.
 lock: $(READY) ## pin the dependencies of pyproject.toml by hash
-	@$(BIN)/$(COMPILE) --output-file requirements.lock >/dev/null
-	@$(BIN)/$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock >/dev/null
+	@$(BIN)/$(COMPILE) pyproject.toml --output-file requirements.lock >/dev/null
+	@$(BIN)/$(COMPILE) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock >/dev/null
+	@$(BIN)/$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements-build.lock >/dev/null
 
 clean: ## remove everything that make made
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
@@ -85,7 +94,7 @@ OPERATOR_RULES := deploy/kubernetes/monitoring/prometheusrule.yaml
 # The dashboards' JSON, from their source in grafana/boards.
 write_boards = rm -rf .cache/grafana && $(BIN)/python -m grafana .cache/grafana
 
-COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate --no-emit-index-url $(ARGS)
 
 # $(call unless_failing,COMMAND): say nothing, or everything and fail.

@@ -2,14 +2,13 @@
 
 ``sink``: the same uvicorn with an application that only decodes. ``naive``: the usual wiring by hand, Starlette's JSON and
 ``prometheus_client`` with ``.labels()`` at each field. ``instrumented``: the same with OpenTelemetry's meter and tracer on top.
-``watched``: the exporter with a heartbeat beside it.
+``watched``: the exporter with a heartbeat beside it. ``plain``: the exporter without anything compiled.
 """
 
 import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -21,6 +20,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from bench import python
 from bench.machine import SERVER_CORE, cpu_seconds, pin
 
 _FRAMES = "agentstack_exporter_frames_total"
@@ -87,7 +87,8 @@ def running(name: str) -> Iterator[Contestant]:
     """A contestant for the length of a block, on the server's core."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready"
-        process = subprocess.Popen(_command(name, ready), stdout=subprocess.PIPE, text=True)
+        environment = python.environment(compiled=name != "plain")
+        process = subprocess.Popen(_command(name, ready), stdout=subprocess.PIPE, text=True, env=environment)
         try:
             pin(process.pid, SERVER_CORE)
             yield wait_for(name, ready, process)
@@ -105,8 +106,8 @@ def samples_at(port: int) -> list[Sample]:
 
 def _command(name: str, ready: Path) -> list[str]:
     shipped = ["exporter.cli", "serve", "--listen=127.0.0.1:0", "--telemetry-listen=127.0.0.1:0", "--log-level=warning"]
-    module = shipped if name == "exporter" else ["bench.rivals", name]
-    return [sys.executable, "-m", *module, f"--ready-file={ready}"]
+    module = shipped if name in ("exporter", "plain") else ["bench.rivals", name]
+    return python.command("-m", *module, f"--ready-file={ready}")
 
 
 def wait_for(name: str, ready: Path, process: "subprocess.Popen[str]") -> Contestant:

@@ -56,7 +56,8 @@ def _contestants(url: str) -> Iterator[dict[str, Contestant]]:
         found = {"sink": stack.enter_context(running("sink")), "metrics": stack.enter_context(running("exporter"))}
         os.environ[ENDPOINT] = url
         try:
-            found |= {"all": stack.enter_context(running("exporter")), "by hand": stack.enter_context(running("instrumented"))}
+            found |= {"all": stack.enter_context(running("exporter")), "plain": stack.enter_context(running("plain"))}
+            found["by hand"] = stack.enter_context(running("instrumented"))
         finally:
             del os.environ[ENDPOINT]
         yield found
@@ -78,7 +79,7 @@ def _line(traffic: Load, costs: dict[str, list[float]]) -> tuple[str, ...]:
     def ratio(name: str, of: str) -> float:
         return median(one / other for one, other in zip(costs[name], costs[of], strict=True))
 
-    ours = (f"{median(costs[name]):.1f} µs = **{ratio(name, 'sink'):.2f} ×**" for name in ("metrics", "all"))
+    ours = (f"{median(costs[name]):.1f} µs = **{ratio(name, 'sink'):.2f} ×**" for name in ("metrics", "all", "plain"))
     return (
         traffic.name,
         f"{median(costs['sink']):.1f} µs",
@@ -108,7 +109,7 @@ def run(*, quick: bool) -> None:
     with _receiver() as url:
         with _contestants(url) as contestants:
             lines = [_line(traffic, _costs(contestants, traffic, rounds)) for traffic in loads]
-        table(("a frame of", "bare sink", "metrics only", "traced and delivered too", "the same by hand"), lines)
+        table(("a frame of", "bare sink", "metrics only", "traced and delivered too", "the same, not compiled", "by hand"), lines)
         late = _lateness(url, seconds, load("turns", frames.turns(), round(RATE * (seconds + 2)) // CONNECTIONS))
     table(("steadily, traced and delivered", "turns", "event loop late, p99", "longest"), [late])
 

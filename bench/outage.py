@@ -6,9 +6,7 @@ what became of the spans, and the collector, that counts spans and does nothing 
 """
 
 import argparse
-import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,7 +17,7 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bench import frames
+from bench import frames, python
 from bench.contestants import Contestant, samples_at, wait_for
 from bench.frames import load
 from bench.machine import resident_kib
@@ -94,8 +92,8 @@ def exporter(port: int) -> Iterator[Contestant]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ready"
         options = ("--listen=127.0.0.1:0", "--telemetry-listen=127.0.0.1:0", "--log-level=error", f"--ready-file={file}")
-        command = [sys.executable, "-m", "exporter.cli", "serve", *options]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | otel)
+        command = python.command("-m", "exporter.cli", "serve", *options)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=python.environment() | otel)
         try:
             yield wait_for("exporter", file, process)
         finally:

@@ -20,7 +20,7 @@ import msgspec
 import uvloop
 from websockets.frames import Frame, Opcode
 
-from bench import frames
+from bench import frames, python
 from bench.contestants import Contestant, wait_for
 from bench.machine import GENERATOR_CORE, SERVER_CORE, pin
 from bench.report import table
@@ -112,7 +112,8 @@ def relay(upstream: int) -> Iterator[Contestant]:
         ready = Path(folder) / "ready"
         listen = ["--listen=127.0.0.1:0", "--telemetry-listen=127.0.0.1:0", "--log-level=warning", f"--ready-file={ready}"]
         app = ["--upstream", f"ws://127.0.0.1:{upstream}", "--no-subscribe", "--drain-timeout=0"]
-        running = subprocess.Popen([sys.executable, "-m", "exporter.cli", "serve", *listen, *app], text=True)
+        command = python.command("-m", "exporter.cli", "serve", *listen, *app)
+        running = subprocess.Popen(command, text=True, env=python.environment())
         try:
             pin(running.pid, SERVER_CORE)
             yield wait_for("relay", ready, running)

@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
+import msgspec
+
 from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Text
+from exporter.compiled import RecordWriter
 from exporter.identity import TurnRef
 from exporter.labels import PAIR, UNKNOWN, Admission, pairs_of
+from exporter.record_program import record_program
 from exporter.recorder_source import Bundle, Use, bundles_of, recorder_source
 from exporter.store import Layout, Observe, Row, Store
 
@@ -124,11 +128,24 @@ class Recorder:
         first = len(self._bundles)
         bundles = bundles_of(uses, layouts)
         self._bundles.extend((bundle, tuple(layouts[use_names[0]] for use_names in bundle.metrics)) for bundle in bundles)
+        program = record_program(event, bundles, layouts, first) if RecordWriter is not None else None
+        if RecordWriter is not None and program is not None:
+            return _compiled(RecordWriter(program, len(event.type.__struct_fields__), self.resolve).record)
         source, constants = recorder_source(event, bundles, layouts, first)
         namespace: dict[str, Any] = {"bisect_left": bisect_left, "resolve": self.resolve, **constants}
         exec(compile(source, f"<recorder of {event.name}>", "exec"), namespace)  # noqa: S102 - written from our own declarations
         record: Record = namespace["record"]
         return record
+
+
+def _compiled(write: Callable[[tuple[Any, ...], list[Any], Cells, float, TurnRef | None], None]) -> Record:
+    """The recorder that adds events by way of C."""
+    values_of = msgspec.structs.astuple
+
+    def record(e: Any, cells: Cells, now: float, turn: TurnRef | None) -> None:
+        write(values_of(e), cells.caches, cells, now, turn)
+
+    return record
 
 
 def one_of(raw: str | None, allowed: tuple[str, ...]) -> str:

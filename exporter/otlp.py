@@ -45,6 +45,8 @@ class Counts:
     def __init__(self, metrics: SelfMetrics, signal: Signal) -> None:
         self._metrics = metrics
         self._signal = signal
+        self._waiting_items = metrics.otlp_queue_items.row(signal, now=0.0)
+        self._waiting = metrics.otlp_queue.row(signal, now=0.0)
 
     def begin(self) -> None:
         """Show what may be lost here before it is, so that the first loss is an increase."""
@@ -76,8 +78,7 @@ class Counts:
 
     def queued(self, items: int, size: int) -> None:
         """The queue now holds so much."""
-        self._metrics.otlp_queue_items.set(items, self._signal)
-        self._metrics.otlp_queue.set(size, self._signal)
+        self._waiting_items[0], self._waiting[0] = items, size  # with every turn: rows of the exporter's own stay
 
     def disk_failed(self) -> None:
         """The queue's directory could not be used."""

@@ -37,7 +37,8 @@ Write = Callable[[Any], bytes]
 WriteEvent = Callable[[Any, int], bytes]
 """Event and when it was (unix nanoseconds) → an event of a span, serialised."""
 
-_WHOLE: Final = {"tokens", "characters", "count", "ordinal"}
+WHOLE: Final = frozenset({"tokens", "characters", "count", "ordinal"})
+"""Units on the wire that make whole numbers."""
 _MOST_REMEMBERED: Final = 256
 _LONGEST_REMEMBERED: Final = 128
 _VARINTS: Final = Varints()
@@ -144,7 +145,7 @@ class _Writer:
             "TAILS": TEXT_HEADS,
             "VARINTS": _VARINTS,
             "long_text": lambda key, value: text_attribute(tag, key, value),
-            "json_text": lambda value: _json(value)[:length].encode(),
+            "json_text": lambda value: json_text(value)[:length].encode(),
             "time_text": lambda value: time_text(value).encode(),
         }
 
@@ -160,14 +161,14 @@ class _Writer:
         elif kind is bool:
             yes, no = (self._constant(attribute(self._tag, item.key, value)) for value in (True, False))
             self._line(2, f"out.append({yes} if v else {no})")
-        elif kind is str and _comes_again(item):
+        elif kind is str and comes_again(item):
             change = provider_name if item.key == PROVIDER else str
             self._line(2, f"out.append({self._constant(Texts(self._tag, item.key, self._length, change))}[v])")
         else:
             self._text(item, kind)
 
     def _number(self, item: Keyed) -> None:
-        if item.field.quantity and item.field.quantity.wire_unit in _WHOLE:
+        if item.field.quantity and item.field.quantity.wire_unit in WHOLE:
             prefixes = self._constant(int_prefixes(self._tag, item.key))
             self._line(2, "v = VARINTS[v]")
             self._line(2, f"out.append({prefixes}[len(v)])")
@@ -201,12 +202,13 @@ class _Writer:
         return name
 
 
-def _comes_again(item: Keyed) -> bool:
+def comes_again(item: Keyed) -> bool:
     """Whether the field has few values: it is a label, or names one of a few configured things."""
     return item.field.name.endswith("_label") or any(isinstance(found, BecomesLabel) for found in item.field.declarations)
 
 
-def _json(value: object) -> str:
+def json_text(value: object) -> str:
+    """A value that is neither number nor time as text: as it is, or else its JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 

@@ -4,19 +4,22 @@ One pass, from the event's fields to the bytes of OTLP; what each field becomes 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from exporter.catalogue.genai import END_REASON, attribute_key, constants
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import SpanName
+from exporter.child_spans import child_spans
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.identity import TurnKey, child_span_id, turn_span, turn_trace_id
 from exporter.sampling import SpanOptions
-from exporter.span_source import Texts, compile_attributes, span_attributes
+from exporter.span_program import compile_spans
+from exporter.span_source import Texts, span_attributes
 from exporter.span_state import Collected, SpanState, ToolCall
 from exporter.span_wire import (
     CLIENT,
-    EDGES,
     FAILED,
     FLAGS,
     INTERNAL,
@@ -26,14 +29,13 @@ from exporter.span_wire import (
     attributes,
     dropped_events,
     edges_part,
-    event,
     event_name,
     link,
     name_part,
     parent_part,
     trace_part,
 )
-from exporter.timeline import CHAT, REALTIME, SECOND, TEXT_TO_SPEECH, Timeline, is_timed, lay_out
+from exporter.timeline import SECOND, Timeline, is_timed, lay_out
 
 Emit = Callable[[Sequence[bytes]], object]
 """Takes serialised spans that are complete at the same moment: those of a turn, or a single one."""
@@ -56,13 +58,14 @@ COMPONENTS: Final = {
     "vad": 0, "stt": 1, "eou": 2, "turn_detection": 2, "llm": 3, "tts": 4, "realtime": 6, "realtime_model": 6, "s2s": 6,
 }  # fmt: skip
 """What ``error_source`` names → the child that failed."""
-_FAILED: Final = FAILED + FLAGS
-_MARKED: Final = frozenset({CHAT, TEXT_TO_SPEECH, REALTIME})
-_BYTES: Final = tuple(bytes((number,)) for number in range(256))
+_TAILS: Final = (FLAGS, FAILED + FLAGS)
+_FIRST_TOKEN: Final = event_name("first_token")
+_MARKS: Final = (b"", b"", b"", _FIRST_TOKEN, event_name("first_byte"), b"", _FIRST_TOKEN)
+"""The event on each child that says when a model's output began."""
 _BEFORE_ESTIMATED: Final = 120 * SECOND
 
 
-class TurnIds(NamedTuple):
+class TurnIds(msgspec.Struct, frozen=True, gc=False):
     """Where a turn's span belongs: serialised trace and parent, its own id, and a link if its trace is not the session's."""
 
     trace: bytes
@@ -105,10 +108,10 @@ class TurnSpans:
     def __init__(self, options: SpanOptions, emit: Emit) -> None:
         spec = inspect_event(TurnMetrics)
         self._emit = emit
-        self._attributes = compile_attributes(span_attributes(spec, "turn", options), options)
-        self._children = [compile_attributes(span_attributes(spec, name, options), options) for name, _ in CHILDREN]
+        names: tuple[SpanName, ...] = (*(name for name, _ in CHILDREN), "turn")
+        self._attributes = compile_spans([span_attributes(spec, name, options) for name in names], TurnMetrics, options)
         self._names = [Names(name, kind) for name, kind in CHILDREN]
-        self._constants = [attributes(ON_SPAN, constants(name, proposals=options.proposals)) for name, _ in CHILDREN]
+        self._constants = tuple(attributes(ON_SPAN, constants(name, proposals=options.proposals)) for name, _ in CHILDREN)
         self._error_type = Texts(ON_SPAN, "error.type", options.attribute_length)
         of_turn = attributes(ON_SPAN, constants("turn", proposals=options.proposals))
         reason = attribute_key(END_REASON, proposals=options.proposals)
@@ -126,8 +129,8 @@ class TurnSpans:
         """Emit the turn's spans; returns when it began and ended, and the tool calls that do not lie in it."""
         times = lay_out(e, state.clock.window(state.began, receipt))
         failed = COMPONENTS.get(e.error_source.lower(), -1) if e.error_source else -1
-        extra = _by_child(collected) if collected else {}
-        present = self._present(e, failed, extra)
+        written = self._written(e, failed, collected)
+        present = [child for child in range(TURN) if written[child] or is_timed(e, child)]
         start, end = times.envelope(present, state.clock.at(receipt))
         if not times.estimated and not state.clock.known:
             state.clock.note(end, receipt)
@@ -135,8 +138,8 @@ class TurnSpans:
         spans: list[bytes] = []
         if collected and collected.tools:
             start, left, spans = self._tools(state, ids, collected.tools, (start, end, times.estimated))
-        spans.append(self._turn(e, state, ids, (collected, times.estimated, edges_part(start, end), extra.get(TURN, b""))))
-        spans += self._children_of(e, ids, times, present, failed)
+        spans.append(self._turn(e, state, ids, (collected, times.estimated, edges_part(start, end), written[TURN])))
+        spans += self._children_of(e, ids, times, (present, written, failed))
         self._emit(spans)
         return start, end, left
 
@@ -159,47 +162,39 @@ class TurnSpans:
         """Emit the span of a tool call that lies in no turn."""
         self._emit((_tool(call, trace, parent, number),))
 
-    def _present(self, e: TurnMetrics, failed: int, extra: dict[int, bytes]) -> dict[int, bytes]:
-        """The children of which anything is known, each with its attributes."""
-        present = {}
-        child = 0
-        for write in self._children:
-            written = write(e)
-            if child in extra:
-                written += extra[child]
-            if child == failed and e.error_source:
-                written += self._error_type[e.error_source]
-            if written or is_timed(e, child):
-                present[child] = written
-            child += 1  # noqa: SIM113 - the hot path
-        return present
+    def _written(self, e: TurnMetrics, failed: int, collected: Collected | None) -> list[bytes]:
+        """The attributes of each child and, last, of the turn."""
+        written = self._attributes(e)
+        if collected:
+            for slot, more in collected.attributes.items():
+                written[slot // SLOTS] += more
+        if failed >= 0 and e.error_source:
+            written[failed] += self._error_type[e.error_source]
+        return written
 
     def _turn(self, e: TurnMetrics, state: SpanState, ids: TurnIds, rest: tuple[Collected | None, bool, bytes, bytes]) -> bytes:
-        collected, estimated, edges, extra = rest
+        collected, estimated, edges, written = rest
         ended = "interrupted" if e.interrupted else "" if e.error_source else "completed"
         return b"".join((
             ids.trace, ids.span, ids.parent, state.turn_name, edges,
-            state.identity, self._of_turn[estimated, ended], self._attributes(e), extra,
+            state.identity, self._of_turn[estimated, ended], written,
             b"".join(collected.events) + dropped_events(collected.dropped) if collected else b"",
             ids.link, FAILED if e.error_source else b"", FLAGS,
         ))  # fmt: skip
 
-    def _children_of(self, e: TurnMetrics, ids: TurnIds, times: Timeline, present: dict[int, bytes], failed: int) -> list[bytes]:
-        spans: list[bytes] = []
-        emit, starts, ends, names, always = spans.append, times.starts, times.ends, self._names, self._constants
-        model = (None, e.stt_model, None, e.llm_model, e.tts_model, None, e.realtime_model)
-        prefix, last, parent = ids.trace + ids.span[:7], ids.span[7], parent_part(ids.span)
-        pack, join = EDGES.pack, b"".join
-        for child, written in present.items():
-            start = starts[child]
-            emit(
-                join((
-                    prefix, _BYTES[last ^ child + 1], parent, names[child][model[child]], pack(0x39, start, 0x41, ends[child]),
-                    always[child], written, _mark(e, child, start) if child in _MARKED else b"",
-                    _FAILED if child == failed else FLAGS,
-                ))
-            )  # fmt: skip
-        return spans
+    def _children_of(self, e: TurnMetrics, ids: TurnIds, times: Timeline, rest: tuple[list[int], list[bytes], int]) -> list[bytes]:
+        present, written, failed = rest
+        speech, stt, detection, chat, tts, agent, realtime = self._names
+        names = (
+            speech[None], stt[e.stt_model], detection[None], chat[e.llm_model],
+            tts[e.tts_model], agent[None], realtime[e.realtime_model],
+        )  # fmt: skip
+        marked = (None, None, None, e.llm_ttft_ms, e.tts_ttfb_ms, None, e.realtime_ttft_ms)
+        return child_spans(
+            (present, times.starts, times.ends, written, marked, failed),
+            (names, self._constants, _MARKS, _TAILS),
+            (ids.trace, ids.span, parent_part(ids.span)),
+        )
 
 
 def _tool(call: ToolCall, trace: bytes, parent: bytes, number: int) -> bytes:
@@ -207,26 +202,3 @@ def _tool(call: ToolCall, trace: bytes, parent: bytes, number: int) -> bytes:
     edges = edges_part(call.start, call.end)
     status = FAILED if call.failed else b""
     return b"".join((trace, child_span_id(parent, number), parent_part(parent), call.name, edges, call.attributes, status, FLAGS))
-
-
-_FIRST_TOKEN: Final = event_name("first_token")
-_FIRST_BYTE: Final = event_name("first_byte")
-
-
-def _mark(e: TurnMetrics, child: int, start: int) -> bytes:
-    """The event that says when a model's output began."""
-    if child == CHAT and e.llm_ttft_ms is not None:
-        return event(start + int(e.llm_ttft_ms * 1e6), _FIRST_TOKEN)
-    if child == TEXT_TO_SPEECH and e.tts_ttfb_ms is not None:
-        return event(start + int(e.tts_ttfb_ms * 1e6), _FIRST_BYTE)
-    if child == REALTIME and e.realtime_ttft_ms is not None:
-        return event(start + int(e.realtime_ttft_ms * 1e6), _FIRST_TOKEN)
-    return b""
-
-
-def _by_child(collected: Collected) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    for slot, written in collected.attributes.items():
-        child = slot // SLOTS
-        found[child] = found[child] + written if child in found else written
-    return found

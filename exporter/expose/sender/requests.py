@@ -4,8 +4,10 @@ A protobuf message is the concatenation of its fields, and a repeated field may 
 prefix and spans, each with its length in front. Source: protobuf's encoding guide and ``opentelemetry/proto/trace/v1/trace.proto``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
+
+from exporter import compiled
 
 REQUEST_OVERHEAD: Final = 32
 """As above, of the messages around the spans, without resource and scope."""
@@ -38,10 +40,12 @@ class SpanEnvelope:
         self.size = len(self._resource) + len(self._scope) + REQUEST_OVERHEAD
 
     def wrap(self, bodies: Iterable[bytes]) -> bytes:
-        """An ``ExportTraceServiceRequest`` of spans that :func:`together` has put into bodies."""
-        scope_spans = self._scope + b"".join(bodies)
-        resource_spans = self._resource + _field(_FIELD_2, scope_spans)
-        return _field(_FIELD_1, resource_spans)
+        """An ``ExportTraceServiceRequest`` of spans that :func:`together` has put into bodies; they are copied only once."""
+        bodies = tuple(bodies)
+        scope_spans = len(self._scope) + sum(map(len, bodies))
+        before_spans = self._resource + _FIELD_2 + _varint(scope_spans)
+        request = _FIELD_1 + _varint(len(before_spans) + scope_spans) + before_spans
+        return b"".join((request, self._scope, *bodies))
 
 
 class _Heads(dict[int, bytes]):
@@ -57,12 +61,16 @@ class _Heads(dict[int, bytes]):
 _HEADS: Final = _Heads()
 
 
-def together(spans: Iterable[bytes]) -> bytes:
+def in_python(spans: Iterable[bytes]) -> bytes:
     """Serialised ``Span`` messages as they stand in a request, one behind the other."""
     pieces: list[bytes] = []
     for span in spans:
         pieces += (_HEADS[len(span)], span)
     return b"".join(pieces)
+
+
+together: Final[Callable[[Iterable[bytes]], bytes]] = compiled.together or in_python
+"""As :func:`in_python`, by way of C where that is compiled."""
 
 
 def _field(tag: bytes, content: bytes) -> bytes:

@@ -72,23 +72,21 @@ class SpanSender:
 
         They are queued as one item, which costs less, unless there is room for some of them only.
         """
-        if len(spans) <= self._batching.items and self._take_on(spans) is None:
+        number = len(spans)
+        if number <= self._batching.items and not self._stopping and self._queue.put(together(spans), number) is None:
+            self._wake()
             return True
         taken = [self._alone(span) for span in spans]
         return all(taken)
 
     def _alone(self, span: bytes) -> bool:
-        reason = self._take_on((span,))
-        if reason is not None:
+        reason = STOPPED if self._stopping else self._queue.put(together((span,)), 1)
+        if reason is None:
+            self._wake()
+        else:
             self._counts.dropped(reason, 1)
             log.warning("spans are lost: %s", reason)
         return reason is None
-
-    def _take_on(self, spans: Sequence[bytes]) -> str | None:
-        reason = STOPPED if self._stopping else self._queue.put(together(spans), len(spans))
-        if reason is None:
-            self._wake()
-        return reason
 
     async def stop(self, within: float = 12.0) -> None:
         """Send what can be sent in ``within`` seconds, put the rest on disk or else count it as lost, and end.
@@ -115,10 +113,10 @@ class SpanSender:
             await asyncio.wait_for(self._courier.close(), reserve)
 
     def _wake(self) -> None:
-        full = self._queue.items >= self._batching.items or self._queue.size >= self._batching.size
-        if self._queue.items or self._stopping:
+        queue, batching, stopping = self._queue, self._batching, self._stopping
+        if queue.items or stopping:
             self._some.set()
-        if full or self._stopping:
+        if stopping or queue.items >= batching.items or queue.size >= batching.size:
             self._many.set()
 
     async def _run(self) -> None:

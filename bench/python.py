@@ -1,0 +1,23 @@
+"""How measured processes are run: with the exporter's hot path compiled, as the image has it, or plain."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+COMPILED: Final = ROOT / ".cache" / "compiled"
+"""Where ``make compiled`` puts it."""
+
+
+def command(*arguments: str) -> list[str]:
+    """Python, with modules from where :func:`environment` says and nowhere else."""
+    return [sys.executable, "-P", *arguments]
+
+
+def environment(*, compiled: bool = True) -> dict[str, str]:
+    """The environment of such a process."""
+    if compiled and not (COMPILED / ".ready").exists():
+        raise SystemExit(f"{COMPILED} is not there: run make compiled, or the benchmarks by make bench")
+    folders = [COMPILED, ROOT] if compiled else [ROOT]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}

@@ -1,0 +1,197 @@
+"""What is compiled does, value for value and byte for byte, what the Python it stands for does; the image runs it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporter import child_spans, measure
+from exporter.catalogue.inspect import inspect_event
+from exporter.catalogue.model import SpanName
+from exporter.compiled.build import sources
+from exporter.events.turn_metrics import TurnMetrics
+from exporter.expose.sender import requests
+from exporter.feed import Feed
+from exporter.labels import Limits
+from exporter.pipeline import Notices, Pipeline
+from exporter.records import Snapshot
+from exporter.sampling import SpanOptions
+from exporter.session import Waits
+from exporter.span_program import compile_to_c, compile_to_python
+from exporter.span_source import span_attributes
+from exporter.turn_spans import CHILDREN
+from tests.support.compiled import ROOT, compiled_copy, load, run_compiled
+from tests.support.events import documents
+from tests.support.turn_events import turn_metrics
+
+NOW = 1_777_885_200.0
+NAMES: tuple[SpanName, ...] = (*(name for name, _ in CHILDREN), "turn")
+
+
+CHECKS = (
+    "tests/golden",
+    "tests/unit/test_spans.py",
+    "tests/unit/test_timeline.py",
+    "tests/unit/test_pipeline.py",
+    "tests/property/test_turn_spans.py",
+    "tests/sockets/test_every_field.py",
+    "tests/sockets/test_truth.py",
+)
+"""What goes through compiled modules, from the bytes of a span to whole calls over real connections."""
+RUN = """
+import sys, pytest
+import exporter.compiled, exporter.timeline
+assert exporter.compiled.RecordWriter is not None and exporter.timeline.__file__.endswith(".so")
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
+@dataclass
+class Compiled:
+    """A folder with a compiled copy of the package, and the modules of ``exporter.compiled`` from there."""
+
+    folder: Path
+    attributes: ModuleType
+    record: ModuleType
+    spans: ModuleType
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    folder: Path = compiled_copy(tmp_path_factory.mktemp("compiled"))
+    return Compiled(folder, *(load(folder, name) for name in ("attributes", "record", "spans")))
+
+
+class Loud(Notices):
+    def internal_error(self, error: Exception) -> None:
+        raise error
+
+
+def keyed(options: SpanOptions) -> Any:
+    return [span_attributes(inspect_event(TurnMetrics), name, options) for name in NAMES]
+
+
+@given(events=st.lists(turn_metrics, min_size=1, max_size=3), capture=st.booleans(), length=st.sampled_from([0, 5, 4096]))
+@example(events=[TurnMetrics()], capture=True, length=4096)
+@example(events=[TurnMetrics(llm_prompt_tokens=0, tts_characters=128, stt_input_tokens=2**62)], capture=False, length=4096)
+@example(
+    events=[TurnMetrics(llm_request_id="é" * length) for length in (0, 50, 60, 63, 64, 127, 128, 4096)], capture=False, length=4096
+)
+def test_attributes(compiled: Compiled, events: Sequence[TurnMetrics], capture: bool, length: int) -> None:
+    """Whatever turns come one after the other, the same bytes are written, whole numbers as integers too."""
+    options = SpanOptions(capture=capture, proposals=True, attribute_length=length)
+    in_c = compile_to_c(keyed(options), TurnMetrics, options, compiled.attributes.AttributeWriter)
+    in_python = compile_to_python(keyed(options), options)
+    for event in events:
+        assert in_c(event) == in_python(event)
+        whole = {name: int(number) for name in event.__struct_fields__ if isinstance(number := getattr(event, name), float)}
+        as_integers = msgspec.structs.replace(event, **whole)
+        assert in_c(as_integers) == in_python(as_integers)
+
+
+def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any) -> Snapshot:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "RecordWriter", writer)
+        pipeline = Pipeline(Limits(), Waits(), Loud(), NOW)
+    for agent, event in cases:
+        feed = Feed(pipeline)
+        for document in ({"type": "session.started", "agent_id": agent}, event):
+            feed.consume(msgspec.json.encode(document), NOW)
+    return pipeline.snapshot(NOW)
+
+
+@given(cases=st.lists(st.tuples(st.sampled_from([None, "a", "b"]), documents["turn.metrics"]), min_size=1, max_size=6))
+@example(cases=[("a", {"type": "turn.metrics"})])
+@example(cases=[("a", {"type": "turn.metrics", "turn_completed_callback_ms": -1, "on_user_turn_completed_ms": 5})])
+def test_recording(compiled: Compiled, cases: Sequence[tuple[str | None, dict[str, Any]]]) -> None:
+    """Whatever turns come, the same buckets, sums, exemplars and counts result."""
+    assert recorded(cases, compiled.record.RecordWriter) == recorded(cases, None)
+
+
+_pieces = st.lists(st.binary(max_size=300), min_size=7, max_size=7).map(tuple)
+_times = st.lists(st.integers(0, 2**62), min_size=7, max_size=7)
+
+
+@given(
+    present=st.lists(st.integers(0, 6), unique=True),
+    times=st.tuples(_times, _times),
+    pieces=st.tuples(_pieces, _pieces, _pieces),
+    marked=st.lists(st.none() | st.floats(0, 1e8), min_size=7, max_size=7).map(tuple),
+    failed=st.integers(-1, 6),
+    span=st.binary(min_size=8, max_size=8),
+)
+def test_children(
+    compiled: Compiled,
+    present: list[int],
+    times: tuple[list[int], list[int]],
+    pieces: tuple[Any, Any, Any],
+    marked: Any,
+    failed: int,
+    span: bytes,
+) -> None:
+    """Any children are put together to the same bytes; the names of marks are short."""
+    names, constants, attributes = pieces
+    found = (present, *times, [*attributes], marked, failed)
+    parts = (names, constants, tuple(name[:100] for name in names), (b"went well", b"failed"))
+    within = (b"trace", span, b"parent")
+    assert compiled.spans.child_spans(found, parts, within) == child_spans.in_python(found, parts, within)
+
+
+@given(spans=st.lists(st.binary(max_size=300) | st.sampled_from([b"x" * 127, b"x" * 128, b"x" * 20_000]), max_size=5))
+def test_together(compiled: Compiled, spans: list[bytes]) -> None:
+    """Spans are put together to the same bytes, however long they are and whatever holds them."""
+    assert compiled.spans.together(spans) == compiled.spans.together(iter(spans)) == requests.in_python(spans)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"llm_ttft_ms": None, "llm_tokens_per_second": "fast"}, TypeError),
+        ({"llm_prompt_tokens": "many"}, ValueError),
+        ({"llm_prompt_tokens": 1e300}, None),
+        ({"llm_request_id": 5}, TypeError),
+        ({"llm_request_id": "\ud800"}, UnicodeEncodeError),
+        ({"llm_model": []}, TypeError),
+    ],
+)
+def test_values_no_decoder_lets_through(compiled: Compiled, wrong: dict[str, Any], error: type[Exception] | None) -> None:
+    """A value of a wrong type is an exception and no crash, and the next event is written as if nothing had been."""
+    options = SpanOptions()
+    write = compile_to_c(keyed(options), TurnMetrics, options, compiled.attributes.AttributeWriter)
+    good, bad = TurnMetrics(llm_request_id="a"), msgspec.structs.replace(TurnMetrics(), **wrong)
+    if error is not None:
+        with pytest.raises(error):
+            write(bad)
+    else:
+        assert write(bad) == compile_to_python(keyed(options), options)(bad)
+    assert write(good) == compile_to_python(keyed(options), options)(good)
+
+
+def test_wrong_programs_are_refused(compiled: Compiled) -> None:
+    """What would read or write beyond its memory is refused when it is made, or called."""
+    entry = ("double", (5,), 1.0, b"head", b"", None)
+    with pytest.raises(ValueError, match="no places"):
+        compiled.attributes.AttributeWriter([[entry]], 5, 0x4A, 100)
+    with pytest.raises(ValueError, match="no places"):
+        compiled.record.RecordWriter([(0, (9,), [])], 5, None)
+    with pytest.raises(ValueError, match="4 values, not 6"):
+        compiled.attributes.AttributeWriter([[entry]], 6, 0x4A, 100).write((1, 2, 3, 4))
+    with pytest.raises(ValueError, match="no span id"):
+        compiled.spans.child_spans(([], [], [], [], (), -1), ((), (), (), (b"", b"")), (b"", b"short", b""))
+    with pytest.raises(IndexError):
+        compiled.spans.child_spans(([7], [1], [1], [b""], (None,), -1), ((), (), (), (b"", b"")), (b"", b"8 bytes!", b""))
+
+
+@pytest.mark.timeout(300)
+def test_the_whole_package(compiled: Compiled) -> None:
+    """The tests of spans, recording and whole calls pass with every compiled module in place."""
+    made = {path.name.partition(".")[0] for path in (compiled.folder / "exporter").rglob("*.so")}
+    assert made == {source.stem for source in sources(ROOT / "exporter")}
+    done = run_compiled(compiled.folder, "-c", RUN, "-q", "-p", "no:cacheprovider", *CHECKS)
+    assert done.returncode == 0, done.stdout + done.stderr

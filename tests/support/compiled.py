@@ -1,0 +1,44 @@
+"""The compiled parts, made from these files for the tests that compare them with what they stand for."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from exporter.compiled.build import compile_package
+
+ROOT = Path(__file__).parents[2]
+
+
+def compiled_copy(folder: Path) -> Path:
+    """A folder with a compiled copy of the package in it; without a C compiler a skip, in CI a failure."""
+    if shutil.which("cc") is None:
+        if os.environ.get("CI"):
+            pytest.fail("there is no C compiler")
+        pytest.skip("there is no C compiler")
+    shutil.copytree(ROOT / "exporter", folder / "exporter", ignore=shutil.ignore_patterns("__pycache__"))
+    compile_package(folder / "exporter")
+    return folder
+
+
+def load(folder: Path, name: str) -> ModuleType:
+    """One of the modules of ``exporter.compiled``, beside the package that runs without them."""
+    [path] = (folder / "exporter" / "compiled").glob(f"{name}.*.so")
+    spec = importlib.util.spec_from_file_location(f"exporter.compiled.{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_compiled(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Python with the compiled copy in place of the package."""
+    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    return subprocess.run([sys.executable, "-P", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
