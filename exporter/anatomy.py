@@ -22,15 +22,12 @@ def parts_of(event: TurnMetrics, perceived_ms: float) -> tuple[float, ...]:
 
     The parts add up to ``perceived_ms``; the last of them is negative where the stages overlapped.
     """
+    stt, decision = event.stt_delay_ms or 0.0, event.turn_decision_ms or 0.0
+    detection = stt if stt > decision else decision  # noqa: FURB136 - with every turn
     callback = event.turn_completed_callback_ms
-    stages = (
-        max(event.stt_delay_ms or 0.0, event.turn_decision_ms or 0.0),
-        (event.on_user_turn_completed_ms if callback is None else callback) or 0.0,
-        event.llm_ttft_ms or 0.0,
-        event.tts_ttfb_ms or 0.0,
-        event.realtime_ttft_ms or 0.0,
-    )
-    return (*stages, perceived_ms - sum(stages))
+    callback = (event.on_user_turn_completed_ms if callback is None else callback) or 0.0
+    llm, tts, realtime = event.llm_ttft_ms or 0.0, event.tts_ttfb_ms or 0.0, event.realtime_ttft_ms or 0.0
+    return detection, callback, llm, tts, realtime, perceived_ms - (detection + callback + llm + tts + realtime)
 
 
 class Anatomy:

@@ -24,6 +24,9 @@ from exporter.store import Layout, Observe, Row, Store
 Record = Callable[[Any, "Cells", float, TurnRef | None], None]
 """Adds an event to the store: the event, the session's cells, the time of receipt (unix seconds), the turn for exemplars."""
 
+Counted = tuple[str | None, bool | None, bool | None, bool | None, bool, bool]
+"""How a turn counts: its pipeline; begun by the agent, interrupted, cancelled work, of the main agent; was its caller answered."""
+
 _MOST_CACHED = 1024
 
 
@@ -31,10 +34,10 @@ class Cells:
     """Where sessions of one agent find their rows: a dictionary per bundle, from the raw values of the wire.
 
     ``agent`` is the label value the sessions were given. The dictionaries are emptied now and then, so that label values still in
-    use show themselves. ``anatomy`` and ``course`` hold what these two have found, by pipeline and by position.
+    use show themselves. ``anatomy``, ``course`` and ``turns`` hold what these have found: by pipeline, by position, by how turns count.
     """
 
-    __slots__ = ("agent", "anatomy", "answered_by", "caches", "course")
+    __slots__ = ("agent", "anatomy", "answered_by", "caches", "course", "turns")
 
     def __init__(self, agent: str, answered_by: str, bundles: int) -> None:
         self.agent = agent
@@ -42,11 +45,13 @@ class Cells:
         self.caches: list[dict[Any, tuple[Row, ...]]] = [{} for _ in range(bundles)]
         self.anatomy: dict[str, list[Row | None]] = {}
         self.course: dict[str, tuple[Observe, Observe]] = {}
+        self.turns: dict[Counted, tuple[Row, ...]] = {}
 
     def forget(self) -> None:
         """Empty the dictionaries."""
         self.anatomy.clear()
         self.course.clear()
+        self.turns.clear()
         for cache in self.caches:
             cache.clear()
 

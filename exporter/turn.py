@@ -11,8 +11,9 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.identity import TurnKey, is_by_id, turn_key, turn_key_by_id
 from exporter.labels import UNKNOWN, Admission
+from exporter.measure import Counted
 from exporter.session import Session
-from exporter.store import Instrument, Store
+from exporter.store import Instrument, Row, Store
 from exporter.wire import Refused
 
 MOST_TURNS: Final = 256
@@ -201,21 +202,26 @@ class Turns:
         return tuple(stood_in)
 
     def _count(self, session: Session, event: TurnMetrics, now: float) -> None:
+        """Count the turn; which rows that moves is remembered by what the event says, as it says it."""
+        answered = event.user_perceived_ms is not None or _was_answered(event)
         cancelled = event.llm_cancelled or event.tts_cancelled or event.realtime_cancelled
-        pipeline = self._admission.value("pipeline", event.pipeline, now)
-        self._turns.add(
-            1,
-            session.agent_label,
-            pipeline,
-            "agent" if event.agent_first else "user",
-            "true" if event.interrupted else "false",
-            "true" if cancelled else "false",
-            "true" if event.agent_tool_id else "false",
-            session.answered_by,
-            now=now,
-        )
-        if not event.agent_first:
-            self._answered(session, pipeline, answered=_was_answered(event), now=now)
+        key = (event.pipeline, event.agent_first, event.interrupted, cancelled, not event.agent_tool_id, answered)
+        for row in session.cells.turns.get(key) or self._rows(session, key, now):
+            row[0] += 1.0
+
+    def _rows(self, session: Session, key: Counted, now: float) -> tuple[Row, ...]:
+        """The rows that such a turn moves; not remembered if the store has no room, or for what is no label value as it stands."""
+        pipeline, agent_first, interrupted, cancelled, of_main_agent, answered = key
+        label = self._admission.value("pipeline", pipeline, now)
+        capped = self._store.capped
+        told = ("true" if flag else "false" for flag in (interrupted, cancelled, not of_main_agent))
+        rows = [self._turns.row(session.agent_label, label, "agent" if agent_first else "user", *told, session.answered_by, now=now)]
+        if not agent_first:
+            outcome = "answered" if answered else "unanswered"
+            rows.append(self._caller_turns.row(session.agent_label, label, outcome, session.answered_by, now=now))
+        if self._store.capped == capped and label == pipeline:
+            session.cells.turns[key] = tuple(rows)
+        return tuple(rows)
 
     def _answered(self, session: Session, pipeline: str, *, answered: bool, now: float) -> None:
         outcome = "answered" if answered else "unanswered"
