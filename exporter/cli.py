@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal
 
 import click
 
-from exporter import __version__
+from exporter import __version__, compiled
 from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
 from exporter.config.kinds import FileName, Number, OneOf, Url, Whole
 
@@ -23,7 +23,8 @@ _MOST_CALLS = 10_000_000
 _MOST_AT_ONCE = 100_000
 _SEED = Whole(0, 2**32 - 1)
 _SPEED = Number(0, 1_000_000)
-_VERSION = f"%(prog)s %(version)s, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+_RUNS = "compiled" if compiled.RecordWriter else "plain"
+_VERSION = f"%(prog)s %(version)s ({_RUNS}), Python {platform.python_version()}, {platform.system()} {platform.machine()}"
 
 _seed_option = click.option(
     "--seed", type=_SEED, help="Seed of the simulated calls; the same seed gives the same calls. [default: random]"

@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from exporter import __version__
+from exporter import __version__, compiled
 from exporter.cli import main
 from exporter.config import SETTINGS, Settings
 from exporter.healthcheck import failure
@@ -65,10 +65,11 @@ def test_serve_has_a_flag_for_every_setting() -> None:
 
 
 def test_version() -> None:
-    """--version names the versions of exporter and Python, and the platform, on one line of stdout."""
+    """--version names the versions of exporter and Python, whether it is compiled, and the platform, on one line of stdout."""
     result = run("--version")
     assert result.exit_code == 0
-    assert result.stdout.startswith(f"agentstack-exporter {__version__}, Python 3.")
+    runs = "compiled" if compiled.RecordWriter else "plain"
+    assert result.stdout.startswith(f"agentstack-exporter {__version__} ({runs}), Python 3.")
     assert result.stdout.count("\n") == 1
 
 
