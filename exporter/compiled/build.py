@@ -48,8 +48,16 @@ def _compile(source: Path, package: Path) -> Path:
     return made
 
 
-if __name__ == "__main__":
-    if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "compiled").is_dir():
+def main(arguments: list[str]) -> None:
+    """Compile the package that the one argument names; ends the program with what is wrong."""
+    if len(arguments) != 1 or not (Path(arguments[0]) / "compiled").is_dir():
         sys.exit("usage: python -m exporter.compiled.build DIRECTORY, that of the package: …/exporter")
-    for path in compile_package(Path(sys.argv[1]).resolve()):
-        print(path)  # noqa: T201 - a program
+    try:
+        made = compile_package(Path(arguments[0]).resolve())
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"cannot compile, which takes Cython, a C compiler and Python's headers: {error}")
+    print("\n".join(map(str, made)))  # noqa: T201 - a program
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

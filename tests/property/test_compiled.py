@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter import child_spans, measure
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import SpanName
-from exporter.compiled.build import sources
+from exporter.compiled.build import PLAIN, sources
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.expose.sender import requests
 from exporter.feed import Feed
@@ -195,3 +195,15 @@ def test_the_whole_package(compiled: Compiled) -> None:
     assert made == {source.stem for source in sources(ROOT / "exporter")}
     done = run_compiled(compiled.folder, "-c", RUN, "-q", "-p", "no:cacheprovider", *CHECKS)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong folder, or a compiler that is not there, gives one line that says what it takes."""
+    monkeypatch.setenv("CC", "no-such-compiler")
+    (tmp_path / "exporter" / "compiled").mkdir(parents=True)
+    for name in PLAIN:
+        (tmp_path / "exporter" / f"{name}.py").touch()
+    for folder, told in ((tmp_path, "usage: "), (tmp_path / "exporter", "cannot compile, which takes Cython, a C compiler")):
+        done = run_compiled(tmp_path, "-m", "exporter.compiled.build", str(folder))
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith(told)

@@ -297,7 +297,7 @@ class TestStart:
         """--version prints one line with the version and ends with 0."""
         async with program(tmp_path, "--version") as run:
             assert await run.ended() == 0
-            assert run.output.startswith(f"agentstack-exporter {__version__}, Python ")
+            assert run.output.startswith(f"agentstack-exporter {__version__} (")
             assert run.output.count("\n") == 1
 
     async def test_healthcheck(self, tmp_path: Path) -> None:

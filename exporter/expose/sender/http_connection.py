@@ -5,6 +5,7 @@ redirects, cookies, proxies of the environment. A batch of spans is sent at a se
 """
 
 import asyncio
+import contextlib
 import ssl
 from dataclasses import dataclass, field
 from typing import Final, Self, cast
@@ -15,6 +16,7 @@ MAX_BODY: Final = 65_536
 """How much of an answer's body is read, in bytes; an export response is a few hundred."""
 MAX_HEAD: Final = 65_536
 """How long an answer may be beside its body, in bytes."""
+_GONE_WITHIN: Final = 1.0
 _CONTINUE_UNTIL: Final = 200
 """Statuses below are announcements; the answer is still to come."""
 
@@ -80,9 +82,10 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
 
     async def close(self) -> None:
-        """Give the connection up, and wait until it is gone."""
+        """Give the connection up, and wait until it is gone; not for ever, since nothing else depends on it."""
         self.abandon()
-        await self._gone.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._gone.wait(), _GONE_WITHIN)
 
     async def encrypt(self, host: str, tls: ssl.SSLContext) -> None:
         """Go on over TLS. That is no part of connecting, where asyncio may leave the socket open when it is given up."""
