@@ -34,6 +34,7 @@ class Anatomy:
     """Adds turns up by component. ``slow_above`` is the wait, in seconds, above which a turn is slow."""
 
     def __init__(self, store: Store, admission: Admission, slow_above: float) -> None:
+        self._store = store
         self._admission = admission
         self._slow_above = slow_above * 1000.0
         self._component = Instrument(store, answers.TURN_COMPONENT)
@@ -52,7 +53,10 @@ class Anatomy:
             if part > 0.0:
                 row = rows[index]
                 if row is None:
-                    row = rows[index] = self._component.row(agent, pipeline, TURN_COMPONENTS[index], now=now)
+                    capped = self._store.capped
+                    row = self._component.row(agent, pipeline, TURN_COMPONENTS[index], now=now)
+                    if self._store.capped == capped:  # else there was no room, which is to be counted with every turn
+                        rows[index] = row
                 row[0] += part / 1000.0
         if parts[-1] < 0.0:
             self._negative_rest.add(-parts[-1] / 1000.0, agent, pipeline, now=now)

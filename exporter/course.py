@@ -33,6 +33,7 @@ class Course:
     """Takes in turns one by one; each session remembers which models its last turn had."""
 
     def __init__(self, store: Store) -> None:
+        self._store = store
         self._changes = Instrument(store, answers.MODEL_CHANGES)
         self._latency = Instrument(store, answers.LATENCY_BY_POSITION)
         self._prompt = Instrument(store, answers.PROMPT_BY_POSITION)
@@ -58,8 +59,10 @@ class Course:
             prompt(event.llm_prompt_tokens)
 
     def _observers(self, session: Session, position: str, now: float) -> tuple[Observe, Observe]:
+        capped = self._store.capped
         observers = (self._latency.observer(session.agent_label, position, now=now), self._prompt.observer(position, now=now))
-        session.cells.course[position] = observers
+        if self._store.capped == capped:  # else there was no room, which is to be counted with every turn
+            session.cells.course[position] = observers
         return observers
 
     def _changed(self, session: Session, models: Models, now: float) -> None:

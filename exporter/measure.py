@@ -133,8 +133,7 @@ class Recorder:
         first = len(self._bundles)
         bundles = bundles_of(uses, layouts)
         self._bundles.extend((bundle, tuple(layouts[use_names[0]] for use_names in bundle.metrics)) for bundle in bundles)
-        program = record_program(event, bundles, layouts, first) if RecordWriter is not None else None
-        if RecordWriter is not None and program is not None:
+        if RecordWriter is not None and (program := record_program(event, bundles, layouts, first)) is not None:
             return _compiled(RecordWriter(program, len(event.type.__struct_fields__), self.resolve).record)
         source, constants = recorder_source(event, bundles, layouts, first)
         namespace: dict[str, Any] = {"bisect_left": bisect_left, "resolve": self.resolve, **constants}

@@ -86,6 +86,20 @@ def test_the_cap_on_series_is_never_exceeded() -> None:
     assert core.observations(LATENCY) == core.value("agentstack_turns_total") == 300
 
 
+def test_a_full_store_counts_every_turn() -> None:
+    """What finds no room counts with each turn, and not only with the first that has the same labels."""
+    core = Core(Limits(series=5_000, agents=1_000, pairs=1_000, values=1_000))
+    for number in range(300):
+        hostile(core.call(f"as-{number}", f"agent-{number}"), number)
+    call = core.call("as-late", "agent-late")
+    counted_before, found = core.value(OVERFLOW, label="series"), []
+    for number in (2, 3, 4, 5):
+        call.turn(number, pipeline="late", user_perceived_ms=900, llm_ttft_ms=400, llm_prompt_tokens=5)
+        found.append(core.value(OVERFLOW, label="series") - counted_before)
+        counted_before += found[-1]
+    assert found[1] == found[2] == found[3] > 5
+
+
 def test_series_are_counted_as_they_are_shown() -> None:
     """What the store says it has room taken for is at least what is scraped, also after series were dropped."""
     core = Core(Limits(agents=5, values=5, pairs=5, idle=10))
