@@ -23,8 +23,9 @@ cdef long long _zero_of_stage(e, long long low, long long high, long long before
 cdef long long _speech(e, long long low, long long high, long long zero) except? -1
 
 @cython.locals(
-    low=cython.longlong, high=cython.longlong, stt=cython.longlong, decision=cython.longlong, detection=cython.longlong, before=cython.longlong,
-    ttft=cython.longlong, ttfb=cython.longlong, first=cython.longlong, agent=cython.longlong, zero=cython.longlong, estimated=bint, heard=cython.longlong,
-    chat_length=cython.longlong, tts_length=cython.longlong, chat=cython.longlong, tts=cython.longlong, said=cython.longlong, answered=cython.longlong,
+    low=cython.longlong, high=cython.longlong, stt=cython.longlong, decision=cython.longlong, detection=cython.longlong,
+    before=cython.longlong, ttft=cython.longlong, ttfb=cython.longlong, first=cython.longlong, agent=cython.longlong,
+    zero=cython.longlong, heard=cython.longlong, chat_length=cython.longlong, tts_length=cython.longlong, chat=cython.longlong,
+    tts=cython.longlong, said=cython.longlong, answered=cython.longlong, estimated=bint,
 )
 cpdef lay_out(e, tuple window)

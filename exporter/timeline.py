@@ -155,7 +155,7 @@ def _ns(milliseconds: float | None) -> int:
     """Milliseconds as whole nanoseconds, 0 if there are none."""
     if not milliseconds:
         return 0
-    length = milliseconds
+    length = milliseconds  # a name of its own, for timeline.pxd to give it a type; so is `seconds` below
     return int(length * 1e6)
 
 

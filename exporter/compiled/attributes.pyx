@@ -16,6 +16,8 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_GET_LENGTH
 from libc.string cimport memcpy
 
+from exporter.compiled.varint cimport put_varint, varint_size
+
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     unsigned long long PyLong_AsUnsignedLongLongMask(object number) except? 0xFFFFFFFFFFFFFFFF
@@ -39,23 +41,6 @@ cdef struct Entry:
     Py_ssize_t head_size
     const char *no
     Py_ssize_t no_size
-
-
-cdef inline Py_ssize_t varint_size(unsigned long long number) noexcept:
-    cdef Py_ssize_t size = 1
-    while number > 127:
-        number >>= 7
-        size += 1
-    return size
-
-
-cdef inline unsigned char *put_varint(unsigned char *at, unsigned long long number) noexcept:
-    while number > 127:
-        at[0] = <unsigned char>(number & 127 | 128)
-        number >>= 7
-        at += 1
-    at[0] = <unsigned char>number
-    return at + 1
 
 
 cdef class AttributeWriter:

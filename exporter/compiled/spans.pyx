@@ -9,6 +9,8 @@ import sys
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
+from exporter.compiled.varint cimport put_varint, varint_size
+
 if sys.byteorder != "little":
     raise ImportError("times are copied as protobuf wants them: lowest byte first")
 
@@ -78,14 +80,6 @@ def child_spans(tuple found not None, tuple parts not None, tuple within not Non
     return spans
 
 
-cdef inline Py_ssize_t varint_size(unsigned long long number) noexcept:
-    cdef Py_ssize_t size = 1
-    while number > 127:
-        number >>= 7
-        size += 1
-    return size
-
-
 def together(spans):
     """As there."""
     cdef list listed = list(spans)
@@ -100,11 +94,5 @@ def together(spans):
     for span in listed:
         size = len(span)
         at[0] = 0x12
-        at += 1
-        while size > 127:
-            at[0] = <unsigned char>(size & 127 | 128)
-            size >>= 7
-            at += 1
-        at[0] = <unsigned char>size
-        at = put(at + 1, span)
+        at = put(put_varint(at + 1, size), span)
     return body
