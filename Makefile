@@ -59,7 +59,6 @@ bench: $(READY) compiled ## measure what the exporter costs
 compiled: .cache/compiled/.ready ## compile the hot path, as in the image, in a copy: .cache/compiled
 
 .cache/compiled/.ready: $(READY) $(shell find exporter -name '*.py' -o -name '*.pyx' -o -name '*.pxd')
-	@.ci/peers
 	@rm -rf $(@D) && mkdir -p $(@D) && cp -R exporter $(@D)/exporter && find $(@D) -name __pycache__ -prune -exec rm -rf {} +
 	@$(BIN)/python -m exporter.compiled.build $(@D)/exporter >/dev/null
 	@touch $@
