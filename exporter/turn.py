@@ -181,7 +181,7 @@ class Turns:
         )
         if not event.agent_first:
             answered = bool(event.agent_started_speaking_at or event.tts_ttfb_s or event.realtime_ttft_s)
-            self._answered(session, UNKNOWN, answered=answered, now=now)
+            self._caller_turn(session, UNKNOWN, answered=answered, now=now)[0] += 1.0
         self._without.add(1, session.agent_label, now=now)
         if self._written_without is not None:
             self._written_without(session, event, now)
@@ -203,9 +203,8 @@ class Turns:
 
     def _count(self, session: Session, event: TurnMetrics, now: float) -> None:
         """Count the turn; which rows that moves is remembered by what the event says, as it says it."""
-        answered = event.user_perceived_ms is not None or _was_answered(event)
         cancelled = event.llm_cancelled or event.tts_cancelled or event.realtime_cancelled
-        key = (event.pipeline, event.agent_first, event.interrupted, cancelled, not event.agent_tool_id, answered)
+        key = (event.pipeline, event.agent_first, event.interrupted, cancelled, not event.agent_tool_id, _was_answered(event))
         for row in session.cells.turns.get(key) or self._rows(session, key, now):
             row[0] += 1.0
 
@@ -217,15 +216,15 @@ class Turns:
         told = ("true" if flag else "false" for flag in (interrupted, cancelled, not of_main_agent))
         rows = [self._turns.row(session.agent_label, label, "agent" if agent_first else "user", *told, session.answered_by, now=now)]
         if not agent_first:
-            outcome = "answered" if answered else "unanswered"
-            rows.append(self._caller_turns.row(session.agent_label, label, outcome, session.answered_by, now=now))
+            rows.append(self._caller_turn(session, label, answered=answered, now=now))
         if self._store.capped == capped and label == pipeline:
             session.cells.turns[key] = tuple(rows)
         return tuple(rows)
 
-    def _answered(self, session: Session, pipeline: str, *, answered: bool, now: float) -> None:
+    def _caller_turn(self, session: Session, pipeline: str, *, answered: bool, now: float) -> Row:
+        """The row that counts turns of callers with this outcome."""
         outcome = "answered" if answered else "unanswered"
-        self._caller_turns.add(1, session.agent_label, pipeline, outcome, session.answered_by, now=now)
+        return self._caller_turns.row(session.agent_label, pipeline, outcome, session.answered_by, now=now)
 
 
 def _was_answered(event: TurnMetrics) -> bool:
