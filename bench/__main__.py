@@ -12,6 +12,7 @@ BENCHMARKS = {
     "steady": "500 calls of 20 events a second for a minute: nothing lost, nothing growing",
     "cardinality": "a million hostile label combinations: series, overflow, memory",
     "delivered": "processor time a frame with every turn traced and delivered over OTLP",
+    "post": "processor time of a request to a collector, against a client library",
     "relay": "what the relay adds to a round trip, against a direct connection and a proxy that observes nothing",
     "outage": "a collector that is away for five minutes at 200 spans a second",
     "scrape": "time and event loop stall of a scrape, alone and while events come in",

@@ -37,7 +37,7 @@ class _Receiver(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _receiver() -> Iterator[str]:
+def receiver() -> Iterator[str]:
     """The receiver as a process of its own, on the generator's core; gives its URL."""
     process = subprocess.Popen([sys.executable, "-m", "bench.delivered"], stdout=subprocess.PIPE, text=True)
     try:
@@ -106,7 +106,7 @@ def run(*, quick: bool) -> None:
     """Measure and print."""
     rounds, turns, small, seconds = (1, 50, 200, 2.0) if quick else (9, 200, 1000, 15.0)
     loads = (load("turn.metrics", frames.turns(), turns), load("small events as they come", frames.small(), small))
-    with _receiver() as url:
+    with receiver() as url:
         with _contestants(url) as contestants:
             lines = [_line(traffic, _costs(contestants, traffic, rounds)) for traffic in loads]
         table(("a frame of", "bare sink", "metrics only", "traced and delivered too", "the same, not compiled", "by hand"), lines)
@@ -115,6 +115,6 @@ def run(*, quick: bool) -> None:
 
 
 if __name__ == "__main__":
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Receiver) as receiver:
-        print(receiver.server_port, flush=True)
-        receiver.serve_forever()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Receiver) as serving:
+        print(serving.server_port, flush=True)
+        serving.serve_forever()

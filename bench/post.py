@@ -1,0 +1,52 @@
+"""Processor time of a request to a collector: the exporter's own connection, against a client library on the same event loop."""
+
+import os
+import time
+from collections.abc import Awaitable, Callable
+from statistics import median
+
+import httpx
+import uvloop
+
+from bench.delivered import receiver
+from bench.report import table
+from exporter.expose.otlp_target import Target
+from exporter.expose.sender import open_transport
+
+SIZES = (1_000, 230_000)
+"""Bytes of a request; the larger is about what 512 spans take."""
+Post = Callable[[bytes], Awaitable[object]]
+
+
+async def _cost(post: Post, body: bytes, requests: int) -> float:
+    """Microseconds of this process's processor time a request; the receiver has a process of its own."""
+    await post(body)
+    begun = time.process_time()
+    for _ in range(requests):
+        await post(body)
+    return (time.process_time() - begun) / requests * 1e6
+
+
+async def _compare(url: str, rounds: int, requests: int) -> list[tuple[str, ...]]:
+    ours = open_transport(Target("traces", "http/protobuf", url))
+    lines: list[tuple[str, ...]] = []
+    async with httpx.AsyncClient() as client:
+        rivals: dict[str, Post] = {"ours": ours.send, "httpx": lambda body: client.post(url, content=body)}
+        for size in SIZES:
+            body = os.urandom(size)
+            costs: dict[str, list[float]] = {name: [] for name in rivals}
+            for _ in range(rounds):
+                for name, post in rivals.items():
+                    costs[name].append(await _cost(post, body, requests))
+            ratio = median(other / own for own, other in zip(costs["ours"], costs["httpx"], strict=True))
+            lines.append((f"{size:,} B", f"{median(costs['ours']):.0f} µs", f"{median(costs['httpx']):.0f} µs", f"**{ratio:.1f} ×**"))
+    await ours.close()
+    return lines
+
+
+def run(*, quick: bool) -> None:
+    """Measure and print."""
+    rounds, requests = (1, 50) if quick else (7, 300)
+    with receiver() as url:
+        lines = uvloop.run(_compare(f"{url}/v1/traces", rounds, requests))
+    table(("a request of", "exporter", "httpx", "dearer"), lines)
