@@ -127,6 +127,13 @@ async def test_an_answer_before_all_was_sent() -> None:
         assert connection.closed
 
 
+@pytest.mark.parametrize("host", ["collector..monitoring", "x" * 64 + ".example"])
+async def test_what_is_no_host(host: str) -> None:
+    """A mistyped host is a connection that cannot be had, as any other, and not an error of ours that costs the spans."""
+    with pytest.raises(OSError, match="is no name of a host"):
+        await HttpConnection.open(host, 4318, None)
+
+
 async def test_giving_up() -> None:
     """A request that is given up takes the connection with it: a late answer would be taken for the next request's."""
 

@@ -48,7 +48,10 @@ class HttpConnection(asyncio.Protocol):
     @classmethod
     async def open(cls, host: str, port: int, tls: ssl.SSLContext | None) -> Self:
         """Connect; raises ``OSError``, for what went wrong with TLS ``ssl.SSLError``."""
-        _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
+        except UnicodeError as error:  # of a name with an empty or endless part
+            raise OSError(f"{host!r} is no name of a host") from error
         if tls is not None:
             await connection.encrypt(host, tls)
         return connection
