@@ -16,11 +16,11 @@ from time import perf_counter
 
 import msgspec
 
-from exporter.feed import Feed
-from exporter.labels import Limits
-from exporter.pipeline import Notices, Pipeline
-from exporter.selfmetrics import LABEL_OVERFLOW
-from exporter.session import Waits
+from exporter.metrics.label_limits import Limits
+from exporter.metrics.self_metrics import LABEL_OVERFLOW
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.sessions.registry import Waits
 
 _BEGINNING = 1_777_885_200.0
 _TURNS_OF_A_CALL = 20

@@ -24,7 +24,7 @@ from exporter.catalogue.genai import attribute_key
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import SpanAttribute
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.turn_spans import CHILDREN
+from exporter.tracing.turn_spans import CHILDREN
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _LENGTHS = {

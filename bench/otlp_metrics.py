@@ -15,10 +15,10 @@ from time import perf_counter
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 
 from bench.synthetic import snapshot_of
-from exporter.expose.otlp_delta import Temporality
-from exporter.expose.otlp_metrics import MetricsEncoder
-from exporter.expose.prometheus import sample_count
-from exporter.records import ExponentialPoint, Family, HistogramPoint, Series, Snapshot
+from exporter.exporters.otlp.delta import Temporality
+from exporter.exporters.otlp.metrics import MetricsEncoder
+from exporter.exporters.prometheus.exposition import sample_count
+from exporter.metrics.snapshot import ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 from tests.support.reference_otlp import sdk_data
 
 RESOURCE = {"service.name": "agentstack-exporter"}

@@ -10,8 +10,8 @@ import uvloop
 
 from bench.delivered import receiver
 from bench.report import table
-from exporter.expose.otlp_target import Target
-from exporter.expose.sender import open_transport
+from exporter.exporters.otlp.sender import open_transport
+from exporter.exporters.otlp.target import Target
 
 SIZES = (1_000, 230_000)
 """Bytes of a request; the larger is about what 512 spans take."""

@@ -20,14 +20,14 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from exporter.app import serve
 from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Const, MetricSpec, Moves, OfSession
 from exporter.config import Address, Settings
 from exporter.config.otel import read_otel
+from exporter.daemon.app import serve
 from exporter.events import EVENTS
-from exporter.servers import TRANSPORT_CAP
-from exporter.wire import SPECS
+from exporter.protocol.decoder import SPECS
+from exporter.server.listeners import TRANSPORT_CAP
 
 _HEARTBEAT = 0.001
 

@@ -26,10 +26,10 @@ from bench.frames import load
 from bench.peers import peers
 from bench.report import table
 from bench.synthetic import snapshot_of
-from exporter.expose.metrics_endpoint import MetricsEndpoint
-from exporter.expose.negotiation import Format
-from exporter.expose.prometheus import sample_count
-from exporter.records import Snapshot
+from exporter.exporters.prometheus.endpoint import MetricsEndpoint
+from exporter.exporters.prometheus.exposition import sample_count
+from exporter.exporters.prometheus.negotiation import Format
+from exporter.metrics.snapshot import Snapshot
 from tests.support.asgi import RawHeaders, call
 from tests.support.reference_exposition import reference_registry
 

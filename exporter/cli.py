@@ -40,7 +40,7 @@ def main() -> None:
 @main.command(cls=SettingsCommand)
 def serve(loaded: Loaded) -> None:
     """Run the exporter."""
-    from exporter.app import run_serve
+    from exporter.daemon.app import run_serve
 
     sys.exit(run_serve(loaded.settings, level_given=loaded.origins["log_level"] != "default"))
 
@@ -52,7 +52,7 @@ def serve(loaded: Loaded) -> None:
 @click.option("--print-traces", is_flag=True, help="Draw finished turns as waterfalls.")
 def demo(loaded: Loaded, calls: int, seed: int | None, speed: float, print_traces: bool) -> None:
     """Run the exporter with simulated calls."""
-    from exporter.simulate.demo import run_demo
+    from exporter.tools.demo import run_demo
 
     sys.exit(run_demo(loaded.settings, calls=calls, seed=seed, speed=speed, print_traces=print_traces))
 
@@ -121,7 +121,7 @@ def replay(file: BinaryIO, form: Literal["text", "json"], traces: bool) -> None:
 
     FILE holds the events as JSON lines; - is stdin.
     """
-    from exporter.replay import draw_replay, run_replay
+    from exporter.tools.replay import draw_replay, run_replay
 
     sys.exit(draw_replay(file) if traces else run_replay(file, form))
 
@@ -133,8 +133,8 @@ def catalogue(form: Literal["json", "markdown"]) -> None:
 
     Every event field and where it lands, and every metric that belongs to no single field.
     """
-    from exporter import inventory
     from exporter.catalogue.render import as_json, as_markdown
+    from exporter.metrics import inventory
 
     render = as_json if form == "json" else as_markdown
     click.echo(render(inventory.events(), inventory.unbound()).rstrip("\n"))
@@ -170,7 +170,7 @@ def healthcheck(telemetry_listen: Address, web_config: Path | None, ready: bool,
 
     Exit code 0 if it is well, else 1 with the reason on stderr.
     """
-    from exporter.healthcheck import failure, probe_url
+    from exporter.tools.healthcheck import failure, probe_url
 
     if url is not None and ready:
         raise click.UsageError("--url and --ready cannot be combined; --url names the whole URL.")

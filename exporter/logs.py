@@ -91,7 +91,7 @@ class _LineFormatter(logging.Formatter):
 
 
 class TextFormatter(_LineFormatter):
-    """``2026-01-31T12:00:00.000Z warning exporter.app: message key=value``."""
+    """``2026-01-31T12:00:00.000Z warning exporter.daemon.app: message key=value``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter import inventory
 from exporter.catalogue.model import MetricSpec
+from exporter.metrics import inventory
 from grafana.objective import OBJECTIVE, SLO_BOUND
 
 METRICS: Mapping[str, MetricSpec] = inventory.metrics()

@@ -3,9 +3,9 @@
 from typing import Final
 
 from exporter.catalogue import buckets
-from exporter.catalogue.answers import ANSWERS
-from exporter.catalogue.from_app import FROM_APP
+from exporter.catalogue.app_metrics import FROM_APP
 from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec, gauge_spec
+from exporter.catalogue.operator_metrics import ANSWERS
 
 SESSIONS: Final = counter_spec("sessions", "{session}", "Sessions started.", "agent")
 SESSIONS_ACTIVE: Final = gauge_spec("sessions_active", "{session}", "Sessions that are going on.", "agent")

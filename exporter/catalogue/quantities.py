@@ -1,7 +1,8 @@
 """The types of numbers and times on the wire: their unit, what of it is plausible, and how it becomes a base unit.
 
 The plausible range is checked by the JSON decoder itself (``msgspec.Meta``), so a value that reaches a metric is plausible; what
-lies outside is refused field by field in :mod:`exporter.wire`. Ranges are wide: they keep out sentinels (−1) and values from stale
+lies outside is refused field by field in :mod:`exporter.protocol.decoder`. Ranges are wide: they keep out sentinels (−1) and values
+from stale
 anchors (delays above 200 s were seen at neighbours: livekit/agents#6093), not merely slow calls.
 """
 

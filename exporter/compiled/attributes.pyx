@@ -1,7 +1,7 @@
 # cython: language_level=3, wraparound=False
 """Writes the attributes of several spans in one pass over an event's fields.
 
-The same as what :mod:`exporter.span_source` compiles to Python, entry for entry; a property test holds the two equal byte for byte.
+The same as what :mod:`exporter.tracing.attributes` compiles to Python, entry for entry; a property test holds the two equal byte for byte.
 All memory is written by :meth:`AttributeWriter._room`'s leave.
 """
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-PLAIN: Final = ("identity", "span_state", "spans", "timeline", "turn_spans")
+PLAIN: Final = ("protocol/ids", "sessions/clock", "sessions/span_state", "tracing/processor", "tracing/timeline", "tracing/turn_spans")
 """Modules a turn's spans go through. Others were tried, and gained nothing."""
 _SUFFIX: Final = str(sysconfig.get_config_var("EXT_SUFFIX"))
 _FLAGS: Final = ("-O2", "-shared", "-fPIC", "-fwrapv", "-fno-strict-aliasing", "-DNDEBUG", f"-I{sysconfig.get_path('include')}")

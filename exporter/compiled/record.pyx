@@ -1,7 +1,7 @@
 # cython: language_level=3, wraparound=False
 """Adds an event's fields to the store.
 
-The same as the function :mod:`exporter.recorder_source` writes out, use for use; the property tests that hold that one to the slow
+The same as the function :mod:`exporter.metrics.recorder_source` writes out, use for use; the property tests that hold that one to the slow
 reference hold this one to it too.
 """
 

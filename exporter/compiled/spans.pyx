@@ -1,7 +1,7 @@
 # cython: language_level=3, wraparound=False
 """Puts serialised pieces together.
 
-The same as :func:`exporter.child_spans.in_python` and :func:`exporter.expose.sender.requests.in_python`; tests hold them equal.
+The same as :func:`exporter.tracing.child_spans.in_python` and :func:`exporter.exporters.otlp.sender.requests.in_python`; tests hold them equal.
 """
 
 import sys

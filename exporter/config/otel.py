@@ -8,8 +8,8 @@ from typing import Final, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
 from exporter.config.otel_values import Variables, exporters
-from exporter.expose.otlp_target import Protocol, Signal, Target, TlsFiles
-from exporter.expose.span_limits import UNLESS_SET, AttributeLimits
+from exporter.exporters.otlp.span_limits import UNLESS_SET, AttributeLimits
+from exporter.exporters.otlp.target import Protocol, Signal, Target, TlsFiles
 
 Temporality = Literal["cumulative", "delta", "lowmemory"]
 HistogramAggregation = Literal["explicit_bucket_histogram", "base2_exponential_bucket_histogram"]

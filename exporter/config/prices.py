@@ -4,8 +4,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from exporter.analysis.prices import KINDS, Price, PriceList
 from exporter.config.kinds import nearest, shown
-from exporter.prices import KINDS, Price, PriceList
 
 MAX_FILE_BYTES: Final = 1 << 20
 

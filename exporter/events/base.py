@@ -18,7 +18,7 @@ class Wire(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """An event as the platform sends it.
 
     Every field is optional: the platform may leave out or send ``null`` for any. An unknown field makes the strict decoder give up,
-    and the lenient path of :mod:`exporter.wire` counts it by name.
+    and the lenient path of :mod:`exporter.protocol.decoder` counts it by name.
     """
 
     metrics: ClassVar[tuple[Moves, ...]] = ()

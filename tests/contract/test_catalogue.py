@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from exporter import inventory
 from exporter.catalogue.model import MetricSpec, SpanAttribute, SpanEvent
 from exporter.catalogue.names import Kind, scraped_name
 from exporter.catalogue.render import as_json, as_markdown
+from exporter.metrics import inventory
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL: dict[str, dict[str, dict[str, Any]]] = json.loads((ROOT / "tests/data/events.json").read_text(encoding="utf-8"))["events"]

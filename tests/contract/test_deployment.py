@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter import inventory
+from exporter.metrics import inventory
 from tests.support.house_rules import ROOT
 from tests.support.peers import require
 

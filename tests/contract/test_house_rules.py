@@ -89,11 +89,6 @@ def test_changelog_is_current() -> None:
     assert rules.newest_version(read("CHANGELOG.md")) == __version__
 
 
-def test_layers_and_purity_agree() -> None:
-    """Every module that the layers put into the core is held to be pure."""
-    assert rules.core_disagreements(read("pyproject.toml")) == []
-
-
 @pytest.mark.parametrize(
     "docstring",
     ["", '"""No end"""', '"""One. Two."""', '"""One.\n\n    Two."""', '"""One!  Two."""'],
@@ -224,13 +219,6 @@ def test_the_newest_version_is_the_topmost(changelog: str, version: str) -> None
 def test_a_module_for_leftovers_is_found(path: str, faults: int) -> None:
     """The name is found in files and folders, and only as a whole."""
     assert len(rules.left_over_names(PurePath(path))) == faults
-
-
-def test_an_impure_core_module_is_found() -> None:
-    """A module listed in the layers' core but not as pure is named, and the other way round."""
-    pyproject = read("pyproject.toml")
-    assert rules.core_disagreements(pyproject.replace('    "*.store",\n', "", 1)) == ["store is in one list only"]
-    assert rules.core_disagreements(pyproject.replace('"(records)"', '"(records) : (newcomer)"')) == ["newcomer is in one list only"]
 
 
 def test_ignored_folders_are_left_out(tmp_path: Path) -> None:

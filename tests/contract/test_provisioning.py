@@ -9,8 +9,8 @@ import promql_parser
 import pytest
 import yaml
 
-from exporter import inventory
 from exporter.catalogue import genai
+from exporter.metrics import inventory
 from grafana.boards import BOARDS
 from tests.support.house_rules import ROOT
 

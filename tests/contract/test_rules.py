@@ -10,7 +10,7 @@ import promql_parser
 import pytest
 import yaml
 
-from exporter import inventory
+from exporter.metrics import inventory
 from grafana.objective import BURNS_FAST, CRITICAL, OBJECTIVE, QUEUE_FILLS, SLO_BOUND
 from tests.support.house_rules import ROOT
 from tests.support.peers import require

@@ -16,10 +16,10 @@ from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.expose.span_limits import DEFAULT
-from exporter.sampling import SpanOptions
-from exporter.span_source import event_key
-from exporter.wire import SPECS
+from exporter.exporters.otlp.span_limits import DEFAULT
+from exporter.protocol.decoder import SPECS
+from exporter.tracing.attributes import event_key
+from exporter.tracing.sampling import SpanOptions
 from tests.support.traced import RECEIPT, Player, values
 
 CANARY = "canary-7d1f"

@@ -1,6 +1,6 @@
 """Frames that are no good: what a broken, careless or hostile peer could send, with the reason under which each is rejected."""
 
-from exporter.wire import Reason
+from exporter.protocol.decoder import Reason
 
 Frame = str | bytes
 

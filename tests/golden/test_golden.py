@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from exporter.expose.negotiation import Format
-from exporter.expose.prometheus import Renderer
-from exporter.feed import Feed
-from exporter.labels import Limits
-from exporter.pipeline import Notices, Pipeline
-from exporter.replay import draw_replay, run_replay
-from exporter.session import Waits
+from exporter.exporters.prometheus.exposition import Renderer
+from exporter.exporters.prometheus.negotiation import Format
+from exporter.metrics.label_limits import Limits
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.sessions.registry import Waits
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
+from exporter.tools.replay import draw_replay, run_replay
 from tests.support.golden import Golden
 
 SAMPLES = Path(__file__).parent.parent / "data" / "samples.jsonl"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.sampling import SpanOptions
+from exporter.tracing.sampling import SpanOptions
 from tests.support.golden import Golden
 from tests.support.samples import CALL, events, noted
 from tests.support.span_tree import tree

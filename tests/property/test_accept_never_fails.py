@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.expose.metrics_endpoint import MetricsEndpoint
-from exporter.expose.negotiation import accepts_gzip, negotiate
+from exporter.exporters.prometheus.endpoint import MetricsEndpoint
+from exporter.exporters.prometheus.negotiation import accepts_gzip, negotiate
 from tests.support.asgi import call
 from tests.support.small_snapshot import SMALL
 

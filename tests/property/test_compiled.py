@@ -11,21 +11,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter import child_spans, measure
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import SpanName
 from exporter.compiled.build import PLAIN, sources
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.expose.sender import requests
-from exporter.feed import Feed
-from exporter.labels import Limits
-from exporter.pipeline import Notices, Pipeline
-from exporter.records import Snapshot
-from exporter.sampling import SpanOptions
-from exporter.session import Waits
-from exporter.span_program import compile_to_c, compile_to_python
-from exporter.span_source import span_attributes
-from exporter.turn_spans import CHILDREN
+from exporter.exporters.otlp.sender import requests
+from exporter.metrics import recorder
+from exporter.metrics.label_limits import Limits
+from exporter.metrics.snapshot import Snapshot
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.sessions.registry import Waits
+from exporter.tracing import child_spans
+from exporter.tracing.attribute_program import compile_to_c, compile_to_python
+from exporter.tracing.attributes import span_attributes
+from exporter.tracing.sampling import SpanOptions
+from exporter.tracing.turn_spans import CHILDREN
 from tests.support.compiled import ROOT, compiled_copy, load, run_compiled
 from tests.support.events import documents
 from tests.support.turn_events import turn_metrics
@@ -46,8 +47,8 @@ CHECKS = (
 """What goes through compiled modules, from the bytes of a span to whole calls over real connections."""
 RUN = """
 import sys, pytest
-import exporter.compiled, exporter.timeline
-assert exporter.compiled.RecordWriter is not None and exporter.timeline.__file__.endswith(".so")
+import exporter.compiled, exporter.tracing.timeline
+assert exporter.compiled.RecordWriter is not None and exporter.tracing.timeline.__file__.endswith(".so")
 sys.exit(pytest.main(sys.argv[1:]))
 """
 
@@ -97,7 +98,7 @@ def test_attributes(compiled: Compiled, events: Sequence[TurnMetrics], capture: 
 
 def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any) -> Snapshot:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "RecordWriter", writer)
+        patch.setattr(recorder, "RecordWriter", writer)
         pipeline = Pipeline(Limits(), Waits(), Loud(), NOW)
     for agent, event in cases:
         feed = Feed(pipeline)

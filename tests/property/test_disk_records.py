@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.expose.sender.segment import HEADER_SIZE, Damage, Record, encode, records
+from exporter.exporters.otlp.sender.segment import HEADER_SIZE, Damage, Record, encode, records
 
 BODIES = st.lists(st.binary(max_size=80) | st.just(encode(7, 1, b"looks like a record")), min_size=1, max_size=12)
 

@@ -14,8 +14,8 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 
 from exporter.catalogue.exponential import MOST_BUCKETS, SCALE, ZERO_THRESHOLD, bucket_places, downscaled
 from exporter.catalogue.model import MetricSpec
-from exporter.records import ExponentialPoint, HistogramPoint
-from exporter.store import Instrument, Store
+from exporter.metrics.snapshot import ExponentialPoint, HistogramPoint
+from exporter.metrics.store import Instrument, Store
 
 SPEC = MetricSpec(kind="histogram", otel_name="agentstack.delay", unit="s", help="Delay.", bounds=(0.0, 0.3, 1.0, 10.0))
 

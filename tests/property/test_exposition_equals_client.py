@@ -11,9 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
-from exporter.expose.negotiation import Format
-from exporter.expose.prometheus import Renderer, go_float, sample_count
-from exporter.records import Snapshot
+from exporter.exporters.prometheus.exposition import Renderer, go_float, sample_count
+from exporter.exporters.prometheus.negotiation import Format
+from exporter.metrics.snapshot import Snapshot
 from tests.support.reference_exposition import client_family, reference_text
 from tests.support.snapshots import snapshots
 

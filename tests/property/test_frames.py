@@ -8,7 +8,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
-from exporter.ingest.frames import CLOSE, Message, Scanner, close_frame, text_frame
+from exporter.receivers.proxy.frames import CLOSE, Message, Scanner, close_frame, text_frame
 
 LONGEST = 200
 MASK = b"\x37\xfa\x21\x3d"

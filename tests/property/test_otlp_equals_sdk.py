@@ -4,8 +4,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from exporter.expose.otlp_metrics import MetricsEncoder
-from exporter.records import HistogramPoint, Snapshot
+from exporter.exporters.otlp.metrics import MetricsEncoder
+from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from tests.support.reference_otlp import reference_request
 from tests.support.small_snapshot import SMALL
 from tests.support.snapshots import exponential_snapshots, snapshots

@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter import inventory
-from exporter.feed import Feed
-from exporter.labels import Limits
-from exporter.pipeline import Notices, Pipeline
-from exporter.records import HistogramPoint, Snapshot
-from exporter.session import Waits
+from exporter.metrics import inventory
+from exporter.metrics.label_limits import Limits
+from exporter.metrics.snapshot import HistogramPoint, Snapshot
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.sessions.registry import Waits
 from tests.support.events import documents
 from tests.support.reference_recorder import ReferenceHistogram, ReferenceRecorder, metrics_of
 

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from exporter.session import Waits
+from exporter.sessions.registry import Waits
 from tests.support.core import Connection, Core
 
 _ids = st.sampled_from(["as-1", "as-2", None, ""])

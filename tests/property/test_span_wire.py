@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from exporter import span_wire as wire
+from exporter.tracing import encoder as wire
 
 _texts = st.text(max_size=40) | st.sampled_from(["", "é" * 70, "𝄞" * 40, "x" * 126, "x" * 127, "x" * 128, "x" * 20_000])
 _values = _texts | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.lists(_texts, max_size=4)

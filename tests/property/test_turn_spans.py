@@ -13,11 +13,12 @@ from exporter.catalogue.genai import PROVIDERS
 from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import SpanAttribute
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.sampling import SpanOptions
-from exporter.span_source import compile_attributes, span_attributes
-from exporter.timeline import LATEST, is_timed, lay_out
-from exporter.turn_spans import CHILDREN
-from exporter.wire import SPECS
+from exporter.protocol.decoder import SPECS
+from exporter.sessions.clock import LATEST
+from exporter.tracing.attributes import compile_attributes, span_attributes
+from exporter.tracing.sampling import SpanOptions
+from exporter.tracing.timeline import is_timed, lay_out
+from exporter.tracing.turn_spans import CHILDREN
 from tests.support.traced import RECEIPT, Player, values
 from tests.support.turn_events import NEAR, turn_metrics, value
 

@@ -11,14 +11,14 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import ExponentialHistogramDataP
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.catalogue.names import Kind, scraped_name
-from exporter.expose.negotiation import Format
-from exporter.expose.otlp_metrics import MetricsEncoder
-from exporter.expose.prometheus import Renderer
-from exporter.feed import Feed
-from exporter.labels import Limits
-from exporter.pipeline import Notices, Pipeline
-from exporter.records import HistogramPoint, Snapshot
-from exporter.session import Waits
+from exporter.exporters.otlp.metrics import MetricsEncoder
+from exporter.exporters.prometheus.exposition import Renderer
+from exporter.exporters.prometheus.negotiation import Format
+from exporter.metrics.label_limits import Limits
+from exporter.metrics.snapshot import HistogramPoint, Snapshot
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.sessions.registry import Waits
 from exporter.simulate.call import plan_call
 from exporter.simulate.profiles import FLEETS
 from tests.support.snapshots import exponential_snapshots, snapshots

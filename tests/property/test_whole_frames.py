@@ -11,7 +11,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
-from exporter.transport import WebSocketProtocol
+from exporter.server.uvicorn_protocols import WebSocketProtocol
 from tests.support.waiting import eventually
 
 HANDSHAKE = (

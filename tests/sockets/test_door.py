@@ -15,6 +15,7 @@ import pytest
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from exporter.config.kinds import Secret
+from exporter.server import listeners
 from tests.support.app import app
 from tests.support.daemon import Doors, call, daemon_process, program, running_daemon, send_all
 from tests.support.pki import Pki, make_pki
@@ -358,11 +359,9 @@ class TestLimits:
 
     async def test_half_open_connections_are_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A peer that no longer answers pings is closed; the time for that is 20 s to the ping and 20 s to give up."""
-        from exporter import servers  # noqa: PLC0415 - only here
-
-        assert (servers.PING_EVERY, servers.PONG_WITHIN) == (20.0, 20.0)
-        monkeypatch.setattr(servers, "PING_EVERY", 0.1)
-        monkeypatch.setattr(servers, "PONG_WITHIN", 0.1)
+        assert (listeners.PING_EVERY, listeners.PONG_WITHIN) == (20.0, 20.0)
+        monkeypatch.setattr(listeners, "PING_EVERY", 0.1)
+        monkeypatch.setattr(listeners, "PONG_WITHIN", 0.1)
         async with running_daemon() as doors, raw_websocket(doors.listen) as deaf, call(doors.ws) as answering:
             assert await deaf.close_code() == 1011
             await send_all(answering, [STARTED])

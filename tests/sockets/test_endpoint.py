@@ -13,8 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 
-from exporter.pipeline import SUBSCRIPTION
-from exporter.servers import TRANSPORT_CAP
+from exporter.pipeline.pipeline import SUBSCRIPTION
+from exporter.server.listeners import TRANSPORT_CAP
 from tests.support.daemon import Doors, call, daemon_process, http_client, running_daemon, send_all
 from tests.support.raw_websocket import (
     BINARY,

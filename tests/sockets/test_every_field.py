@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from exporter import inventory
 from exporter.catalogue.render import as_json
+from exporter.metrics import inventory
 from tests.support.daemon import Doors, Samples, call, running_daemon, samples_of
 from tests.support.waiting import eventually
 

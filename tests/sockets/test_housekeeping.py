@@ -1,9 +1,9 @@
 """What happens by the clock, in a running event loop."""
 
-from exporter.housekeeping import Housekeeping
-from exporter.labels import Limits
-from exporter.pipeline import Notices, Pipeline
-from exporter.session import Waits
+from exporter.daemon.ticker import Housekeeping
+from exporter.metrics.label_limits import Limits
+from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.sessions.registry import Waits
 from tests.support.waiting import eventually
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.expose.sender.http_connection import MAX_BODY, MAX_HEAD, BadAnswerError, HttpAnswer, HttpConnection
+from exporter.exporters.otlp.sender.http_connection import MAX_BODY, MAX_HEAD, BadAnswerError, HttpAnswer, HttpConnection
 from tests.support.waiting import eventually
 
 Answers = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

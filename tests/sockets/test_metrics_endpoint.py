@@ -12,12 +12,12 @@ import httpx
 import pytest
 
 from bench.synthetic import snapshot_of
-from exporter.expose.landing import Product
-from exporter.expose.metrics_endpoint import MetricsEndpoint
-from exporter.expose.negotiation import Format
-from exporter.expose.prometheus import CHUNK_SAMPLES, Renderer, sample_count
-from exporter.expose.routes import Readiness, telemetry_app
-from exporter.records import Snapshot
+from exporter.exporters.landing import Product
+from exporter.exporters.prometheus.endpoint import MetricsEndpoint
+from exporter.exporters.prometheus.exposition import CHUNK_SAMPLES, Renderer, sample_count
+from exporter.exporters.prometheus.negotiation import Format
+from exporter.exporters.routes import Readiness, telemetry_app
+from exporter.metrics.snapshot import Snapshot
 from tests.support.asgi import call
 from tests.support.http_server import http_server
 from tests.support.reference_exposition import reference_text

@@ -10,8 +10,8 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from exporter.expose.otlp_target import Protocol, Target
-from exporter.expose.sender import MetricsSender, Pace, Request, open_transport
+from exporter.exporters.otlp.sender import MetricsSender, Pace, Request, open_transport
+from exporter.exporters.otlp.target import Protocol, Target
 from tests.support.otlp_receiver import GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
 from tests.support.sender_counts import Tally
 from tests.support.waiting import eventually, seconds

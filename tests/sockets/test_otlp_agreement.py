@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from exporter.catalogue.names import Kind, scraped_name
-from exporter.expose.otlp_target import Protocol
+from exporter.exporters.otlp.target import Protocol
 from tests.support.daemon import LabelSet, Samples, samples_of
 from tests.support.otlp_daemon import door_of, environment, exporting
 from tests.support.otlp_receiver import HttpAnswer, Receiver, otlp_receiver

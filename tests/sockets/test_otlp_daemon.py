@@ -10,10 +10,10 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
-from exporter.expose.otlp_target import Protocol
-from exporter.expose.sender.counts import DROP_REASONS
-from exporter.identity import root_span_id, trace_id
-from exporter.selfmetrics import OTLP_DROPPED
+from exporter.exporters.otlp.sender.observer import DROP_REASONS
+from exporter.exporters.otlp.target import Protocol
+from exporter.metrics.self_metrics import OTLP_DROPPED
+from exporter.protocol.ids import root_span_id, trace_id
 from exporter.simulate.truth import read_truth
 from tests.support.expected_spans import Sent, SentTurn, sent
 from tests.support.otlp_daemon import UNTIL_THE_END, attributes_of, by_session, door_of, environment, exporting, ids, kind_of, spans_of

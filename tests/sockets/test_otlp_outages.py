@@ -9,7 +9,7 @@ import grpc
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.expose.otlp_target import Protocol
+from exporter.exporters.otlp.target import Protocol
 from tests.support.daemon import call, send_all
 from tests.support.otlp_daemon import Exporting, by_session, door_of, environment, exporting, ids, spans_of
 from tests.support.otlp_receiver import GrpcAnswer, HttpAnswer, Site, otlp_receiver

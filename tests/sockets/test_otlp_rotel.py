@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.expose.otlp_target import Protocol
+from exporter.exporters.otlp.target import Protocol
 from tests.support.otlp_daemon import environment, exporting, spans_of
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.rotel import rotel

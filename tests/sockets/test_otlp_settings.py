@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.identity import root_span_id, trace_id, turn_span_id, turn_trace_id
+from exporter.protocol.ids import root_span_id, trace_id, turn_span_id, turn_trace_id
 from tests.support.daemon import call, daemon_process, running_daemon, send_all
 from tests.support.otlp_daemon import attributes_of, door_of, environment, exporting, ids, kind_of, spans_of
 from tests.support.otlp_receiver import Site, otlp_receiver

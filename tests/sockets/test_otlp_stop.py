@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from exporter.expose.otlp_target import Protocol
-from exporter.identity import root_span_id, trace_id, turn_span_id
+from exporter.exporters.otlp.target import Protocol
+from exporter.protocol.ids import root_span_id, trace_id, turn_span_id
 from tests.support.daemon import Doors, ServingProgram, call, daemon_process, samples_of, send_all, total
 from tests.support.otlp_daemon import attributes_of, door_of, environment, ids, kind_of, spans_of
 from tests.support.otlp_receiver import otlp_receiver

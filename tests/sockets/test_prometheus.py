@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser
 
-from exporter.identity import trace_id, turn_span_id
+from exporter.protocol.ids import trace_id, turn_span_id
 from exporter.simulate.truth import nearest_rank, perceived_of, read_truth
 from tests.support.daemon import call, daemon_process, samples_of, send_all
 from tests.support.peers import require

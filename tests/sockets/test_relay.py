@@ -19,9 +19,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from exporter.config.kinds import Secret
-from exporter.feed import Feed
-from exporter.ingest import observer
-from exporter.pipeline import SUBSCRIPTION
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import SUBSCRIPTION
+from exporter.receivers.proxy import observer
 from tests.support.app import RawSide, app, heard, raw_app
 from tests.support.daemon import Doors, call, daemon_process, running_daemon, send_all
 from tests.support.raw_websocket import RawWebSocket, raw_connection, request

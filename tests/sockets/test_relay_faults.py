@@ -10,8 +10,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 
-from exporter.ingest.frames import Message, Scanner
-from exporter.ingest.observer import MESSAGE_ITSELF, MOST_BYTES, Observer
+from exporter.receivers.proxy.frames import Message, Scanner
+from exporter.receivers.proxy.observer import MESSAGE_ITSELF, MOST_BYTES, Observer
 from tests.sockets.test_relay import DROPPED, STARTED, joined, relayed
 from tests.support.app import app, raw_app
 from tests.support.daemon import call, daemon_process, send_all

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.expose.otlp_target import Target
-from exporter.expose.sender import Batching, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import Batching, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.target import Target
 from tests.support.house_rules import ROOT
 from tests.support.otlp_receiver import HttpAnswer, Site, otlp_receiver
 from tests.support.sender_counts import Tally

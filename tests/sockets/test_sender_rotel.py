@@ -11,8 +11,8 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_C
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.expose.otlp_target import Compression, Protocol, Target
-from exporter.expose.sender import Batching, MetricsSender, Pace, Request, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import Batching, MetricsSender, Pace, Request, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.target import Compression, Protocol, Target
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.rotel import rotel
 from tests.support.sender_counts import Tally

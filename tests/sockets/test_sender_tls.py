@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
-from exporter.expose.otlp_target import Protocol, Target, TlsFiles
-from exporter.expose.sender import Batching, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import Batching, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.target import Protocol, Target, TlsFiles
 from tests.support.otlp_receiver import Site, otlp_receiver
 from tests.support.pki import Pki, make_pki
 from tests.support.sender_counts import Tally

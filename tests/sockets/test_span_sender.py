@@ -14,10 +14,10 @@ import uvloop
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.expose.otlp_target import Protocol, Target
-from exporter.expose.sender import Batching, Bounds, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
-from exporter.expose.sender.queue import ITEM_OVERHEAD
-from exporter.expose.sender.requests import together
+from exporter.exporters.otlp.sender import Batching, Bounds, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender.queue import ITEM_OVERHEAD
+from exporter.exporters.otlp.sender.requests import together
+from exporter.exporters.otlp.target import Protocol, Target
 from tests.support.otlp_receiver import Fault, GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
 from tests.support.sender_counts import Tally
 from tests.support.waiting import eventually, seconds

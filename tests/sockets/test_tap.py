@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 
-from exporter.ingest.tapped import MOST_CALLS
+from exporter.receivers.tap.clients import MOST_CALLS
 from exporter.tap import Tap, attach
 from tests.support.daemon import Doors, call, daemon_process, running_daemon
 from tests.support.house_rules import ROOT

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter import inventory
+from exporter.metrics import inventory
 from exporter.simulate.truth import Record, perceived_of, read_truth
 from tests.support.daemon import Samples, daemon_process, program, total
 from tests.support.reference_recorder import ReferenceHistogram, ReferenceRecorder, metrics_of

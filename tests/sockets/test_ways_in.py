@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.app import Daemon
-from exporter.catalogue.from_app import FROM_APP
+from exporter.catalogue.app_metrics import FROM_APP
 from exporter.config.otel import OtelSettings
-from exporter.records import HistogramPoint, Snapshot
+from exporter.daemon.app import Daemon
+from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
 from exporter.tap import Tap

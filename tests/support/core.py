@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from exporter.feed import Feed
-from exporter.labels import Limits
-from exporter.pipeline import Notices, Pipeline
-from exporter.records import HistogramPoint, Series
-from exporter.session import Session, Waits
+from exporter.metrics.label_limits import Limits
+from exporter.metrics.snapshot import HistogramPoint, Series
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.sessions.registry import Session, Waits
 
 BEGINNING = 1_777_885_200.0
 

@@ -16,8 +16,8 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 
-from exporter.app import Daemon
 from exporter.config import Address, Settings
+from exporter.daemon.app import Daemon
 from tests.support.house_rules import ROOT
 from tests.support.waiting import eventually, seconds
 

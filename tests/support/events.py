@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from exporter import inventory
 from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.catalogue.model import Moves
+from exporter.metrics import inventory
 
 _WRONG: tuple[Any, ...] = ("", "12", True, False, [], [1], {}, {"a": 1}, 0, 1.5)
 _EDGES = (0, 0.0, -0.0, 1, 0.5, -1, -1.0, -2, -0.001, 1e-300, 120_000, 120_000.001, 14_400_001, 1e18, 1e300, -1e300, 2**63 - 1)

@@ -11,9 +11,9 @@ from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.catalogue.model import SpanAttribute, SpanTime
 from exporter.events.audio_stream import Start
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.identity import TurnKey, trace_id, turn_key, turn_span_id
+from exporter.protocol.decoder import SPECS, Flawed, decode
+from exporter.protocol.ids import TurnKey, trace_id, turn_key, turn_span_id
 from exporter.simulate.truth import Record
-from exporter.wire import SPECS, Flawed, decode
 
 BY_TYPE = {spec.type: spec for spec in SPECS}
 FAILED = {

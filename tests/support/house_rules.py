@@ -4,7 +4,6 @@ import ast
 import fnmatch
 import json
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
@@ -14,7 +13,6 @@ LONGEST_MODULE = 400
 _SLEEPS = {"time.sleep", "asyncio.sleep", "anyio.sleep"}
 _MACHINE_PATH = re.compile(r"(?<![\w.~:/$}-])/(?:home|root|work|Users)/[\w.]|\b[A-Z]:\\Users\\")
 _LEFTOVERS = {"util", "utils"}
-_EDGES = "(ingest) | (expose) | (feed)"
 
 
 def files(*, below: str = ".", pattern: str = "*", root: Path = ROOT) -> Iterator[Path]:
@@ -138,12 +136,3 @@ def left_over_names(path: PurePath) -> list[str]:
     """A module or folder named after nothing in particular."""
     parts = {PurePath(part).stem for part in path.parts}
     return [f"{path}: say what it is for"] if parts & _LEFTOVERS else []
-
-
-def core_disagreements(pyproject: str) -> list[str]:
-    """Modules that the layers put into the core and "The core is pure" leaves out, or the other way round."""
-    contracts = {contract["id"]: contract for contract in tomllib.loads(pyproject)["tool"]["importlinter"]["contracts"]}
-    layers = contracts["layers"]["layers"]
-    core = {name for layer in layers[layers.index(_EDGES) + 1 :] for name in re.findall(r"\w+", layer)} | {"feed"}
-    pure = {module.removeprefix("*.") for module in contracts["pure"]["source_modules"]}
-    return [f"{name} is in one list only" for name in sorted(core ^ pure)]

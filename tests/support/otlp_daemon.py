@@ -7,11 +7,11 @@ from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.app import Daemon
 from exporter.config import Settings
 from exporter.config.otel import OtelSettings, read_otel
-from exporter.expose.otlp_target import Protocol
-from exporter.expose.sender import Pace
+from exporter.daemon.app import Daemon
+from exporter.exporters.otlp.sender import Pace
+from exporter.exporters.otlp.target import Protocol
 from tests.support.daemon import Doors, settings
 from tests.support.otlp_receiver import Receiver, Site
 from tests.support.traced import values

@@ -23,7 +23,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 
-from exporter.expose.otlp_target import Protocol, Signal
+from exporter.exporters.otlp.target import Protocol, Signal
 
 Fault = Literal["none", "black_hole", "reset", "drip"]
 TYPES: dict[Signal, Any] = {
@@ -256,7 +256,7 @@ class Site:
 
     @property
     def endpoint(self) -> str:
-        """As :class:`exporter.expose.otlp_target.Target` wants it, for spans."""
+        """As :class:`exporter.exporters.otlp.target.Target` wants it, for spans."""
         return f"127.0.0.1:{self.door.port}" if self.protocol == "grpc" else f"http://127.0.0.1:{self.door.port}/v1/traces"
 
 

@@ -11,8 +11,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.samples import Exemplar as ClientExemplar
 from prometheus_client.utils import floatToGoString
 
-from exporter.expose.negotiation import Format
-from exporter.records import Exemplar, Family, HistogramPoint, Series, Snapshot
+from exporter.exporters.prometheus.negotiation import Format
+from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series, Snapshot
 
 
 class SnapshotCollector(Collector):

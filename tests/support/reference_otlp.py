@@ -23,7 +23,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from exporter.records import Exemplar, Family, HistogramPoint, Series, Snapshot
+from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series, Snapshot
 
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 

@@ -19,7 +19,7 @@ import msgspec
 
 from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.catalogue.model import Const, Flag, Labels, MetricSpec, Moves, OfSession, OneOf, Text
-from exporter.labels import normalise
+from exporter.metrics.label_limits import normalise
 
 Json = Any
 SeriesKey = tuple[str, tuple[str, ...]]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from exporter.expose.otlp_target import Protocol
+from exporter.exporters.otlp.target import Protocol
 from tests.support.otlp_receiver import Site
 from tests.support.peers import require
 

@@ -2,11 +2,11 @@
 
 from collections import Counter
 
-from exporter.expose.sender.counts import AttemptOutcome
+from exporter.exporters.otlp.sender.observer import AttemptOutcome
 
 
 class Tally:
-    """A :class:`exporter.expose.sender.SenderCounts` that remembers."""
+    """A :class:`exporter.exporters.otlp.sender.SenderCounts` that remembers."""
 
     def __init__(self) -> None:
         self.items: Counter[str] = Counter()

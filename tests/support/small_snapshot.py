@@ -1,7 +1,7 @@
 """A snapshot small enough to write its text down: one family of each kind, and an empty one."""
 
 from exporter.catalogue.model import MetricSpec
-from exporter.records import Exemplar, Family, HistogramPoint, Series, Snapshot
+from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series, Snapshot
 
 LATENCY = MetricSpec(
     kind="histogram",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from exporter.catalogue.model import MetricSpec
 from exporter.catalogue.names import Kind
-from exporter.records import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
+from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 
 _KINDS: tuple[Kind, ...] = ("counter", "gauge", "histogram")
 _UNITS = ("s", "By", "1", "{turn}", "{token}/s", "")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.expose.otlp_target import Target
-from exporter.expose.sender import Batching, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import Batching, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.target import Target
 from tests.support.sender_counts import Tally
 from tests.support.waiting import eventually
 

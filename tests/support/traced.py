@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.app_state import AppState
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.identity import TurnKey, trace_id, turn_key
-from exporter.sampling import SpanOptions
-from exporter.span_state import SpanState
-from exporter.spans import Spans
-from exporter.wire import SPECS, Flawed, decode
+from exporter.protocol.decoder import SPECS, Flawed, decode
+from exporter.protocol.ids import TurnKey, trace_id, turn_key
+from exporter.sessions.app_state import AppState
+from exporter.sessions.span_state import SpanState
+from exporter.tracing.processor import Spans
+from exporter.tracing.sampling import SpanOptions
 
 RECEIPT = 1777885210.0
 """When the sample calls were going on, unix seconds."""

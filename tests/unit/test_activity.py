@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from exporter.activity import MOST_LLMS, MOST_OPEN_TOOLS, MOST_USED_MODELS
-from exporter.labels import Limits
-from exporter.session import Waits
+from exporter.analysis.states import MOST_LLMS, MOST_OPEN_TOOLS, MOST_USED_MODELS
+from exporter.metrics.label_limits import Limits
+from exporter.sessions.registry import Waits
 from tests.support.core import BEGINNING, Connection, Core
 
 STATES = "agentstack_state_duration_seconds_total"

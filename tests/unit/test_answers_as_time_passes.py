@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from exporter.config.prices import read_prices
-from exporter.expose.negotiation import Format
-from exporter.expose.prometheus import Renderer
-from exporter.feed import Feed
-from exporter.labels import Limits
-from exporter.pipeline import Pipeline
-from exporter.session import Waits
+from exporter.exporters.prometheus.exposition import Renderer
+from exporter.exporters.prometheus.negotiation import Format
+from exporter.metrics.label_limits import Limits
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import Waits
 from exporter.simulate.account import Account
 from exporter.simulate.call import plan_call
 from exporter.simulate.profiles import FLEETS

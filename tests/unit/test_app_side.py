@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.app_side import LONGEST, MOST_OPEN_CALLS
-from exporter.commands import KINDS, OTHER, UNREADABLE, read_command
+from exporter.analysis.app_latency import LONGEST, MOST_OPEN_CALLS
+from exporter.protocol.commands import KINDS, OTHER, UNREADABLE, read_command
 from tests.support.core import Connection, Core
 
 COMMANDS = "agentstack_app_commands_total"

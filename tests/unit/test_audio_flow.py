@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.commands import Direction
+from exporter.protocol.commands import Direction
 from tests.support.core import Connection, Core
 
 FRAMES = "agentstack_audio_frames_total"

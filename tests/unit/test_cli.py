@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from exporter import __version__, compiled
 from exporter.cli import main
 from exporter.config import SETTINGS, Settings
-from exporter.healthcheck import failure
+from exporter.tools.healthcheck import failure
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("catalogue", "check-config", "demo", "healthcheck", "replay", "serve", "simulate")
@@ -306,5 +306,5 @@ def test_process_wrong_setting() -> None:
 def test_command_line_is_light() -> None:
     """Commands that need no server do not import one."""
     heavy = ("uvicorn", "starlette", "websockets", "rich")
-    code = f"import sys, exporter.cli, exporter.healthcheck; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, exporter.cli, exporter.tools.healthcheck; print([name for name in {heavy} if name in sys.modules])"
     assert process("-c", code).stdout == "[]\n"

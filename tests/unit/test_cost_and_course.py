@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from exporter.analysis.prices import PriceList
 from exporter.config.prices import PriceFileError, read_prices
-from exporter.labels import Limits
-from exporter.pipeline import Pipeline
-from exporter.prices import PriceList
-from exporter.session import Waits
+from exporter.metrics.label_limits import Limits
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import Waits
 from tests.support.core import Connection, Core
 from tests.support.house_rules import ROOT
 

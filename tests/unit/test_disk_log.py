@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.expose.sender.disk_log import DiskLog
-from exporter.expose.sender.segment import HEADER_SIZE, Recovered
+from exporter.exporters.otlp.sender.segment import HEADER_SIZE, Recovered
+from exporter.exporters.otlp.sender.write_ahead_log import DiskLog
 
 PLENTY = 1 << 30
 RECORD = HEADER_SIZE + 3

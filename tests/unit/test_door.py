@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plivo.utils.signature_v3 import validate_v3_signature
 
-from exporter.door import Door, Handshake, Load, Rules, SecretSet, Signatures
-from exporter.door.signatures import LONGEST_NONCE, MOST_NONCES
+from exporter.auth import Door, Handshake, Load, Rules, SecretSet, Signatures
+from exporter.auth.signatures import LONGEST_NONCE, MOST_NONCES
 
 TOKEN, OTHER_TOKEN = "t0ken-t0ken-t0ken", "another-t0ken-now"
 SECRET = "path-secret-path-secret"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from exporter.labels import Limits
-from exporter.pipeline import Pipeline
-from exporter.session import Waits
+from exporter.metrics.label_limits import Limits
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import Waits
 from tests.support.core import BEGINNING, Connection, Core
 
 WAITING = "agentstack_turns_waiting"

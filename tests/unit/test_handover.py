@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.handover import Carried, unpack
-from exporter.session import Waits
-from exporter.tapped_feed import TappedFeed
+from exporter.pipeline.handoff import Carried, unpack
+from exporter.pipeline.tap_feed import TappedFeed
+from exporter.sessions.registry import Waits
 from tests.support.core import Core
 
 START = msgspec.json.encode({"type": "session.started", "agent_session_id": "as-1", "agent_id": "support"})

@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 
-from exporter import inventory
 from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Moves
-from exporter.labels import Limits
-from exporter.pipeline import Notices, Pipeline
-from exporter.session import Waits
+from exporter.metrics import inventory
+from exporter.metrics.label_limits import Limits
+from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.sessions.registry import Waits
 
 
 def test_every_metric_is_in_the_list() -> None:

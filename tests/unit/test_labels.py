@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.labels import MASKED, MAX_LENGTH, OTHER, UNKNOWN, Admission, Limits, normalise, pairs_of
+from exporter.metrics.label_limits import MASKED, MAX_LENGTH, OTHER, UNKNOWN, Admission, Limits, normalise, pairs_of
 
 DAY = 86_400.0
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from exporter.catalogue.model import MetricSpec
-from exporter.labels import Admission, Limits, Table
-from exporter.records import Snapshot
-from exporter.store import Store
+from exporter.metrics.label_limits import Admission, Limits, Table
+from exporter.metrics.snapshot import Snapshot
+from exporter.metrics.store import Store
 from tests.support.core import Connection, Core
 
 LATENCY = "agentstack_user_perceived_latency_seconds"

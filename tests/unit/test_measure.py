@@ -9,14 +9,14 @@ from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import DeclarationError, Flag, Moves, Nothing, OfSession, OneOf, Text, counter, histogram, labels
 from exporter.catalogue.quantities import DurationS, LatencyMs
 from exporter.events.base import Event
-from exporter.feed import Feed
-from exporter.identity import TurnRef
-from exporter.labels import MAX_LENGTH, Admission, Limits
-from exporter.measure import Cells, Recorder, one_of
-from exporter.pipeline import Notices, Pipeline
-from exporter.records import HistogramPoint, Snapshot
-from exporter.session import Waits
-from exporter.store import Store
+from exporter.metrics.label_limits import MAX_LENGTH, Admission, Limits
+from exporter.metrics.recorder import Cells, Recorder, one_of
+from exporter.metrics.snapshot import HistogramPoint, Snapshot
+from exporter.metrics.store import Store
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.protocol.ids import TurnRef
+from exporter.sessions.registry import Waits
 
 NOW = 1000.0
 DAY = 86_400.0

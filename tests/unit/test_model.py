@@ -20,9 +20,9 @@ from exporter.catalogue.model import (
     labels,
 )
 from exporter.events.base import Event
-from exporter.labels import Admission, Limits
-from exporter.measure import Recorder
-from exporter.store import Store
+from exporter.metrics.label_limits import Admission, Limits
+from exporter.metrics.recorder import Recorder
+from exporter.metrics.store import Store
 
 GOOD: dict[str, Any] = {"kind": "counter", "otel_name": "agentstack.turns", "unit": "{turn}", "help": "Turns."}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.expose.negotiation import MAX_HEADER, accepts_gzip, negotiate
+from exporter.exporters.prometheus.negotiation import MAX_HEADER, accepts_gzip, negotiate
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 TEXT_1 = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.config.otel import OtelSettings, read_otel
 from exporter.config.otel_values import NO_LIMIT
-from exporter.expose.otlp_target import Target, TlsFiles
+from exporter.exporters.otlp.target import Target, TlsFiles
 
 OTLP = "OTEL_EXPORTER_OTLP_"
 HERE = {f"{OTLP}ENDPOINT": "http://collector:4318"}

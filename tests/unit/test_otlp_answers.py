@@ -14,8 +14,8 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.expose.sender import Pace, SpanEnvelope
-from exporter.expose.sender.answers import (
+from exporter.exporters.otlp.sender import Pace, SpanEnvelope
+from exporter.exporters.otlp.sender.export_result import (
     MAX_RETRY_AFTER,
     Delivered,
     Failed,
@@ -25,7 +25,7 @@ from exporter.expose.sender.answers import (
     from_http,
     read_retry_after,
 )
-from exporter.expose.sender.requests import SHORT, together
+from exporter.exporters.otlp.sender.requests import SHORT, together
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

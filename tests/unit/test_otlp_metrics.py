@@ -7,11 +7,11 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 
 from exporter import __version__
-from exporter.expose.otlp_delta import Temporality
-from exporter.expose.otlp_metrics import Batch, MetricsEncoder
-from exporter.expose.resource import resource_attributes
-from exporter.records import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
-from exporter.selfmetrics import PROCESS_CPU
+from exporter.exporters.otlp.delta import Temporality
+from exporter.exporters.otlp.metrics import Batch, MetricsEncoder
+from exporter.exporters.otlp.resource import resource_attributes
+from exporter.metrics.self_metrics import PROCESS_CPU
+from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 from tests.support.small_snapshot import ACTIVE, LATENCY, SMALL, TURNS
 
 CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE

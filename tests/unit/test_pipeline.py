@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from exporter.feed import Feed
-from exporter.housekeeping import Housekeeping
-from exporter.labels import Limits
-from exporter.pipeline import Notices, Pipeline
-from exporter.session import Waits
+from exporter.daemon.ticker import Housekeeping
+from exporter.metrics.label_limits import Limits
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.sessions.registry import Waits
 from tests.support.core import BEGINNING, Connection, Core
 
 FRAMES = "agentstack_exporter_frames_total"

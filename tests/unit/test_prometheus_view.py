@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bench.synthetic import snapshot_of
-from exporter.expose.negotiation import Format
-from exporter.expose.prometheus import Renderer, go_float, sample_count
-from exporter.records import Family, HistogramPoint, Series, Snapshot
+from exporter.exporters.prometheus.exposition import Renderer, go_float, sample_count
+from exporter.exporters.prometheus.negotiation import Format
+from exporter.metrics.snapshot import Family, HistogramPoint, Series, Snapshot
 from tests.support.peers import require
 from tests.support.small_snapshot import ACTIVE, LATENCY, SMALL, TURNS
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.replay import WHY_REFUSED, WHY_REJECTED, run_replay
-from exporter.wire import Reason, Refused
+from exporter.protocol.decoder import Reason, Refused
+from exporter.tools.replay import WHY_REFUSED, WHY_REJECTED, run_replay
 from tests.support.events import events
 
 SAMPLES = Path(__file__).parent.parent / "data" / "samples.jsonl"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.selfmetrics import FROM_ZERO, SelfMetrics
-from exporter.store import Store
+from exporter.metrics.self_metrics import FROM_ZERO, SelfMetrics
+from exporter.metrics.store import Store
 
 
 @pytest.mark.parametrize("spec", FROM_ZERO, ids=lambda spec: spec.name)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import msgspec
 
 from exporter.config.prices import read_prices
-from exporter.expose.prometheus import sample_count
-from exporter.feed import Feed
-from exporter.labels import Limits
-from exporter.pipeline import Pipeline
-from exporter.session import Waits
+from exporter.exporters.prometheus.exposition import sample_count
+from exporter.metrics.label_limits import Limits
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import Waits
 from exporter.simulate.behaviour import Profile
 from exporter.simulate.call import plan_call
 from exporter.simulate.profiles import TYPICAL

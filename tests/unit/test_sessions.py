@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from exporter.labels import Limits
-from exporter.session import MOST_CUT_OFF, Waits
+from exporter.metrics.label_limits import Limits
+from exporter.sessions.registry import MOST_CUT_OFF, Waits
 from tests.support.core import Connection, Core
 
 STARTED = "agentstack_sessions_total"

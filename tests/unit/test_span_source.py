@@ -11,9 +11,9 @@ from exporter.catalogue.inspect import inspect_event
 from exporter.events.session import ModelUsage, SessionUsage
 from exporter.events.speech import UserBackchannel
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.sampling import SpanOptions
-from exporter.span_source import Texts, compile_attributes, compile_event, event_key, span_attributes
-from exporter.span_wire import ON_SPAN
+from exporter.tracing.attributes import Texts, compile_attributes, compile_event, event_key, span_attributes
+from exporter.tracing.encoder import ON_SPAN
+from exporter.tracing.sampling import SpanOptions
 from tests.support.traced import values
 
 TURN_METRICS = inspect_event(TurnMetrics)

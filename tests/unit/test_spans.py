@@ -7,16 +7,15 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
-from exporter.app_side import LlmAnswer, ToolAnswer
-from exporter.app_state import AppState
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.identity import root_span_id, trace_id, turn_span_id
-from exporter.labels import Limits
-from exporter.pipeline import Pipeline
-from exporter.sampling import Sampler, SamplerName, SpanOptions
-from exporter.session import Waits
-from exporter.span_state import MOST_EVENTS, MOST_TOOLS, MOST_WAITING
+from exporter.metrics.label_limits import Limits
+from exporter.pipeline.pipeline import Pipeline
+from exporter.protocol.ids import root_span_id, trace_id, turn_span_id
+from exporter.sessions.app_state import AppState, LlmAnswer, ToolAnswer
+from exporter.sessions.registry import Waits
+from exporter.sessions.span_state import MOST_EVENTS, MOST_TOOLS, MOST_WAITING
+from exporter.tracing.sampling import Sampler, SamplerName, SpanOptions
 from tests.support.core import Core
 from tests.support.samples import noted
 from tests.support.traced import RECEIPT, Player, TracedSession, values

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from exporter.catalogue.model import DeclarationError, MetricSpec
-from exporter.identity import TurnRef, trace_id, turn_span_id
-from exporter.records import Exemplar, HistogramPoint, Series, Snapshot
-from exporter.store import Instrument, Layout, Store, wire_bounds
+from exporter.metrics.snapshot import Exemplar, HistogramPoint, Series, Snapshot
+from exporter.metrics.store import Instrument, Layout, Store, wire_bounds
+from exporter.protocol.ids import TurnRef, trace_id, turn_span_id
 
 WAIT = MetricSpec(
     kind="histogram",

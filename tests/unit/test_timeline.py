@@ -6,20 +6,17 @@ from typing import Any
 import pytest
 
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.timeline import (
+from exporter.sessions.clock import EARLIEST, LATEST, Clock, nanoseconds
+from exporter.tracing.timeline import (
     AGENT_SPEECH,
     CHAT,
-    EARLIEST,
-    LATEST,
     REALTIME,
     SPEECH_TO_TEXT,
     TEXT_TO_SPEECH,
     TURN_DETECTION,
     USER_SPEECH,
-    Clock,
     Timeline,
     lay_out,
-    nanoseconds,
 )
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.message import DecodeError
 from rich.console import Console
 
-from exporter.expose.waterfall import draw
+from exporter.tools.waterfall import draw
 from tests.support.samples import CALL, events, noted
 from tests.support.traced import Player
 

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter import inventory
 from exporter.events import ALL_EVENTS
 from exporter.events.audio_stream import Dtmf, MediaFormat, PlayedStream, Start
 from exporter.events.base import event_name
@@ -16,7 +15,8 @@ from exporter.events.speech import UserSpeechStarted
 from exporter.events.telephony import UserDtmf
 from exporter.events.tools import ToolCalled
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.wire import Flawed, FrameRejected, Reason, Refusal, Refused, decode
+from exporter.metrics import inventory
+from exporter.protocol.decoder import Flawed, FrameRejected, Reason, Refusal, Refused, decode
 
 EARLIER = {
     "agent_session.started": "session.started",

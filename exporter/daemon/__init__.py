@@ -1,0 +1,1 @@
+"""The composition root: joins receivers, pipeline and exporters into one process."""

@@ -1,0 +1,237 @@
+"""What the exporter measures of itself: the metrics' specs, and a handle on each."""
+
+from typing import Final, Literal
+
+from exporter.catalogue import buckets
+from exporter.catalogue.model import PREFIX, MetricSpec
+from exporter.metrics.store import Instrument, Row, Store
+from exporter.protocol.decoder import Reason
+
+Outcome = Literal["processed", "ignored", "rejected"]
+OUTCOMES: Final[tuple[Outcome, ...]] = ("processed", "ignored", "rejected")
+INTERNAL_ERROR: Final = "internal_error"
+"""A frame that met an error of ours; the only reason that is not the sender's."""
+REJECTION_REASONS: Final = (*(str(reason) for reason in Reason), INTERNAL_ERROR)
+_SELF = PREFIX + "exporter."
+
+
+def _counter(name: str, unit: str, text: str, *labels: str) -> MetricSpec:
+    return MetricSpec(kind="counter", otel_name=_SELF + name, unit=unit, help=text, labels=labels)
+
+
+def _gauge(name: str, unit: str, text: str, *labels: str) -> MetricSpec:
+    return MetricSpec(kind="gauge", otel_name=_SELF + name, unit=unit, help=text, labels=labels)
+
+
+def _histogram(name: str, text: str, bounds: tuple[float, ...]) -> MetricSpec:
+    return MetricSpec(kind="histogram", otel_name=_SELF + name, unit="s", help=text, bounds=bounds)
+
+
+def _process(kind: Literal["counter", "gauge"], name: str, unit: str, text: str) -> MetricSpec:
+    return MetricSpec(kind=kind, otel_name="process." + name, unit=unit, help=text)
+
+
+BUILD_INFO: Final = _gauge("build_info", "", "Always 1; its labels say which exporter this is.", "version", "python")
+FRAMES_RECEIVED: Final = _counter("frames_received", "{frame}", "WebSocket messages received.")
+FRAMES: Final = _counter("frames", "{frame}", "WebSocket messages by what became of them; adds up to those received.", "outcome")
+FRAMES_REJECTED: Final = _counter("frames_rejected", "{frame}", "WebSocket messages that are no event, by reason.", "reason")
+EVENTS: Final = _counter("events", "{event}", "Events processed, by their name in the current generation.", "event")
+UNKNOWN_EVENTS: Final = _counter("unknown_events", "{event}", "Events of unknown type, by name.", "event")
+UNKNOWN_FIELDS: Final = _counter("unknown_fields", "{field}", "Fields of known events that are unknown, by name.", "event", "field")
+VALUES_REFUSED: Final = _counter(
+    "values_refused",
+    "{value}",
+    "Values that were not observed because they cannot be right, by field and reason.",
+    "field",
+    "reason",
+)
+LABEL_OVERFLOW: Final = _counter(
+    "label_overflow",
+    "{value}",
+    "Label values replaced by _other because their label had no room; series: the store had none.",
+    "label",
+)
+SERIES: Final = _gauge("series", "{series}", "Series the store holds room for.")
+CONNECTIONS: Final = _counter("connections", "{connection}", "WebSocket connections accepted.")
+CONNECTIONS_ACTIVE: Final = _gauge("connections_active", "{connection}", "WebSocket connections open.")
+CONNECTIONS_REFUSED: Final = _counter("connections_refused", "{connection}", "Connections refused or cut off, by reason.", "reason")
+EVENT_LAG: Final = _histogram(
+    "event_lag", "From an event's own timestamp to its receipt; not for replays over an hour old.", buckets.LAG
+)
+CLOCK_SKEW: Final = _gauge(
+    "clock_skew",
+    "s",
+    "Smallest lag of an event in the last minute: below zero, the platform's clock is ahead of ours by so much.",
+)
+LOOP_LAG: Final = _histogram("event_loop_lag", "How late the event loop ran a timer; sampled ten times a second.", buckets.MICRO)
+RENDER_DURATION: Final = _gauge("render_duration", "s", "How long the last rendering of /metrics took.")
+SCRAPE_SIZE: Final = _gauge("scrape_size", "By", "Size of the last answer to a scrape, as sent.")
+TAPS_ACTIVE: Final = _gauge("taps_active", "{connection}", "Connections open that carry many calls: taps inside customers' apps.")
+TAP_DROPPED: Final = _counter(
+    "tap_dropped", "{event}", "Events that taps report to have dropped, by reason: overflow, too_large, unreadable.", "reason"
+)
+TAP_REPEATED: Final = _counter(
+    "tap_repeated", "{event}", "Events that taps sent again although they had been counted; they count once."
+)
+UPSTREAM_CONNECT: Final = _histogram("upstream_connect", "How long it took to reach the app behind the relay.", buckets.COMPONENT)
+UPSTREAM_FAILURES: Final = _counter(
+    "upstream_failures",
+    "{connection}",
+    "Connections the app behind the relay did not get or take, by reason: unreachable, timeout, no_answer, refused.",
+    "reason",
+)
+RELAY_DELAY: Final = _histogram("relay_delay", "How long bytes were held by the relay before they were passed on.", buckets.RELAY)
+RELAY_DROPPED: Final = _counter(
+    "relay_dropped",
+    "{message}",
+    "Messages that were passed on and not measured, by reason: overflow, error; protocol: what passed was no WebSocket.",
+    "reason",
+)
+OTLP_ITEMS: Final = _counter(
+    "otlp_items",
+    "{item}",
+    "Spans and data points by what became of them: delivered, rejected by the receiver, dropped here, replaced by newer ones.",
+    *("signal", "outcome"),
+)
+OTLP_DROPPED: Final = _counter(
+    "otlp_dropped", "{item}", "Spans and data points that were not delivered and never will be, by reason.", *("signal", "reason")
+)
+OTLP_ATTEMPTS: Final = _counter(
+    "otlp_attempts",
+    "{attempt}",
+    "Requests by outcome: delivered, failed (to be tried again), refused (not to be).",
+    *("signal", "outcome"),
+)
+OTLP_FAILURES: Final = _counter("otlp_failures", "{attempt}", "Requests that failed or were refused, by reason.", *("signal", "reason"))
+OTLP_QUEUE: Final = _gauge("otlp_queue", "By", "Size of what waits to be delivered, in memory and on disk.", "signal")
+OTLP_QUEUE_ITEMS: Final = _gauge("otlp_queue_items", "{item}", "Spans and data points that wait to be delivered.", "signal")
+OTLP_DISK_ERRORS: Final = _counter(
+    "otlp_disk_errors", "{error}", "Times the queue's directory could not be used and memory was used instead.", "signal"
+)
+OTLP_DISK_DAMAGED: Final = _counter(
+    "otlp_disk_damaged", "{place}", "Places in the queue's files that could not be read and were skipped.", "signal"
+)
+PROCESS_CPU: Final = _process("counter", "cpu", "s", "Processor time the process has used.")
+PROCESS_RESIDENT: Final = _process("gauge", "resident_memory", "By", "Resident memory of the process.")
+PROCESS_VIRTUAL: Final = _process("gauge", "virtual_memory", "By", "Virtual memory of the process.")
+PROCESS_OPEN_FDS: Final = _process("gauge", "open_fds", "{fd}", "File descriptors open.")
+PROCESS_MAX_FDS: Final = _process("gauge", "max_fds", "{fd}", "File descriptors allowed.")
+PROCESS_START: Final = _process("gauge", "start_time", "s", "When the process started, in unix time.")
+
+SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
+    BUILD_INFO,
+    FRAMES_RECEIVED,
+    FRAMES,
+    FRAMES_REJECTED,
+    EVENTS,
+    UNKNOWN_EVENTS,
+    UNKNOWN_FIELDS,
+    VALUES_REFUSED,
+    LABEL_OVERFLOW,
+    SERIES,
+    CONNECTIONS,
+    CONNECTIONS_ACTIVE,
+    CONNECTIONS_REFUSED,
+    EVENT_LAG,
+    CLOCK_SKEW,
+    LOOP_LAG,
+    RENDER_DURATION,
+    SCRAPE_SIZE,
+    TAPS_ACTIVE,
+    TAP_DROPPED,
+    TAP_REPEATED,
+    UPSTREAM_CONNECT,
+    UPSTREAM_FAILURES,
+    RELAY_DELAY,
+    RELAY_DROPPED,
+    OTLP_ITEMS,
+    OTLP_DROPPED,
+    OTLP_ATTEMPTS,
+    OTLP_FAILURES,
+    OTLP_QUEUE,
+    OTLP_QUEUE_ITEMS,
+    OTLP_DISK_ERRORS,
+    OTLP_DISK_DAMAGED,
+    PROCESS_CPU,
+    PROCESS_RESIDENT,
+    PROCESS_VIRTUAL,
+    PROCESS_OPEN_FDS,
+    PROCESS_MAX_FDS,
+    PROCESS_START,
+)
+_TABLES: Final[dict[MetricSpec, tuple[str, ...]]] = {UNKNOWN_EVENTS: ("event",), UNKNOWN_FIELDS: ("field",)}
+"""Which tables of label values bound those that carry names from the wire."""
+FROM_ZERO: Final[dict[MetricSpec, tuple[str, ...]]] = {
+    LABEL_OVERFLOW: ("agent", "model", "series"),
+    UPSTREAM_FAILURES: ("unreachable", "timeout", "no_answer", "refused"),
+    RELAY_DROPPED: ("overflow", "protocol", "error"),
+    TAP_DROPPED: ("overflow", "too_large", "unreadable"),
+}
+"""Faults that are shown before they happen: what begins at 1 has no increase, and no alert would tell of the first."""
+
+
+class SelfMetrics:
+    """A handle on each of the exporter's own metrics; those the hot path moves are plain rows (first cell counts)."""
+
+    def __init__(self, store: Store, now: float) -> None:
+        for spec in SELF_METRICS:
+            store.add_layout([spec], reserved=True, tables=_TABLES.get(spec, ()))
+        self._store = store
+        self._now = now
+        self.frames_received: Row = self._row(FRAMES_RECEIVED)
+        self.processed, self.ignored, self.rejected = (self._row(FRAMES, outcome) for outcome in OUTCOMES)
+        self.rejected_by = {reason: self._row(FRAMES_REJECTED, reason) for reason in REJECTION_REASONS}
+        self.unknown_events = Instrument(store, UNKNOWN_EVENTS)
+        self.unknown_fields = Instrument(store, UNKNOWN_FIELDS)
+        self.values_refused = Instrument(store, VALUES_REFUSED)
+        self.label_overflow = Instrument(store, LABEL_OVERFLOW)
+        self.series = Instrument(store, SERIES)
+        self.connections = self._row(CONNECTIONS)
+        self.connections_active = Instrument(store, CONNECTIONS_ACTIVE)
+        self.connections_refused = Instrument(store, CONNECTIONS_REFUSED)
+        self.event_lag = Instrument(store, EVENT_LAG).observer(now=now)
+        self.clock_skew = Instrument(store, CLOCK_SKEW)
+        self.loop_lag = Instrument(store, LOOP_LAG)
+        self.render_duration = Instrument(store, RENDER_DURATION)
+        self.scrape_size = Instrument(store, SCRAPE_SIZE)
+        self.taps_active = Instrument(store, TAPS_ACTIVE)
+        self.tap_dropped = Instrument(store, TAP_DROPPED)
+        self.tap_repeated = self._row(TAP_REPEATED)
+        self.upstream_connect = Instrument(store, UPSTREAM_CONNECT)
+        self.upstream_failures = Instrument(store, UPSTREAM_FAILURES)
+        self.relay_delay = Instrument(store, RELAY_DELAY)
+        self.relay_dropped = Instrument(store, RELAY_DROPPED)
+        self.otlp_items = Instrument(store, OTLP_ITEMS)
+        self.otlp_dropped = Instrument(store, OTLP_DROPPED)
+        self.otlp_attempts = Instrument(store, OTLP_ATTEMPTS)
+        self.otlp_failures = Instrument(store, OTLP_FAILURES)
+        self.otlp_queue = Instrument(store, OTLP_QUEUE)
+        self.otlp_queue_items = Instrument(store, OTLP_QUEUE_ITEMS)
+        self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)
+        self.otlp_disk_damaged = Instrument(store, OTLP_DISK_DAMAGED)
+        for spec, values in FROM_ZERO.items():
+            for value in values:
+                self._row(spec, value)
+        self.connections_active.set(0)
+        self.taps_active.set(0)
+        self.series.set(0)
+
+    def events_row(self, event: str) -> Row:
+        """The row that counts events called ``event``."""
+        return self._row(EVENTS, event)
+
+    def build_info(self, version: str, python: str) -> None:
+        """Say which exporter this is."""
+        Instrument(self._store, BUILD_INFO).set(1, version, python, now=self._now)
+
+    def reject(self, reason: str) -> None:
+        """Count a frame that is no event."""
+        self.rejected[0] += 1.0
+        self.rejected_by[reason][0] += 1.0
+
+    def process(self, spec: MetricSpec, value: float) -> None:
+        """Set one of the process metrics to what the system says."""
+        Instrument(self._store, spec).set(value, now=self._now)
+
+    def _row(self, spec: MetricSpec, *labels: str) -> Row:
+        return self._store.row(self._store.place(spec)[0], labels, self._now)

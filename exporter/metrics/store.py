@@ -1,0 +1,271 @@
+"""Where measurements are added up: rows of cells by label values, and the immutable snapshot of them.
+
+Metrics that are always recorded together share a *layout*; one *row* of a layout holds the cells of all its metrics for one set of
+label values. A counter or gauge is a number in the row, a histogram a list: a count per bucket, the sum, the exemplars, and if wanted
+the counts by exponential bucket. One owner (the event loop) writes, so there are no locks. Values are kept in wire units and divided
+when a snapshot is taken, so that sums of whole milliseconds stay exact.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from exporter.catalogue.exponential import SCALE, ZERO, ZERO_THRESHOLD, bucket_places
+from exporter.catalogue.model import DeclarationError, MetricSpec
+from exporter.metrics.label_limits import OTHER
+from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
+from exporter.protocol.ids import TurnRef
+
+Row = list[Any]
+"""The cells of one layout for one set of label values."""
+Observe = Callable[[float], None]
+"""Observes a value in one series of a histogram."""
+
+_OWN_ROOM = 2_500
+"""Series kept free for the exporter's own metrics, which are bounded by their tables and need fewer."""
+
+
+@dataclass(slots=True)
+class Layout:
+    """Metrics with the same labels that are recorded together.
+
+    ``divisors`` turn wire units into base units. A ``reserved`` layout always gets its rows: the exporter's own metrics. ``tables``
+    are those of :class:`exporter.metrics.label_limits.Admission` that bound its label values: only an eviction from one of them
+    drops its rows.
+    With ``exponential`` its histograms also count by exponential bucket.
+    """
+
+    specs: tuple[MetricSpec, ...]
+    divisors: tuple[float, ...]
+    reserved: bool = False
+    tables: frozenset[str] = frozenset()
+    exponential: bool = False
+    rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
+    since: dict[tuple[str, ...], float] = field(default_factory=dict)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels all the layout's metrics have."""
+        return self.specs[0].labels
+
+    @property
+    def series_per_row(self) -> int:
+        """How many series Prometheus makes of one row."""
+        return sum(len(spec.bounds) + 3 if spec.bounds else 1 for spec in self.specs)
+
+    def new_row(self) -> Row:
+        """A row in which nothing has been recorded."""
+        return [_new_cell(spec, self.exponential) for spec in self.specs]
+
+
+def _new_cell(spec: MetricSpec, exponential: bool) -> Any:
+    if spec.kind == "histogram":
+        places = len(spec.bounds) + 1
+        cell = [*[0] * places, 0.0, [None] * places if spec.exemplars else None]
+        return [*cell, {}] if exponential else cell
+    return None if spec.kind == "gauge" else 0.0
+
+
+class Store:
+    """All series of the process, bounded by ``max_series``; those of whose beginning nothing is said count since ``born``.
+
+    Within the bound, room is kept for the exporter's own metrics and for one ``_other`` row a layout, so that what comes when the
+    store is full still counts somewhere. A bound of less than these (about 3,000 series) is exceeded by what is missing.
+    With ``exponential`` histograms keep exponential buckets beside the explicit ones.
+    """
+
+    def __init__(self, max_series: int, born: float = 0.0, *, exponential: bool = False) -> None:
+        self._max_series = max_series
+        self._born = born
+        self._exponential = exponential
+        self._series = 0
+        self._kept_free = 0
+        self._own_room = min(_OWN_ROOM, max_series // 10)
+        self._layouts: list[Layout] = []
+        self._by_name: dict[str, tuple[Layout, int]] = {}
+        self.capped = 0
+        """How often a row had to be ``_other`` because the store was full."""
+
+    def add_layout(
+        self,
+        specs: Iterable[MetricSpec],
+        divisors: Iterable[float] = (),
+        *,
+        reserved: bool = False,
+        tables: Iterable[str] = (),
+    ) -> Layout:
+        """Make room for metrics; raises :class:`DeclarationError` if one is there already or their labels differ."""
+        specs = tuple(specs)
+        layout = Layout(specs, tuple(divisors) or (1.0,) * len(specs), reserved, frozenset(tables), self._exponential)
+        for index, spec in enumerate(specs):
+            if spec.name in self._by_name:
+                raise DeclarationError(f"{spec.name} is declared twice")
+            if spec.labels != layout.label_names:
+                raise DeclarationError(f"{spec.name} has other labels than its neighbours")
+            self._by_name[spec.name] = (layout, index)
+        self._layouts.append(layout)
+        if not reserved:
+            self._kept_free += layout.series_per_row
+        return layout
+
+    def spec(self, name: str) -> MetricSpec:
+        """The metric that is scraped as ``name``; raises ``KeyError`` if there is none."""
+        layout, index = self._by_name[name]
+        return layout.specs[index]
+
+    def place(self, spec: MetricSpec) -> tuple[Layout, int]:
+        """The layout of a metric and the index of its cell in the rows."""
+        return self._by_name[spec.name]
+
+    def row(self, layout: Layout, labels: tuple[str, ...], now: float) -> Row:
+        """The row for ``labels``, made if need be; the ``_other`` row when the store is full."""
+        row = layout.rows.get(labels)
+        if row is not None:
+            return row
+        if not layout.reserved:
+            if not self._has_room(layout):
+                self.capped += 1
+                labels = (OTHER,) * len(labels)
+            if all(value == OTHER for value in labels):
+                row = layout.rows.get(labels)
+                if row is not None:
+                    return row
+                self._kept_free -= layout.series_per_row
+        row = layout.rows[labels] = layout.new_row()
+        layout.since[labels] = now or self._born
+        self._series += layout.series_per_row
+        if layout.reserved:
+            self._own_room = max(0, self._own_room - layout.series_per_row)
+        return row
+
+    def _has_room(self, layout: Layout) -> bool:
+        return self._series + self._kept_free + self._own_room + layout.series_per_row <= self._max_series
+
+    def drop(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> int:
+        """Remove all rows bounded by ``table`` whose labels ``names`` carry ``values``; returns how many."""
+        dropped = 0
+        for layout in self._layouts:
+            if table not in layout.tables:
+                continue
+            places = [layout.label_names.index(name) for name in names]
+            for labels in [key for key in layout.rows if tuple(key[place] for place in places) == values]:
+                del layout.rows[labels], layout.since[labels]
+                self._series -= layout.series_per_row
+                dropped += 1
+        return dropped
+
+    @property
+    def series(self) -> int:
+        """How many series the rows can make at most."""
+        return self._series
+
+    def snapshot(self, now: float) -> Snapshot:
+        """Everything recorded so far, as values that never change; ``now`` in unix seconds."""
+        families = [family for layout in self._layouts for family in _families(layout)]
+        return Snapshot(now, tuple(sorted(families, key=lambda family: family.spec.name)))
+
+
+def _families(layout: Layout) -> Iterator[Family]:
+    for index, spec in enumerate(layout.specs):
+        divisor = layout.divisors[index]
+        found = []
+        for labels, row in layout.rows.items():
+            value = _histogram(spec, row[index], divisor) if spec.bounds else _number(spec, row[index], divisor, layout.reserved)
+            if value is not None:
+                found.append(Series(labels, value, layout.since[labels]))
+        yield Family(spec, tuple(found))
+
+
+def _number(spec: MetricSpec, cell: Any, divisor: float, reserved: bool) -> float | None:
+    if cell is None or (cell == 0.0 and spec.kind == "counter" and not reserved):
+        return None
+    return float(cell / divisor)
+
+
+def _histogram(spec: MetricSpec, cell: list[Any], divisor: float) -> HistogramPoint | None:
+    places = len(spec.bounds) + 1
+    counts = tuple(cell[:places])
+    if not any(counts):
+        return None
+    kept = cell[places + 1]
+    exemplars = tuple(_exemplar(item, divisor) for item in kept) if kept and any(kept) else ()
+    exponential = _exponential(cell[places + 2]) if len(cell) > places + 2 else None
+    return HistogramPoint(counts, cell[places] / divisor, exemplars, exponential)
+
+
+def _exponential(kept: dict[int, int]) -> ExponentialPoint:
+    counts = kept.copy()  # of a plain dictionary this is one block of memory: much cheaper than item by item
+    zeros = counts.pop(ZERO, 0)
+    return ExponentialPoint(SCALE, ZERO_THRESHOLD, zeros, counts)
+
+
+def _exemplar(item: tuple[float, TurnRef, float] | None, divisor: float) -> Exemplar | None:
+    if item is None:
+        return None
+    value, turn, at = item
+    return Exemplar(value / divisor, turn.trace_id, turn.span_id, at)
+
+
+class Instrument:
+    """A handle on one metric for code that records it by hand; values are in the metric's own unit."""
+
+    __slots__ = ("_bounds", "_divisor", "_index", "_layout", "_places", "_rows", "_store")
+
+    def __init__(self, store: Store, spec: MetricSpec) -> None:
+        self._store = store
+        self._layout, self._index = store.place(spec)
+        self._divisor = self._layout.divisors[self._index]
+        self._bounds = wire_bounds(spec.bounds, self._divisor)
+        self._places = len(spec.bounds) + 1
+        self._rows = self._layout.rows
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels in the order in which their values are given."""
+        return self._layout.label_names
+
+    def add(self, amount: float, *labels: str, now: float = 0.0) -> None:
+        """Add to a counter (or gauge)."""
+        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
+        row[self._index] = (row[self._index] or 0.0) + amount * self._divisor
+
+    def row(self, *labels: str, now: float) -> Row:
+        """The row of one series, whose cell a metric that is alone in its layout has first; to be given up as :meth:`observer` is."""
+        return self._rows.get(labels) or self._store.row(self._layout, labels, now)
+
+    def set(self, value: float, *labels: str, now: float = 0.0) -> None:
+        """Set a gauge (or a counter that is kept elsewhere)."""
+        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
+        row[self._index] = value * self._divisor
+
+    def observe(self, value: float, *labels: str, now: float = 0.0) -> None:
+        """Observe a value in a histogram."""
+        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
+        cell = row[self._index]
+        wire_value = round(value * self._divisor, 9)
+        cell[bisect_left(self._bounds, wire_value)] += 1
+        cell[self._places] += wire_value
+        if self._layout.exponential:
+            table, counts = bucket_places(self._bounds, self._divisor), cell[self._places + 2]
+            _, index = table.places[bisect_left(table.edges, wire_value)]
+            counts[index] = counts.get(index, 0) + 1
+
+    def observer(self, *labels: str, now: float) -> Observe:
+        """A function that observes in one series, for the hot path; to be given up where rows can be dropped and this one is."""
+        if self._layout.exponential:
+            return lambda value: self.observe(value, *labels, now=now)
+        cell = self._store.row(self._layout, labels, now)[self._index]
+        bounds, divisor, places = self._bounds, self._divisor, self._places
+
+        def observe(value: float) -> None:
+            wire_value = value * divisor
+            cell[bisect_left(bounds, wire_value)] += 1
+            cell[places] += wire_value
+
+        return observe
+
+
+def wire_bounds(bounds: tuple[float, ...], divisor: float) -> tuple[float, ...]:
+    """Bucket bounds in wire units, rounded so that a bound of 0.3 s is exactly 300 ms."""
+    return tuple(round(bound * divisor, 9) for bound in bounds)

@@ -1,0 +1,93 @@
+"""A call that comes by way of a tap: it has a name from outside, and may go on in another process."""
+
+from typing import Final
+
+from exporter.events.audio_stream import Start
+from exporter.events.session import SessionStarted
+from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.handoff import Carried, pack, recall, unpack
+from exporter.pipeline.pipeline import Pipeline
+from exporter.protocol.decoder import Flawed, FrameRejected, Reason, decode
+from exporter.sessions.registry import Session
+
+_NOTHING: Final = Carried()
+
+
+class TappedFeed(Feed):
+    """One call's way into the pipeline; ``name`` is what the tap calls it."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, pipeline: Pipeline, name: str) -> None:
+        super().__init__(pipeline)
+        self._name = name
+
+    def resume(self, start: str | bytes | None, state: str | None, now: float) -> None:
+        """Go on with a call that an earlier process has begun to count.
+
+        ``start`` is the event it began with, which counts no more, ``state`` what that process knew in the end.
+        """
+        carried = (unpack(state) if state else None) or _NOTHING
+        begun = _read_start(start)
+        name = (isinstance(begun, SessionStarted) and (begun.agent_session_id or begun.call_id)) or self._name
+        agent = carried.agent or (begun.agent_id if isinstance(begun, SessionStarted) else None)
+        of, is_new = self._pipeline.sessions.resume(name, agent, now, over=carried.over)
+        self.session = of
+        if not is_new:
+            return
+        if carried is not _NOTHING:
+            self._recall(of, carried, now)
+        spans = self._pipeline.spans
+        if spans is not None and begun is not None and type(begun) in spans.steps:
+            spans.steps[type(begun)](of, begun, now)
+        if spans is not None and carried.kept and of.spans is not None:
+            of.spans.kept = True
+
+    def hand_over(self, now: float) -> str | None:
+        """What the next process has to know to go on, if anything; this one counts nothing more of the call."""
+        of = self.session
+        if of is None or of.connections != 1 or (of.ended and not of.over):
+            return None
+        self.session = None
+        state = pack(of)
+        self._pipeline.turns.let_go(of)
+        self._pipeline.floor.let_go(of, now)
+        self._pipeline.sessions.let_go(of, now)
+        return state
+
+    def malformed(self, reason: Reason) -> None:
+        """Count a message that no event could be taken from."""
+        self._pipeline.metrics.frames_received[0] += 1.0
+        self._pipeline.metrics.reject(reason)
+
+    def ignore(self) -> None:
+        """Count a message that brings no event that counts."""
+        self._pipeline.metrics.frames_received[0] += 1.0
+        self._pipeline.metrics.ignored[0] += 1.0
+
+    def _recall(self, of: Session, carried: Carried, now: float) -> None:
+        recall(of, carried)
+        if carried.answered_by != "unknown":
+            self._pipeline.sessions.judge(of, carried.answered_by)
+        if carried.floor is not None:
+            self._pipeline.floor.take_over(of, carried.floor, now)
+        if carried.pending_turns:
+            self._pipeline.turns.wait_again(of, carried.pending_turns, now)
+
+    def _session_of(self, event: object, of: Session | None, now: float) -> Session:
+        if of is not None:
+            return super()._session_of(event, of, now)
+        self.session = self._pipeline.sessions.open(event, now, self._name)
+        return self.session
+
+
+def _read_start(start: str | bytes | None) -> SessionStarted | Start | None:
+    if start is None:
+        return None
+    try:
+        event = decode(start)
+    except FrameRejected:
+        return None
+    if isinstance(event, Flawed):
+        event = event.event  # type: ignore[assignment]
+    return event if isinstance(event, SessionStarted | Start) else None

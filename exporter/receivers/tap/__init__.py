@@ -1,0 +1,1 @@
+"""Connections of taps, which carry many calls at once."""

@@ -1,0 +1,1 @@
+"""What a call remembers: its registry, and the state that the stages keep in it."""

@@ -1,0 +1,1 @@
+"""What people run beside the daemon: replay, demo, waterfalls, the health check."""

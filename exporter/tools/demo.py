@@ -1,0 +1,161 @@
+"""The ``demo`` command: the exporter and simulated calls in one process, with the addresses to look at."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Sequence
+
+import uvloop
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from exporter.config import Settings
+from exporter.daemon.app import FAILURE, MISCONFIGURED, Daemon, otel_from_environment
+from exporter.logs import setup
+from exporter.metrics.snapshot import HistogramPoint, Snapshot
+from exporter.simulate.command import SimulateOptions, simulate
+from exporter.tools.waterfall import draw
+
+CALLS_AT_ONCE = 20
+CALLS_PER_SECOND = 2.0
+_PERCEIVED = "agentstack_user_perceived_latency_seconds"
+_REFRESH = 2.0
+_REFRESH_UNSEEN = 15.0
+
+
+def run_demo(settings: Settings, *, calls: int, seed: int | None, speed: float, print_traces: bool = False) -> int:
+    """Run exporter and calls until a signal, or until ``calls`` (0: no end) are over; returns the exit code.
+
+    ``print_traces`` draws finished turns instead of showing numbers.
+    """
+    setup(settings.log_level if settings.log_level != "info" else "warning", settings.log_format)
+    return uvloop.run(_demo(settings, calls, seed, speed, print_traces=print_traces))
+
+
+async def _demo(settings: Settings, calls: int, seed: int | None, speed: float, *, print_traces: bool) -> int:
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        daemon = Daemon(settings, otel_from_environment(), _Traces(Console(highlight=False)).add if print_traces else None)
+        await daemon.start()
+    except ValueError as error:
+        Console(stderr=True).print(f"Error: {error}.")
+        return MISCONFIGURED
+    except OSError as error:
+        Console(stderr=True).print(f"Error: {error.strerror}. Choose other addresses with --listen and --telemetry-listen.")
+        return FAILURE
+    _welcome(console, daemon, settings)
+    options = SimulateOptions(
+        url=f"ws://{daemon.listen.reachable()}{settings.path}",
+        token=settings.auth_tokens[0].value if settings.auth_tokens else None,
+        seed=seed,
+        calls=calls or None,
+        concurrency=CALLS_AT_ONCE,
+        rate=CALLS_PER_SECOND * (speed or 1.0),
+        speed=speed,
+        quiet=True,
+    )
+    async with contextlib.nullcontext() if print_traces else _shown(console, daemon):
+        await _until_signal(options)
+    console.print("stopping")
+    await daemon.stop()
+    return 0
+
+
+class _Traces:
+    """Draws spans as waterfalls, all those of one turn of the event loop together: a turn is written at once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._spans: list[bytes] = []
+
+    def add(self, spans: Sequence[bytes]) -> None:
+        """Take spans on."""
+        if not self._spans:
+            asyncio.get_running_loop().call_soon(self._draw)
+        self._spans += spans
+
+    def _draw(self) -> None:
+        spans, self._spans = self._spans, []
+        self._console.print(draw(spans))
+
+
+async def _until_signal(options: SimulateOptions) -> None:
+    """Simulate until all calls are over; a signal ends it, or what comes after it."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    simulation = asyncio.create_task(simulate(options))
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait((simulation, stopped), return_when=asyncio.FIRST_COMPLETED)
+    for task in (simulation, stopped):
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _welcome(console: Console, daemon: Daemon, settings: Settings) -> None:
+    telemetry = daemon.telemetry_listen.reachable()
+    console.print("Simulated callers are talking to simulated voice agents. Look at:")
+    console.print(f"  http://{telemetry}/metrics   what Prometheus scrapes")
+    console.print(f"  http://{telemetry}/          the landing page")
+    console.print(f"Send your own events to ws://{daemon.listen.reachable()}{settings.path}. Stop with Ctrl-C.")
+
+
+@contextlib.asynccontextmanager
+async def _shown(console: Console, daemon: Daemon) -> AsyncIterator[None]:
+    """Show the numbers live on a terminal, or now and then as a line elsewhere."""
+    task = asyncio.create_task(_show_live(console, daemon) if console.is_terminal else _show_lines(console, daemon))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _show_live(console: Console, daemon: Daemon) -> None:
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            table = Table(title="now", title_justify="left")
+            for name, value in _numbers(daemon.snapshot(), daemon):
+                table.add_column(name, justify="right")
+                table.columns[-1]._cells.append(value)  # noqa: SLF001 - one row, known only together with its columns
+            live.update(table, refresh=True)
+            await asyncio.sleep(_REFRESH)
+
+
+async def _show_lines(console: Console, daemon: Daemon) -> None:
+    while True:
+        await asyncio.sleep(_REFRESH_UNSEEN)
+        console.print(", ".join(f"{name} {value}" for name, value in _numbers(daemon.snapshot(), daemon)))
+
+
+def _numbers(snapshot: Snapshot, daemon: Daemon) -> list[tuple[str, str]]:
+    perceived = next(family for family in snapshot.families if family.spec.name == _PERCEIVED)
+    points = [series.value for series in perceived.series if isinstance(series.value, HistogramPoint)]
+    counts = [sum(places) for places in zip(*(point.counts for point in points), strict=True)]
+    bounds = perceived.spec.bounds
+    return [
+        ("active calls", str(daemon.pipeline.sessions.active)),
+        ("events", f"{daemon.pipeline.metrics.processed[0]:,.0f}"),
+        ("caller turns", f"{sum(counts):,}"),
+        ("p50 perceived", _seconds(quantile(0.5, bounds, counts))),
+        ("p95 perceived", _seconds(quantile(0.95, bounds, counts))),
+    ]
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"
+
+
+def quantile(q: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:
+    """The ``q`` quantile of a histogram, interpolated in its bucket as Prometheus does; ``None`` without observations."""
+    rank = q * sum(counts)
+    below, lower = 0, 0.0
+    for bound, count in zip(bounds, counts, strict=False):
+        if count and below + count >= rank:
+            return lower + (bound - lower) * (rank - below) / count
+        below, lower = below + count, bound
+    return lower if sum(counts) else None

@@ -1,0 +1,1 @@
+"""Events → spans, written as bytes of OTLP the moment they are complete."""
