@@ -17,7 +17,7 @@ from starlette.routing import Route
 from tests.support.daemon import http_client
 from tests.support.house_rules import ROOT
 from tests.support.http_server import http_server
-from tests.support.peers import require
+from tests.support.peers import Release, require
 from tests.support.prometheus_server import Prometheus, free_port, prometheus
 from tests.support.waiting import eventually
 
@@ -62,7 +62,7 @@ class Alerting:
 
 
 @asynccontextmanager
-async def alerting(directory: Path, target: str) -> AsyncIterator[Alerting]:
+async def alerting(directory: Path, target: str, *, release: Release = "oldest") -> AsyncIterator[Alerting]:
     """Prometheus with the hurried rules scraping ``target``, Alertmanager with the hurried routing, and a receiver for its webhooks."""
     port = free_port()
     manager = f"http://127.0.0.1:{port}"
@@ -80,10 +80,10 @@ async def alerting(directory: Path, target: str) -> AsyncIterator[Alerting]:
     async with AsyncExitStack() as stack:
         hook = await stack.enter_async_context(http_server(Starlette(routes=[Route("/{receiver}", take, methods=["POST"])])))
         _write(directory, hook)
-        await stack.enter_async_context(_alertmanager(directory, port))
+        await stack.enter_async_context(_alertmanager(directory, port, release))
         told = f"alerting:\n  alertmanagers:\n    - static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
         more = f"\nrule_files: ['{directory}/*.rules.yml']\n{told}"
-        server = await stack.enter_async_context(prometheus(directory, {JOB: target}, more=more))
+        server = await stack.enter_async_context(prometheus(directory, {JOB: target}, more=more, release=release))
         found.server = server
         yield found
 
@@ -98,10 +98,10 @@ def _write(directory: Path, hook: str) -> None:
 
 
 @asynccontextmanager
-async def _alertmanager(directory: Path, port: int) -> AsyncIterator[None]:
+async def _alertmanager(directory: Path, port: int, release: Release) -> AsyncIterator[None]:
     with (directory / "alertmanager.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            require("prometheus-alertmanager"),
+            require("prometheus-alertmanager", release),
             f"--config.file={directory / 'alertmanager.yml'}",
             f"--storage.path={directory / 'alertmanager'}",
             f"--web.listen-address=127.0.0.1:{port}",

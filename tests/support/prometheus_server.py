@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from tests.support.daemon import http_client
-from tests.support.peers import require
+from tests.support.peers import Release, require
 from tests.support.waiting import eventually
 
 _CONFIG = """
@@ -74,7 +74,9 @@ class Prometheus:
 
 
 @asynccontextmanager
-async def prometheus(directory: Path, targets: dict[str, str], *, interval: str = "200ms", more: str = "") -> AsyncIterator[Prometheus]:
+async def prometheus(
+    directory: Path, targets: dict[str, str], *, interval: str = "200ms", more: str = "", release: Release = "oldest"
+) -> AsyncIterator[Prometheus]:
     """A Prometheus that scrapes each ``host:port`` as the job of its name; it does not outlive the block.
 
     ``more`` is added to its configuration. A scrape may take as long as ``interval``: on a busy machine one of a large exporter takes
@@ -82,7 +84,7 @@ async def prometheus(directory: Path, targets: dict[str, str], *, interval: str 
 
     It takes some seconds to begin with its targets: start it before whatever else takes time.
     """
-    program = require("prometheus")
+    program = require("prometheus", release)
     jobs = "".join(_JOB.format(name=name, target=target) for name, target in targets.items())
     (directory / "prometheus.yml").write_text(_CONFIG.format(interval=interval) + jobs + more, encoding="utf-8")
     address = f"127.0.0.1:{free_port()}"
