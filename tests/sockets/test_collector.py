@@ -7,7 +7,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from exporter.exporters.otlp.target import Protocol
-from tests.support.collector import COLLECTOR, collector, jaeger
+from tests.support.collector import collector, jaeger
+from tests.support.compose import COMPOSE
 from tests.support.otlp_daemon import environment, exporting, spans_of
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.peers import require
@@ -17,7 +18,9 @@ from tests.support.waiting import eventually
 
 def test_the_collector_takes_its_configuration() -> None:
     """The collector finds no fault in the shipped file, and warns of nothing in it."""
-    done = subprocess.run([require("otelcol"), "validate", "--config", str(COLLECTOR)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [require("otelcol"), "validate", "--config", str(COMPOSE / "collector.yaml")], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 

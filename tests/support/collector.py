@@ -1,9 +1,6 @@
 """The OpenTelemetry Collector with the configuration that compose ships, and Jaeger, which can be asked for the spans it got."""
 
-import asyncio
-import re
-from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +9,11 @@ from typing import Any
 import yaml
 
 from exporter.exporters.otlp.target import Protocol
+from tests.support.compose import Network
 from tests.support.daemon import http_client
-from tests.support.house_rules import ROOT
 from tests.support.peers import require
-from tests.support.waiting import eventually
+from tests.support.server_process import server_process
 
-COLLECTOR = ROOT / "deploy" / "compose" / "collector.yaml"
 # What the programs log once they listen; on port 0 only the log knows where.
 _LISTENS: dict[Protocol, str] = {
     "grpc": r'Starting GRPC server.*"endpoint": "([\d.:]+)"',
@@ -42,14 +38,10 @@ _JAEGER = {
 
 @asynccontextmanager
 async def collector(directory: Path, behind: str) -> AsyncIterator[dict[Protocol, str]]:
-    """The shipped collector with its addresses replaced: it takes spans on free ports, whose addresses are given by protocol."""
-    config = yaml.safe_load(COLLECTOR.read_text(encoding="utf-8"))
-    for settings in config["receivers"]["otlp"]["protocols"].values():
-        settings["endpoint"] = _ANY_PORT
-    [exporter] = config["exporters"].values()
-    exporter["endpoint"] = behind
-    async with _running("otelcol", directory, config) as log:
-        yield {protocol: await _logged(log, listens) for protocol, listens in _LISTENS.items()}
+    """The collector that compose runs, on free ports and before another trace store; gives its address for each protocol."""
+    command = Network({"tempo:4317": behind}).command("collector", directory)
+    async with server_process("collector", [require("otelcol"), *command], directory) as server:
+        yield {protocol: await server.logged(listens) for protocol, listens in _LISTENS.items()}
 
 
 @dataclass(frozen=True)
@@ -75,31 +67,7 @@ class Jaeger:
 @asynccontextmanager
 async def jaeger(directory: Path) -> AsyncIterator[Jaeger]:
     """A Jaeger that keeps spans in memory."""
-    async with _running("jaeger", directory, _JAEGER) as log:
-        yield Jaeger(await _logged(log, _LISTENS["grpc"]), f"http://{await _logged(log, _ANSWERS)}")
-
-
-@asynccontextmanager
-async def _running(name: str, directory: Path, config: Mapping[str, Any]) -> AsyncIterator[Path]:
-    file, log = directory / f"{name}.yaml", directory / f"{name}.log"
-    file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            require(name), "--config", str(file), stdin=DEVNULL, stdout=output, stderr=output, cwd=directory
-        )
-    try:
-        yield log
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def _logged(log: Path, pattern: str) -> str:
-    def found() -> str:
-        text = log.read_text(encoding="utf-8")
-        match = re.search(pattern, text)
-        assert match, text[-2000:]
-        return match[1]
-
-    return await eventually(found, within=20, because="the program to listen")
+    file = directory / "jaeger.yaml"
+    file.write_text(yaml.safe_dump(_JAEGER), encoding="utf-8")
+    async with server_process("jaeger", [require("jaeger"), "--config", str(file)], directory) as server:
+        yield Jaeger(await server.logged(_LISTENS["grpc"]), f"http://{await server.logged(_ANSWERS)}")
