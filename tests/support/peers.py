@@ -32,13 +32,25 @@ _NEWEST = {
 }
 
 
+def releases(name: str) -> list[Release]:
+    """The releases of a program that are installed: without any the test is skipped, and in CI both have to be."""
+    found: list[Release] = [release for release in RELEASES if _path(name, release) is not None]
+    for release in RELEASES if os.environ.get("CI") or not found else found:
+        require(name, release)
+    return found
+
+
 def require(name: str, release: Release = "oldest") -> str:
     """The path of a program; without it the test is skipped, except in CI (``CI`` is set), where that is a failure."""
-    pinned = _NEWEST[name] if release == "newest" else _PINNED.get(name)
-    path = shutil.which(name if pinned is None else pinned)
+    path = _path(name, release)
     if path is None:
-        message = f"{name} is not installed" if pinned is None else f"{name} is not installed in {pinned.parent.relative_to(ROOT)}"
+        message = f"{name} ({release} release) is not installed" if name in _NEWEST else f"{name} is not installed"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+def _path(name: str, release: Release) -> str | None:
+    pinned = _NEWEST[name] if release == "newest" else _PINNED.get(name)
+    return shutil.which(name if pinned is None else pinned)
