@@ -37,7 +37,7 @@ def hurried(text: str) -> str:
 
     text = re.sub(r"(\[)(\d+)([smhd])(?=\])", shorter, text)
     return re.sub(
-        r"((?:for|keep_firing_for|group_wait|group_interval|repeat_interval|scrape_interval|evaluation_interval): )(\d+)([smhd])\b",
+        r"((?:for|keep_firing_for|group_wait|group_interval|repeat_interval): )(\d+)([smhd])\b",
         shorter,
         text,
     )
