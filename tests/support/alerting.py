@@ -80,7 +80,7 @@ async def alerting(directory: Path, target: str, *, release: Release = "oldest")
         found.manager = f"http://{address}"
         told = f"alerting:\n  alertmanagers:\n    - static_configs: [{{targets: ['{address}']}}]\n"
         more = f"\nrule_files: ['{directory}/*.rules.yml']\n{told}"
-        found.server = await stack.enter_async_context(prometheus(directory, {JOB: target}, more=more, release=release))
+        found.server = await stack.enter_async_context(prometheus(directory, {JOB: target}, interval="1s", more=more, release=release))
         yield found
 
 
