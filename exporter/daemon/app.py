@@ -24,17 +24,17 @@ from exporter.config.otel import OtelSettings, read_otel
 from exporter.config.prices import read_prices
 from exporter.daemon.auth import TelemetryGuard
 from exporter.daemon.otlp import Otlp, span_options
-from exporter.daemon.receiver import Counts, WayIn
+from exporter.daemon.receiver import Counts, Receiver
 from exporter.daemon.ticker import Housekeeping
 from exporter.exporters.landing import Product, StatusLine
-from exporter.exporters.otlp.sender import Pace
+from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.exporters.routes import Readiness, telemetry_app
 from exporter.logs import setup
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
-from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.pipeline.pipeline import Diagnostics, Pipeline
 from exporter.server.listeners import Listener
-from exporter.sessions.registry import Waits
+from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.turn_spans import Emit
 
 PRODUCT: Final = Product(
@@ -48,23 +48,25 @@ MISCONFIGURED: Final = 2
 log = logging.getLogger(__name__)
 
 
-class _Spoken(Notices):
-    """Notices that go to the log."""
+class LoggingDiagnostics(Diagnostics):
+    """Diagnostics that go to the log."""
 
     def metrics_missing(self, agent: str) -> None:
+        """Log that no turn.metrics arrive for ``agent``."""
         log.warning(
             "turns of agent %s complete but no turn.metrics comes: enable metrics_events for it, or do not run with --no-subscribe",
             agent,
         )
 
     def internal_error(self, error: Exception) -> None:
-        log.error("an event or a timer met an error of the exporter and was not counted in", exc_info=error)
+        """Log an error of the exporter itself, with its traceback."""
+        log.error("internal error; event not recorded", exc_info=error)
 
 
 class Daemon:
     """One exporter process: ``start``, serve, ``stop``.
 
-    ``watch`` sees all spans that are exported (or would be); ``pace`` is that of the attempts to send.
+    ``watch`` sees all spans that are exported (or would be); ``backoff`` is that of the attempts to send.
     """
 
     def __init__(
@@ -72,16 +74,16 @@ class Daemon:
         settings: Settings,
         otel: OtelSettings | None = None,
         watch: Emit | None = None,
-        pace: Pace | None = None,
+        backoff: BackoffConfig | None = None,
     ) -> None:
         otel = otel or OtelSettings()
         self._settings = settings
         self._watch = watch
-        waits = Waits(resume=settings.session_resume, turn=settings.turn_wait, idle=settings.idle_timeout)
+        timeouts = SessionTimeouts(resume=settings.session_resume, turn=settings.turn_wait, idle=settings.idle_timeout)
         self.pipeline = Pipeline(
             _limits(settings),
-            waits,
-            _Spoken(),
+            timeouts,
+            LoggingDiagnostics(),
             time.time(),
             settings.max_frame_bytes,
             exponential=otel.metrics is not None and otel.histogram_aggregation == "base2_exponential_bucket_histogram",
@@ -90,11 +92,11 @@ class Daemon:
             exemplars=otel.exemplar_filter != "always_off",
             tracing=(span_options(settings, otel), self._emit) if otel.traces or watch else None,
         )
-        self._otlp = Otlp(settings, otel, self.pipeline.metrics, self.snapshot, pace)
+        self._otlp = Otlp(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         self.pipeline.metrics.build_info(__version__, platform.python_version())
         counts = Counts(self.pipeline, time.time())
-        self._way_in = WayIn(settings, self.pipeline, counts)
-        self._housekeeping = Housekeeping(self.pipeline, self._way_in.sweep)
+        self._receiver = Receiver(settings, self.pipeline, counts)
+        self._housekeeping = Housekeeping(self.pipeline, self._receiver.sweep)
         self._telemetry, self._metrics_scheme = self._telemetry_listener(counts)
         self._ready = False
         self._scrapes = asyncio.Event()
@@ -103,7 +105,7 @@ class Daemon:
     @property
     def listen(self) -> Address:
         """Where events are received, once started."""
-        return self._way_in.listen
+        return self._receiver.listen
 
     @property
     def telemetry_listen(self) -> Address:
@@ -120,23 +122,23 @@ class Daemon:
         self._set_ready(ready=False)
         try:
             await self._telemetry.start()
-            await self._way_in.start()
+            await self._receiver.start()
             self._set_ready(ready=True)
         except OSError:
-            await self._way_in.stop()
+            await self._receiver.stop()
             await self._telemetry.stop()
             raise
         self._housekeeping.start()
         self._otlp.start()
         gc.collect()
         gc.freeze()
-        log.info("receiving events", extra={"url": self._way_in.url})
+        log.info("receiving events", extra={"url": self._receiver.url})
         log.info("serving metrics", extra={"url": f"{self._metrics_scheme}://{self.telemetry_listen}/metrics"})
 
     async def stop(self) -> None:
         """Stop in order: no new calls, read what is on its way, let the metrics be scraped, close."""
         self._set_ready(ready=False)
-        await self._way_in.stop()
+        await self._receiver.stop()
         self.pipeline.close(time.time())
         flushed = asyncio.create_task(self._otlp.stop())
         if self._settings.linger:
@@ -158,7 +160,7 @@ class Daemon:
             address.host,
             address.port,
             tls=guard.tls,
-            patience=self._settings.handshake_timeout,
+            handshake_timeout=self._settings.handshake_timeout,
             on_slow=counts.slow_handshake,
             on_no_tls=counts.failed_tls,
         )
@@ -205,11 +207,11 @@ class Daemon:
             self._scrapes.set()
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings) -> LabelLimits:
     allow: dict[str, set[str]] = {}
     for item in settings.label_allow:
         allow.setdefault(item.label, set()).add(item.value)
-    return Limits(
+    return LabelLimits(
         agents=settings.max_agents,
         pairs=settings.max_pairs,
         values=settings.max_label_values,

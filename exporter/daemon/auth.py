@@ -11,7 +11,7 @@ from exporter.auth.basic_auth import BasicAuth
 from exporter.config import Settings
 from exporter.config.token_file import read_token_file
 from exporter.config.web_config import WebConfig, WebTls, read_web_config
-from exporter.server.reloading_file import Watched
+from exporter.server.reloading_file import ReloadingFile
 from exporter.server.tls import TlsFiles, rotating_tls
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class TelemetryGuard:
 
     def __init__(self, settings: Settings) -> None:
         path = settings.web_config
-        self._watched = None if path is None else Watched([path], _guarding(path))
+        self._watched = None if path is None else ReloadingFile([path], _guarding(path))
         now = self._current()
         self.tls = None if now.tls is None else rotating_tls(_files(now.tls))
 
@@ -76,4 +76,4 @@ def _tokens(settings: Settings) -> Callable[[], SecretSet]:
     if path is None:
         fixed = SecretSet(given)
         return lambda: fixed
-    return Watched([path], lambda: SecretSet([*given, *read_token_file(path)])).current
+    return ReloadingFile([path], lambda: SecretSet([*given, *read_token_file(path)])).current

@@ -4,13 +4,13 @@ from typing import Final
 
 from exporter.config import Address, Settings
 from exporter.daemon.auth import ingest_door, ingest_tls
-from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import SUBSCRIPTION, SWEEP_EVERY, Pipeline
-from exporter.pipeline.tap_feed import TappedFeed
+from exporter.pipeline.tap_feed import TapFeed
 from exporter.receivers.proxy.observer import Dropped
-from exporter.receivers.proxy.relay import Plan, Relay
+from exporter.receivers.proxy.relay import ProxyConfig, Relay
 from exporter.receivers.proxy.upstream import parse_upstream
-from exporter.receivers.tap.clients import Clients, Limits
+from exporter.receivers.tap.clients import Clients, TapLimits
 from exporter.receivers.websocket import Endpoint, Terms
 from exporter.server.listeners import Listener, RawListener, Tls
 
@@ -72,42 +72,44 @@ class Counts:
         self._metrics.relay_dropped.add(1, reason)
 
 
-class WayIn:
+class Receiver:
     """The ingest listener, whichever it is; raises ``ValueError`` for a file or URL that cannot be used."""
 
     def __init__(self, settings: Settings, pipeline: Pipeline, counts: Counts) -> None:
         self._settings = settings
-        tls, listen, patience = ingest_tls(settings), settings.listen, settings.handshake_timeout
+        tls, listen, handshake_timeout = ingest_tls(settings), settings.listen, settings.handshake_timeout
         self._tls = tls is not None
         subscription = SUBSCRIPTION if settings.subscribe else None
         if settings.upstream is None:
             terms = Terms(
                 subscription, settings.session_linger, settings.max_silence, settings.max_message_rate, settings.max_frame_bytes
             )
-            limits = Limits(settings.max_frame_bytes, settings.session_linger, settings.idle_timeout + SWEEP_EVERY)
-            taps = Clients(limits, lambda name: TappedFeed(pipeline, name), counts)
-            self._takes: Endpoint | Relay = Endpoint(ingest_door(settings, settings.path), terms, lambda: Feed(pipeline), taps, counts)
+            limits = TapLimits(settings.max_frame_bytes, settings.session_linger, settings.idle_timeout + SWEEP_EVERY)
+            taps = Clients(limits, lambda name: TapFeed(pipeline, name), counts)
+            self._takes: Endpoint | Relay = Endpoint(
+                ingest_door(settings, settings.path), terms, lambda: CallFeed(pipeline), taps, counts
+            )
             self._listener: Listener | RawListener = Listener(
                 self._takes,
                 listen.host,
                 listen.port,
                 tls=tls,
-                patience=patience,
+                handshake_timeout=handshake_timeout,
                 on_slow=counts.slow_handshake,
                 on_no_tls=counts.failed_tls,
             )
         else:
             authorities = str(settings.upstream_ca) if settings.upstream_ca else None
-            plan = Plan(
+            plan = ProxyConfig(
                 upstream=parse_upstream(settings.upstream, authorities),
-                patience=patience,
+                handshake_timeout=handshake_timeout,
                 timeout=settings.upstream_timeout,
                 subscription=subscription,
                 longest=settings.max_frame_bytes,
                 alone=settings.observe_without_upstream,
             )
-            self._takes = Relay(ingest_door(settings, None), plan, lambda: Feed(pipeline, relayed=True), counts)
-            handshakes = None if tls is None else Tls(tls, patience, counts.failed_tls)
+            self._takes = Relay(ingest_door(settings, None), plan, lambda: CallFeed(pipeline, relayed=True), counts)
+            handshakes = None if tls is None else Tls(tls, handshake_timeout, counts.failed_tls)
             self._listener = RawListener(self._takes, listen.host, listen.port, handshakes)
 
     @property

@@ -60,4 +60,4 @@ class Housekeeping:
         try:
             self._pipeline.tick(time.time())
         except Exception as error:  # noqa: BLE001 - an error of ours must not end the timers of all calls; it is reported
-            self._pipeline.notices.internal_error(error)
+            self._pipeline.diagnostics.internal_error(error)

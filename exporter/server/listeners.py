@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """TLS of a listener; a handshake gets ``patience`` seconds, and ``on_failure`` is called if it fails or takes longer."""
+    """TLS of a listener; a handshake gets ``handshake_timeout`` seconds, and ``on_failure`` is called if it fails or takes longer."""
 
     context: ssl.SSLContext
-    patience: float
+    handshake_timeout: float
     on_failure: Callable[[], None]
 
 
@@ -60,7 +60,7 @@ class _Server(uvicorn.Server):
         def protocol() -> HttpProtocol:
             return HttpProtocol(config=config, server_state=self.server_state, app_state={})
 
-        tls = None if config.ssl is None else Tls(config.ssl, config.patience, config.on_no_tls)
+        tls = None if config.ssl is None else Tls(config.ssl, config.handshake_timeout, config.on_no_tls)
         self.servers = [await _serve(protocol, bound, tls) for bound in sockets or ()]
         self.started = True
 
@@ -74,7 +74,7 @@ class Listener:
     """One address and the ASGI application behind it.
 
     With ``tls`` it speaks TLS, and ``on_no_tls`` is called for a connection that does not get through its handshake. One that makes no
-    request within ``patience`` seconds is closed, and ``on_slow`` called.
+    request within ``handshake_timeout`` seconds is closed, and ``on_slow`` called.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Listener:
         port: int,
         *,
         tls: ssl.SSLContext | None = None,
-        patience: float = 10.0,
+        handshake_timeout: float = 10.0,
         on_slow: Callable[[], None] = lambda: None,
         on_no_tls: Callable[[], None] = lambda: None,
     ) -> None:
@@ -108,7 +108,7 @@ class Listener:
             backlog=_BACKLOG,
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )
-        config.patience, config.on_slow, config.on_no_tls = patience, on_slow, on_no_tls
+        config.handshake_timeout, config.on_slow, config.on_no_tls = handshake_timeout, on_slow, on_no_tls
         self._server = _Server(config)
 
     @property
@@ -181,10 +181,10 @@ async def _serve(protocols: Callable[[], asyncio.BaseProtocol], bound: socket.so
 
     def watched() -> asyncio.BaseProtocol:
         protocol = protocols()
-        loop.call_later(tls.patience + _TLS_SLACK, _look_after, protocol, tls.on_failure)
+        loop.call_later(tls.handshake_timeout + _TLS_SLACK, _look_after, protocol, tls.on_failure)
         return protocol
 
-    return await loop.create_server(watched, sock=bound, ssl=tls.context, backlog=_BACKLOG, ssl_handshake_timeout=tls.patience)
+    return await loop.create_server(watched, sock=bound, ssl=tls.context, backlog=_BACKLOG, ssl_handshake_timeout=tls.handshake_timeout)
 
 
 def _look_after(protocol: asyncio.BaseProtocol, on_failure: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ T = TypeVar("T")
 State = tuple[tuple[int, int, int], ...]
 
 
-class Watched(Generic[T]):
+class ReloadingFile(Generic[T]):
     """What ``read`` makes of the files, made again once any of them has changed.
 
     A change that cannot be read is logged, and what was read before stays in force until the files change again. The first reading

@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.server.reloading_file import Watched
+from exporter.server.reloading_file import ReloadingFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def load_tls(files: TlsFiles) -> ssl.SSLContext:
 def rotating_tls(files: TlsFiles) -> ssl.SSLContext:
     """As :func:`load_tls`, but every handshake is made with the files' present content."""
     paths = [files.certificate, files.key, *([files.client_ca] if files.client_ca else [])]
-    watched = Watched(paths, lambda: load_tls(files))
+    watched = ReloadingFile(paths, lambda: load_tls(files))
     first = load_tls(files)
 
     def choose(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:

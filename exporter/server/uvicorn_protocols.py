@@ -226,7 +226,7 @@ class ListenerConfig(uvicorn.Config):
     ``on_slow`` is called when one did not, ``on_no_tls`` when one did not get through its TLS handshake.
     """
 
-    patience: float = 10.0
+    handshake_timeout: float = 10.0
     on_slow: Callable[[], None] = staticmethod(lambda: None)
     on_no_tls: Callable[[], None] = staticmethod(lambda: None)
 
@@ -240,7 +240,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Begin to wait for the request."""
         super().connection_made(transport)
         assert isinstance(self.config, ListenerConfig)  # noqa: S101 - for the types
-        self._patience = self.loop.call_later(self.config.patience, self._lose_patience, self.config.on_slow)
+        self._patience = self.loop.call_later(self.config.handshake_timeout, self._lose_patience, self.config.on_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""

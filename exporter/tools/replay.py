@@ -12,13 +12,13 @@ import msgspec
 from rich.console import Console
 
 from exporter.catalogue.quantities import DateTime, UnixTime
-from exporter.metrics.label_limits import Limits, normalise
+from exporter.metrics.label_limits import LabelLimits, normalise
 from exporter.metrics.self_metrics import FRAMES, FRAMES_REJECTED, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.pipeline import Diagnostics, Pipeline
 from exporter.protocol.decoder import Reason, Refused
-from exporter.sessions.registry import Waits
+from exporter.sessions.registry import SessionTimeouts
 from exporter.tools.waterfall import draw
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.turn_spans import Emit
@@ -71,8 +71,10 @@ class Replay:
     """Feeds recorded events to a pipeline of its own and watches what moves."""
 
     def __init__(self, now: float, emit: Emit | None = None) -> None:
-        self._pipeline = Pipeline(Limits(), Waits(), Notices(), now=now, tracing=(SpanOptions(), emit) if emit else None)
-        self._feeds: dict[tuple[bytes, ...], Feed] = {}
+        self._pipeline = Pipeline(
+            LabelLimits(), SessionTimeouts(), Diagnostics(), now=now, tracing=(SpanOptions(), emit) if emit else None
+        )
+        self._feeds: dict[tuple[bytes, ...], CallFeed] = {}
         self._now = now
         self._seen = self._values()
 
@@ -87,7 +89,7 @@ class Replay:
         self._pipeline.tick(self._now)
         feed = self._feeds.get(wrapper.call)
         if feed is None:
-            feed = self._feeds[wrapper.call] = Feed(self._pipeline)
+            feed = self._feeds[wrapper.call] = CallFeed(self._pipeline)
         feed.consume(frame, self._now)
         return frame
 

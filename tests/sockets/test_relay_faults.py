@@ -22,7 +22,7 @@ from tests.support.waiting import seconds
 async def test_a_half_closed_call_at_the_deadline(tmp_path: Path) -> None:
     """A call whose platform sends no more, but still reads, does not keep the process from ending with 0."""
     async with raw_app() as upstream, daemon_process(tmp_path, "--upstream", upstream.url, "--drain-timeout", "0.3") as running:
-        async with joined(running.doors) as platform:
+        async with joined(running.endpoints) as platform:
             side = await upstream.side()
             platform.writer.write_eof()
             assert await asyncio.wait_for(side.reader.read(), seconds(5)) == b""
@@ -47,8 +47,8 @@ async def test_a_platform_that_leaves_before_the_answer() -> None:
             writer.close()
 
     server = await asyncio.start_server(visited, "127.0.0.1", 0)
-    async with server, relayed(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}") as doors:
-        async with raw_connection(doors.listen) as platform:
+    async with server, relayed(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}") as endpoints:
+        async with raw_connection(endpoints.listen) as platform:
             platform.writer.write(request())
             await asyncio.wait_for(asked.wait(), seconds(5))
         await asyncio.wait_for(left.wait(), seconds(3))
@@ -65,7 +65,7 @@ async def test_a_refusal_without_end() -> None:
 
     server = await asyncio.start_server(visited, "127.0.0.1", 0)
     url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, relayed(url, upstream_timeout=0.3) as doors, raw_connection(doors.listen) as platform:
+    async with server, relayed(url, upstream_timeout=0.3) as endpoints, raw_connection(endpoints.listen) as platform:
         platform.writer.write(request())
         assert (await asyncio.wait_for(platform.reader.read(), seconds(5))).startswith(b"HTTP/1.1 403 ")
 
@@ -93,12 +93,12 @@ async def test_errors_of_ours_before_the_queue(broken: tuple[type, str], monkeyp
 
     monkeypatch.setattr(*broken, fail)
     hello = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
-    async with raw_app() as upstream, relayed(upstream.url) as doors, joined(doors) as platform:
+    async with raw_app() as upstream, relayed(upstream.url) as endpoints, joined(endpoints) as platform:
         side = await upstream.side()
         for _ in range(3):
             platform.writer.write(hello)
             assert await asyncio.wait_for(side.reader.readexactly(len(hello)), seconds(5)) == hello
-        await doors.reaches(DROPPED, 1 if broken[0] is Scanner else 3, reason="error")
+        await endpoints.reaches(DROPPED, 1 if broken[0] is Scanner else 3, reason="error")
 
 
 async def test_an_update_before_the_call_begins() -> None:
@@ -107,7 +107,7 @@ async def test_an_update_before_the_call_begins() -> None:
     async def talk(socket: ServerConnection) -> None:
         await socket.send(json.dumps({"type": "agent_session.update", "events": {"mine": True}}))
 
-    async with app(talk) as upstream, relayed(upstream.url, subscribe=True) as doors, call(doors.ws) as platform:
+    async with app(talk) as upstream, relayed(upstream.url, subscribe=True) as endpoints, call(endpoints.ws) as platform:
         await platform.recv()
         await send_all(platform, [STARTED])
         union = {"metrics_events": True, "vad_events": True, "turn_events": True, "mine": True}

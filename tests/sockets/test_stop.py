@@ -13,7 +13,7 @@ import pytest
 from exporter import __version__
 from exporter.config import Address
 from tests.support.daemon import (
-    Doors,
+    Endpoints,
     ServingProgram,
     call,
     daemon_process,
@@ -41,11 +41,11 @@ async def stopped(daemon: ServingProgram, within: float = IN_TIME) -> None:
     assert "exporter.daemon.app: stopped" in daemon.log
 
 
-async def not_ready(doors: Doors) -> None:
+async def not_ready(endpoints: Endpoints) -> None:
     """Wait until the daemon says that it is stopping."""
 
     async def gone() -> bool:
-        return (await doors.get("/-/ready")).status_code == 503
+        return (await endpoints.get("/-/ready")).status_code == 503
 
     await eventually(gone, because="readiness to go")
 
@@ -64,7 +64,7 @@ class TestDrain:
         """Fifty sockets send many frames each and SIGTERM follows at once: every frame counts, each socket is closed with 1001."""
         each, sockets = 1000, 50
         async with daemon_process(tmp_path, "--linger", "--drain-timeout", "30") as daemon, contextlib.AsyncExitStack() as stack:
-            peers = [await stack.enter_async_context(raw_websocket(daemon.doors.listen)) for _ in range(sockets)]
+            peers = [await stack.enter_async_context(raw_websocket(daemon.endpoints.listen)) for _ in range(sockets)]
             for peer in peers:
                 peer.writer.write(PLAYED * each)
             await asyncio.gather(*(peer.writer.drain() for peer in peers))
@@ -73,7 +73,7 @@ class TestDrain:
             codes = await asyncio.gather(*(asyncio.wait_for(peer.close_code(), seconds(20)) for peer in peers))
             assert codes == [1001] * sockets
             await lingering(daemon)
-            found = await daemon.doors.scrape()
+            found = await daemon.endpoints.scrape()
             await stopped(daemon, 20)
         assert all(in_kernel)
         assert total(found, RECEIVED) == total(found, PROCESSED, outcome="processed") == each * sockets
@@ -82,19 +82,22 @@ class TestDrain:
 
     async def test_a_peer_that_goes_on_for_a_while(self, tmp_path: Path) -> None:
         """A peer that pauses for less than a quarter of a second is read on, and closed once it is quiet."""
-        async with daemon_process(tmp_path, "--linger", "--drain-timeout", "20") as daemon, raw_websocket(daemon.doors.listen) as peer:
+        async with (
+            daemon_process(tmp_path, "--linger", "--drain-timeout", "20") as daemon,
+            raw_websocket(daemon.endpoints.listen) as peer,
+        ):
             daemon.signal(signal.SIGTERM)
-            await not_ready(daemon.doors)
+            await not_ready(daemon.endpoints)
             for number in range(1, 6):
                 await peer.send(b'{"type":"play.completed"}')
-                await daemon.doors.reaches(RECEIVED, number)
+                await daemon.endpoints.reaches(RECEIVED, number)
             assert await asyncio.wait_for(peer.close_code(), seconds(5)) == 1001
 
     async def test_a_peer_that_never_answers_the_close(self, tmp_path: Path) -> None:
         """A peer that neither answers the close nor hangs up does not hold up the end."""
-        async with daemon_process(tmp_path) as daemon, raw_websocket(daemon.doors.listen) as peer:
+        async with daemon_process(tmp_path) as daemon, raw_websocket(daemon.endpoints.listen) as peer:
             await peer.send(b'{"type":"play.completed"}')
-            await daemon.doors.reaches(RECEIVED, 1)
+            await daemon.endpoints.reaches(RECEIVED, 1)
             daemon.signal(signal.SIGTERM)
             await stopped(daemon)
             assert await peer.close_code() == 1001
@@ -104,9 +107,9 @@ class TestDrain:
     )
     async def test_a_peer_that_never_stops_sending(self, tmp_path: Path, flood: bytes) -> None:
         """A peer that sends on and reads nothing is cut off when the drain timeout is over."""
-        async with daemon_process(tmp_path, "--drain-timeout", "0.5") as daemon, raw_websocket(daemon.doors.listen) as peer:
+        async with daemon_process(tmp_path, "--drain-timeout", "0.5") as daemon, raw_websocket(daemon.endpoints.listen) as peer:
             sending = asyncio.create_task(_send_for_ever(peer, flood * 1000))
-            await daemon.doors.reaches("agentstack_exporter_connections_active", 1)
+            await daemon.endpoints.reaches("agentstack_exporter_connections_active", 1)
             daemon.signal(signal.SIGTERM)
             await stopped(daemon, 0.5 + 2)
             sending.cancel()
@@ -114,7 +117,7 @@ class TestDrain:
 
     async def test_a_peer_that_never_finishes_its_handshake(self, tmp_path: Path) -> None:
         """A connection without a request does not hold up the end."""
-        async with daemon_process(tmp_path) as daemon, raw_connection(daemon.doors.listen) as peer:
+        async with daemon_process(tmp_path) as daemon, raw_connection(daemon.endpoints.listen) as peer:
             peer.writer.write(request()[:30])
             await peer.writer.drain()
             daemon.signal(signal.SIGTERM)
@@ -123,17 +126,17 @@ class TestDrain:
     async def test_new_connections_are_refused(self, tmp_path: Path) -> None:
         """While calls drain no new ones are taken, the port is closed, and /metrics still answers."""
         async with daemon_process(tmp_path, "--linger", "--drain-timeout", "20") as daemon:
-            doors = daemon.doors
-            async with raw_websocket(doors.listen) as peer, raw_connection(doors.listen) as half_open:
+            endpoints = daemon.endpoints
+            async with raw_websocket(endpoints.listen) as peer, raw_connection(endpoints.listen) as half_open:
                 half_open.writer.write(request()[:-2])
-                sending = asyncio.create_task(_send_slowly(peer, doors))
+                sending = asyncio.create_task(_send_slowly(peer, endpoints))
                 daemon.signal(signal.SIGTERM)
-                await not_ready(doors)
+                await not_ready(endpoints)
                 half_open.writer.write(b"\r\n")
                 assert await half_open.answer() == 503
                 with pytest.raises(OSError, match=r"."):
-                    await asyncio.open_connection(*doors.listen.split(":"))
-                assert await doors.total("agentstack_exporter_connections_refused_total", reason="stopping") == 1
+                    await asyncio.open_connection(*endpoints.listen.split(":"))
+                assert await endpoints.total("agentstack_exporter_connections_refused_total", reason="stopping") == 1
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
 
@@ -144,33 +147,33 @@ async def _send_for_ever(peer: RawWebSocket, chunk: bytes) -> None:
         await peer.writer.drain()
 
 
-async def _send_slowly(peer: RawWebSocket, doors: Doors) -> None:
+async def _send_slowly(peer: RawWebSocket, endpoints: Endpoints) -> None:
     """Send a frame whenever the last one has been counted."""
     sent = 0
     while True:
         await peer.send(b'{"type":"play.completed"}')
         sent += 1
-        await doors.reaches(RECEIVED, sent)
+        await endpoints.reaches(RECEIVED, sent)
 
 
 class TestLinger:
     async def test_one_more_scrape(self, tmp_path: Path) -> None:
         """With --linger /metrics stays up, not ready, until it was scraped once; looking at other pages does not count."""
         async with daemon_process(tmp_path, "--linger") as daemon:
-            doors = daemon.doors
-            async with call(doors.ws) as peer:
+            endpoints = daemon.endpoints
+            async with call(endpoints.ws) as peer:
                 await send_all(peer, [STARTED])
-                await doors.reaches(RECEIVED, 1)
+                await endpoints.reaches(RECEIVED, 1)
                 daemon.signal(signal.SIGTERM)
                 await asyncio.wait_for(peer.wait_closed(), seconds(5))
             assert peer.close_code == 1001
             for path, status in {"/-/ready": 503, "/-/healthy": 200, "/": 200}.items():
-                assert (await doors.get(path)).status_code == status
+                assert (await endpoints.get(path)).status_code == status
             async with http_client() as http:
-                assert (await http.head(doors.url("/metrics"))).status_code == 200
+                assert (await http.head(endpoints.url("/metrics"))).status_code == 200
             assert not daemon.ready_file.exists()
             await lingering(daemon)
-            assert total(await doors.scrape(), "agentstack_sessions_ended_total", reason="shutdown") == 1
+            assert total(await endpoints.scrape(), "agentstack_sessions_ended_total", reason="shutdown") == 1
             await stopped(daemon)
 
     async def test_nobody_scrapes(self, tmp_path: Path) -> None:
@@ -186,7 +189,7 @@ class TestLinger:
             daemon.signal(signal.SIGTERM)
             await lingering(daemon)
             daemon.signal(signal.SIGTERM)
-            assert (await daemon.doors.get("/-/healthy")).status_code == 200
+            assert (await daemon.endpoints.get("/-/healthy")).status_code == 200
             daemon.signal(signal.SIGINT)
             await stopped(daemon, 3)
 
@@ -204,7 +207,7 @@ class TestSignals:
 
     async def test_a_second_signal_changes_nothing(self, tmp_path: Path) -> None:
         """Signals that come while it stops neither kill it nor cost the frames on their way."""
-        async with daemon_process(tmp_path, "--linger") as daemon, raw_websocket(daemon.doors.listen) as peer:
+        async with daemon_process(tmp_path, "--linger") as daemon, raw_websocket(daemon.endpoints.listen) as peer:
             peer.writer.write(PLAYED * 1000)
             await peer.writer.drain()
             for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
@@ -212,7 +215,7 @@ class TestSignals:
             assert await asyncio.wait_for(peer.close_code(), seconds(5)) == 1001
             daemon.signal(signal.SIGTERM)
             await lingering(daemon)
-            assert total(await daemon.doors.scrape(), RECEIVED) == 1000
+            assert total(await daemon.endpoints.scrape(), RECEIVED) == 1000
             await stopped(daemon)
 
 
@@ -221,15 +224,15 @@ class TestReadyFile:
         """The ready file names both addresses, is there when they answer, and no unfinished one stands beside it."""
         async with daemon_process(tmp_path) as daemon:
             found = json.loads(daemon.ready_file.read_text())
-            assert found == {"listen": daemon.doors.listen, "telemetry_listen": daemon.doors.telemetry}
-            assert (await daemon.doors.get("/-/ready")).status_code == 200
+            assert found == {"listen": daemon.endpoints.listen, "telemetry_listen": daemon.endpoints.telemetry}
+            assert (await daemon.endpoints.get("/-/ready")).status_code == 200
         assert names_in(tmp_path) == {"ready", "stdout", "stderr"}
 
     async def test_it_is_removed_when_the_drain_begins(self, tmp_path: Path) -> None:
         """The file goes with the readiness, not at the end of the process."""
         async with daemon_process(tmp_path, "--linger") as daemon:
             daemon.signal(signal.SIGTERM)
-            await not_ready(daemon.doors)
+            await not_ready(daemon.endpoints)
             assert not daemon.ready_file.exists()
 
     async def test_one_that_a_crash_left_behind(self, tmp_path: Path) -> None:
@@ -306,24 +309,24 @@ class TestStart:
         checks.mkdir()
 
         async def check(*args: str) -> int:
-            async with program(checks, "healthcheck", "--telemetry-listen", daemon.doors.telemetry, *args) as run:
+            async with program(checks, "healthcheck", "--telemetry-listen", daemon.endpoints.telemetry, *args) as run:
                 return await run.ended()
 
         async with daemon_process(tmp_path, "--linger") as daemon:
             assert [await check(), await check("--ready")] == [0, 0]
             daemon.signal(signal.SIGTERM)
-            await not_ready(daemon.doors)
+            await not_ready(daemon.endpoints)
             assert [await check(), await check("--ready")] == [0, 1]
             assert "stopping" in (checks / "stderr").read_text()
             await lingering(daemon)
-            await daemon.doors.scrape()
+            await daemon.endpoints.scrape()
             await stopped(daemon)
             assert await check() == 1
 
     async def test_memory_at_rest(self, tmp_path: Path) -> None:
         """An exporter that has done nothing yet holds less than 80 MB, and says who and what it is."""
         async with daemon_process(tmp_path) as daemon:
-            found = await daemon.doors.scrape()
+            found = await daemon.endpoints.scrape()
         assert 10e6 < total(found, "process_resident_memory_bytes") < 80e6
         assert total(found, "agentstack_exporter_build_info", version=__version__) == 1
 
@@ -334,10 +337,10 @@ class TestInProcess:
         addresses: dict[str, Address] = {}
         open_files = []
         for _ in range(3):
-            async with running_daemon(**addresses) as doors, call(doors.ws) as peer:
+            async with running_daemon(**addresses) as endpoints, call(endpoints.ws) as peer:
                 await send_all(peer, [STARTED])
-                assert await doors.reaches(RECEIVED, 1) == 1
-            ports = [int(address.rpartition(":")[2]) for address in (doors.listen, doors.telemetry)]
+                assert await endpoints.reaches(RECEIVED, 1) == 1
+            ports = [int(address.rpartition(":")[2]) for address in (endpoints.listen, endpoints.telemetry)]
             addresses = dict(zip(("listen", "telemetry_listen"), (Address("127.0.0.1", port) for port in ports), strict=True))
             open_files.append(len(names_in(Path("/proc/self/fd"))))
         assert open_files[1] == open_files[2]

@@ -6,7 +6,7 @@ import socket
 from time import monotonic
 from typing import Any, Final
 
-from exporter.receivers.proxy.fallback_session import Alone, acceptance
+from exporter.receivers.proxy.fallback_session import FallbackSession, acceptance
 from exporter.receivers.proxy.http1 import (
     END,
     EXTENSIONS,
@@ -21,7 +21,7 @@ from exporter.receivers.proxy.http1 import (
     status_of,
     target_of,
 )
-from exporter.receivers.proxy.registry import Switchboard
+from exporter.receivers.proxy.registry import ProxyRegistry
 from exporter.receivers.proxy.tunnel import Tunnel
 
 _SWITCHING: Final = 101
@@ -34,22 +34,22 @@ log = logging.getLogger(__name__)
 class PlatformSide(asyncio.Protocol):
     """The platform's connection: first its request, then what it sends."""
 
-    def __init__(self, board: Switchboard) -> None:
+    def __init__(self, board: ProxyRegistry) -> None:
         self._board = board
         self._raw = bytearray()
         self._read_head = False
         self._dialling: asyncio.Task[None] | None = None
-        self._app: AppSide | None = None
+        self._app: AppLatency | None = None
         self._patience: asyncio.TimerHandle | None = None
         self.transport: Any = None
-        self.tunnel: Tunnel | Alone | None = None
+        self.tunnel: Tunnel | FallbackSession | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the request, for a time."""
         self.transport = transport
         _keep_alive(self.transport)
         self._board.opening += 1
-        self._patience = asyncio.get_running_loop().call_later(self._board.plan.patience, self._lose_patience)
+        self._patience = asyncio.get_running_loop().call_later(self._board.plan.handshake_timeout, self._lose_patience)
 
     def data_received(self, data: bytes) -> None:
         """Pass on what came, or read on for the request; what comes with it waits for the app's answer."""
@@ -106,7 +106,7 @@ class PlatformSide(asyncio.Protocol):
             self.transport.write(refusal(status, told))
             self.transport.close()
 
-    def joined(self, tunnel: Tunnel | Alone, answer: bytes) -> None:
+    def joined(self, tunnel: Tunnel | FallbackSession, answer: bytes) -> None:
         """The app accepted: answer the platform, and pass on what it sent meanwhile."""
         self._board.opening -= 1
         self.transport.write(answer)
@@ -140,7 +140,7 @@ class PlatformSide(asyncio.Protocol):
         """Reach the app, send it the request, and see what it answers."""
         plan, counts, loop = self._board.plan, self._board.counts, asyncio.get_running_loop()
         upstream, before = plan.upstream, monotonic()
-        app = self._app = AppSide(self._board, self)
+        app = self._app = AppLatency(self._board, self)
         try:
             async with asyncio.timeout(plan.timeout):
                 tls: dict[str, Any] = {"ssl": upstream.tls, "server_hostname": upstream.host} if upstream.tls else {}
@@ -155,7 +155,7 @@ class PlatformSide(asyncio.Protocol):
         except BadHeadError as error:
             self._fail(head, app, (502, "no_answer"), str(error))
 
-    def _fail(self, head: Head, app: "AppSide", answer: tuple[int, str], why: str) -> None:
+    def _fail(self, head: Head, app: "AppLatency", answer: tuple[int, str], why: str) -> None:
         status, reason = answer
         self._board.counts.upstream_failed(reason)
         log.warning("the app cannot be reached", extra={"upstream": str(self._board.plan.upstream), "reason": why})
@@ -164,7 +164,7 @@ class PlatformSide(asyncio.Protocol):
         if not self._board.plan.alone:
             self.refuse(status, "upstream", "the app behind the exporter cannot be reached")
         elif not self.transport.is_closing():
-            taken = Alone(self.transport, self._board.plan.longest, self._board.gone)
+            taken = FallbackSession(self.transport, self._board.plan.longest, self._board.gone)
             self._board.watch(taken)
             self.joined(taken, acceptance(head))
 
@@ -178,10 +178,10 @@ class PlatformSide(asyncio.Protocol):
             self._patience = None
 
 
-class AppSide(asyncio.Protocol):
+class AppLatency(asyncio.Protocol):
     """The app's connection: first its answer, then what it sends."""
 
-    def __init__(self, board: Switchboard, platform: PlatformSide) -> None:
+    def __init__(self, board: ProxyRegistry, platform: PlatformSide) -> None:
         self._board = board
         self._platform = platform
         self._raw = bytearray()

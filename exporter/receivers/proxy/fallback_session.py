@@ -25,10 +25,10 @@ def acceptance(head: Head) -> bytes:
     )
 
 
-class Alone:
+class FallbackSession:
     """Stands where a tunnel would; calls ``gone`` when the platform has left."""
 
-    def __init__(self, platform: asyncio.Transport, longest: int, gone: Callable[["Alone"], None]) -> None:
+    def __init__(self, platform: asyncio.Transport, longest: int, gone: Callable[["FallbackSession"], None]) -> None:
         self._platform = platform
         self._longest = longest
         self._gone = gone

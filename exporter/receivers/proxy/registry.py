@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.auth import Door, Load
-from exporter.receivers.proxy.fallback_session import Alone
+from exporter.receivers.proxy.fallback_session import FallbackSession
 from exporter.receivers.proxy.http1 import Head, Target, handshake_of
 from exporter.receivers.proxy.observer import Dropped, Observer, RelayedFeed
 from exporter.receivers.proxy.tunnel import Tunnel
@@ -39,45 +39,46 @@ class Counts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ProxyConfig:
     """Where connections lead and what holds for them. Times are in seconds, ``longest`` is in bytes.
 
-    ``patience`` is for the platform's request, ``timeout`` for reaching the app and for its answer. ``subscription`` is sent to the
+    ``handshake_timeout`` is for the platform's request, ``timeout`` for reaching the app and for its answer. ``subscription`` is
+    sent to the
     platform when a call begins, or nothing. Messages of more than ``longest`` are passed on and not read. ``alone`` accepts
     connections although the app cannot be reached.
     """
 
     upstream: Upstream
-    patience: float
+    handshake_timeout: float
     timeout: float
     subscription: str | None
     longest: int
     alone: bool = False
 
 
-class Switchboard:
+class ProxyRegistry:
     """The connections of a relay."""
 
-    def __init__(self, door: Door, plan: Plan, feed: Callable[[], RelayedFeed], counts: Counts) -> None:
+    def __init__(self, door: Door, plan: ProxyConfig, feed: Callable[[], RelayedFeed], counts: Counts) -> None:
         self.door = door
         self.plan = plan
         self.counts = counts
         self.draining = False
-        self.tunnels: set[Tunnel | Alone] = set()
+        self.tunnels: set[Tunnel | FallbackSession] = set()
         self.opening = 0
         """Connections that are yet to be accepted or refused."""
         self.emptied = asyncio.Event()
         """Set when the last of them is gone."""
         self._feed = feed
 
-    def watch(self, tunnel: Tunnel | Alone) -> None:
+    def watch(self, tunnel: Tunnel | FallbackSession) -> None:
         """A connection was accepted: measure it."""
         asked = None if self.plan.subscription is None else self.plan.subscription.encode()
         tunnel.observe(Observer(self._feed(), asked, tunnel.insert, self.counts.relay_dropped))
         self.tunnels.add(tunnel)
         self.counts.connected()
 
-    def gone(self, tunnel: Tunnel | Alone) -> None:
+    def gone(self, tunnel: Tunnel | FallbackSession) -> None:
         """It is over."""
         self.tunnels.discard(tunnel)
         if not self.tunnels:

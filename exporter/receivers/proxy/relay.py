@@ -11,16 +11,16 @@ from time import monotonic
 from typing import Final
 
 from exporter.receivers.proxy.connections import PlatformSide
-from exporter.receivers.proxy.registry import Counts, Plan, Switchboard
+from exporter.receivers.proxy.registry import Counts, ProxyConfig, ProxyRegistry
 from exporter.receivers.websocket import GOING_AWAY
 
-__all__ = ["Counts", "Plan", "Relay"]
+__all__ = ["Counts", "ProxyConfig", "Relay"]
 
 _LAST_WORDS: Final = 0.05
 """Seconds that a side gets to be told that it is over."""
 
 
-class Relay(Switchboard):
+class Relay(ProxyRegistry):
     """Makes the protocol of each new connection, and ends them all when the process stops."""
 
     def __call__(self) -> PlatformSide:

@@ -59,7 +59,7 @@ class Counts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TapLimits:
     """``event`` is the largest event in bytes.
 
     A call stays ``linger`` seconds after its end and ``silence`` after its last event, a tap ``silence`` after its connection.
@@ -89,7 +89,7 @@ class Client:
 class Clients:
     """All taps, and the calls they carry. ``call`` makes a call's way in from its name. Times are unix seconds."""
 
-    def __init__(self, limits: Limits, call: Callable[[str], Call], counts: Counts) -> None:
+    def __init__(self, limits: TapLimits, call: Callable[[str], Call], counts: Counts) -> None:
         self._limits = limits
         self._call = call
         self._counts = counts

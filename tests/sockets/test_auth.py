@@ -17,11 +17,11 @@ from websockets.exceptions import InvalidMessage, InvalidStatus
 from exporter.config.kinds import Secret
 from exporter.server import listeners
 from tests.support.app import app
-from tests.support.daemon import Doors, call, daemon_process, program, running_daemon, send_all
+from tests.support.daemon import Endpoints, call, daemon_process, program, running_daemon, send_all
 from tests.support.pki import Pki, make_pki
 from tests.support.raw_websocket import raw_connection, raw_websocket
 from tests.support.waiting import eventually, seconds
-from tests.unit.test_door import signed
+from tests.unit.test_auth_policy import signed
 
 TOKEN, NEXT_TOKEN = "t0ken-t0ken-t0ken", "the-next-t0ken-now"
 SECRET = "path-secret-path-secret"
@@ -87,17 +87,17 @@ async def test_the_matrix_of_credentials(tmp_path: Path) -> None:
         "AGENTSTACK_EXPORTER_ALLOW_ORIGIN": "https://good.example",
     }
     async with daemon_process(tmp_path, "--log-level", "debug", env=env) as running:
-        doors, expected = running.doors, dict[str, int]()
+        endpoints, expected = running.endpoints, dict[str, int]()
         for name, path, headers, wanted, why in MATRIX:
             query = "" if headers is SIGNED or "x-plivo-signature-v3" in headers else "?caller=%2B15551234567"
-            assert await status(doors.ws + path + query, additional_headers=headers) == wanted, name
+            assert await status(endpoints.ws + path + query, additional_headers=headers) == wanted, name
             if why:
                 expected[why] = expected.get(why, 0) + 1
         for why, count in expected.items():
-            assert await doors.total(REFUSED, reason=why) == count, why
-        assert await doors.total(REFUSED) == sum(expected.values())
-        assert await doors.total(ACCEPTED) == len(MATRIX) - sum(expected.values())
-        shown = running.log + running.output + await doors.text() + (await doors.get("/")).text
+            assert await endpoints.total(REFUSED, reason=why) == count, why
+        assert await endpoints.total(REFUSED) == sum(expected.values())
+        assert await endpoints.total(ACCEPTED) == len(MATRIX) - sum(expected.values())
+        shown = running.log + running.output + await endpoints.text() + (await endpoints.get("/")).text
     assert " error " not in shown, "who is turned away is no error of ours"
     for secret in (TOKEN, SECRET, AUTH_TOKEN, "wr0ng", "5551234567", SIGNED["x-plivo-signature-v3"]):
         assert secret not in shown
@@ -121,17 +121,17 @@ async def test_tokens_are_exchanged_without_a_restart(tmp_path: Path) -> None:
     """A token file that changes is read again; one that cannot be read leaves the old tokens in force."""
     tokens = tmp_path / "tokens"
     tokens.write_text(f"# this year's\n{TOKEN}\n")
-    async with running_daemon(auth_token_file=tokens) as doors:
-        assert await status(doors.ws, **bearer(TOKEN)) == 101
-        assert await status(doors.ws, **bearer(NEXT_TOKEN)) == 401
+    async with running_daemon(auth_token_file=tokens) as endpoints:
+        assert await status(endpoints.ws, **bearer(TOKEN)) == 101
+        assert await status(endpoints.ws, **bearer(NEXT_TOKEN)) == 401
         tokens.write_text(f"{TOKEN}\n{NEXT_TOKEN}\n")
-        assert [await status(doors.ws, **bearer(token)) for token in (TOKEN, NEXT_TOKEN)] == [101, 101]
+        assert [await status(endpoints.ws, **bearer(token)) for token in (TOKEN, NEXT_TOKEN)] == [101, 101]
         tokens.write_text(f"{NEXT_TOKEN}\n\n")
-        assert [await status(doors.ws, **bearer(token)) for token in (TOKEN, NEXT_TOKEN)] == [401, 101]
+        assert [await status(endpoints.ws, **bearer(token)) for token in (TOKEN, NEXT_TOKEN)] == [401, 101]
         tokens.write_text("short\n")
-        assert await status(doors.ws, **bearer(NEXT_TOKEN)) == 101
+        assert await status(endpoints.ws, **bearer(NEXT_TOKEN)) == 101
         tokens.unlink()
-        assert await status(doors.ws, **bearer(NEXT_TOKEN)) == 101
+        assert await status(endpoints.ws, **bearer(NEXT_TOKEN)) == 101
 
 
 async def test_a_token_file_that_cannot_be_used(tmp_path: Path) -> None:
@@ -147,24 +147,24 @@ async def test_a_token_file_that_cannot_be_used(tmp_path: Path) -> None:
 class TestTls:
     async def test_the_platform_may_speak_tls(self, pki: Pki) -> None:
         """With a certificate the ingest listener speaks TLS, and plain connections are not served."""
-        async with running_daemon(tls_cert=pki.certificate, tls_key=pki.key) as doors:
-            async with call(doors.ws.replace("ws:", "wss:"), ssl=trusting(pki.certificate)) as socket:
+        async with running_daemon(tls_cert=pki.certificate, tls_key=pki.key) as endpoints:
+            async with call(endpoints.ws.replace("ws:", "wss:"), ssl=trusting(pki.certificate)) as socket:
                 await send_all(socket, [STARTED])
-                await doors.reaches(EVENTS, 1)
+                await endpoints.reaches(EVENTS, 1)
             with pytest.raises((OSError, EOFError, Exception)):
-                async with call(doors.ws):
+                async with call(endpoints.ws):
                     pass
 
     async def test_clients_show_a_certificate(self, pki: Pki) -> None:
         """With a client CA only those whose certificate it signed come in."""
         files = {"tls_cert": pki.certificate, "tls_key": pki.key, "tls_client_ca": pki.certificate}
-        async with running_daemon(**files) as doors:
-            url = doors.ws.replace("ws:", "wss:")
+        async with running_daemon(**files) as endpoints:
+            url = endpoints.ws.replace("ws:", "wss:")
             assert await status(url, ssl=trusting(pki.certificate, (pki.certificate, pki.key))) == 101
             for own in (None, (pki.other, pki.other_key)):
                 with pytest.raises(TURNED_AWAY):
                     await status(url, ssl=trusting(pki.certificate, own))
-            assert await doors.total(ACCEPTED) == 1
+            assert await endpoints.total(ACCEPTED) == 1
 
     async def test_certificates_are_exchanged_without_a_restart(self, pki: Pki, tmp_path: Path) -> None:
         """New handshakes are made with the new files, old connections go on; a broken file leaves the old certificate in force."""
@@ -175,8 +175,8 @@ class TestTls:
                 shutil.copy(source, target)
 
         install(pki.certificate, pki.key)
-        async with running_daemon(tls_cert=certificate, tls_key=key, tls_client_ca=authority) as doors:
-            url = doors.ws.replace("ws:", "wss:")
+        async with running_daemon(tls_cert=certificate, tls_key=key, tls_client_ca=authority) as endpoints:
+            url = endpoints.ws.replace("ws:", "wss:")
             first, second = (pki.certificate, pki.key), (pki.other, pki.other_key)
             async with call(url, ssl=trusting(pki.certificate, first)) as old:
                 install(*second)
@@ -184,16 +184,16 @@ class TestTls:
                 with pytest.raises(TURNED_AWAY):
                     await status(url, ssl=trusting(pki.other, first))
                 await send_all(old, [STARTED])
-                await doors.reaches(EVENTS, 1)
+                await endpoints.reaches(EVENTS, 1)
             certificate.write_text("broken")
             assert await status(url, ssl=trusting(pki.other, second)) == 101
 
     async def test_a_tls_handshake_that_never_ends(self, pki: Pki) -> None:
         """Whoever opens a connection and does not speak TLS is closed within the time for handshakes."""
         files = {"tls_cert": pki.certificate, "tls_key": pki.key}
-        async with running_daemon(**files, handshake_timeout=0.2) as doors, raw_connection(doors.listen) as socket:
+        async with running_daemon(**files, handshake_timeout=0.2) as endpoints, raw_connection(endpoints.listen) as socket:
             assert await asyncio.wait_for(socket.reader.read(), seconds(5)) == b""
-            await doors.reaches(REFUSED, 1, reason="tls_handshake")
+            await endpoints.reaches(REFUSED, 1, reason="tls_handshake")
 
     @pytest.mark.parametrize("way", ["endpoint", "relay"])
     async def test_failed_tls_handshakes_are_counted(self, pki: Pki, way: str) -> None:
@@ -201,11 +201,11 @@ class TestTls:
         files: dict[str, Any] = {"tls_cert": pki.certificate, "tls_key": pki.key}
         async with app() as upstream:
             more = {"upstream": upstream.url} if way == "relay" else {}
-            async with running_daemon(**files, **more, handshake_timeout=0.3) as doors, raw_connection(doors.listen) as plain:
+            async with running_daemon(**files, **more, handshake_timeout=0.3) as endpoints, raw_connection(endpoints.listen) as plain:
                 plain.writer.write(b"GET / HTTP/1.1\r\n\r\n")
-                async with call(doors.ws.replace("ws:", "wss:"), ssl=trusting(pki.certificate)):
-                    assert await doors.reaches(REFUSED, 1, reason="tls_handshake") == 1
-                assert await doors.total(REFUSED) == 1
+                async with call(endpoints.ws.replace("ws:", "wss:"), ssl=trusting(pki.certificate)):
+                    assert await endpoints.reaches(REFUSED, 1, reason="tls_handshake") == 1
+                assert await endpoints.total(REFUSED) == 1
 
     async def test_files_that_do_not_fit(self, pki: Pki, tmp_path: Path) -> None:
         """A certificate with another's key is an error at the start, with both names and exit code 2."""
@@ -215,10 +215,10 @@ class TestTls:
 
 
 @asynccontextmanager
-async def guarded(folder: Path, config: str, **changes: Any) -> AsyncIterator[Doors]:
+async def guarded(folder: Path, config: str, **changes: Any) -> AsyncIterator[Endpoints]:
     (folder / "web.yml").write_text(config)
-    async with running_daemon(web_config=folder / "web.yml", **changes) as doors:
-        yield doors
+    async with running_daemon(web_config=folder / "web.yml", **changes) as endpoints:
+        yield endpoints
 
 
 def users(**passwords: str) -> str:
@@ -230,39 +230,39 @@ class TestTelemetry:
     async def test_users(self, tmp_path: Path) -> None:
         """With users in the web configuration every page but the probes asks for one, and refusals are counted."""
         async with (
-            guarded(tmp_path, users(prometheus="s3cret", grafana="pässword")) as doors,
+            guarded(tmp_path, users(prometheus="s3cret", grafana="pässword")) as endpoints,
             httpx.AsyncClient(trust_env=False) as http,
         ):
 
             async def get(path: str, auth: tuple[str, str] | None = None) -> int:
-                return (await http.get(doors.url(path), auth=auth)).status_code
+                return (await http.get(endpoints.url(path), auth=auth)).status_code
 
             assert [await get(path) for path in ("/-/healthy", "/-/ready", "/metrics", "/", "/nowhere")] == [200, 200, 401, 401, 401]
             assert await get("/metrics", ("prometheus", "s3cret")) == 200
             assert await get("/metrics", ("grafana", "pässword")) == 200
             for wrong in (("prometheus", "wrong"), ("nobody", "s3cret"), ("prometheus", ""), ("prometheus", "s" * 100)):
                 assert await get("/metrics", wrong) == 401
-            challenge = await http.get(doors.url("/metrics"), headers={"Authorization": "Basic !!!"})
+            challenge = await http.get(endpoints.url("/metrics"), headers={"Authorization": "Basic !!!"})
             assert (challenge.status_code, challenge.headers["www-authenticate"]) == (401, "Basic")
-            text = (await http.get(doors.url("/metrics"), auth=("prometheus", "s3cret"))).text
+            text = (await http.get(endpoints.url("/metrics"), auth=("prometheus", "s3cret"))).text
             assert f'{REFUSED}{{reason="wrong_user"}} 4' in text
             assert f'{REFUSED}{{reason="no_user"}} 4' in text
 
     async def test_users_are_exchanged_without_a_restart(self, tmp_path: Path) -> None:
         """A password that was changed in the file holds from the next request on, and the old one no longer."""
-        async with guarded(tmp_path, users(prometheus="old-one")) as doors, httpx.AsyncClient(trust_env=False) as http:
-            assert (await http.get(doors.url("/metrics"), auth=("prometheus", "old-one"))).status_code == 200
+        async with guarded(tmp_path, users(prometheus="old-one")) as endpoints, httpx.AsyncClient(trust_env=False) as http:
+            assert (await http.get(endpoints.url("/metrics"), auth=("prometheus", "old-one"))).status_code == 200
             (tmp_path / "web.yml").write_text(users(prometheus="the-new-one"))
-            assert (await http.get(doors.url("/metrics"), auth=("prometheus", "old-one"))).status_code == 401
-            assert (await http.get(doors.url("/metrics"), auth=("prometheus", "the-new-one"))).status_code == 200
+            assert (await http.get(endpoints.url("/metrics"), auth=("prometheus", "old-one"))).status_code == 401
+            assert (await http.get(endpoints.url("/metrics"), auth=("prometheus", "the-new-one"))).status_code == 200
 
     @pytest.mark.parametrize("content", ["", "basic_auth_users: {}\n", "http_server_config: {headers: {X-Frame-Options: deny}}\n"])
     async def test_a_change_never_opens_the_pages(self, tmp_path: Path, content: str) -> None:
         """A file that is empty while it is written, or has lost its users, leaves the old users in force."""
-        async with guarded(tmp_path, users(prometheus="s3cret")) as doors, httpx.AsyncClient(trust_env=False) as http:
+        async with guarded(tmp_path, users(prometheus="s3cret")) as endpoints, httpx.AsyncClient(trust_env=False) as http:
             (tmp_path / "web.yml").write_text(content)
-            assert (await http.get(doors.url("/metrics"))).status_code == 401
-            assert (await http.get(doors.url("/metrics"), auth=("prometheus", "s3cret"))).status_code == 200
+            assert (await http.get(endpoints.url("/metrics"))).status_code == 401
+            assert (await http.get(endpoints.url("/metrics"), auth=("prometheus", "s3cret"))).status_code == 200
 
     async def test_tls_and_headers(self, pki: Pki, tmp_path: Path) -> None:
         """The listener speaks TLS with files named relative to the configuration, and answers with its headers; healthcheck follows."""
@@ -270,11 +270,11 @@ class TestTelemetry:
         shutil.copy(pki.key, tmp_path / "k.pem")
         config = "tls_server_config: {cert_file: c.pem, key_file: k.pem, min_version: TLS13}\n"
         config += "http_server_config: {headers: {X-Frame-Options: deny}}\n"
-        async with guarded(tmp_path, config) as doors:
+        async with guarded(tmp_path, config) as endpoints:
             async with httpx.AsyncClient(trust_env=False, verify=trusting(pki.certificate)) as http:
-                answer = await http.get(f"https://{doors.telemetry}/metrics")
+                answer = await http.get(f"https://{endpoints.telemetry}/metrics")
                 assert (answer.status_code, answer.headers["x-frame-options"]) == (200, "deny")
-            args = ("--telemetry-listen", doors.telemetry, "--web-config", "web.yml")
+            args = ("--telemetry-listen", endpoints.telemetry, "--web-config", "web.yml")
             async with program(tmp_path, "healthcheck", "--ready", *args) as asking:
                 assert await asking.ended() == 0, asking.log
 
@@ -303,48 +303,52 @@ class TestLimits:
     async def test_at_the_cap_metrics_still_answer(self) -> None:
         """The connection after the last gets 503, while metrics and health answer within a tenth of a second."""
         async with (
-            running_daemon(max_connections=50) as doors,
+            running_daemon(max_connections=50) as endpoints,
             asyncio.TaskGroup() as tasks,
             httpx.AsyncClient(trust_env=False) as http,
         ):
             release = asyncio.Event()
 
             async def hold() -> None:
-                async with call(doors.ws):
+                async with call(endpoints.ws):
                     await release.wait()
 
             for _ in range(50):
                 tasks.create_task(hold())
-            await doors.reaches(ACCEPTED, 50)
-            knocks = [asyncio.create_task(status(doors.ws)) for _ in range(50)]
+            await endpoints.reaches(ACCEPTED, 50)
+            knocks = [asyncio.create_task(status(endpoints.ws)) for _ in range(50)]
             took = []
             for path in ("/-/healthy", "/metrics", "/-/ready") * 5:
                 before = time.perf_counter()
-                assert (await http.get(doors.url(path))).status_code == 200
+                assert (await http.get(endpoints.url(path))).status_code == 200
                 took.append(time.perf_counter() - before)
             assert set(await asyncio.gather(*knocks)) == {503}
-            assert await doors.total(REFUSED, reason="too_many") == 50
+            assert await endpoints.total(REFUSED, reason="too_many") == 50
             assert max(took) < seconds(0.1)
             release.set()
 
     async def test_messages_that_come_too_fast(self) -> None:
         """Above the rate messages are counted and skipped, and the connection stays."""
-        async with running_daemon(max_message_rate=20) as doors, call(doors.ws) as socket:
+        async with running_daemon(max_message_rate=20) as endpoints, call(endpoints.ws) as socket:
             await send_all(socket, [STARTED, *[{"type": "play.completed"}] * 199])
-            await doors.reaches("agentstack_exporter_frames_received_total", 200)
-            assert 20 <= await doors.total(EVENTS) < 100
-            assert await doors.total(REJECTED, reason="too_fast") == 200 - await doors.total(EVENTS)
+            await endpoints.reaches("agentstack_exporter_frames_received_total", 200)
+            assert 20 <= await endpoints.total(EVENTS) < 100
+            assert await endpoints.total(REJECTED, reason="too_fast") == 200 - await endpoints.total(EVENTS)
 
             async def heard() -> bool:
-                before = await doors.total(EVENTS, event="user.dtmf")
+                before = await endpoints.total(EVENTS, event="user.dtmf")
                 await send_all(socket, [{"type": "user.dtmf", "digit": "1"}])
-                return await doors.total(EVENTS, event="user.dtmf") > before
+                return await endpoints.total(EVENTS, event="user.dtmf") > before
 
             await eventually(heard)
 
     async def test_silent_connections_are_closed(self) -> None:
         """A connection that says nothing for too long is closed with 1001 and counted; one that speaks stays."""
-        async with running_daemon(max_silence=0.3) as doors, raw_websocket(doors.listen) as silent, call(doors.ws) as talking:
+        async with (
+            running_daemon(max_silence=0.3) as endpoints,
+            raw_websocket(endpoints.listen) as silent,
+            call(endpoints.ws) as talking,
+        ):
             closing = asyncio.create_task(silent.close_code())
 
             async def closed() -> bool:
@@ -353,19 +357,19 @@ class TestLimits:
 
             await eventually(closed, within=10)
             assert closing.result() == 1001
-            assert await doors.total(REFUSED, reason="silent") == 1
+            assert await endpoints.total(REFUSED, reason="silent") == 1
             await send_all(talking, [STARTED])
-            await doors.reaches(EVENTS, 1, event="session.started")
+            await endpoints.reaches(EVENTS, 1, event="session.started")
 
     async def test_half_open_connections_are_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A peer that no longer answers pings is closed; the time for that is 20 s to the ping and 20 s to give up."""
         assert (listeners.PING_EVERY, listeners.PONG_WITHIN) == (20.0, 20.0)
         monkeypatch.setattr(listeners, "PING_EVERY", 0.1)
         monkeypatch.setattr(listeners, "PONG_WITHIN", 0.1)
-        async with running_daemon() as doors, raw_websocket(doors.listen) as deaf, call(doors.ws) as answering:
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as deaf, call(endpoints.ws) as answering:
             assert await deaf.close_code() == 1011
             await send_all(answering, [STARTED])
-            await doors.reaches(EVENTS, 1)
+            await endpoints.reaches(EVENTS, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 """What happens by the clock, in a running event loop."""
 
 from exporter.daemon.ticker import Housekeeping
-from exporter.metrics.label_limits import Limits
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
+from exporter.metrics.label_limits import LabelLimits
+from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.waiting import eventually
 
 
-class Told(Notices):
+class Told(Diagnostics):
     def __init__(self) -> None:
         self.errors: list[Exception] = []
 
@@ -25,7 +25,7 @@ class Failing(Pipeline):
 async def test_a_fault_in_a_timer_is_reported_and_timers_go_on() -> None:
     """An error of ours when something is due is told, tried again a second later, and does not fail the stop."""
     told = Told()
-    housekeeping = Housekeeping(Failing(Limits(), Waits(), told, 0.0))
+    housekeeping = Housekeeping(Failing(LabelLimits(), SessionTimeouts(), told, 0.0))
     housekeeping.start()
     await eventually(lambda: len(told.errors) >= 2)
     await housekeeping.stop()
