@@ -24,7 +24,7 @@ from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Const, Feeds, MetricSpec, OfSession
 from exporter.config import Address, Settings
 from exporter.config.otel import read_otel
-from exporter.daemon.app import serve
+from exporter.daemon.serve import serve
 from exporter.events import EVENTS
 from exporter.protocol.decoder import SPECS
 from exporter.server.listeners import TRANSPORT_CAP

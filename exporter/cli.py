@@ -40,7 +40,7 @@ def main() -> None:
 @main.command(cls=SettingsCommand)
 def serve(loaded: Loaded) -> None:
     """Run the exporter."""
-    from exporter.daemon.app import run_serve
+    from exporter.daemon.serve import run_serve
 
     sys.exit(run_serve(loaded.settings, level_given=loaded.origins["log_level"] != "default"))
 

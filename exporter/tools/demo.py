@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 
 from exporter.config import Settings
-from exporter.daemon.app import FAILURE, MISCONFIGURED, Daemon, otel_from_environment
+from exporter.daemon.app import Daemon
+from exporter.daemon.serve import FAILURE, MISCONFIGURED, otel_from_environment
 from exporter.logs import setup
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.simulate.command import SimulateOptions, simulate

@@ -363,9 +363,9 @@ class TestLimits:
 
     async def test_half_open_connections_are_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A peer that no longer answers pings is closed; the time for that is 20 s to the ping and 20 s to give up."""
-        assert (listeners.PING_EVERY, listeners.PONG_WITHIN) == (20.0, 20.0)
-        monkeypatch.setattr(listeners, "PING_EVERY", 0.1)
-        monkeypatch.setattr(listeners, "PONG_WITHIN", 0.1)
+        assert (listeners.PING_INTERVAL, listeners.PONG_TIMEOUT) == (20.0, 20.0)
+        monkeypatch.setattr(listeners, "PING_INTERVAL", 0.1)
+        monkeypatch.setattr(listeners, "PONG_TIMEOUT", 0.1)
         async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as deaf, call(endpoints.ws) as answering:
             assert await deaf.close_code() == 1011
             await send_all(answering, [STARTED])

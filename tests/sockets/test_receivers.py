@@ -91,7 +91,7 @@ async def measured(play: Play, **changes: Any) -> tuple[Snapshot, list[Span]]:
     """What is shown and traced of the recorded calls that come this way."""
     spans: list[bytes] = []
     chosen = settings(drain_timeout=0.0, subscribe=False, **UNTIL_THE_END, **changes)
-    daemon = Daemon(chosen, OtelSettings(), watch=spans.extend)
+    daemon = Daemon(chosen, OtelSettings(), on_spans=spans.extend)
     await daemon.start()
     try:
         async with play(daemon, recorded()):

@@ -21,7 +21,7 @@ from websockets.frames import Frame, Opcode
 from exporter.config.kinds import Secret
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import SUBSCRIPTION
-from exporter.receivers.proxy import observer
+from exporter.receivers.proxy import inspector
 from tests.support.app import RawSide, app, heard, raw_app
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon, send_all
 from tests.support.raw_websocket import RawWebSocket, raw_connection, request
@@ -224,7 +224,7 @@ class TestObserver:
             assert await endpoints.total("agentstack_exporter_relay_delay_seconds_count") >= 4
 
     @pytest.mark.parametrize("fault", ["crash", "hang"])
-    async def test_a_broken_observer_harms_no_call(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_a_broken_inspector_harms_no_call(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """If measuring fails, or never gets done, bytes pass all the same; what was not measured is counted."""
         if fault == "crash":
 
@@ -233,8 +233,8 @@ class TestObserver:
 
             monkeypatch.setattr(CallFeed, "consume", consume)
         else:
-            monkeypatch.setattr(observer.Observer, "_work", lambda _: None)
-            monkeypatch.setattr(observer, "MOST_BYTES", 1000)
+            monkeypatch.setattr(inspector.MessageInspector, "_measure_some", lambda _: None)
+            monkeypatch.setattr(inspector, "MAX_QUEUED_BYTES", 1000)
         async with app() as upstream, relayed(upstream.url) as endpoints, call(endpoints.ws) as platform:
             await send_all(platform, [STARTED, *[PLAYED] * 200])
             assert len(await heard(upstream, 201)) == 201

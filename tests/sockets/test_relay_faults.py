@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 
 from exporter.receivers.proxy.frames import Message, Scanner
-from exporter.receivers.proxy.observer import MESSAGE_ITSELF, MOST_BYTES, Observer
+from exporter.receivers.proxy.inspector import MAX_QUEUED_BYTES, MESSAGE_OVERHEAD, MessageInspector
 from tests.sockets.test_relay import DROPPED, STARTED, joined, relayed
 from tests.support.app import app, raw_app
 from tests.support.daemon import call, daemon_process, send_all
@@ -78,13 +78,13 @@ async def test_empty_messages_wait_in_bounds() -> None:
         def __getattr__(self, _: str) -> Any:
             return lambda *_: False
 
-    observer = Observer(Nowhere(), None, lambda _: None, dropped.append)
-    observer.offer("caller", [Message(1, b"", b"")] * 100_000, 0.0)
-    assert dropped == ["overflow"] * (100_000 - MOST_BYTES // MESSAGE_ITSELF)
-    observer.close()
+    inspector = MessageInspector(Nowhere(), None, lambda _: None, dropped.append)
+    inspector.offer("caller", [Message(1, b"", b"")] * 100_000, 0.0)
+    assert dropped == ["overflow"] * (100_000 - MAX_QUEUED_BYTES // MESSAGE_OVERHEAD)
+    inspector.close()
 
 
-@pytest.mark.parametrize("broken", [(Scanner, "scan"), (Observer, "offer")], ids=["scanner", "queue"])
+@pytest.mark.parametrize("broken", [(Scanner, "scan"), (MessageInspector, "offer")], ids=["scanner", "queue"])
 async def test_errors_of_ours_before_the_queue(broken: tuple[type, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """If even finding the messages, or queueing them, fails, the call goes on and the failure is counted."""
 

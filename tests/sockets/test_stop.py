@@ -38,7 +38,7 @@ async def stopped(daemon: ServingProgram, within: float = IN_TIME) -> None:
     """Wait for an orderly end: exit code 0 in time, nothing of ours gone wrong."""
     assert await daemon.ended(within) == 0
     assert "Traceback" not in daemon.log
-    assert "exporter.daemon.app: stopped" in daemon.log
+    assert "exporter.daemon.serve: stopped" in daemon.log
 
 
 async def not_ready(endpoints: Endpoints) -> None:

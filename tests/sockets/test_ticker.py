@@ -1,6 +1,6 @@
 """What happens by the clock, in a running event loop."""
 
-from exporter.daemon.ticker import Housekeeping
+from exporter.daemon.ticker import Ticker
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Diagnostics, Pipeline
 from exporter.sessions.registry import SessionTimeouts
@@ -25,8 +25,8 @@ class Failing(Pipeline):
 async def test_a_fault_in_a_timer_is_reported_and_timers_go_on() -> None:
     """An error of ours when something is due is told, tried again a second later, and does not fail the stop."""
     told = Told()
-    housekeeping = Housekeeping(Failing(LabelLimits(), SessionTimeouts(), told, 0.0))
-    housekeeping.start()
+    ticker = Ticker(Failing(LabelLimits(), SessionTimeouts(), told, 0.0))
+    ticker.start()
     await eventually(lambda: len(told.errors) >= 2)
-    await housekeeping.stop()
+    await ticker.stop()
     assert {type(error) for error in told.errors} == {LookupError}

@@ -72,7 +72,7 @@ async def exporting(
 ) -> AsyncIterator[Exporting]:
     """Run the daemon until the block ends; ``watched`` gets every span that was made, ``changes`` are fields of the settings."""
     chosen: Settings = settings(**{"drain_timeout": 0.0, **changes})
-    daemon = Daemon(chosen, otel(variables), watch=None if watched is None else watched.extend, backoff=backoff)
+    daemon = Daemon(chosen, otel(variables), on_spans=None if watched is None else watched.extend, backoff=backoff)
     await daemon.start()
     try:
         yield Exporting(daemon, Endpoints(str(daemon.listen), str(daemon.telemetry_listen)))
