@@ -113,7 +113,7 @@ async def test_settings_show_no_secret(tmp_path: Path) -> None:
         assert SECRET not in printing.output
     async with program(tmp_path, "check-config", "--auth-tokens", "hunter2") as refusing:
         assert await refusing.ended() == 2
-        assert "what is given (and not shown) is not a token" in refusing.log
+        assert "the value (not shown) is not a token" in refusing.log
         assert "hunter2" not in refusing.log
 
 
@@ -282,8 +282,8 @@ class TestTelemetry:
         ("config", "message"),
         [
             ("basic_auth_user: {a: b}", "web.yml: basic_auth_user: unknown key; did you mean 'basic_auth_users'?"),
-            ("basic_auth_users: {a: hunter2}", "web.yml: basic_auth_users.a: what is given (and not shown) is not a bcrypt hash"),
-            ("rate_limit: {interval: 1s}", "web.yml: rate_limit: is not supported here"),
+            ("basic_auth_users: {a: hunter2}", "web.yml: basic_auth_users.a: the value (not shown) is not a bcrypt hash"),
+            ("rate_limit: {interval: 1s}", "web.yml: rate_limit: is not supported by this exporter"),
             ("tls_server_config: {cert_file: c}", "web.yml: tls_server_config.key_file: is missing"),
             ("tls_server_config: {cert_file: c, key_file: k, min_version: SSL3}", "'SSL3' is not one of TLS12, TLS13"),
             ("a: [", "web.yml: is not YAML, see line 1"),

@@ -204,26 +204,26 @@ def test_text_survives_toml(text: str) -> None:
 # What is refused
 
 BAD_FLAGS = [
-    ("--listen", "8790", "'8790' is not an address as host:port; for this machine only write 127.0.0.1:8790"),
+    ("--listen", "8790", "'8790' is not an address of the form host:port; for this machine only write 127.0.0.1:8790"),
     (
         "--listen",
         ":8790",
-        "':8790' is not an address as host:port; for this machine only write 127.0.0.1:8790, for every interface 0.0.0.0:8790",
+        "':8790' is not an address of the form host:port; for this machine only write 127.0.0.1:8790, for every interface 0.0.0.0:8790",
     ),
-    ("--listen", "::1:8790", "'::1:8790' is not an address as host:port; an IPv6 address stands in brackets, as in [::1]:8790"),
-    ("--listen", "localhost", "'localhost' is not an address as host:port; the port is missing"),
-    ("--listen", "localhost:", "'localhost:' is not an address as host:port; the port must be a number from 0 to 65535"),
+    ("--listen", "::1:8790", "'::1:8790' is not an address of the form host:port; write an IPv6 address in brackets, as in [::1]:8790"),
+    ("--listen", "localhost", "'localhost' is not an address of the form host:port; the port is missing"),
+    ("--listen", "localhost:", "'localhost:' is not an address of the form host:port; the port must be a number from 0 to 65535"),
     (
         "--listen",
         "127.0.0.1:65536",
-        "'127.0.0.1:65536' is not an address as host:port; the port must be a number from 0 to 65535",
+        "'127.0.0.1:65536' is not an address of the form host:port; the port must be a number from 0 to 65535",
     ),
-    ("--listen", "127.0.0.1:٣", "'127.0.0.1:٣' is not an address as host:port; the port must be a number from 0 to 65535"),
-    ("--listen", "http://127.0.0.1:1", "'http://127.0.0.1:1' is not an address as host:port; leave out the scheme"),
-    ("--listen", "127.1:1", "'127.1:1' is not an address as host:port; the host is neither an IP address nor a host name"),
-    ("--listen", "a b:1", "'a b:1' is not an address as host:port; the host is neither an IP address nor a host name"),
-    ("--listen", "[localhost]:1", "'[localhost]:1' is not an address as host:port; brackets are for IPv6 addresses"),
-    ("--listen", "", "'' is not an address as host:port; the port is missing"),
+    ("--listen", "127.0.0.1:٣", "'127.0.0.1:٣' is not an address of the form host:port; the port must be a number from 0 to 65535"),
+    ("--listen", "http://127.0.0.1:1", "'http://127.0.0.1:1' is not an address of the form host:port; leave out the scheme"),
+    ("--listen", "127.1:1", "'127.1:1' is not an address of the form host:port; the host is neither an IP address nor a host name"),
+    ("--listen", "a b:1", "'a b:1' is not an address of the form host:port; the host is neither an IP address nor a host name"),
+    ("--listen", "[localhost]:1", "'[localhost]:1' is not an address of the form host:port; brackets are for IPv6 addresses"),
+    ("--listen", "", "'' is not an address of the form host:port; the port is missing"),
     ("--path", "ws", "'ws' is not a URL path such as /ws (letters, digits and . _ ~ - between slashes)"),
     ("--path", "/ws?a=1", "'/ws?a=1' is not a URL path such as /ws (letters, digits and . _ ~ - between slashes)"),
     ("--path", "/a/../b", "'/a/../b' is not a URL path such as /ws (letters, digits and . _ ~ - between slashes)"),
@@ -237,9 +237,9 @@ BAD_FLAGS = [
     ("--max-agents", "1_000", "'1_000' is not a whole number from 1 to 10000"),
     ("--max-agents", "many", "'many' is not a whole number from 1 to 10000"),
     ("--max-frame-bytes", "64K", "'64K' is not a whole number from 1024 to 16777216"),
-    ("--label-allow", "model", "'model' is not a label and its value as label=value"),
-    ("--label-allow", "Model=a", "'Model=a' is not a label and its value as label=value"),
-    ("--label-allow", "model=", "'model=' is not a label and its value as label=value"),
+    ("--label-allow", "model", "'model' is not a label and its value of the form label=value"),
+    ("--label-allow", "Model=a", "'Model=a' is not a label and its value of the form label=value"),
+    ("--label-allow", "model=", "'model=' is not a label and its value of the form label=value"),
     ("--ready-file", "", "'' is not a file name"),
     ("--ready-file", "a\x1b[2J", "'a\\x1b[2J' is not a file name"),
     ("--log-level", "inof", "'inof' is not one of debug, info, warning, error; did you mean 'info'?"),
@@ -271,9 +271,9 @@ BAD_LINES = [
     ("lisen = 'a'", "unknown key 'lisen'; did you mean 'listen'?"),
     ("drain_timeout = 1", "unknown key 'drain_timeout'; did you mean 'drain-timeout'?"),
     ("whatever = 1", "unknown key 'whatever'"),
-    ("[exporter]", "unknown key 'exporter'; settings stand at the top of the file, not in tables"),
-    ("[listen]", "listen: {} is not an address as host:port"),
-    ("listen = 8790", "listen: 8790 is not an address as host:port"),
+    ("[exporter]", "unknown key 'exporter'; settings belong at the top level of the file, not in tables"),
+    ("[listen]", "listen: {} is not an address of the form host:port"),
+    ("listen = 8790", "listen: 8790 is not an address of the form host:port"),
     ("subscribe = 'no'", "subscribe: 'no' is not true or false"),
     ("subscribe = 0", "subscribe: 0 is not true or false"),
     ("max-agents = 1.5", "max-agents: 1.5 is not a whole number from 1 to 10000"),
@@ -283,8 +283,8 @@ BAD_LINES = [
     ("drain-timeout = true", "drain-timeout: true is not a number of seconds, without a unit, from 0 to 600"),
     ("drain-timeout = nan", "drain-timeout: nan is not a number of seconds, without a unit, from 0 to 600"),
     ("label-allow = 'model=a'", "label-allow: 'model=a' is not a list of strings"),
-    ("label-allow = [1]", "label-allow: 1 is not a label and its value as label=value"),
-    ("label-allow = ['model']", "label-allow: 'model' is not a label and its value as label=value"),
+    ("label-allow = [1]", "label-allow: 1 is not a label and its value of the form label=value"),
+    ("label-allow = ['model']", "label-allow: 'model' is not a label and its value of the form label=value"),
     ("ready-file = 1", "ready-file: 1 is not a file name"),
     ("log-level = 'inof'", "log-level: 'inof' is not one of debug, info, warning, error; did you mean 'info'?"),
     ("log-level = 1", "log-level: 1 is not one of debug, info, warning, error"),
@@ -371,12 +371,12 @@ def test_loopback_needs_no_leave(host: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.168.1.5", "exporter.internal", "[::ffff:10.0.0.1]"])
 def test_listening_beyond_loopback_is_refused(host: str) -> None:
     """Addresses others can reach need the switch that says so, each listener its own."""
-    reach = "can be reached from other machines"
+    reach = "can be reached from other machines and requires no authentication"
     listen, telemetry = problems("--listen", f"{host}:1", "--telemetry-listen", f"{host}:2")
     remedy = "set --auth-tokens, use a loopback address such as 127.0.0.1:1, or allow it with --insecure"
-    assert listen == f"--listen: {host}:1 {reach}, and connections are not authenticated; {remedy}"
-    remedy = "give --web-config users, use a loopback address such as 127.0.0.1:2, or allow it with --insecure-telemetry"
-    assert telemetry == f"--telemetry-listen: {host}:2 {reach}, and nobody is asked who they are; {remedy}"
+    assert listen == f"--listen: {host}:1 {reach}; {remedy}"
+    remedy = "add users to --web-config, use a loopback address such as 127.0.0.1:2, or allow it with --insecure-telemetry"
+    assert telemetry == f"--telemetry-listen: {host}:2 {reach}; {remedy}"
     asked = load("--listen", f"{host}:1", "--insecure", "--telemetry-listen", f"{host}:2", "--insecure-telemetry")
     assert str(asked.settings.listen) == f"{host}:1"
 
@@ -394,7 +394,7 @@ def test_contradiction_names_the_source(monkeypatch: pytest.MonkeyPatch) -> None
 def test_listeners_do_not_share_an_address(telemetry: str) -> None:
     """Both listeners on one address is a contradiction; port 0 never is."""
     assert problems("--telemetry-listen", telemetry, "--insecure-telemetry") == (
-        f"--telemetry-listen: {telemetry} is taken by --listen 127.0.0.1:8790; the two listeners need addresses of their own",
+        f"--telemetry-listen: {telemetry} is the address of --listen 127.0.0.1:8790; each listener needs its own address",
     )
     assert load("--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0").settings.listen.port == 0
 

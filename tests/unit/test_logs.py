@@ -126,11 +126,11 @@ def test_exception_is_on_the_same_line_and_keeps_its_end(form: str) -> None:
     assert "(cut)…" in line
 
 
-def test_message_whose_arguments_do_not_fit_is_still_written() -> None:
+def test_message_whose_arguments_do_not_match_is_still_written() -> None:
     """A faulty logging call costs neither the line nor a traceback on stderr."""
     record = logging.makeLogRecord({"msg": "%d calls", "args": ("many",), "name": "exporter.test"})
     [line] = written(lambda: own_handler().handle(record))
-    assert line.endswith("exporter.test: %d calls (its arguments do not fit)")
+    assert line.endswith("exporter.test: %d calls (its arguments do not match)")
 
 
 @pytest.mark.parametrize(
@@ -240,14 +240,14 @@ def test_other_messages_are_not_held_back() -> None:
 def test_memory_of_messages_is_bounded() -> None:
     """However many messages there are, only so many are remembered."""
     repeats = RepeatFilter(burst=1, now=Clock())
-    for number in range(RepeatFilter.MOST + 500):
+    for number in range(RepeatFilter.MAX_REMEMBERED + 500):
         assert passes(repeats, f"message {number}")[0]
-    assert not passes(repeats, f"message {RepeatFilter.MOST + 499}")[0]
+    assert not passes(repeats, f"message {RepeatFilter.MAX_REMEMBERED + 499}")[0]
     assert passes(repeats, "message 0")[0]
 
 
-def test_held_back_lines_are_told_in_the_line() -> None:
-    """The count of lines held back is part of the line, under a name of its own."""
+def test_the_number_of_suppressed_lines_is_in_the_line() -> None:
+    """The number of suppressed lines is a field of the line."""
     record = logging.makeLogRecord({"msg": "lost", "levelname": "WARNING", "name": "exporter", "suppressed": 8})
     setup("info", "text", io.StringIO())
     assert own_handler().format(record).endswith("warning exporter: lost suppressed=8")

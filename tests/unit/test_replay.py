@@ -49,8 +49,8 @@ def test_the_samples_are_explained(replay: Replayed) -> None:
     bad = next(number for number, line in enumerate(lines, 1) if '"stt_delay_ms": 214000' in line)
     assert notes == {
         bad: [
-            "llm_ttft_ms refused as sentinel: -1 is how a stage says that it measured nothing",
-            "stt_delay_ms refused as too_large: it is larger than can be true, as from a stale clock anchor",
+            "llm_ttft_ms refused as sentinel: a stage reports -1 if it measured nothing",
+            "stt_delay_ms refused as too_large: it is implausibly large, as from a stale clock anchor",
         ]
     }
     assert (end["line"], end["event"]) == (0, "end of recording")
@@ -111,13 +111,13 @@ def test_what_waits_is_settled_at_the_end(replay: Replayed) -> None:
         (b"{", "rejected as not_json: the frame is not JSON"),
         (b"\xff\xfe", "rejected as not_utf8: the frame is not UTF-8"),
         (b"[]", "rejected as not_object: the frame is JSON, but not an object"),
-        (b"{}", "rejected as no_type: neither type nor event names it"),
-        (b'{"event":5}', "rejected as no_type: neither type nor event names it"),
-        (b'{"type":NaN}', "rejected as not_finite: JSON knows no NaN or Infinity"),
+        (b"{}", "rejected as no_type: the event has no name: expected type or event"),
+        (b'{"event":5}', "rejected as no_type: the event has no name: expected type or event"),
+        (b'{"type":NaN}', "rejected as not_finite: JSON has no NaN or Infinity"),
         (b"[" * 5000, "rejected as too_deep: the nesting is too deep"),
         (b'{"event":{"type":"user.dtmf","x":%d}}' % 2**70, "rejected as huge_number: a number is beyond 64 bits"),
-        (b'{"type":"user.levitated"}', "no event of that name is known: user.levitated"),
-        (b'{"type":"user.dtmf","zzz":1}', "no field of that name is known: zzz"),
+        (b'{"type":"user.levitated"}', "unknown event: user.levitated"),
+        (b'{"type":"user.dtmf","zzz":1}', "unknown field: zzz"),
         (b'{"type":"turn.metrics","agent_first":true,"user_perceived_ms":5}', "turns that the agent began have none"),
     ],
 )
