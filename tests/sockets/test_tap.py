@@ -13,8 +13,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 
+from agentstack_tap import Tap, attach
 from exporter.receivers.tap.clients import MOST_CALLS
-from exporter.tap import Tap, attach
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon
 from tests.support.house_rules import ROOT
 from tests.support.voice_app import Session, TurnMetrics, VoiceApp
@@ -311,7 +311,7 @@ class TestClient:
 
     async def test_the_last_events_of_a_process(self, tmp_path: Path) -> None:
         """A process that just ends has sent what it had, without being asked to wait."""
-        code = "import sys; from exporter.tap import Tap; Tap(sys.argv[1]).send('s1', {'type': 'play.completed'})"
+        code = "import sys; from agentstack_tap import Tap; Tap(sys.argv[1]).send('s1', {'type': 'play.completed'})"
         async with running_daemon() as endpoints:
             script = tmp_path / "app.py"
             script.write_text(code, encoding="utf-8")
@@ -321,7 +321,7 @@ class TestClient:
     async def test_a_forked_process(self, tmp_path: Path) -> None:
         """A process that is forked from one with a tap has a tap of its own, and each event counts once."""
         code = """import os, sys
-from exporter.tap import Tap
+from agentstack_tap import Tap
 tap = Tap(sys.argv[1])
 tap.send('s1', {'type': 'play.completed'})
 child = os.fork()
@@ -346,7 +346,7 @@ else:
 
 async def _python(script: Path, *arguments: str) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(script), *arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.PIPE
+        sys.executable, str(script), *arguments, env={**os.environ, "PYTHONPATH": str(ROOT / "tap")}, stderr=asyncio.subprocess.PIPE
     )
     _, complained = await asyncio.wait_for(process.communicate(), seconds(20))
     assert process.returncode == 0, complained.decode()
