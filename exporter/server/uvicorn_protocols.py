@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.frames import CloseCode, Frame
-from websockets.protocol import OPEN
+from websockets.protocol import CLOSED, CLOSING, OPEN
 from websockets.speedups import apply_mask
 
 from exporter.receivers.websocket import BREACH
@@ -85,6 +85,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         while self._unparsed and not self._incomplete:
             self._parse_piece()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close the connection. One whose WebSocket is closed already may still wait for its TLS to end, and takes no close frame."""
+        if self.conn.state in (CLOSING, CLOSED) and not self.close_sent:
+            self.stop_keepalive()
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def send_receive_event_to_app(self) -> None:
         """Queue a message of the library's; how much is read ahead is decided in one place, by bytes.
