@@ -44,7 +44,7 @@ class Tap:
     ``token`` is the bearer token, if the exporter asks for one. ``tls`` replaces the default certificate checks of a ``wss://`` URL.
     Nothing is opened before the first event. All methods may be called from any thread; those for events never raise and never wait.
 
-    Raises ``ValueError`` for a URL that is no WebSocket's.
+    Raises ``ValueError`` for a URL that is no WebSocket's, and for ``tls`` without ``wss://``.
     """
 
     def __init__(
@@ -58,6 +58,8 @@ class Tap:
     ) -> None:
         if urlsplit(url).scheme not in ("ws", "wss"):
             raise ValueError("the exporter's URL begins with ws:// or wss://, as in ws://127.0.0.1:8790/ws")
+        if tls is not None and urlsplit(url).scheme != "wss":
+            raise ValueError("tls needs a URL that begins with wss://")
         self._where = Where(url, {} if token is None else {"Authorization": f"Bearer {token}"}, tls)
         self._buffer = Buffer(max_events, max_characters)
         self._bounds = (max_events, max_characters)

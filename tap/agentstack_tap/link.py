@@ -96,6 +96,9 @@ class Link:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _connect(self) -> connect:
+        options = dict(_DIRECT)
+        if self._where.tls is not None:  # websockets refuses ssl=None with wss://
+            options["ssl"] = self._where.tls
         return connect(
             self._where.url,
             additional_headers=self._where.headers,
@@ -103,8 +106,7 @@ class Link:
             open_timeout=ANSWER_WITHIN,
             close_timeout=1.0,
             logger=_quiet,
-            ssl=self._where.tls,
-            **_DIRECT,
+            **options,
         )
 
     async def _talk(self, socket: ClientConnection) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from agentstack_tap import Tap, attach
 from exporter.receivers.tap.clients import MOST_CALLS
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon
 from tests.support.house_rules import ROOT
+from tests.support.pki import make_pki
 from tests.support.voice_app import Session, TurnMetrics, VoiceApp
 from tests.support.waiting import eventually, seconds
 
@@ -337,6 +339,23 @@ else:
             script.write_text(code, encoding="utf-8")
             await _python(script, endpoints.ws)
             assert await endpoints.total(EVENTS) == 3
+
+    @pytest.mark.parametrize("given", [True, False], ids=["context", "system"])
+    async def test_an_exporter_with_tls(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, given: bool) -> None:
+        """A ``wss://`` URL is checked by the context given, or else by the authorities that the system trusts."""
+        pki = make_pki(tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(pki.other if given else pki.certificate))
+        tls = ssl.create_default_context(cafile=pki.certificate) if given else None
+        async with running_daemon(tls_cert=pki.certificate, tls_key=pki.key) as doors:
+            tap = Tap(doors.ws.replace("ws:", "wss:"), tls=tls)
+            tap.send("s1", STARTED)
+            await doors.reaches(EVENTS, 1)
+            assert await asyncio.to_thread(tap.close)
+
+    def test_tls_without_a_url_for_it(self) -> None:
+        """A context that would not be used is a mistake in the URL, and said when the app starts."""
+        with pytest.raises(ValueError, match="begins with wss://"):
+            Tap("ws://127.0.0.1:8790/ws", tls=ssl.create_default_context())
 
     def test_a_url_of_another_kind(self) -> None:
         """A mistake in the URL is said when the app starts, and how it should look."""
