@@ -13,7 +13,7 @@ PYTHONS := python3.11 python3 python3.12 python3.13 python3.14
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check fix golden docs bench compiled image-test sbom lock clean
+.PHONY: help demo test check fix golden docs bench compiled image-test sbom release lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -71,6 +71,10 @@ sbom: $(READY) ## write the image's bill of materials to dist/sbom.cdx.json (Cyc
 	@mkdir -p dist
 	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
 	@echo dist/sbom.cdx.json
+
+release: $(READY) ## check the versions and build what is released into dist/
+	@$(BIN)/python -m deploy.release.build
+	@$(MAKE) sbom
 
 # Keeps the versions that still fit; make lock ARGS=--upgrade takes the newest.
 lock: $(READY) ## pin the dependencies of pyproject.toml by hash
