@@ -74,15 +74,19 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a folder, whatever repository a git hook says is the one to work on."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
 def git(root: Path, *arguments: str) -> None:
     identity = ("-c", "user.name=Somebody", "-c", "user.email=somebody@a.example", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True)
+    run(root, "git", *identity, *arguments).check_returncode()
 
 
 def build(root: Path) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = [sys.executable, "-m", "deploy.release.build"]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    return run(root, sys.executable, "-m", "deploy.release.build")
 
 
 def test_everything_is_built(checkout: Path) -> None:
