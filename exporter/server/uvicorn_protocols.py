@@ -19,7 +19,7 @@ from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Close, CloseCode, Frame, Opcode
-from websockets.protocol import OPEN
+from websockets.protocol import CLOSED, CLOSING, OPEN
 from websockets.speedups import apply_mask
 
 from exporter.receivers.websocket import PROTOCOL_ERROR
@@ -89,6 +89,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         while self._unparsed and not self._incomplete:
             self._parse_piece()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close the connection. If its WebSocket is already closed and only TLS has not ended yet, send no close frame."""
+        if self.conn.state in (CLOSING, CLOSED) and not self.close_sent:
+            self.stop_keepalive()
+            self.transport.close()
+        else:
+            super().shutdown()
 
     def send_receive_event_to_app(self) -> None:
         """Queue the message that the library has read. Text that is not UTF-8 ends the connection with 1007.

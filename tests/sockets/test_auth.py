@@ -1,6 +1,7 @@
 """Authentication of a running exporter: each refusal has its status and is counted, and secrets are never shown."""
 
 import asyncio
+import json
 import shutil
 import ssl
 import time
@@ -15,11 +16,12 @@ import pytest
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from exporter.config.kinds import Secret
+from exporter.daemon.app import Daemon
 from exporter.server import listeners
 from tests.support.app import app
-from tests.support.daemon import Endpoints, call, daemon_process, program, running_daemon, send_all
+from tests.support.daemon import Endpoints, call, daemon_process, program, running_daemon, send_all, settings
 from tests.support.pki import Pki, make_pki
-from tests.support.raw_websocket import raw_connection, raw_websocket
+from tests.support.raw_websocket import CLOSE, raw_connection, raw_websocket
 from tests.support.waiting import eventually, seconds
 from tests.unit.test_auth_policy import signed
 
@@ -154,6 +156,18 @@ class TestTls:
             with pytest.raises((OSError, EOFError, Exception)):
                 async with call(endpoints.ws):
                     pass
+
+    async def test_a_stop_while_a_connection_closes(self, pki: Pki) -> None:
+        """A client that has closed its WebSocket, and has not yet ended its TLS, does not make the exporter's stop fail."""
+        daemon = Daemon(settings(tls_cert=pki.certificate, tls_key=pki.key, session_resume=0.0, drain_timeout=0.0))
+        await daemon.start()
+        endpoints = Endpoints(str(daemon.listen), str(daemon.telemetry_listen))
+        async with raw_websocket(endpoints.listen, tls=trusting(pki.certificate)) as socket:
+            socket.writer.transport.pause_reading()  # type: ignore[attr-defined] # a socket's transport
+            await socket.send(json.dumps(STARTED).encode())
+            await socket.send(b"", CLOSE)
+            await endpoints.reaches("agentstack_sessions_ended_total", 1)
+            await daemon.stop()
 
     async def test_clients_show_a_certificate(self, pki: Pki) -> None:
         """With a client CA only clients with a certificate that it signed may connect."""

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from agentstack_tap import Tap
+from agentstack_tap.voice_app import name_of
 from exporter.catalogue.app_metrics import FROM_APP
 from exporter.config.otel import OtelSettings
 from exporter.daemon.app import Daemon
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
-from exporter.tap import Tap
-from exporter.tap.voice_app import name_of
 from tests.support.app import app
 from tests.support.daemon import call, send_all, settings
 from tests.support.otlp_daemon import UNTIL_THE_END

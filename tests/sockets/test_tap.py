@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,10 +14,11 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 
+from agentstack_tap import Tap, attach
 from exporter.receivers.tap.clients import MAX_CALLS
-from exporter.tap import Tap, attach
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon
 from tests.support.house_rules import ROOT
+from tests.support.pki import make_pki
 from tests.support.voice_app import Session, TurnMetrics, VoiceApp
 from tests.support.waiting import eventually, seconds
 
@@ -311,7 +313,7 @@ class TestClient:
 
     async def test_the_last_events_of_a_process(self, tmp_path: Path) -> None:
         """A process that just ends has sent what it had, without being asked to wait."""
-        code = "import sys; from exporter.tap import Tap; Tap(sys.argv[1]).send('s1', {'type': 'play.completed'})"
+        code = "import sys; from agentstack_tap import Tap; Tap(sys.argv[1]).send('s1', {'type': 'play.completed'})"
         async with running_daemon() as endpoints:
             script = tmp_path / "app.py"
             script.write_text(code, encoding="utf-8")
@@ -321,7 +323,7 @@ class TestClient:
     async def test_a_forked_process(self, tmp_path: Path) -> None:
         """A process that is forked from one with a tap has a tap of its own, and each event counts once."""
         code = """import os, sys
-from exporter.tap import Tap
+from agentstack_tap import Tap
 tap = Tap(sys.argv[1])
 tap.send('s1', {'type': 'play.completed'})
 child = os.fork()
@@ -338,6 +340,23 @@ else:
             await _python(script, endpoints.ws)
             assert await endpoints.total(EVENTS) == 3
 
+    @pytest.mark.parametrize("given", [True, False], ids=["context", "system"])
+    async def test_an_exporter_with_tls(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, given: bool) -> None:
+        """A ``wss://`` URL is checked by the context given, or else by the authorities that the system trusts."""
+        pki = make_pki(tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(pki.other if given else pki.certificate))
+        tls = ssl.create_default_context(cafile=pki.certificate) if given else None
+        async with running_daemon(tls_cert=pki.certificate, tls_key=pki.key) as doors:
+            tap = Tap(doors.ws.replace("ws:", "wss:"), tls=tls)
+            tap.send("s1", STARTED)
+            await doors.reaches(EVENTS, 1)
+            assert await asyncio.to_thread(tap.close)
+
+    def test_tls_without_a_url_for_it(self) -> None:
+        """A context that would not be used is a mistake in the URL, and said when the app starts."""
+        with pytest.raises(ValueError, match="begins with wss://"):
+            Tap("ws://127.0.0.1:8790/ws", tls=ssl.create_default_context())
+
     def test_a_url_of_another_kind(self) -> None:
         """A mistake in the URL is said when the app starts, and how it should look."""
         with pytest.raises(ValueError, match="begins with ws:// or wss://"):
@@ -346,7 +365,7 @@ else:
 
 async def _python(script: Path, *arguments: str) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(script), *arguments, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=asyncio.subprocess.PIPE
+        sys.executable, str(script), *arguments, env={**os.environ, "PYTHONPATH": str(ROOT / "tap")}, stderr=asyncio.subprocess.PIPE
     )
     _, complained = await asyncio.wait_for(process.communicate(), seconds(20))
     assert process.returncode == 0, complained.decode()

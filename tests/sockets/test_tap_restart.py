@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from agentstack_tap import Tap
+from agentstack_tap.voice_app import name_of
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
-from exporter.tap import Tap
-from exporter.tap.voice_app import name_of
 from tests.support.daemon import Samples, ServingProgram, call, daemon_process, send_all, total
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually, seconds
