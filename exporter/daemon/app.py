@@ -26,9 +26,9 @@ from exporter.daemon.auth import TelemetryGuard
 from exporter.daemon.otlp import Otlp, span_options
 from exporter.daemon.receiver import Counts, Receiver
 from exporter.daemon.ticker import Housekeeping
-from exporter.exporters.landing import Product, StatusLine
+from exporter.exporters.landing_page import Product, StatusLine
 from exporter.exporters.otlp.sender import BackoffConfig
-from exporter.exporters.routes import Readiness, telemetry_app
+from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.logs import setup
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot

@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from bench.synthetic import snapshot_of
-from exporter.exporters.landing import Product
+from exporter.exporters.landing_page import Product
 from exporter.exporters.prometheus.endpoint import MetricsEndpoint
 from exporter.exporters.prometheus.exposition import CHUNK_SAMPLES, Renderer, sample_count
 from exporter.exporters.prometheus.negotiation import Format
-from exporter.exporters.routes import Readiness, telemetry_app
+from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.snapshot import Snapshot
 from tests.support.asgi import call
 from tests.support.http_server import http_server

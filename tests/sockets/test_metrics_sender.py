@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from exporter.exporters.otlp.sender import BackoffConfig, MetricsSender, Request, open_transport
 from exporter.exporters.otlp.target import Protocol, Target
 from tests.support.otlp_receiver import GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import Tally
 from tests.support.waiting import eventually, seconds
 
 POINTS = 3

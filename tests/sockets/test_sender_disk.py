@@ -17,7 +17,7 @@ from exporter.exporters.otlp.sender import BackoffConfig, Batching, DiskQueue, S
 from exporter.exporters.otlp.target import Target
 from tests.support.house_rules import ROOT
 from tests.support.otlp_receiver import HttpAnswer, Site, otlp_receiver
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import Tally
 from tests.support.span_process import BATCH
 from tests.support.waiting import eventually
 

@@ -15,7 +15,7 @@ from exporter.exporters.otlp.sender import BackoffConfig, Batching, MetricsSende
 from exporter.exporters.otlp.target import Compression, Protocol, Target
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.rotel import rotel
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import Tally
 from tests.support.waiting import eventually
 
 SPANS = 1000

@@ -11,7 +11,7 @@ from exporter.exporters.otlp.sender import BackoffConfig, Batching, SpanEnvelope
 from exporter.exporters.otlp.target import Protocol, Target, TlsFiles
 from tests.support.otlp_receiver import Site, otlp_receiver
 from tests.support.pki import Pki, make_pki
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import Tally
 from tests.support.waiting import eventually
 
 SPAN = b"\x2a\x01x"

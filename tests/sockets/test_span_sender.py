@@ -15,11 +15,11 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.exporters.otlp.sender import BackoffConfig, Batching, Bounds, DiskQueue, SpanEnvelope, SpanSender, open_transport
-from exporter.exporters.otlp.sender.queue import ITEM_OVERHEAD
+from exporter.exporters.otlp.sender.sending_queue import ITEM_OVERHEAD
 from exporter.exporters.otlp.sender.requests import together
 from exporter.exporters.otlp.target import Protocol, Target
 from tests.support.otlp_receiver import Fault, GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import Tally
 from tests.support.waiting import eventually, seconds
 
 PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http/protobuf")

@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.exporters.otlp.sender import BackoffConfig, Batching, DiskQueue, SpanEnvelope, SpanSender, open_transport
 from exporter.exporters.otlp.target import Target
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import Tally
 from tests.support.waiting import eventually
 
 BATCH = 50

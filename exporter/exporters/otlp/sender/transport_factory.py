@@ -7,9 +7,9 @@ from exporter.exporters.otlp.target import Target
 def open_transport(target: Target) -> Transport:
     """The transport for a target's protocol. Nothing is connected yet."""
     if target.protocol == "grpc":
-        from exporter.exporters.otlp.sender.over_grpc import GrpcTransport  # noqa: PLC0415 - 15 MB that HTTP does not need
+        from exporter.exporters.otlp.sender.grpc_transport import GrpcTransport  # noqa: PLC0415 - 15 MB that HTTP does not need
 
         return GrpcTransport(target)
-    from exporter.exporters.otlp.sender.over_http import HttpTransport  # noqa: PLC0415 - as above
+    from exporter.exporters.otlp.sender.http_transport import HttpTransport  # noqa: PLC0415 - as above
 
     return HttpTransport(target)

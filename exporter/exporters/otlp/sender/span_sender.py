@@ -9,7 +9,7 @@ from typing import Final
 
 from exporter.exporters.otlp.sender.disk_queue import DiskQueue
 from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, SenderCounts
-from exporter.exporters.otlp.sender.queue import BOUNDS, Batch, Bounds, ItemQueue
+from exporter.exporters.otlp.sender.sending_queue import BOUNDS, Batch, Bounds, ItemQueue
 from exporter.exporters.otlp.sender.requests import Request, SpanEnvelope, together
 from exporter.exporters.otlp.sender.retry_sender import PACE, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.transport import Transport

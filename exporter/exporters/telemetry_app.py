@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from exporter.exporters.landing import SECURITY_HEADERS, Product, StatusLine, landing_page
+from exporter.exporters.landing_page import SECURITY_HEADERS, Product, StatusLine, landing_page
 from exporter.exporters.prometheus.endpoint import MetricsEndpoint, OnScrape
 from exporter.metrics.snapshot import Snapshot
 
