@@ -23,11 +23,13 @@ from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings, read_otel
 from exporter.config.prices import read_prices
 from exporter.daemon.auth import TelemetryGuard
-from exporter.daemon.otlp import Otlp, span_options
+from exporter.daemon.exporters import create_exporters, exports_spans
+from exporter.daemon.otlp import span_options
 from exporter.daemon.receiver import Counts, Receiver
 from exporter.daemon.ticker import Housekeeping
 from exporter.exporters.landing_page import Product, StatusLine
 from exporter.exporters.otlp.sender import BackoffConfig
+from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.logs import setup
 from exporter.metrics.label_limits import LabelLimits
@@ -90,9 +92,9 @@ class Daemon:
             slow_turn=settings.slow_turn,
             prices=None if settings.prices is None else read_prices(settings.prices),
             exemplars=otel.exemplar_filter != "always_off",
-            tracing=(span_options(settings, otel), self._emit) if otel.traces or watch else None,
+            tracing=(span_options(settings, otel), self._emit) if exports_spans(otel) or watch else None,
         )
-        self._otlp = Otlp(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
+        self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         self.pipeline.metrics.build_info(__version__, platform.python_version())
         counts = Counts(self.pipeline, time.time())
         self._receiver = Receiver(settings, self.pipeline, counts)
@@ -129,7 +131,7 @@ class Daemon:
             await self._telemetry.stop()
             raise
         self._housekeeping.start()
-        self._otlp.start()
+        self._exporters.start()
         gc.collect()
         gc.freeze()
         log.info("receiving events", extra={"url": self._receiver.url})
@@ -140,7 +142,7 @@ class Daemon:
         self._set_ready(ready=False)
         await self._receiver.stop()
         self.pipeline.close(time.time())
-        flushed = asyncio.create_task(self._otlp.stop())
+        flushed = asyncio.create_task(self._exporters.stop())
         if self._settings.linger:
             await self._linger()
         await flushed
@@ -169,7 +171,7 @@ class Daemon:
     def _emit(self, spans: Sequence[bytes]) -> None:
         if self._watch is not None:
             self._watch(spans)
-        self._otlp.offer(spans)
+        self._exporters.offer(spans)
 
     def _set_ready(self, *, ready: bool) -> None:
         """Say it to those who ask, and to those who look for the ready file; one that a crash left behind goes at the start."""
@@ -196,14 +198,14 @@ class Daemon:
 
     def _status(self) -> Iterable[StatusLine]:
         metrics = self.pipeline.metrics
-        yield ("Active calls", str(self.pipeline.sessions.active))
-        yield ("Events processed", f"{metrics.processed[0]:.0f}")
-        yield ("Frames rejected", f"{metrics.rejected[0]:.0f}")
+        yield StatusLine("Active calls", str(self.pipeline.sessions.active))
+        yield StatusLine("Events processed", f"{metrics.processed[0]:.0f}")
+        yield StatusLine("Frames rejected", f"{metrics.rejected[0]:.0f}")
 
-    def _scraped(self, seconds: float, _samples: int, size: int) -> None:
-        self.pipeline.metrics.render_duration.set(seconds)
-        self.pipeline.metrics.scrape_size.set(size)
-        if perf_counter() - seconds >= self._counted_at:
+    def _scraped(self, scrape: Scrape) -> None:
+        self.pipeline.metrics.render_duration.set(scrape.duration)
+        self.pipeline.metrics.scrape_size.set(scrape.size)
+        if perf_counter() - scrape.duration >= self._counted_at:
             self._scrapes.set()
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.exporters.otlp.sender.http_connection import MAX_BODY, MAX_HEAD, BadAnswerError, HttpAnswer, HttpConnection
+from exporter.exporters.otlp.sender.http_connection import MAX_BODY, MAX_HEAD, HttpConnection, HttpResponse, InvalidResponseError
 from tests.support.waiting import eventually
 
 Answers = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -50,7 +50,7 @@ def in_pieces(*pieces: bytes, end: bool = False) -> Answers:
     return answer
 
 
-async def asked(connection: HttpConnection) -> HttpAnswer:
+async def asked(connection: HttpConnection) -> HttpResponse:
     async with asyncio.timeout(5):
         return await connection.post(HEAD, b"body")
 
@@ -85,9 +85,11 @@ async def test_answers(pieces: list[bytes], end: bool, body: bytes, closed: bool
 @pytest.mark.parametrize(
     ("pieces", "error"),
     [
-        pytest.param([b"SSH-2.0-OpenSSH_9.2\r\n"], BadAnswerError, id="another protocol"),
-        pytest.param([b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"], BadAnswerError, id="changes protocol"),
-        pytest.param([b"HTTP/1.1 200 OK\r\nx: " + b"x" * (MAX_HEAD + MAX_BODY)], BadAnswerError, id="endless head"),
+        pytest.param([b"SSH-2.0-OpenSSH_9.2\r\n"], InvalidResponseError, id="another protocol"),
+        pytest.param(
+            [b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"], InvalidResponseError, id="changes protocol"
+        ),
+        pytest.param([b"HTTP/1.1 200 OK\r\nx: " + b"x" * (MAX_HEAD + MAX_BODY)], InvalidResponseError, id="endless head"),
         pytest.param([b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nhi"], ConnectionError, id="cut off"),
         pytest.param([], ConnectionError, id="silent"),
     ],
@@ -130,7 +132,7 @@ async def test_an_answer_before_all_was_sent() -> None:
 @pytest.mark.parametrize("host", ["collector..monitoring", "x" * 64 + ".example"])
 async def test_what_is_no_host(host: str) -> None:
     """A mistyped host is a connection that cannot be had, as any other, and not an error of ours that costs the spans."""
-    with pytest.raises(OSError, match="is no name of a host"):
+    with pytest.raises(OSError, match="is not a valid host name"):
         await HttpConnection.open(host, 4318, None)
 
 

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from bench.synthetic import snapshot_of
-from exporter.exporters.landing_page import Product
-from exporter.exporters.prometheus.endpoint import MetricsEndpoint
+from exporter.exporters.landing_page import Product, StatusLine
+from exporter.exporters.prometheus.endpoint import MetricsEndpoint, Scrape
 from exporter.exporters.prometheus.exposition import CHUNK_SAMPLES, Renderer, sample_count
 from exporter.exporters.prometheus.negotiation import Format
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
@@ -70,7 +70,7 @@ class TestMetrics:
     async def test_head(self) -> None:
         """HEAD has the headers of GET and no body, renders nothing, and the connection goes on."""
         scrapes: list[int] = []
-        app = telemetry_app(lambda: SMALL, ready, PRODUCT, on_scrape=lambda seconds, samples, size: scrapes.append(size))
+        app = telemetry_app(lambda: SMALL, ready, PRODUCT, on_scrape=lambda scrape: scrapes.append(scrape.size))
         async with http_server(app) as url, client() as http:
             head = await http.head(f"{url}/metrics")
             assert (head.status_code, head.content, scrapes) == (200, b"", [])
@@ -117,12 +117,12 @@ class TestMetrics:
 
     async def test_reports_the_scrape(self) -> None:
         """The callback gets the time, the samples and the size as sent."""
-        reports: list[tuple[float, int, int]] = []
-        app = telemetry_app(lambda: SMALL, ready, PRODUCT, on_scrape=lambda *report: reports.append(report))
+        scrapes: list[Scrape] = []
+        app = telemetry_app(lambda: SMALL, ready, PRODUCT, on_scrape=scrapes.append)
         answer = await call(app, headers=[(b"accept-encoding", b"gzip")])
-        [(seconds, samples, size)] = reports
-        assert seconds > 0
-        assert (samples, size) == (sample_count(SMALL), len(answer.body))
+        [scrape] = scrapes
+        assert scrape.duration > 0
+        assert (scrape.samples, scrape.size) == (sample_count(SMALL), len(answer.body))
 
     @pytest.mark.parametrize("headers", [[], [(b"accept-encoding", b"gzip")]])
     async def test_the_loop_turns_between_pieces(self, headers: list[tuple[bytes, bytes]]) -> None:
@@ -222,7 +222,7 @@ class TestLandingPage:
         """Text from outside stays text, and a link that is not http is left out."""
         hostile = "<script>alert('\"&')</script>"
         product = Product(hostile, hostile, hostile, "javascript:alert(1)")
-        answer = await call(telemetry_app(lambda: SMALL, ready, product, status=lambda: [(hostile, hostile)]), "/")
+        answer = await call(telemetry_app(lambda: SMALL, ready, product, status=lambda: [StatusLine(hostile, hostile)]), "/")
         assert "<script" not in answer.text
         assert answer.text.count("&lt;script&gt;alert(&#x27;&quot;&amp;&#x27;)&lt;/script&gt;") == 6
         assert "javascript:" not in answer.text
@@ -230,7 +230,7 @@ class TestLandingPage:
     async def test_status_lines(self) -> None:
         """Status lines are asked for with each view."""
         views = count(1)
-        app = telemetry_app(lambda: SMALL, ready, PRODUCT, status=lambda: [("Active calls", str(next(views)))])
+        app = telemetry_app(lambda: SMALL, ready, PRODUCT, status=lambda: [StatusLine("Active calls", str(next(views)))])
         texts = [(await call(app, "/")).text for _ in range(2)]
         assert [re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", text) for text in texts] == [
             [("Active calls", "1")],

@@ -18,8 +18,8 @@ from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope
 from exporter.exporters.otlp.sender.export_result import (
     MAX_RETRY_AFTER,
     Delivered,
-    Failed,
-    Refused,
+    PermanentFailure,
+    RetryableFailure,
     delivered,
     from_grpc,
     from_http,
@@ -82,7 +82,9 @@ def test_partial_success() -> None:
 )
 def test_message(content_type: str, body: bytes, end: str) -> None:
     """The reason of a refusal is taken from a status message or the beginning of a text."""
-    assert from_http(400, "", content_type, body) == Refused("http_400", f"the receiver answered 400{end}")
+    assert from_http(400, retry_after="", content_type=content_type, body=body) == PermanentFailure(
+        "http_400", f"the receiver answered 400{end}"
+    )
 
 
 def status(*details: RetryInfo | DebugInfo) -> bytes:
@@ -108,12 +110,12 @@ DAY = RetryInfo(retry_delay=Duration(seconds=86_400))
 )
 def test_grpc_retry_info(code: str, details: bytes | None, retry_after: float | None) -> None:
     """RetryInfo is found among the details, and bounded."""
-    assert from_grpc(code, "x", details) == Failed(f"grpc_{code.lower()}", f"{code}: x", retry_after)
+    assert from_grpc(code, "x", details) == RetryableFailure(f"grpc_{code.lower()}", f"{code}: x", retry_after)
 
 
 def test_grpc_exhausted() -> None:
     """Exhaustion without RetryInfo is final."""
-    assert isinstance(from_grpc("RESOURCE_EXHAUSTED", "x", status(DebugInfo())), Refused)
+    assert isinstance(from_grpc("RESOURCE_EXHAUSTED", "x", status(DebugInfo())), PermanentFailure)
 
 
 @given(st.integers(1, 1000), st.floats(0.0, 1.0))

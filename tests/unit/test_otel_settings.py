@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.otel import OtelSettings, read_otel
-from exporter.config.otel_values import NO_LIMIT
-from exporter.exporters.otlp.target import Target, TlsFiles
+from exporter.config.otel_values import NO_TIMEOUT
+from exporter.exporters.otlp.target import ClientTlsFiles, Target
 
 OTLP = "OTEL_EXPORTER_OTLP_"
 HERE = {f"{OTLP}ENDPOINT": "http://collector:4318"}
@@ -211,8 +211,8 @@ class TestPerSignal:
         variables = {OTLP + word: str(general) for word in words}
         settings = read(**HERE, **variables, **{f"{OTLP}{signal.upper()}_{word}": str(own) for word in words})
         [rest] = [each for each in SIGNALS if each != signal]
-        assert getattr(settings, signal).tls_files == TlsFiles(own, own, own)
-        assert getattr(settings, rest).tls_files == TlsFiles(general, general, general)
+        assert getattr(settings, signal).tls_files == ClientTlsFiles(own, own, own)
+        assert getattr(settings, rest).tls_files == ClientTlsFiles(general, general, general)
 
     def test_missing_file(self, tmp_path: Path) -> None:
         """A certificate that is not there yet is warned of and kept, since it may come."""
@@ -226,7 +226,7 @@ class TestPerSignal:
         (tmp_path / "key.pem").touch()
         settings, warnings = read_otel({**HERE, OTLP + "CLIENT_KEY": str(tmp_path / "key.pem"), "OTEL_METRICS_EXPORTER": "none"})
         assert settings.traces is not None
-        assert settings.traces.tls_files == TlsFiles()
+        assert settings.traces.tls_files == ClientTlsFiles()
         assert len(warnings) == 1
 
 
@@ -266,7 +266,7 @@ class TestHeaders:
         ("OTEL_RESOURCE_ATTRIBUTES", "a.b=1,c=x%2Cy,a.b=2", "resource_attributes", (("a.b", "2"), ("c", "x,y"))),
         ("OTEL_METRIC_EXPORT_INTERVAL", "15000", "metric_interval", 15.0),
         ("OTEL_METRIC_EXPORT_TIMEOUT", "1500", "metric_timeout", 1.5),
-        ("OTEL_METRIC_EXPORT_TIMEOUT", "0", "metric_timeout", NO_LIMIT),
+        ("OTEL_METRIC_EXPORT_TIMEOUT", "0", "metric_timeout", NO_TIMEOUT),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "DELTA", "temporality", "delta"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "lowmemory", "temporality", "lowmemory"),
         (

@@ -8,7 +8,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, M
 
 from exporter import __version__
 from exporter.exporters.otlp.delta import Temporality
-from exporter.exporters.otlp.metrics import Batch, MetricsEncoder
+from exporter.exporters.otlp.metrics import EncodedSnapshot, MetricsEncoder
 from exporter.exporters.otlp.resource import resource_attributes
 from exporter.metrics.self_metrics import PROCESS_CPU
 from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
@@ -18,7 +18,7 @@ CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 
 
-def metrics(batch: Batch) -> dict[str, Metric]:
+def metrics(batch: EncodedSnapshot) -> dict[str, Metric]:
     """The batch's metrics by name."""
     (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
     (scope,) = resource.scope_metrics
@@ -33,16 +33,16 @@ def measured(point: HistogramPoint, at: float, since: float = 10.0) -> Snapshot:
     return Snapshot(at, (Family(LATENCY, (Series(("cascade", "a"), point, since),)),))
 
 
-def sums(batch: Batch) -> list[tuple[float, float, float]]:
+def sums(batch: EncodedSnapshot) -> list[tuple[float, float, float]]:
     """Value, start and end (unix seconds) of each point of the turns counter."""
     found = metrics(batch)
     points = found[TURNS.otel_name].sum.data_points if found else ()
     return [(point.as_double, point.start_time_unix_nano / 1e9, point.time_unix_nano / 1e9) for point in points]
 
 
-def send(encoder: MetricsEncoder, snapshot: Snapshot) -> Batch:
+def send(encoder: MetricsEncoder, snapshot: Snapshot) -> EncodedSnapshot:
     """Prepare a batch and have it delivered."""
-    batch = encoder.prepare(snapshot)
+    batch = encoder.encode(snapshot)
     encoder.commit(batch)
     return batch
 
@@ -63,15 +63,15 @@ def test_differences_are_to_what_was_delivered() -> None:
     encoder = MetricsEncoder({}, "delta")
     assert sums(send(encoder, counted(3.0, 100.0))) == [(3.0, 10.0, 100.0)]
     assert sums(send(encoder, counted(5.0, 160.0))) == [(2.0, 100.0, 160.0)]
-    assert metrics(encoder.prepare(counted(6.0, 220.0)))[TURNS.otel_name].sum.aggregation_temporality == DELTA
+    assert metrics(encoder.encode(counted(6.0, 220.0)))[TURNS.otel_name].sum.aggregation_temporality == DELTA
 
 
 def test_what_failed_is_in_the_next_difference() -> None:
     """A batch that was not delivered changes nothing: the next one holds its part too."""
     encoder = MetricsEncoder({}, "delta")
     send(encoder, counted(3.0, 100.0))
-    encoder.prepare(counted(5.0, 160.0))
-    assert sums(encoder.prepare(counted(6.0, 220.0))) == [(3.0, 100.0, 220.0)]
+    encoder.encode(counted(5.0, 160.0))
+    assert sums(encoder.encode(counted(6.0, 220.0))) == [(3.0, 100.0, 220.0)]
 
 
 def test_what_did_not_change_is_not_sent() -> None:
@@ -133,7 +133,7 @@ def test_the_difference_of_exponential_buckets() -> None:
 def test_exponential_buckets_far_apart_are_merged() -> None:
     """A point is sent with 160 buckets at most, at the scale that takes."""
     point = ExponentialPoint(4, 2.0**-20, 0, {-160: 1, 159: 2})
-    sent = metrics(MetricsEncoder({}).prepare(measured(HistogramPoint((1, 0, 2), 9.0, (), point), 100.0)))
+    sent = metrics(MetricsEncoder({}).encode(measured(HistogramPoint((1, 0, 2), 9.0, (), point), 100.0)))
     (wide,) = sent[LATENCY.otel_name].exponential_histogram.data_points
     assert (wide.scale, wide.positive.offset, len(wide.positive.bucket_counts)) == (3, -80, 160)
     assert wide.zero_threshold == 2.0**-20
@@ -146,7 +146,7 @@ def test_exponential_buckets_far_apart_are_merged() -> None:
 def test_temporality_by_preference(preference: Temporality, turns: int, cpu: int) -> None:
     """With lowmemory, what is read as a running total anyway stays one."""
     families = (*counted(3.0, 100.0).families, Family(PROCESS_CPU, (Series((), 1.5, 10.0),)))
-    sent = metrics(MetricsEncoder({}, preference).prepare(Snapshot(100.0, families)))
+    sent = metrics(MetricsEncoder({}, preference).encode(Snapshot(100.0, families)))
     assert sent[TURNS.otel_name].sum.aggregation_temporality == turns
     assert sent[PROCESS_CPU.otel_name].sum.aggregation_temporality == cpu
 
@@ -162,18 +162,18 @@ def test_gauges_are_what_they_are(preference: Temporality) -> None:
 
 def test_a_clock_set_back_does_not_turn_time_around() -> None:
     """A point never starts after its end."""
-    assert sums(MetricsEncoder({}).prepare(counted(1.0, 100.0, since=200.0))) == [(1.0, 100.0, 100.0)]
+    assert sums(MetricsEncoder({}).encode(counted(1.0, 100.0, since=200.0))) == [(1.0, 100.0, 100.0)]
 
 
 def test_nothing_measured_is_nothing_sent() -> None:
     """A snapshot without series has no metric and no point."""
-    batch = MetricsEncoder({}).prepare(Snapshot(1.0, (Family(TURNS, ()), Family(LATENCY, ()))))
+    batch = MetricsEncoder({}).encode(Snapshot(1.0, (Family(TURNS, ()), Family(LATENCY, ()))))
     assert (metrics(batch), batch.points) == ({}, 0)
 
 
 def test_points_are_counted() -> None:
     """A batch knows how many points it holds."""
-    assert MetricsEncoder({}).prepare(SMALL).points == 4
+    assert MetricsEncoder({}).encode(SMALL).points == 4
 
 
 async def test_other_tasks_run_between_slices() -> None:
@@ -188,7 +188,7 @@ async def test_other_tasks_run_between_slices() -> None:
 
     many = Snapshot(1.0, (Family(TURNS, tuple(Series((str(number),), 1.0, 0.0) for number in range(100))),))
     other = asyncio.create_task(somebody())
-    await MetricsEncoder({}, slice_points=10).prepare_in_slices(many)
+    await MetricsEncoder({}, slice_points=10).encode_in_slices(many)
     other.cancel()
     assert turns >= 10
 
@@ -197,17 +197,17 @@ async def test_a_delivery_while_a_batch_is_written_does_not_show_in_it() -> None
     """A batch is the difference to one snapshot, even if another one is committed meanwhile."""
     encoder = MetricsEncoder({}, "delta", slice_points=1)
     early, late = (Snapshot(at, (Family(TURNS, (Series(("a",), at, 10.0), Series(("b",), at, 10.0))),)) for at in (100.0, 160.0))
-    first = encoder.prepare(early)
-    writing = asyncio.create_task(encoder.prepare_in_slices(late))
+    first = encoder.encode(early)
+    writing = asyncio.create_task(encoder.encode_in_slices(late))
     await asyncio.sleep(0)
     assert not writing.done()
     encoder.commit(first)
-    assert await writing == MetricsEncoder({}, "delta").prepare(late)
+    assert await writing == MetricsEncoder({}, "delta").encode(late)
 
 
 def test_the_scope_and_resource_say_who_speaks() -> None:
     """A request carries the resource's attributes and the exporter's name and version."""
-    batch = MetricsEncoder({"service.name": "calls", "port": 8790, "up": True, "load": 0.5, "zones": ("a", "b")}).prepare(SMALL)
+    batch = MetricsEncoder({"service.name": "calls", "port": 8790, "up": True, "load": 0.5, "zones": ("a", "b")}).encode(SMALL)
     (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
     values = {attribute.key: attribute.value for attribute in resource.resource.attributes}
     assert (values["service.name"].string_value, values["port"].int_value, values["up"].bool_value) == ("calls", 8790, True)
@@ -218,7 +218,7 @@ def test_the_scope_and_resource_say_who_speaks() -> None:
 @pytest.mark.parametrize("number", [0, -1, 127, 128, 2**63 - 1, -(2**63)])
 def test_whole_numbers_survive(number: int) -> None:
     """A whole number of 64 bits is read back as it was."""
-    batch = MetricsEncoder({"number": number}).prepare(SMALL)
+    batch = MetricsEncoder({"number": number}).encode(SMALL)
     (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
     assert resource.resource.attributes[0].value.int_value == number
 
@@ -226,7 +226,7 @@ def test_whole_numbers_survive(number: int) -> None:
 @pytest.mark.parametrize(("value", "text"), [(2**63, "9223372036854775808"), ("\ud800", "?")])
 def test_what_the_message_cannot_hold_becomes_text(value: int | str, text: str) -> None:
     """A number of more than 64 bits and half a surrogate pair do not break the request."""
-    batch = MetricsEncoder({"odd": value}).prepare(SMALL)
+    batch = MetricsEncoder({"odd": value}).encode(SMALL)
     (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
     assert resource.resource.attributes[0].value.string_value == text
 

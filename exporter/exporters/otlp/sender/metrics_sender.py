@@ -1,58 +1,65 @@
-"""Sends metrics at intervals. Totals are cumulative, so only the newest matter: what could not be sent is replaced, not queued."""
+"""Sends metrics at intervals. A request that could not be sent is replaced by a newer one, not queued: totals are cumulative."""
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from exporter.exporters.otlp.sender.export_result import Delivered
-from exporter.exporters.otlp.sender.observer import STOPPED, SenderCounts
-from exporter.exporters.otlp.sender.requests import Request
-from exporter.exporters.otlp.sender.retry_sender import PACE, BackoffConfig, RetrySender
+from exporter.exporters.otlp.sender.observer import STOPPED, SenderObserver
+from exporter.exporters.otlp.sender.requests import ExportRequest
+from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.transport import Transport
-
-Collect = Callable[[], Awaitable[Sequence[Request]]]
-"""Gives all metrics as of now, as requests that are each small enough for a collector (4 MiB)."""
 
 log = logging.getLogger(__name__)
 
 
-class MetricsSender:
-    """Calls ``collect`` every ``interval`` seconds, and once more at the stop, and delivers what it gives.
+class MetricsSource(Protocol):
+    """Where the metrics come from."""
 
-    While the receiver does not answer, ``collect`` is called anew for another attempt once the last collection is ``timeout`` or
-    ``interval`` old, whichever is less. ``delivered`` is called when all of a collection has been.
+    async def collect(self) -> Sequence[ExportRequest]:
+        """All metrics as of now, in requests that are each small enough for a collector (4 MiB)."""
+
+    def delivered(self) -> None:
+        """All requests of the last collection were delivered."""
+
+
+class MetricsSender:
+    """Collects from ``source`` every ``interval`` seconds, and once more at the stop, and delivers the requests.
+
+    While the receiver does not accept them, metrics are collected again as soon as the last collection is ``timeout`` or
+    ``interval`` seconds old, whichever is less.
     """
 
     def __init__(
         self,
         transport: Transport,
-        collect: Collect,
-        counts: SenderCounts,
+        source: MetricsSource,
+        observer: SenderObserver,
         *,
         interval: float = 60.0,
         timeout: float = 30.0,
-        backoff: BackoffConfig = PACE,
-        delivered: Callable[[], None] = lambda: None,
+        backoff: BackoffConfig = DEFAULT_BACKOFF,
     ) -> None:
-        self._collect = collect
-        self._delivered = delivered
-        self._counts = counts
+        self._source = source
+        self._observer = observer
         self._interval = interval
-        self._fresh = min(interval, timeout)
-        self._retry_sender = RetrySender(transport, counts, backoff, "metrics")
-        self._collected = 0.0
-        self._waiting = 0
+        self._max_age = min(interval, timeout)
+        self._address = transport.target.address
+        self._retry_sender = RetrySender(transport, observer, backoff)
+        self._collected_at = 0.0
+        self._undelivered = 0
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin; the first request is made after one interval."""
+        """Start sending. The first request is sent after one interval."""
         self._running = asyncio.create_task(self._run())
 
     async def stop(self, within: float = 12.0) -> None:
-        """Send the last totals if that can be done in ``within`` seconds, and end."""
+        """Send the last totals if that is possible in ``within`` seconds, and end."""
         self._stopping.set()
         self._retry_sender.flush()
         if self._running is not None:
@@ -61,10 +68,14 @@ class MetricsSender:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._running
             self._running = None
-        if self._waiting:
-            self._counts.dropped(STOPPED, self._waiting)
-            log.error("the last totals could not be delivered before the exporter stopped")
-            self._queued(0)
+        if self._undelivered:
+            self._observer.dropped(STOPPED, self._undelivered)
+            log.error(
+                "export of metrics to %s: the last totals (%d data points) are lost, not delivered before the exporter stopped",
+                self._address,
+                self._undelivered,
+            )
+            self._set_undelivered(0)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._retry_sender.close(), 1.0)
 
@@ -79,34 +90,34 @@ class MetricsSender:
             try:
                 while not await self._export():
                     pass
-            # One collection that fails must not be the last.
+            # A failed collection must not be the last one.
             except Exception:
-                log.exception("sending metrics met an error of the exporter")
+                log.exception("internal error; metrics not sent to %s, collecting again after the interval", self._address)
 
     async def _export(self) -> bool:
-        """Collect and deliver; returns ``False`` if something newer should be sent instead."""
+        """Collect and deliver; ``False`` means that newer metrics must be collected and sent instead."""
         stopping = self._stopping.is_set()
-        self._collected = time.monotonic()
-        requests = list(await self._collect())
-        self._queued(sum(request.items for request in requests))
-        taken = True
+        self._collected_at = time.monotonic()
+        requests = list(await self._source.collect())
+        self._set_undelivered(sum(request.items for request in requests))
+        all_delivered = True
         for request in requests:
-            answer = await self._retry_sender.deliver(request, should_abandon=lambda: self._should_abandon(stopping))
-            if answer is None:
-                self._counts.replaced(self._waiting)
+            result = await self._retry_sender.deliver(request, should_abandon=lambda: self._should_abandon(stopping))
+            if result is None:
+                self._observer.replaced(self._undelivered)
                 return False
-            taken = taken and isinstance(answer, Delivered)
-            self._queued(self._waiting - request.items)
-        if taken:
-            self._delivered()
+            all_delivered = all_delivered and isinstance(result, Delivered)
+            self._set_undelivered(self._undelivered - request.items)
+        if all_delivered:
+            self._source.delivered()
         return True
 
     def _should_abandon(self, collected_at_stop: bool) -> bool:
-        """Whether newer totals are due; the last are those collected when the stop had begun."""
+        """Whether newer totals must be collected. The last are those that are collected after the stop began."""
         if self._stopping.is_set():
             return not collected_at_stop
-        return time.monotonic() - self._collected >= self._fresh
+        return time.monotonic() - self._collected_at >= self._max_age
 
-    def _queued(self, items: int) -> None:
-        self._waiting = items
-        self._counts.queued(items, 0)
+    def _set_undelivered(self, items: int) -> None:
+        self._undelivered = items
+        self._observer.queued(items, 0)

@@ -1,7 +1,8 @@
-"""Export requests as bytes: spans that are encoded already are put together without being read again.
+"""Export requests as bytes: serialised spans are joined into a request without being parsed.
 
-A protobuf message is the concatenation of its fields, and a repeated field may stand in any number of places, so a request is
-prefix and spans, each with its length in front. Source: protobuf's encoding guide and ``opentelemetry/proto/trace/v1/trace.proto``.
+A protobuf message is the concatenation of its fields, and a repeated field may occur in any number of places. So a request is a
+prefix and the spans, each with its length in front. Source: protobuf's encoding guide and
+``opentelemetry/proto/trace/v1/trace.proto``.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,16 +11,16 @@ from typing import Final, NamedTuple
 from exporter import compiled
 
 REQUEST_OVERHEAD: Final = 32
-"""As above, of the messages around the spans, without resource and scope."""
+"""At most so many bytes of a request are around the spans, without resource and scope."""
 
 SHORT: Final = 1 << 14
-"""Spans shorter than this, in bytes, have a length of one or two bytes: nearly all."""
+"""The length of a span shorter than this, in bytes, takes one or two bytes. Nearly all spans are shorter."""
 _FIELD_1: Final = b"\x0a"
 _FIELD_2: Final = b"\x12"
 _FIELD_3: Final = b"\x1a"
 
 
-class Request(NamedTuple):
+class ExportRequest(NamedTuple):
     """The bytes of an export request, and how many spans or data points it holds."""
 
     body: bytes
@@ -27,9 +28,10 @@ class Request(NamedTuple):
 
 
 class SpanEnvelope:
-    """What stands around the spans of every request.
+    """The part of a request that is the same for all: who sends the spans.
 
     ``resource`` and ``scope`` are serialised ``Resource`` and ``InstrumentationScope`` messages; ``schema_url`` is that of both.
+    ``size`` is how many bytes a request has besides its spans, at most.
     """
 
     def __init__(self, resource: bytes = b"", scope: bytes = b"", schema_url: str = "") -> None:

@@ -1,39 +1,41 @@
-"""Items between those who make them and the one who sends them: in memory, and on disk where there is a directory for it.
+"""The queue between the code that makes spans and the sender: in memory, and on disk if there is a directory for it.
 
-Everything queued is numbered. The oldest numbers are on disk and the newest in memory, from where they go to disk every quarter of
-a second; without a directory, or as long as it cannot be written, memory is all there is. So the order never changes.
+Every entry has a sequence number. The oldest entries are on disk and the newest in memory, from where they are moved to disk every
+quarter of a second. Without a directory, or while it cannot be written, all entries stay in memory. So their order never changes.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from exporter.exporters.otlp.sender.disk_queue import Disk, DiskQueue
-from exporter.exporters.otlp.sender.observer import DISK_DAMAGED, QUEUE_FULL, TOO_LARGE, SenderCounts
+from exporter.exporters.otlp.sender.disk_queue import DiskQueue, DiskQueueConfig
+from exporter.exporters.otlp.sender.observer import DISK_DAMAGED, QUEUE_FULL, TOO_LARGE, DropReason, SenderObserver
+from exporter.exporters.otlp.sender.segment import QueueEntry, Record
 
-ITEM_OVERHEAD: Final = 64
-"""What an item takes in memory beside its own bytes; part of all sizes here."""
+ENTRY_OVERHEAD: Final = 64
+"""Bytes that an entry takes in memory besides its body; all sizes here include it."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much may be in memory: ``size`` bytes, unless a number of ``items`` is given, and how large an item may be."""
+class QueueLimits:
+    """How much may be in memory: ``max_size`` bytes, or ``max_items`` items if that is set. An entry has ``max_entry_size`` bytes."""
 
-    size: int = 64 << 20
-    items: int | None = None
-    item_size: int = 4_000_000
+    max_size: int = 64 << 20
+    max_items: int | None = None
+    max_entry_size: int = 4_000_000
 
 
-BOUNDS: Final = Bounds()
+DEFAULT_QUEUE_LIMITS: Final = QueueLimits()
 
 
 class Batch(NamedTuple):
-    """Queued items, oldest first; ``items`` is what they count as, ``end`` the number after the last."""
+    """The oldest entries of the queue, in order: their number of items and bytes, and the sequence number after the last."""
 
     bodies: tuple[bytes, ...]
     items: int
@@ -41,73 +43,74 @@ class Batch(NamedTuple):
     end: int
 
 
-class ItemQueue:
-    """A queue for one sender, for use on the event loop. ``items`` and ``size`` are all it holds, wherever that is."""
+class SendingQueue:
+    """A queue for one sender, for use on the event loop. ``items`` and ``size`` are the totals in memory and on disk."""
 
-    def __init__(self, bounds: Bounds, counts: SenderCounts, disk: DiskQueue | None = None) -> None:
+    def __init__(self, limits: QueueLimits, observer: SenderObserver, disk: DiskQueueConfig | None = None) -> None:
         self.items = 0
         self.size = 0
-        self._bounds = bounds
-        self._counts = counts
-        self._memory: deque[tuple[bytes, int]] = deque()
-        self._first = 0
+        self._limits = limits
+        self._observer = observer
+        self._memory: deque[QueueEntry] = deque()
+        self._first_sequence = 0
         self._memory_items = self._memory_size = 0
-        self._taken: Batch | None = None
-        self._disk = Disk(disk, counts) if disk else None
-        self._access = asyncio.Lock()
-        self._dirty = asyncio.Event()
+        self._in_flight: Batch | None = None
+        self._disk = DiskQueue(disk, observer) if disk else None
+        self._lock = asyncio.Lock()
+        self._unflushed = asyncio.Event()
         self._flushing: asyncio.Task[None] | None = None
 
     @property
     def durable(self) -> bool:
-        """Whether what is queued will outlive the process, as far as is known."""
-        return self._disk is not None and self._disk.opened and self._disk.has_room and not self._disk.resting
+        """Whether queued entries will survive the process, as far as is known."""
+        return self._disk is not None and self._disk.opened and self._disk.has_room and not self._disk.suspended
 
     async def open(self) -> None:
-        """Look for what an earlier process has left; it will be taken first."""
+        """Load what an earlier process left on disk; it is sent first."""
         if self._disk is not None:
-            async with self._access:
+            async with self._lock:
                 await self._usable_disk()
-            self._flushing = asyncio.create_task(self._keep_flushing(self._disk))
+            self._flushing = asyncio.create_task(self._flush_periodically(self._disk))
 
-    def put(self, item: bytes, items: int) -> str | None:
-        """Queue an item that counts as ``items``; returns why not, or ``None``."""
-        size = len(item) + ITEM_OVERHEAD
-        if len(item) > self._bounds.item_size:
+    def enqueue(self, entry: QueueEntry) -> DropReason | None:
+        """Queue an entry; returns why it was not queued, or ``None``."""
+        body, items = entry
+        size = len(body) + ENTRY_OVERHEAD
+        if len(body) > self._limits.max_entry_size:
             return TOO_LARGE
-        if self._bounds.items is None:
-            full = self._memory_size + size > self._bounds.size
+        if self._limits.max_items is None:
+            full = self._memory_size + size > self._limits.max_size
         else:
-            full = self._memory_items + items > self._bounds.items
+            full = self._memory_items + items > self._limits.max_items
         if full:
             return QUEUE_FULL
-        self._memory.append((item, items))
+        self._memory.append(entry)
         self._memory_items, self._memory_size = self._memory_items + items, self._memory_size + size
-        self._change(items, size)
-        self._dirty.set()
+        self._change_totals(items, size)
+        self._unflushed.set()
         return None
 
-    async def take(self, max_items: int, max_size: int) -> Batch | None:
-        """The oldest items, as many as fit both limits, but at least one. They stay queued until :meth:`forget`."""
-        async with self._access:
+    async def dequeue(self, max_items: int, max_size: int) -> Batch | None:
+        """The oldest entries within both limits, but at least one. They stay in the queue until :meth:`ack`."""
+        async with self._lock:
             if disk := await self._usable_disk():
                 await self._move_to(disk)
-            self._taken = await self._from_disk(max_items, max_size) or self._from_memory(max_items, max_size)
-            return self._taken
+            self._in_flight = await self._from_disk(max_items, max_size) or self._from_memory(max_items, max_size)
+            return self._in_flight
 
-    async def forget(self) -> Batch | None:
-        """Remove the items that were taken last, and return them if there were any."""
-        async with self._access:
-            batch, self._taken = self._taken, None
+    async def ack(self) -> Batch | None:
+        """Remove the batch that was dequeued last, and return it; ``None`` if there is none."""
+        async with self._lock:
+            batch, self._in_flight = self._in_flight, None
             if batch is not None:
-                self._pop_memory(batch.end)
-                self._change(-batch.items, -batch.size)
+                self._remove_from_memory(batch.end)
+                self._change_totals(-batch.items, -batch.size)
                 if self._disk is not None and self._disk.opened:
-                    await self._disk.acknowledge(batch.end)
+                    await self._disk.ack(batch.end)
             return batch
 
     async def close(self, within: float) -> int:
-        """Put what can be put to disk, in ``within`` seconds; returns how many items are lost with the process."""
+        """Write the entries to disk, for ``within`` seconds at most; returns how many items are lost with the process."""
         if self._flushing is not None:
             self._flushing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -115,84 +118,83 @@ class ItemQueue:
             self._flushing = None
         if self._disk is not None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(within), self._access:
+                async with asyncio.timeout(within), self._lock:
                     if disk := await self._usable_disk():
                         await self._move_to(disk)
                         await disk.sync()
                     await self._disk.close()
-            self._disk.abandon()
+            self._disk.shutdown()
             self._disk = None
         lost = self._memory_items
-        self._change(-lost, -self._memory_size)
-        self._pop_memory(self._first + len(self._memory))
+        self._change_totals(-lost, -self._memory_size)
+        self._remove_from_memory(self._first_sequence + len(self._memory))
         return lost
 
-    def _change(self, items: int, size: int) -> None:
-        # Of what is lost on disk only the number is known.
+    def _change_totals(self, items: int, size: int) -> None:
+        # The size of items lost on disk is unknown, so an empty queue resets it.
         self.items, self.size = self.items + items, self.size + size if self.items + items else 0
-        self._counts.queued(self.items, self.size)
+        self._observer.queued(self.items, self.size)
 
-    def _pop_memory(self, end: int) -> None:
-        """Remove what is numbered below ``end``."""
-        while self._memory and self._first < end:
+    def _remove_from_memory(self, end: int) -> None:
+        """Remove the entries numbered below ``end``."""
+        while self._memory and self._first_sequence < end:
             body, items = self._memory.popleft()
-            self._first += 1
-            self._memory_items, self._memory_size = self._memory_items - items, self._memory_size - len(body) - ITEM_OVERHEAD
+            self._first_sequence += 1
+            self._memory_items, self._memory_size = self._memory_items - items, self._memory_size - len(body) - ENTRY_OVERHEAD
 
     def _from_memory(self, max_items: int, max_size: int) -> Batch | None:
-        bodies: list[bytes] = []
+        entries: list[QueueEntry] = []
         items = size = 0
-        for body, number in self._memory:
-            if bodies and (items + number > max_items or size + len(body) > max_size):
+        for entry in self._memory:
+            items, size = items + entry.items, size + len(entry.body)
+            if entries and (items > max_items or size > max_size):
                 break
-            bodies.append(body)
-            items, size = items + number, size + len(body)
-        return self._batch(bodies, items, self._first + len(bodies))
+            entries.append(entry)
+        return _batch(entries, self._first_sequence + len(entries)) if entries else None
 
     async def _from_disk(self, max_items: int, max_size: int) -> Batch | None:
         if self._disk is None or not self._disk.opened:
             return None
-        read = await self._disk.read(max_items, max_size)
-        if read.damaged:
-            self._counts.disk_damaged(read.damaged)
-        if read.lost:
-            log.error("%d items in the queue's directory cannot be read and are lost", read.lost)
-            self._counts.dropped(DISK_DAMAGED, read.lost)
-            self._change(-read.lost, 0)
-        if not read.records:
-            return None
-        return self._batch(
-            [record.body for record in read.records], sum(record.items for record in read.records), read.records[-1].sequence + 1
-        )
+        result = await self._disk.read(max_items, max_size)
+        if result.damaged:
+            self._observer.disk_damaged(result.damaged)
+        if result.lost:
+            log.error("queue directory %s: %d spans cannot be read and are lost", self._disk.config.directory, result.lost)
+            self._observer.dropped(DISK_DAMAGED, result.lost)
+            self._change_totals(-result.lost, 0)
+        return _batch(result.records, result.records[-1].sequence + 1) if result.records else None
 
-    def _batch(self, bodies: list[bytes], items: int, end: int) -> Batch | None:
-        return Batch(tuple(bodies), items, sum(map(len, bodies)) + len(bodies) * ITEM_OVERHEAD, end) if bodies else None
-
-    async def _usable_disk(self) -> Disk | None:
-        """The disk, if it can be written now; opens the directory if need be."""
-        if self._disk is None or self._disk.resting:
+    async def _usable_disk(self) -> DiskQueue | None:
+        """The disk, if it can be written now. Opens the directory if that was not possible before."""
+        if self._disk is None or self._disk.suspended:
             return None
-        # What an earlier process left goes before all else, so it must not turn up while newer items are on their way.
-        if not self._disk.opened and self._taken is None:
-            found = await self._disk.open(self._first)
-            if found is not None:
-                self._first = self._disk.next
-                self._change(found.items, found.size + found.records * ITEM_OVERHEAD)
+        # Entries of an earlier process are sent first, so they must not appear while a newer batch is in flight.
+        if not self._disk.opened and self._in_flight is None:
+            recovered = await self._disk.open(self._first_sequence)
+            if recovered is not None:
+                self._first_sequence = self._disk.next_sequence
+                self._change_totals(recovered.items, recovered.size + recovered.records * ENTRY_OVERHEAD)
         return self._disk if self._disk.opened else None
 
-    async def _move_to(self, disk: Disk) -> None:
+    async def _move_to(self, disk: DiskQueue) -> None:
         if self._memory:
-            await disk.append(self._first, list(self._memory))
-            self._pop_memory(disk.next)
+            await disk.append(self._first_sequence, list(self._memory))
+            self._remove_from_memory(disk.next_sequence)
 
-    async def _keep_flushing(self, disk: Disk) -> None:
+    async def _flush_periodically(self, disk: DiskQueue) -> None:
         while True:
-            await self._dirty.wait()
-            await asyncio.sleep(disk.settings.flush)
-            self._dirty.clear()
-            async with self._access:
+            await self._unflushed.wait()
+            await asyncio.sleep(disk.config.flush_interval)
+            self._unflushed.clear()
+            async with self._lock:
                 if await self._usable_disk():
                     await self._move_to(disk)
                     await disk.sync()
             if self._memory:
-                self._dirty.set()
+                self._unflushed.set()
+
+
+def _batch(entries: Sequence[QueueEntry | Record], end: int) -> Batch:
+    bodies = tuple(entry.body for entry in entries)
+    size = sum(map(len, bodies)) + len(bodies) * ENTRY_OVERHEAD
+    return Batch(bodies=bodies, items=sum(entry.items for entry in entries), size=size, end=end)

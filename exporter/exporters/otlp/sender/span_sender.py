@@ -1,4 +1,4 @@
-"""Sends spans: in order, in batches, until each is delivered, or counted as lost under a reason."""
+"""Sends spans in order and in batches, until each span is delivered, or is counted as lost under a reason."""
 
 import asyncio
 import contextlib
@@ -7,96 +7,99 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.exporters.otlp.sender.disk_queue import DiskQueue
-from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, SenderCounts
-from exporter.exporters.otlp.sender.sending_queue import BOUNDS, Batch, Bounds, ItemQueue
-from exporter.exporters.otlp.sender.requests import Request, SpanEnvelope, together
-from exporter.exporters.otlp.sender.retry_sender import PACE, BackoffConfig, RetrySender
+from exporter.exporters.otlp.sender.disk_queue import DiskQueueConfig
+from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, SenderObserver
+from exporter.exporters.otlp.sender.requests import ExportRequest, SpanEnvelope, together
+from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
+from exporter.exporters.otlp.sender.segment import QueueEntry
+from exporter.exporters.otlp.sender.sending_queue import DEFAULT_QUEUE_LIMITS, QueueLimits, SendingQueue
 from exporter.exporters.otlp.sender.transport import Transport
 
-LAST_WORK: Final = 1.0
-"""Seconds of a stop that are kept for the disk."""
+DISK_RESERVE: Final = 1.0
+"""Seconds of a stop that are kept for writing to disk."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Batching:
-    """A request is made ``delay`` seconds after the first span that waits, or as soon as ``items`` spans or ``size`` bytes do.
+class BatchConfig:
+    """A request is sent ``delay`` seconds after the first waiting span, or when ``max_items`` spans or ``max_size`` bytes wait.
 
-    Collectors refuse requests over 4 MiB unless told otherwise.
+    Collectors reject requests over 4 MiB by default.
     """
 
     delay: float = 5.0
-    items: int = 512
-    size: int = 4_000_000
+    max_items: int = 512
+    max_size: int = 4_000_000
 
 
-BATCHING: Final = Batching()
+DEFAULT_BATCH: Final = BatchConfig()
 
 
 class SpanSender:
-    """A queue of spans and what empties it, for use on the event loop.
+    """A queue of spans and the task that sends them, for use on the event loop.
 
-    ``transport`` is opened by :func:`exporter.exporters.otlp.sender.open_transport` and belongs to the sender.
+    The sender closes ``transport``, which :func:`exporter.exporters.otlp.sender.create_transport` creates.
     """
 
     def __init__(
         self,
         transport: Transport,
         envelope: SpanEnvelope,
-        counts: SenderCounts,
+        observer: SenderObserver,
         *,
-        batching: Batching = BATCHING,
-        bounds: Bounds = BOUNDS,
-        disk: DiskQueue | None = None,
-        backoff: BackoffConfig = PACE,
+        batch: BatchConfig = DEFAULT_BATCH,
+        limits: QueueLimits = DEFAULT_QUEUE_LIMITS,
+        disk: DiskQueueConfig | None = None,
+        backoff: BackoffConfig = DEFAULT_BACKOFF,
     ) -> None:
         self._envelope = envelope
-        self._counts = counts
-        self._batching = batching
-        self._queue = ItemQueue(bounds, counts, disk)
-        self._retry_sender = RetrySender(transport, counts, backoff, "spans")
-        self._pause = backoff.cap * backoff.unit
-        self._some = asyncio.Event()
-        self._many = asyncio.Event()
+        self._observer = observer
+        self._batch = batch
+        self._address = transport.target.address
+        self._queue = SendingQueue(limits, observer, disk)
+        self._retry_sender = RetrySender(transport, observer, backoff)
+        self._pause_after_error = backoff.maximum * backoff.time_scale
+        self._not_empty = asyncio.Event()
+        self._batch_full = asyncio.Event()
         self._stopping = False
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to send; what an earlier process left on disk goes first."""
+        """Start sending. What an earlier process left on disk is sent first."""
         self._running = asyncio.create_task(self._run())
 
     def offer(self, spans: Sequence[bytes]) -> bool:
-        """Take serialised ``Span`` messages on, without ever waiting; ``False`` means that one was dropped, and counted.
+        """Queue serialised ``Span`` messages, without ever waiting; ``False`` means that a span was dropped and counted.
 
-        They are queued as one item, which costs less, unless there is room for some of them only.
+        They are queued as one entry, which is cheaper, unless there is room for some of them only.
         """
         number = len(spans)
-        if number <= self._batching.items and not self._stopping and self._queue.put(together(spans), number) is None:
+        as_one = number <= self._batch.max_items and not self._stopping
+        if as_one and self._queue.enqueue(QueueEntry(together(spans), number)) is None:
             self._wake()
             return True
-        taken = [self._alone(span) for span in spans]
-        return all(taken)
+        queued = [self._offer_one(span) for span in spans]
+        return all(queued)
 
-    def _alone(self, span: bytes) -> bool:
-        reason = STOPPED if self._stopping else self._queue.put(together((span,)), 1)
+    def _offer_one(self, span: bytes) -> bool:
+        reason = STOPPED if self._stopping else self._queue.enqueue(QueueEntry(together((span,)), 1))
         if reason is None:
             self._wake()
-        else:
-            self._counts.dropped(reason, 1)
-            log.warning("spans are lost: %s", reason)
-        return reason is None
+            return True
+        self._observer.dropped(reason, 1)
+        log.warning("export of traces to %s: span dropped: %s", self._address, reason)
+        return False
 
     async def stop(self, within: float = 12.0) -> None:
-        """Send what can be sent in ``within`` seconds, put the rest on disk or else count it as lost, and end.
+        """Send what can be sent in ``within`` seconds, write the rest to disk or count it as lost, and end.
 
-        With a disk that works, one failed attempt is enough: the spans are sent by the next process.
+        If the disk works, one failed attempt is enough: the next process sends the spans.
         """
         self._stopping = True
         self._retry_sender.flush()
         self._wake()
-        reserve = min(LAST_WORK, within / 4)
+        reserve = min(DISK_RESERVE, within / 4)
         if self._running is not None:
             await asyncio.wait({self._running}, timeout=within - reserve)
             self._running.cancel()
@@ -105,60 +108,58 @@ class SpanSender:
             self._running = None
         lost = await self._queue.close(reserve)
         if lost:
-            self._counts.dropped(STOPPED, lost)
-            log.error("%d spans are lost, the receiver did not take them before the exporter stopped", lost)
+            self._observer.dropped(STOPPED, lost)
+            log.error("export of traces to %s: %d spans are lost, not delivered before the exporter stopped", self._address, lost)
         elif self._queue.items:
-            log.info("%d spans wait on disk for the next start", self._queue.items)
+            log.info("export of traces to %s: %d spans are on disk, sent after the next start", self._address, self._queue.items)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._retry_sender.close(), reserve)
 
     def _wake(self) -> None:
-        queue, batching, stopping = self._queue, self._batching, self._stopping
+        queue, batch, stopping = self._queue, self._batch, self._stopping
         if queue.items or stopping:
-            self._some.set()
-        if stopping or queue.items >= batching.items or queue.size >= batching.size:
-            self._many.set()
+            self._not_empty.set()
+        if stopping or queue.items >= batch.max_items or queue.size >= batch.max_size:
+            self._batch_full.set()
 
     async def _run(self) -> None:
         await self._queue.open()
         self._wake()
         while True:
-            await self._due()
+            await self._wait_for_batch()
             if self._stopping and not self._queue.items:
                 return
             try:
                 if not await self._send_batch():
                     return
-            # An error of ours must not end the sending; the batch it happened with would meet it again.
+            # An internal error must not end the sending. The batch would cause it again, so it is dropped.
             except Exception:
-                log.exception("sending spans met an error of the exporter")
-                if batch := await self._queue.forget():
-                    self._counts.dropped(INTERNAL_ERROR, batch.items)
-                await asyncio.sleep(self._pause)
+                log.exception("internal error; export of traces to %s: batch dropped, sending continues", self._address)
+                if batch := await self._queue.ack():
+                    self._observer.dropped(INTERNAL_ERROR, batch.items)
+                await asyncio.sleep(self._pause_after_error)
                 self._wake()
 
-    async def _due(self) -> None:
-        await self._some.wait()
-        if not self._many.is_set():
+    async def _wait_for_batch(self) -> None:
+        await self._not_empty.wait()
+        if not self._batch_full.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._many.wait(), self._batching.delay)
-        self._some.clear()
-        self._many.clear()
+                await asyncio.wait_for(self._batch_full.wait(), self._batch.delay)
+        self._not_empty.clear()
+        self._batch_full.clear()
 
     async def _send_batch(self) -> bool:
-        """Send one; returns whether to go on, which is not the case once the rest is better left to the next process."""
-        batch = await self._queue.take(self._batching.items, self._batching.size - self._envelope.size)
+        """Send one batch; ``False`` means to end: all is sent, or the rest is left to the next process."""
+        batch = await self._queue.dequeue(self._batch.max_items, self._batch.max_size - self._envelope.size)
         if batch is None:
             return not self._stopping
-        if await self._retry_sender.deliver(self._request(batch), should_abandon=self._may_leave) is None:
+        request = ExportRequest(self._envelope.wrap(batch.bodies), batch.items)
+        if await self._retry_sender.deliver(request, should_abandon=self._can_leave_to_next_process) is None:
             return False
-        # Not to be cut short: the receiver has them.
-        await asyncio.shield(self._queue.forget())
+        # Not cancelled by a stop: the receiver has the spans.
+        await asyncio.shield(self._queue.ack())
         self._wake()
         return True
 
-    def _request(self, batch: Batch) -> Request:
-        return Request(self._envelope.wrap(batch.bodies), batch.items)
-
-    def _may_leave(self) -> bool:
+    def _can_leave_to_next_process(self) -> bool:
         return self._stopping and self._queue.durable
