@@ -8,6 +8,17 @@ from exporter.exporters.otlp.sender.segment import HEADER_SIZE, QueueEntry
 from exporter.exporters.otlp.sender.write_ahead_log import Recovered, WriteAheadLog
 
 PLENTY = 1 << 30
+EARLIER = {
+    "00000000000000000000.otlp": (
+        "a96f746c000000000000000001000000050000003697c7c0616c706861a96f746c01000000000000000200000004000000d1eb16ac626574"
+        "61a96f746c020000000000000003000000050000001bcafc5067616d6d61"
+    ),
+    "00000000000000000003.otlp": (
+        "a96f746c03000000000000000400000005000000756155e064656c7461a96f746c04000000000000000500000007000000b96b124b657073696c6f6e"
+    ),
+    "delivered": "020000000000000014d80727",
+}
+"""A queue's directory as commit 65ceb85 wrote it, in hexadecimal: five records, of which two are delivered."""
 RECORD = HEADER_SIZE + 3
 
 
@@ -203,3 +214,28 @@ def test_only_for_us(tmp_path: Path) -> None:
     assert (tmp_path / "new").stat().st_mode & 0o077 == 0
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "new").iterdir())
     log.close()
+
+
+def test_files_of_an_earlier_version(tmp_path: Path) -> None:
+    """An update loses nothing: what an earlier version left on disk is read, and its cursor says where to begin."""
+    for name, content in EARLIER.items():
+        (tmp_path / name).write_bytes(bytes.fromhex(content))
+    log, found = opened(tmp_path)
+    assert found == Recovered(records=3, items=12, size=17, damaged=0)
+    assert [(record.sequence, record.body, record.items) for record in log.read(100, PLENTY).records] == [
+        (2, b"gamma", 3),
+        (3, b"delta", 4),
+        (4, b"epsilon", 5),
+    ]
+    log.close()
+
+
+def test_files_are_those_of_an_earlier_version(tmp_path: Path) -> None:
+    """A downgrade loses nothing either: the same entries are the same bytes in files of the same names."""
+    log, _ = opened(tmp_path, segment=60)
+    log.append(0, [QueueEntry(b"alpha", 1), QueueEntry(b"beta", 2), QueueEntry(b"gamma", 3)])
+    log.append(3, [QueueEntry(b"delta", 4), QueueEntry(b"epsilon", 5)])
+    log.read(3, PLENTY)
+    log.ack(2)
+    log.close()
+    assert {path.name: path.read_bytes().hex() for path in tmp_path.iterdir()} == {**EARLIER, "lock": ""}
