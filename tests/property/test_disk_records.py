@@ -1,4 +1,4 @@
-"""Records in a file survive any damage to their neighbours."""
+"""Records in a file survive any damage around them."""
 
 import pytest
 from hypothesis import given
@@ -33,7 +33,7 @@ def test_what_is_written_is_read(bodies: list[bytes]) -> None:
 
 @given(BODIES, st.data())
 def test_truncation(bodies: list[bytes], data: st.DataObject) -> None:
-    """Cut anywhere, a file gives all records before the cut, and counts the one that was cut."""
+    """A truncated file gives all records before the cut, and counts the one that was cut."""
     content, ends = written(bodies)
     cut = data.draw(st.integers(0, len(content)))
     whole = [(number, body) for number, body in enumerate(bodies) if ends[number] <= cut]
@@ -54,13 +54,13 @@ def test_flipped_bit(bodies: list[bytes], data: st.DataObject) -> None:
 
 @given(st.binary(max_size=2000))
 def test_anything(content: bytes) -> None:
-    """Whatever is in a file, reading it ends, and covers it to its end."""
+    """Whatever is in a file, decoding ends, and covers the whole file."""
     found(content)
 
 
 @pytest.mark.parametrize("junk", [b"\xa9otl" * 50_000, b"\xa9" * 200_000, encode_record(1, QueueEntry(b"x" * 100, 1))[:-1] * 2000])
 def test_hostile_damage_is_skipped_quickly(junk: bytes) -> None:
-    """Damage that looks like the beginnings of records is skipped in one go, and the record after it is found."""
+    """Damage that looks like many headers is skipped quickly, and the record after it is found."""
     parts = list(decode_records(junk + encode_record(1, QueueEntry(b"after", 1))))
     assert len(parts) == 2
     assert parts[-1] == Record(1, 1, b"after", len(junk) + HEADER_SIZE + 5)

@@ -1,4 +1,4 @@
-"""Our OTLP bytes against the OpenTelemetry SDK's, message by message."""
+"""The encoder's bytes against the OpenTelemetry SDK's, message by message."""
 
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -44,7 +44,7 @@ def test_equals_the_sdk(snapshot: Snapshot) -> None:
 
 @given(before=snapshots | exponential_snapshots, snapshot=snapshots | exponential_snapshots, slice_points=st.integers(1, 5))
 async def test_equals_the_sdk_whatever_came_before(before: Snapshot, snapshot: Snapshot, slice_points: int) -> None:
-    """What was written before, and how the work is sliced, never shows in the bytes."""
+    """Neither earlier snapshots nor the slices change the bytes."""
     warm = MetricsEncoder(RESOURCE, slice_points=slice_points)
     warm.encode(before)
     warm.encode(snapshot)

@@ -1,4 +1,4 @@
-"""Metrics over real sockets: only the newest totals matter, and they do arrive."""
+"""Metrics over real sockets: only the newest totals matter, and they arrive."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -45,7 +45,7 @@ class Source:
 
 
 def totals(receiver: Receiver) -> list[int]:
-    """What the requests that arrived said, in order."""
+    """The totals in the requests that arrived, in order."""
     return [int(request.message.resource_metrics[0].scope_metrics[0].metrics[0].name) for request in receiver.requests]
 
 
@@ -85,7 +85,7 @@ async def test_every_interval(protocol: Protocol) -> None:
 
 @both_protocols
 async def test_newest_after_an_outage(protocol: Protocol) -> None:
-    """After an outage the newest totals arrive, and those they replace are counted as replaced."""
+    """After an outage the newest totals arrive, and older ones are counted as replaced."""
     async with sending(protocol) as run:
         run.site.receiver.answer = BUSY[protocol]
         await eventually(lambda: run.observer.attempts["failed"] >= 10)
@@ -120,7 +120,7 @@ async def test_dead_receiver(protocol: Protocol) -> None:
 
 @both_protocols
 async def test_in_parts(protocol: Protocol) -> None:
-    """A collection of several requests is delivered whole, and replaced whole."""
+    """A collection of several requests is delivered or replaced as a whole."""
     async with sending(protocol, parts=3, interval=1000.0) as run:
         run.site.receiver.answers.append(BUSY[protocol])
         await run.sender.stop()
@@ -138,7 +138,7 @@ async def test_partial_success(protocol: Protocol) -> None:
 
 
 async def test_a_failed_collection_is_not_the_last() -> None:
-    """A collection that raises is told of, and the next is made."""
+    """After a collection that raises, the next one is made."""
 
     class Failing(Source):
         async def collect(self) -> Sequence[ExportRequest]:

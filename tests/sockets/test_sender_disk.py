@@ -1,4 +1,4 @@
-"""What the disk queue promises: spans outlive the process, and a disk that fails only costs that."""
+"""The disk queue: spans survive the process, and a failing disk loses no others."""
 
 import asyncio
 import resource
@@ -52,7 +52,7 @@ async def sending(site: Site, disk: DiskQueueConfig) -> AsyncIterator[tuple[Span
 
 @asynccontextmanager
 async def process(site: Site, directory: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process of its own that sends ``SPANS`` spans; killed at the end."""
+    """A separate process that sends ``SPANS`` spans; killed at the end."""
     command = [sys.executable, "-m", "tests.support.span_process", site.endpoint, str(directory), str(SPANS)]
     started = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     try:
@@ -69,7 +69,7 @@ async def stored(sender: asyncio.subprocess.Process) -> None:
 
 
 async def test_killed_in_an_outage(tmp_path: Path) -> None:
-    """All spans that a killed process had on disk arrive from the next, once and in order, before its own."""
+    """The next process sends all spans that a killed process had on disk, once and in order, before its own."""
     async with otlp_receiver("http/protobuf") as site:
         site.receiver.answer = HttpAnswer(503)
         async with process(site, tmp_path) as killed:
@@ -85,7 +85,7 @@ async def test_killed_in_an_outage(tmp_path: Path) -> None:
 
 
 async def test_killed_while_sending(tmp_path: Path) -> None:
-    """Of a process killed while it sends, only the batch that was on its way can arrive twice."""
+    """After a kill during sending, only the batch in flight can arrive twice."""
     async with otlp_receiver("http/protobuf") as site:
         async with process(site, tmp_path) as killed:
             await stored(killed)
@@ -103,7 +103,7 @@ async def test_killed_while_sending(tmp_path: Path) -> None:
 
 
 async def test_power_fails_in_mid_write(tmp_path: Path) -> None:
-    """A record cut short is counted and skipped, and all before it arrive."""
+    """A truncated record is counted and skipped, and all records before it arrive."""
     async with otlp_receiver("http/protobuf") as site:
         await site.door.shut()
         async with sending(site, DiskQueueConfig(tmp_path)) as (sender, _):
@@ -123,7 +123,7 @@ def shorten(directory: Path) -> None:
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file can grow: writing fails as on a full disk."""
+    """Make every write fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
@@ -133,7 +133,7 @@ def full_disk() -> Iterator[None]:
 
 
 async def test_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """On a full disk memory takes over, order is kept, and the disk is used again when it has room."""
+    """When the disk is full, spans queue in memory in order, and the disk is used again when it has room."""
     caplog.set_level("INFO")
     disk = DiskQueueConfig(tmp_path, flush_interval=0.001, retry_delay=0.02)
     async with otlp_receiver("http/protobuf") as site:
@@ -156,12 +156,12 @@ async def test_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
             await eventually(lambda: observer.items["delivered"] == 4000)
     assert site.receiver.spans() == names(4000)
     assert observer.items == {"delivered": 4000}
-    assert f"queue directory {tmp_path} failed: File too large; spans queue in memory until it works" in caplog.text
+    assert f"queue directory {tmp_path} failed: File too large; spans are queued in memory until it works" in caplog.text
     assert f"queue directory {tmp_path} works again" in caplog.text
 
 
 async def test_unusable_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A directory that cannot be made is told of and counted, and spans are sent from memory until it can."""
+    """A directory that cannot be created is logged and counted, and spans are sent from memory until it can be."""
     (tmp_path / "file").touch()
     disk = DiskQueueConfig(tmp_path / "file" / "queue", flush_interval=0.001, retry_delay=0.02)
     async with otlp_receiver("http/protobuf") as site, sending(site, disk) as (sender, observer):
@@ -180,7 +180,7 @@ async def test_unusable_directory(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 async def test_full_directory(tmp_path: Path) -> None:
-    """Beyond the directory's bound memory is used, in order, and then what comes is refused and counted."""
+    """When the directory's limit is reached, spans queue in memory, in order."""
     disk = DiskQueueConfig(tmp_path, max_size=20_000, flush_interval=0.001)
     async with otlp_receiver("http/protobuf") as site:
         site.receiver.answer = HttpAnswer(503)
@@ -200,7 +200,7 @@ def held(directory: Path) -> int:
 
 
 async def test_lost_files_are_counted(tmp_path: Path) -> None:
-    """Spans in files that somebody removes are counted as dropped, and what comes after them arrives."""
+    """Spans in files that another program removes are counted as dropped, and later spans arrive."""
     disk = DiskQueueConfig(tmp_path, flush_interval=0.001)
     async with otlp_receiver("http/protobuf") as site:
         site.receiver.answer = HttpAnswer(503)

@@ -1,4 +1,4 @@
-"""A real collector, rotel, takes what we send and passes it on."""
+"""A real collector, rotel, accepts what is sent and passes it on."""
 
 import asyncio
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Source:
 @pytest.mark.parametrize("compression", ["gzip", "none"])
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 async def test_rotel(protocol: Protocol, compression: Compression, tmp_path: Path) -> None:
-    """A collector takes spans and metrics over both protocols, although it is started after the first are sent."""
+    """A collector accepts spans and metrics over both protocols."""
     resource = Resource()
     resource.attributes.add(key="service.name").value.string_value = "desk"
     envelope = SpanEnvelope(resource.SerializeToString(), InstrumentationScope(name="calls").SerializeToString())

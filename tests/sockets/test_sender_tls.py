@@ -1,4 +1,4 @@
-"""Sending over TLS, with and without a certificate to show, and what is told when that does not work."""
+"""Sending over TLS, with and without a client certificate, and the log when that fails."""
 
 import ssl
 from pathlib import Path
@@ -24,7 +24,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 
 
 def server_side(protocol: Protocol, pki: Pki, *, clients: bool = False) -> Any:
-    """What the receiver shows, and whether it wants the client to show the same."""
+    """The receiver's TLS settings; with ``clients`` it requires a client certificate."""
     if protocol == "grpc":
         pair = (pki.key.read_bytes(), pki.certificate.read_bytes())
         return grpc.ssl_server_credentials([pair], pki.certificate.read_bytes() if clients else None, clients)
@@ -46,7 +46,7 @@ def sender_to(site: Site, observer: RecordingObserver, files: ClientTlsFiles) ->
 
 @both_protocols
 async def test_authority(protocol: Protocol, pki: Pki) -> None:
-    """A receiver whose certificate the given authority has signed gets the spans."""
+    """A receiver whose certificate is signed by the given authority gets the spans."""
     async with otlp_receiver(protocol, tls=server_side(protocol, pki)) as site:
         sender = sender_to(site, observer := RecordingObserver(), ClientTlsFiles(pki.certificate))
         await eventually(lambda: observer.items == {"delivered": 1})
@@ -55,7 +55,7 @@ async def test_authority(protocol: Protocol, pki: Pki) -> None:
 
 @both_protocols
 async def test_client_certificate(protocol: Protocol, pki: Pki) -> None:
-    """A receiver that asks for a certificate is shown the client's."""
+    """The client sends its certificate to a receiver that requires one."""
     async with otlp_receiver(protocol, tls=server_side(protocol, pki, clients=True)) as site:
         sender = sender_to(site, observer := RecordingObserver(), ClientTlsFiles(pki.certificate, pki.certificate, pki.key))
         await eventually(lambda: observer.items == {"delivered": 1})
@@ -65,7 +65,7 @@ async def test_client_certificate(protocol: Protocol, pki: Pki) -> None:
 @both_protocols
 @pytest.mark.parametrize("authority", ["system", "other"])
 async def test_untrusted(protocol: Protocol, pki: Pki, authority: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A certificate that is not trusted is told of as such, and the spans are kept."""
+    """An untrusted certificate is a TLS failure in metrics and log, and the spans stay queued."""
     async with otlp_receiver(protocol, tls=server_side(protocol, pki)) as site:
         sender = sender_to(site, observer := RecordingObserver(), ClientTlsFiles(pki.other if authority == "other" else None))
         await eventually(lambda: observer.reasons["tls"] >= 2)
@@ -78,7 +78,7 @@ async def test_untrusted(protocol: Protocol, pki: Pki, authority: str, caplog: p
 
 @both_protocols
 async def test_certificate_comes_later(protocol: Protocol, pki: Pki, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A certificate file that is missing is told of by name, and used as soon as it is there."""
+    """The log names a certificate file that is missing, and the file is used as soon as it exists."""
     late = tmp_path / "late.pem"
     async with otlp_receiver(protocol, tls=server_side(protocol, pki)) as site:
         sender = sender_to(site, observer := RecordingObserver(), ClientTlsFiles(late))
@@ -90,8 +90,8 @@ async def test_certificate_comes_later(protocol: Protocol, pki: Pki, tmp_path: P
 
 
 @both_protocols
-async def test_no_tls_there(protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
-    """A receiver that does not speak TLS is told of as such."""
+async def test_receiver_without_tls(protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
+    """A receiver that does not speak TLS is a TLS failure in the log."""
     async with otlp_receiver(protocol) as site:
         sender = sender_to(site, observer := RecordingObserver(), ClientTlsFiles())
         await eventually(lambda: observer.reasons["tls"])
@@ -101,7 +101,7 @@ async def test_no_tls_there(protocol: Protocol, caplog: pytest.LogCaptureFixture
 
 @pytest.mark.parametrize("broken", ["authority", "key"])
 async def test_unusable_files(pki: Pki, tmp_path: Path, broken: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Files that hold no certificate, or a key of another, are told of by name."""
+    """The log names files without a certificate, and a key that does not match."""
     (tmp_path / "empty.pem").write_text("nothing")
     files = (
         ClientTlsFiles(tmp_path / "empty.pem")

@@ -57,7 +57,7 @@ def names(*numbers: int) -> list[str]:
 
 @dataclass
 class Sending:
-    """A sender, the receiver it sends to, and what it counted."""
+    """A sender, the receiver it sends to, and its observer."""
 
     sender: SpanSender
     observer: RecordingObserver
@@ -77,7 +77,7 @@ class Sending:
         assert self.receiver.spans() == names(*numbers)
 
     async def failed(self, attempts: int = 1) -> None:
-        """Wait until so many attempts have failed."""
+        """Wait until this number of attempts has failed."""
         await eventually(lambda: self.observer.attempts["failed"] >= attempts, within=20)
 
 
@@ -120,7 +120,7 @@ class TestDelivery:
         assert [len(request.names()) for request in run.receiver.requests] == [10, 10, 10]
 
     async def test_batches_by_size(self, protocol: Protocol) -> None:
-        """No request is larger than the size allowed, but for one span that is larger alone."""
+        """No request is larger than the size limit, except for a single span that is larger itself."""
         async with sending(protocol, batch=BatchConfig(delay=0.01, max_items=20, max_size=5_000)) as run:
             for number in range(40):
                 assert run.sender.offer([span(number, size=6_000 if number == 20 else 500)])
@@ -130,14 +130,14 @@ class TestDelivery:
         assert max(spans for _, spans in sizes) > 5
 
     async def test_a_few_wait(self, protocol: Protocol) -> None:
-        """Fewer spans than a batch are sent together once the delay is over."""
+        """Fewer spans than a batch are sent together when the delay is over."""
         async with sending(protocol, batch=BatchConfig(delay=0.1)) as run:
             run.offer(3)
             await run.arrived(3)
         assert len(run.receiver.requests) == 1
 
     async def test_headers(self, protocol: Protocol) -> None:
-        """The headers of the settings go with every request, and so does who sends it."""
+        """Every request has the headers of the settings and a user agent."""
         async with sending(protocol, headers=(("authorization", "Bearer x"), ("team", "a"))) as run:
             run.offer(1)
             await run.arrived(1)
@@ -172,7 +172,7 @@ class TestDelivery:
 @both_protocols
 class TestOutages:
     async def test_refused(self, protocol: Protocol) -> None:
-        """Nothing is lost while connections are refused, and all arrives in order when they are taken again."""
+        """Nothing is lost while connections are refused, and all spans arrive in order afterwards."""
         async with sending(protocol) as run:
             run.offer(100)
             await run.arrived(100)
@@ -195,14 +195,14 @@ class TestOutages:
             run.site.door.spoil("none")
             run.offer(1000, 1500)
             await eventually(lambda: run.observer.items["delivered"] == 1500, within=20)
-        # What was taken while the answer was too slow had to be sent again.
+        # A request that was accepted while the response was too slow is sent again.
         assert taken_before == 0 or fault == "drip"
         assert run.receiver.spans()[-1] == "1499"
         assert list(dict.fromkeys(run.receiver.spans())) == names(1500)
         assert run.observer.items == {"delivered": 1500}
 
     async def test_busy(self, protocol: Protocol) -> None:
-        """Nothing is lost and nothing sent twice while the receiver says that it is unavailable."""
+        """Nothing is lost and nothing is sent twice while the receiver is unavailable."""
         async with sending(protocol) as run:
             run.receiver.answer = BUSY[protocol]
             run.offer(1000)
@@ -213,7 +213,7 @@ class TestOutages:
         assert sum(run.observer.reasons.values()) == run.observer.attempts["failed"]
 
     async def test_bounded(self, protocol: Protocol) -> None:
-        """What does not fit the queue is refused and counted exactly, and what was accepted arrives."""
+        """Spans that do not fit in the queue are dropped and counted exactly, and accepted spans arrive."""
         size = len(together([span(1000)])) + ENTRY_OVERHEAD
         async with sending(protocol, limits=QueueLimits(max_size=50 * size)) as run:
             run.receiver.answer = BUSY[protocol]
@@ -228,7 +228,7 @@ class TestOutages:
         assert run.observer.largest_queue == 50 * size
 
     async def test_bounded_in_spans(self, protocol: Protocol) -> None:
-        """A bound in spans takes the place of the one in bytes."""
+        """A limit in spans replaces the limit in bytes."""
         async with sending(protocol, limits=QueueLimits(max_size=1, max_items=30)) as run:
             accepted = [run.sender.offer([span(number)]) for number in range(40)]
             await run.arrived(30)
@@ -236,7 +236,7 @@ class TestOutages:
         assert run.observer.items == {"delivered": 30, "dropped": 10}
 
     async def test_pause_grows(self, protocol: Protocol) -> None:
-        """Attempts are not made faster than the pace allows."""
+        """The pauses between attempts follow the back-off."""
         async with sending(protocol) as run:
             run.receiver.answer = BUSY[protocol]
             started = asyncio.get_running_loop().time()
@@ -250,9 +250,9 @@ class TestOutages:
 
 
 @both_protocols
-class TestRefusals:
+class TestFailures:
     async def test_not_retryable(self, protocol: Protocol) -> None:
-        """A refused batch is dropped, counted under its reason, not sent again, and the next goes on."""
+        """A batch that failed permanently is dropped, counted under its reason and not sent again, and the next batch is sent."""
         async with sending(protocol, batch=BatchConfig(delay=0.01, max_items=10)) as run:
             run.receiver.answers.append(INVALID[protocol])
             run.offer(20)
@@ -262,7 +262,7 @@ class TestRefusals:
         assert run.observer.attempts == {"refused": 1, "delivered": 1}
 
     async def test_partial_success(self, protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
-        """Rejected spans are counted, told of and not sent again."""
+        """Rejected spans are counted, logged and not sent again."""
         async with sending(protocol) as run:
             run.receiver.rejected, run.receiver.message = 3, "too old"
             run.offer(10)
@@ -272,7 +272,7 @@ class TestRefusals:
         assert "rejected 3 of 10 spans: too old" in caplog.text
 
     async def test_warning(self, protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
-        """A receiver that takes all but has something to say is listened to."""
+        """The warning of a receiver that accepts all spans is logged."""
         async with sending(protocol) as run:
             run.receiver.message = "use the other port"
             run.offer(10)
@@ -280,8 +280,8 @@ class TestRefusals:
         assert run.observer.items == {"delivered": 10}
         assert "use the other port" in caplog.text
 
-    async def test_spans_that_belong_together(self, protocol: Protocol) -> None:
-        """They are delivered as one by one, in one request where its size allows."""
+    async def test_spans_of_a_turn(self, protocol: Protocol) -> None:
+        """Spans that are offered together are delivered in order, in one request if its size allows."""
         async with sending(protocol, batch=BatchConfig(delay=0.01, max_items=10)) as run:
             for start in range(0, 32, 4):
                 assert run.sender.offer([span(number) for number in range(start, start + 4)])
@@ -290,36 +290,36 @@ class TestRefusals:
         assert [len(request.names()) for request in run.receiver.requests] == [8, 8, 8, 8]
         assert run.observer.items == {"delivered": 32}
 
-    async def test_more_together_than_a_request_may_hold(self, protocol: Protocol) -> None:
-        """The batch size holds for them too."""
+    async def test_more_spans_than_a_batch(self, protocol: Protocol) -> None:
+        """The batch size also limits spans that are offered together."""
         async with sending(protocol, batch=BatchConfig(delay=60.0, max_items=3)) as run:
             assert run.sender.offer([span(number) for number in range(9)])
             await run.arrived(9)
         assert [len(request.names()) for request in run.receiver.requests] == [3, 3, 3]
 
     async def test_room_for_some(self, protocol: Protocol) -> None:
-        """What fits is queued, and what does not is counted span by span."""
+        """Spans that fit are queued, and each span that does not fit is counted."""
         async with sending(protocol, limits=QueueLimits(max_items=10), batch=BatchConfig(delay=60.0)) as run:
             assert run.sender.offer([span(number) for number in range(8)])
             assert not run.sender.offer([span(number) for number in range(8, 16)])
             assert run.observer.queue[0] == 10
             assert run.observer.drops == {"queue_full": 6}
 
-    async def test_one_too_large_costs_no_other(self, protocol: Protocol) -> None:
-        """Of spans that belong together only the one that no receiver would take is lost."""
+    async def test_one_of_several_is_too_large(self, protocol: Protocol) -> None:
+        """Of spans that are offered together only the one that is too large is lost."""
         async with sending(protocol) as run:
             assert not run.sender.offer([span(0), bytes(5_000_000), span(1)])
             await run.arrived(2)
         assert run.observer.drops == {"too_large": 1}
 
     async def test_too_large(self, protocol: Protocol) -> None:
-        """A span that no receiver would take is not queued."""
+        """A span that is too large for any receiver is not queued."""
         async with sending(protocol) as run:
             assert not run.sender.offer([bytes(5_000_000)])
         assert run.observer.drops == {"too_large": 1}
 
-    async def test_error_of_ours(self, protocol: Protocol) -> None:
-        """A batch that meets an error in the sender is dropped and counted, and the next goes on."""
+    async def test_internal_error(self, protocol: Protocol) -> None:
+        """A batch that causes an internal error is dropped and counted, and the next batch is sent."""
 
         class Broken:
             tries = 0
@@ -365,7 +365,7 @@ async def test_http_retryable(status: int) -> None:
     ],
 )
 async def test_http_not_retryable(status: int, reason: str) -> None:
-    """All other statuses are refusals, under one of a few reasons."""
+    """All other statuses are permanent failures, under one of a few reasons."""
     async with sending(HTTP) as run:
         run.receiver.answers.append(HttpAnswer(status, {"location": "/elsewhere"}))
         run.offer(1)
@@ -374,7 +374,7 @@ async def test_http_not_retryable(status: int, reason: str) -> None:
 
 
 async def test_http_retry_after() -> None:
-    """A receiver that says how long to wait is not disturbed earlier."""
+    """The next attempt waits as long as the receiver asks for."""
     async with sending(HTTP) as run:
         run.receiver.answers.append(HttpAnswer(429, {"retry-after": "30"}))
         run.offer(1)
@@ -384,7 +384,7 @@ async def test_http_retry_after() -> None:
 
 
 async def test_http_error_text(caplog: pytest.LogCaptureFixture) -> None:
-    """What the receiver gives as the reason of a refusal is in the log."""
+    """The receiver's reason for a permanent failure is in the log."""
     body = Status(code=3, message="spans without service").SerializeToString()
     async with sending(HTTP) as run:
         run.receiver.answers.append(HttpAnswer(400, {"content-type": "application/x-protobuf"}, body))
@@ -405,7 +405,7 @@ async def test_grpc_retryable(code: str) -> None:
 
 @pytest.mark.parametrize("code", ["UNKNOWN", "INVALID_ARGUMENT", "UNAUTHENTICATED", "UNIMPLEMENTED", "INTERNAL", "RESOURCE_EXHAUSTED"])
 async def test_grpc_not_retryable(code: str) -> None:
-    """All other codes are refusals, and so is exhaustion without a hint when to come again."""
+    """All other codes are permanent failures, including RESOURCE_EXHAUSTED without RetryInfo."""
     async with sending("grpc") as run:
         run.receiver.answers.append(GrpcAnswer(grpc.StatusCode[code]))
         run.offer(1)
@@ -414,7 +414,7 @@ async def test_grpc_not_retryable(code: str) -> None:
 
 
 async def test_grpc_exhausted_for_now() -> None:
-    """Exhaustion with RetryInfo is retried, and not before its delay is over."""
+    """RESOURCE_EXHAUSTED with RetryInfo is retried after its delay."""
     async with sending("grpc", backoff=BackoffConfig(time_scale=1.0, initial=0.001)) as run:
         run.receiver.answers.append(GrpcAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=0.3))
         run.offer(1)
@@ -426,7 +426,7 @@ async def test_grpc_exhausted_for_now() -> None:
 @both_protocols
 class TestStop:
     async def test_flushes(self, protocol: Protocol) -> None:
-        """What waits for its batch is sent at once when the sender stops."""
+        """Spans that wait for their batch are sent at once when the sender stops."""
         async with sending(protocol, batch=BatchConfig(delay=60.0)) as run:
             run.offer(1000)
             await run.sender.stop()
@@ -448,7 +448,7 @@ class TestStop:
         assert not run.receiver.requests
 
     async def test_last_chance(self, protocol: Protocol) -> None:
-        """A pause is cut short by the stop, and a receiver that is back by then gets everything."""
+        """The stop ends a pause, and a receiver that works again gets everything."""
         async with sending(protocol, backoff=BackoffConfig(initial=1000.0, maximum=1000.0)) as run:
             run.receiver.answer = BUSY[protocol]
             run.offer(100)
@@ -458,7 +458,7 @@ class TestStop:
             assert run.receiver.spans() == names(100)
 
     async def test_offers_after(self, protocol: Protocol) -> None:
-        """What comes after the stop is counted as lost."""
+        """Spans that are offered after the stop are counted as lost."""
         async with sending(protocol) as run:
             await run.sender.stop()
             assert not run.sender.offer([span(1)])
@@ -485,7 +485,7 @@ async def _break(run: Sending, fault: str) -> None:
 @both_protocols
 class TestDisk:
     async def test_next_process(self, protocol: Protocol, tmp_path: Path) -> None:
-        """What a dead receiver did not take is on disk after the stop, and goes first, once, when there is a sender again."""
+        """Undelivered spans are on disk after the stop, and the next sender sends them first, once."""
         async with sending(protocol, disk=DiskQueueConfig(tmp_path)) as run:
             await _break(run, "refused")
             run.offer(1000)
@@ -500,7 +500,7 @@ class TestDisk:
         assert segments(tmp_path) == []
 
     async def test_more_than_memory(self, protocol: Protocol, tmp_path: Path) -> None:
-        """The disk holds what memory would not, in order."""
+        """The disk holds more spans than memory, in order."""
         disk = DiskQueueConfig(tmp_path, flush_interval=0.001)
         async with sending(protocol, disk=disk, limits=QueueLimits(max_size=100 * (ENTRY_OVERHEAD + 10))) as run:
             run.receiver.answer = BUSY[protocol]
@@ -512,7 +512,7 @@ class TestDisk:
         assert run.observer.items == {"delivered": 1000}
 
     async def test_another_process(self, protocol: Protocol, tmp_path: Path) -> None:
-        """A directory that another process has is not touched; memory is used until it is free."""
+        """A directory in use by another process is not touched; spans queue in memory until it is free."""
         disk = DiskQueueConfig(tmp_path, retry_delay=0.01)
         async with sending(protocol, disk=disk) as first:
             first.offer(10)

@@ -54,7 +54,7 @@ def test_first_in_first_out(tmp_path: Path) -> None:
 
 
 def test_one_at_least(tmp_path: Path) -> None:
-    """A record over the limits is given alone."""
+    """A record over the limits is read alone."""
     log, _ = opened(tmp_path)
     log.append(0, [QueueEntry(b"x" * 100, items=9), QueueEntry(b"y", items=1)])
     assert [record.body for record in log.read(1, 1).records] == [b"x" * 100]
@@ -63,7 +63,7 @@ def test_one_at_least(tmp_path: Path) -> None:
 
 
 def test_next_process(tmp_path: Path) -> None:
-    """What was not acknowledged is found again, in order, and numbering goes on."""
+    """The next process finds what was not acknowledged, in order, and continues the numbering."""
     log, _ = opened(tmp_path, segment=10 * RECORD)
     log.append(0, entries(95))
     assert read(log, most=40) == list(range(40))
@@ -79,7 +79,7 @@ def test_next_process(tmp_path: Path) -> None:
 
 
 def test_removed_once_delivered(tmp_path: Path) -> None:
-    """Files go as soon as all they hold is delivered, and the last with the close."""
+    """A file is removed when all its records are delivered, the last one on close."""
     log, _ = opened(tmp_path, segment=10 * RECORD)
     log.append(0, entries(100))
     assert len(segments(tmp_path)) == 10
@@ -94,7 +94,7 @@ def test_removed_once_delivered(tmp_path: Path) -> None:
 
 
 def test_bounded(tmp_path: Path) -> None:
-    """No more is written than the directory may hold, to the byte, and there is room again after delivery."""
+    """The directory's limit holds to the byte, and a delivery makes room again."""
     log, _ = opened(tmp_path, size=40 * RECORD)
     assert not log.append(0, entries(50))
     assert log.next_sequence == 40
@@ -107,7 +107,7 @@ def test_bounded(tmp_path: Path) -> None:
 
 
 def test_acknowledged_before_it_was_read(tmp_path: Path) -> None:
-    """Records that were delivered from memory meanwhile are not given again."""
+    """Records that were delivered from memory are not read again."""
     log, _ = opened(tmp_path)
     log.append(0, entries(10))
     log.ack(4)
@@ -116,7 +116,7 @@ def test_acknowledged_before_it_was_read(tmp_path: Path) -> None:
 
 
 def test_numbers_written_already_are_left_out(tmp_path: Path) -> None:
-    """A write that is repeated because its end was not waited for changes nothing."""
+    """A write that is repeated after a cancellation changes nothing."""
     log, _ = opened(tmp_path)
     log.append(0, entries(10))
     log.append(0, entries(12))
@@ -125,7 +125,7 @@ def test_numbers_written_already_are_left_out(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
-    """A directory in use is refused, and free after the close."""
+    """A directory in use cannot be opened; after close it can."""
     first, _ = opened(tmp_path)
     with pytest.raises(OSError, match="another process uses it"):
         opened(tmp_path)
@@ -135,7 +135,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
 def test_damage_between_processes(tmp_path: Path, where: str) -> None:
-    """A damaged record is counted once and skipped, wherever it stands; all others are given."""
+    """A damaged record is counted once and skipped, wherever it is; all others are read."""
     log, _ = opened(tmp_path)
     log.append(0, entries(10))
     log.close()
@@ -154,8 +154,8 @@ def test_damage_between_processes(tmp_path: Path, where: str) -> None:
     log.close()
 
 
-def test_damage_of_our_own(tmp_path: Path) -> None:
-    """A record damaged under way is known to be lost, and how many items with it."""
+def test_damage_while_open(tmp_path: Path) -> None:
+    """The items of a record that is damaged while the directory is open are counted as lost."""
     log, _ = opened(tmp_path)
     log.append(0, [QueueEntry(b"abc", 2), QueueEntry(b"def", 3), QueueEntry(b"ghi", 4)])
     [path] = segments(tmp_path)
@@ -167,8 +167,8 @@ def test_damage_of_our_own(tmp_path: Path) -> None:
     log.close()
 
 
-def test_removed_by_somebody(tmp_path: Path) -> None:
-    """A file that somebody removed is known to be lost, and writing and reading go on."""
+def test_removed_by_another_program(tmp_path: Path) -> None:
+    """A file that another program removed is counted as lost, and writing and reading continue."""
     log, _ = opened(tmp_path, segment=10 * RECORD)
     log.append(0, entries(20))
     segments(tmp_path)[0].unlink()
@@ -181,7 +181,7 @@ def test_removed_by_somebody(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"short", bytes(12), b"\xff" * 12, b"\xff" * 100])
 def test_damaged_cursor(tmp_path: Path, content: bytes) -> None:
-    """Without a cursor that can be read, everything there is is sent again rather than lost."""
+    """If the cursor cannot be read, all records are sent again, so that none is lost."""
     log, _ = opened(tmp_path)
     log.append(0, entries(10))
     read(log, most=5)
@@ -195,7 +195,7 @@ def test_damaged_cursor(tmp_path: Path, content: bytes) -> None:
 
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
-    """What is not the queue's stays, and a folder with a segment's name does no harm."""
+    """Files that are not the queue's are kept, and a folder with a segment's name does no harm."""
     (tmp_path / "notes.otlp").write_text("mine")
     (tmp_path / "0123.otlp").mkdir()
     log, found = opened(tmp_path)
@@ -207,8 +207,8 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"notes.otlp", "0123.otlp", "delivered", "lock"}
 
 
-def test_only_for_us(tmp_path: Path) -> None:
-    """Directory and files are for their owner only, since spans can hold what was said."""
+def test_permissions(tmp_path: Path) -> None:
+    """Only the owner can read directory and files, because spans can contain what was said."""
     log, _ = opened(tmp_path / "new")
     log.append(0, entries(1))
     assert (tmp_path / "new").stat().st_mode & 0o077 == 0
@@ -217,7 +217,7 @@ def test_only_for_us(tmp_path: Path) -> None:
 
 
 def test_files_of_an_earlier_version(tmp_path: Path) -> None:
-    """An update loses nothing: what an earlier version left on disk is read, and its cursor says where to begin."""
+    """An update loses nothing: what an earlier version left on disk is read, and its cursor says where to start."""
     for name, content in EARLIER.items():
         (tmp_path / name).write_bytes(bytes.fromhex(content))
     log, found = opened(tmp_path)

@@ -25,7 +25,7 @@ Constants = dict[tuple[str, ...], bytes]
 Numbers = Callable[[Series, int], bytes]
 """Packs the numbers of a series. The second argument is the point's time in unix nanoseconds."""
 
-_MAX_UINT64: Final = 2**64 - 1
+_MOST: Final = 2**64 - 1
 _DATA_FIELD: Final[dict[Shape, int]] = {"gauge": 5, "sum": 7, "histogram": 9, "exponential": 10}
 _ATTRIBUTES_FIELD: Final[dict[Shape, int]] = {"gauge": 7, "sum": 7, "histogram": 9, "exponential": 1}
 _POINT: Final = b"\x0a"  # data_points = 1, whatever the shape
@@ -109,7 +109,7 @@ def _explicit(places: int) -> Numbers:
 
     def numbers(series: Series, at: int) -> bytes:
         point = _histogram_point(series)
-        total = min(sum(point.counts), _MAX_UINT64)
+        total = min(sum(point.counts), _MOST)
         start = _start(series, at)
         packed = struct.pack(0x11, start, 0x19, at, 0x21, total, 0x29, point.sum, counts_tag, *point.counts)
         return packed + _exemplars(b"\x42", point.exemplars) if point.exemplars else packed
@@ -122,7 +122,7 @@ def _exponential(series: Series, at: int) -> bytes:
     parts = point.exponential
     if parts is None:
         raise TypeError("a point of an exponential histogram has no exponential buckets")
-    start, total = _start(series, at), min(sum(point.counts), _MAX_UINT64)
+    start, total = _start(series, at), min(sum(point.counts), _MOST)
     packed = _EXPONENTIAL.pack(
         *(0x11, start, 0x19, at, 0x21, total, 0x29, point.sum, 0x39, parts.zero_count, 0x71, parts.zero_threshold)
     )

@@ -1,8 +1,7 @@
-"""Export requests as bytes: serialised spans are joined into a request without being parsed.
+"""Export requests as bytes: spans that are encoded already are put together without being read again.
 
-A protobuf message is the concatenation of its fields, and a repeated field may occur in any number of places. So a request is a
-prefix and the spans, each with its length in front. Source: protobuf's encoding guide and
-``opentelemetry/proto/trace/v1/trace.proto``.
+A protobuf message is the concatenation of its fields, and a repeated field may stand in any number of places, so a request is
+prefix and spans, each with its length in front. Source: protobuf's encoding guide and ``opentelemetry/proto/trace/v1/trace.proto``.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,10 +10,10 @@ from typing import Final, NamedTuple
 from exporter import compiled
 
 REQUEST_OVERHEAD: Final = 32
-"""At most so many bytes of a request are around the spans, without resource and scope."""
+"""As above, of the messages around the spans, without resource and scope."""
 
 SHORT: Final = 1 << 14
-"""The length of a span shorter than this, in bytes, takes one or two bytes. Nearly all spans are shorter."""
+"""Spans shorter than this, in bytes, have a length of one or two bytes: nearly all."""
 _FIELD_1: Final = b"\x0a"
 _FIELD_2: Final = b"\x12"
 _FIELD_3: Final = b"\x1a"
@@ -28,10 +27,9 @@ class ExportRequest(NamedTuple):
 
 
 class SpanEnvelope:
-    """The part of a request that is the same for all: who sends the spans.
+    """What stands around the spans of every request.
 
     ``resource`` and ``scope`` are serialised ``Resource`` and ``InstrumentationScope`` messages; ``schema_url`` is that of both.
-    ``size`` is how many bytes a request has besides its spans, at most.
     """
 
     def __init__(self, resource: bytes = b"", scope: bytes = b"", schema_url: str = "") -> None:
