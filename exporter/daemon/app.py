@@ -131,7 +131,8 @@ class Daemon:
             await self._telemetry.stop()
             raise
         self._housekeeping.start()
-        self._exporters.start()
+        for exporter in self._exporters:
+            exporter.start()
         gc.collect()
         gc.freeze()
         log.info("receiving events", extra={"url": self._receiver.url})
@@ -142,7 +143,7 @@ class Daemon:
         self._set_ready(ready=False)
         await self._receiver.stop()
         self.pipeline.close(time.time())
-        flushed = asyncio.create_task(self._exporters.stop())
+        flushed = asyncio.gather(*(exporter.stop() for exporter in self._exporters))
         if self._settings.linger:
             await self._linger()
         await flushed
@@ -171,7 +172,8 @@ class Daemon:
     def _emit(self, spans: Sequence[bytes]) -> None:
         if self._watch is not None:
             self._watch(spans)
-        self._exporters.offer(spans)
+        for exporter in self._exporters:
+            exporter.offer(spans)
 
     def _set_ready(self, *, ready: bool) -> None:
         """Say it to those who ask, and to those who look for the ready file; one that a crash left behind goes at the start."""

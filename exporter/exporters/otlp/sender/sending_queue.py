@@ -74,20 +74,19 @@ class SendingQueue:
 
     def enqueue(self, entry: QueueEntry) -> DropReason | None:
         """Queue an entry; returns why it was not queued, or ``None``."""
-        body, items = entry
-        size = len(body) + ENTRY_OVERHEAD
-        if len(body) > self._limits.max_entry_size:
+        length, items, limits = len(entry.body), entry.items, self._limits
+        if length > limits.max_entry_size:
             return TOO_LARGE
-        if self._limits.max_items is None:
-            full = self._memory_size + size > self._limits.max_size
-        else:
-            full = self._memory_items + items > self._limits.max_items
-        if full:
+        size = length + ENTRY_OVERHEAD
+        memory_items, memory_size = self._memory_items + items, self._memory_size + size
+        if memory_size > limits.max_size if limits.max_items is None else memory_items > limits.max_items:
             return QUEUE_FULL
         self._memory.append(entry)
-        self._memory_items, self._memory_size = self._memory_items + items, self._memory_size + size
-        self._change_totals(items, size)
-        self._unflushed.set()
+        self._memory_items, self._memory_size = memory_items, memory_size
+        self.items, self.size = self.items + items, self.size + size
+        self._observer.queued(self.items, self.size)
+        if self._disk is not None:
+            self._unflushed.set()
         return None
 
     async def dequeue(self, max_items: int, max_size: int) -> Batch | None:
@@ -138,9 +137,10 @@ class SendingQueue:
     def _remove_from_memory(self, end: int) -> None:
         """Remove the entries numbered below ``end``."""
         while self._memory and self._first_sequence < end:
-            body, items = self._memory.popleft()
+            entry = self._memory.popleft()
             self._first_sequence += 1
-            self._memory_items, self._memory_size = self._memory_items - items, self._memory_size - len(body) - ENTRY_OVERHEAD
+            self._memory_items -= entry.items
+            self._memory_size -= len(entry.body) + ENTRY_OVERHEAD
 
     def _from_memory(self, max_items: int, max_size: int) -> Batch | None:
         entries: list[QueueEntry] = []

@@ -75,8 +75,7 @@ class SpanSender:
         They are queued as one entry, which is cheaper, unless there is room for some of them only.
         """
         number = len(spans)
-        as_one = number <= self._batch.max_items and not self._stopping
-        if as_one and self._queue.enqueue(QueueEntry(together(spans), number)) is None:
+        if number <= self._batch.max_items and not self._stopping and self._queue.enqueue(QueueEntry(together(spans), number)) is None:
             self._wake()
             return True
         queued = [self._offer_one(span) for span in spans]
