@@ -42,13 +42,13 @@ class Subject:
 
 def ours(snapshot: Snapshot, temporality: Temporality = "cumulative") -> Subject:
     encoder = MetricsEncoder(RESOURCE, temporality)
-    encoder.commit(encoder.prepare(aged(snapshot)))
-    return Subject(temporality, lambda: sliced(encoder, snapshot), len(encoder.prepare(snapshot).body))
+    encoder.commit(encoder.encode(aged(snapshot)))
+    return Subject(temporality, lambda: sliced(encoder, snapshot), len(encoder.encode(snapshot).body))
 
 
 def sliced(encoder: MetricsEncoder, snapshot: Snapshot) -> Iterator[float]:
     """How long each slice takes: the time from one pause to the next, on a coroutine driven by hand."""
-    task = encoder.prepare_in_slices(snapshot)
+    task = encoder.encode_in_slices(snapshot)
     while True:
         started = perf_counter()
         try:

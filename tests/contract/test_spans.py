@@ -16,7 +16,7 @@ from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.exporters.otlp.span_limits import DEFAULT
+from exporter.exporters.otlp.span_limits import DEFAULT_COUNT
 from exporter.protocol.decoder import SPECS
 from exporter.tracing.attributes import event_key
 from exporter.tracing.sampling import SpanOptions
@@ -227,4 +227,4 @@ def test_no_span_reaches_the_default_limit() -> None:
         item.span for spec in SPECS for field in spec.fields for item in field.declarations if isinstance(item, SpanAttribute)
     )
     assert sum(attributes.values()) > 50
-    assert max(attributes.values()) + len(genai.constants("turn", proposals=True)) + 10 < DEFAULT
+    assert max(attributes.values()) + len(genai.constants("turn", proposals=True)) + 10 < DEFAULT_COUNT

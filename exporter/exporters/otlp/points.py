@@ -1,9 +1,9 @@
 """One family of a snapshot as an OTLP ``Metric``, byte by byte.
 
-What stays the same of a series (its attributes, its bounds) is kept from one export to the next, so that an export only packs the
-numbers; fields of fixed size are packed together with their tags. The bytes decode to the messages that the OpenTelemetry SDK's
-encoder makes of the same data, in a small part of its time.
-Source: opentelemetry-proto, ``metrics/v1/metrics.proto``; the field numbers stand beside the tags.
+The constant part of a series (its attributes, its bounds) is kept from one export to the next, so that an export only packs the
+numbers. Fields of fixed size are packed together with their tags. The bytes decode to the same messages as those of the
+OpenTelemetry SDK's encoder, which takes many times as long.
+Source: opentelemetry-proto, ``metrics/v1/metrics.proto``; the field numbers are beside the tags.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +21,9 @@ CUMULATIVE: Final = 2
 
 Shape = Literal["gauge", "sum", "histogram", "exponential"]
 Constants = dict[tuple[str, ...], bytes]
-"""By label values, what of a point never changes."""
+"""Label values → the part of a series' points that never changes."""
 Numbers = Callable[[Series, int], bytes]
-"""Packs the numbers of a series at a time in unix nanoseconds."""
+"""Packs the numbers of a series. The second argument is the point's time in unix nanoseconds."""
 
 _MOST: Final = 2**64 - 1
 _DATA_FIELD: Final[dict[Shape, int]] = {"gauge": 5, "sum": 7, "histogram": 9, "exponential": 10}
@@ -37,7 +37,7 @@ _EXEMPLAR = Struct("<BQBd2s8s2s16s")  # time_unix_nano = 2, as_double = 3, span_
 
 
 def shape_of(family: Family) -> Shape:
-    """How the family is sent; a histogram whose points have an exponential part is sent as that."""
+    """The kind of OTLP data for a family. A histogram is exponential if all its points have exponential buckets."""
     if family.spec.kind != "histogram":
         return "gauge" if family.spec.kind == "gauge" else "sum"
     points = (series.value for series in family.series)
@@ -45,12 +45,12 @@ def shape_of(family: Family) -> Shape:
 
 
 def nanoseconds(seconds: float) -> int:
-    """Unix time in nanoseconds, as far as a float of seconds is exact; never before 1970."""
+    """Unix time in nanoseconds, as exact as a float of seconds; never negative."""
     return max(0, round(seconds * 1e9))
 
 
 class FamilyWriter:
-    """Writes one metric; remembers the constant part of each series it wrote last."""
+    """Writes one metric, and keeps the constant part of each series for the next export."""
 
     __slots__ = ("_bounds", "_head", "_numbers", "_shape", "_spec", "constants")
 
@@ -64,19 +64,19 @@ class FamilyWriter:
         self._numbers = _numbers(spec, shape)
         self.constants: Constants = {}
 
-    def points(self, batch: Sequence[Series], at: int, kept: Constants) -> Iterator[bytes]:
-        """The data points of some series at ``at`` (unix nanoseconds); the constant part of each is put into ``kept``."""
-        known, numbers = self.constants, self._numbers
+    def points(self, batch: Sequence[Series], at: int, used: Constants) -> Iterator[bytes]:
+        """The data points of some series at ``at`` (unix nanoseconds). The constant part of each is added to ``used``."""
+        cached, numbers = self.constants, self._numbers
         for series in batch:
-            constant = known.get(series.labels)
+            constant = cached.get(series.labels)
             if constant is None:
                 constant = self._constant(series.labels)
-            kept[series.labels] = constant
+            used[series.labels] = constant
             point = constant + numbers(series, at)
             yield _POINT + varint(len(point)) + point
 
     def metric(self, points: Sequence[bytes], temporality: int) -> bytes:
-        """The ``Metric`` with its points, as a field of ``ScopeMetrics``."""
+        """The ``Metric`` with these points, as a field of ``ScopeMetrics``."""
         data = b"".join(points)
         if self._shape != "gauge":
             data += b"\x10" + varint(temporality)  # aggregation_temporality = 2
@@ -121,7 +121,7 @@ def _exponential(series: Series, at: int) -> bytes:
     point = _histogram_point(series)
     parts = point.exponential
     if parts is None:
-        raise TypeError("a histogram without exponential buckets was to be sent as one with them")
+        raise TypeError("a point of an exponential histogram has no exponential buckets")
     start, total = _start(series, at), min(sum(point.counts), _MOST)
     packed = _EXPONENTIAL.pack(
         *(0x11, start, 0x19, at, 0x21, total, 0x29, point.sum, 0x39, parts.zero_count, 0x71, parts.zero_threshold)
@@ -151,11 +151,11 @@ def _exemplar(exemplar: Exemplar) -> bytes:
 
 
 def _start(series: Series, at: int) -> int:
-    # A clock that was set back must not make a point start after its end.
+    # When the system clock is set back, a point must still not start after its end.
     return min(nanoseconds(series.since), at)
 
 
 def _histogram_point(series: Series) -> HistogramPoint:
     if not isinstance(series.value, HistogramPoint):
-        raise TypeError(f"a histogram's series holds {series.value!r}")
+        raise TypeError(f"a histogram series has the value {series.value!r}")
     return series.value

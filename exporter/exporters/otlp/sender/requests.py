@@ -19,7 +19,7 @@ _FIELD_2: Final = b"\x12"
 _FIELD_3: Final = b"\x1a"
 
 
-class Request(NamedTuple):
+class ExportRequest(NamedTuple):
     """The bytes of an export request, and how many spans or data points it holds."""
 
     body: bytes
