@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import set_span_in_context
 
-from bench.rivals import Event, Naive, label_of
+from bench.wired_by_hand import Event, Naive, label_of
 from exporter.catalogue.genai import attribute_key
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import SpanAttribute

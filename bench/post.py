@@ -49,4 +49,4 @@ def run(*, quick: bool) -> None:
     rounds, requests = (1, 50) if quick else (7, 300)
     with receiver() as url:
         lines = uvloop.run(_compare(f"{url}/v1/traces", rounds, requests))
-    table(("a request of", "exporter", "httpx", "dearer"), lines)
+    table(("a request of", "exporter", "httpx", "factor"), lines)
