@@ -31,7 +31,7 @@ from tests.support.compiled import ROOT, compiled_copy, load, run_compiled
 from tests.support.events import documents
 from tests.support.turn_events import turn_metrics
 
-pytestmark = pytest.mark.timeout(600)  # whoever comes first compiles
+pytestmark = [pytest.mark.external, pytest.mark.xdist_group("compiled"), pytest.mark.timeout(600)]  # the first one compiles
 
 NOW = 1_777_885_200.0
 NAMES: tuple[SpanName, ...] = (*(name for name, _ in CHILDREN), "turn")

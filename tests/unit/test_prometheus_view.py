@@ -102,6 +102,7 @@ class TestText:
         """Numbers are written the way Go does, with an exponent from a million on."""
         assert go_float(number) == text
 
+    @pytest.mark.external
     def test_promtool_accepts_it(self) -> None:
         """Prometheus's own linter finds nothing to say."""
         promtool = require("promtool")
