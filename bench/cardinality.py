@@ -16,11 +16,11 @@ from time import perf_counter
 
 import msgspec
 
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.self_metrics import LABEL_OVERFLOW
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.sessions.registry import SessionTimeouts
 
 _BEGINNING = 1_777_885_200.0
 _TURNS_OF_A_CALL = 20
@@ -49,7 +49,7 @@ def flood(pipeline: Pipeline, combinations: Iterable[Combination], now: float) -
     by_agent = itertools.groupby(combinations, key=lambda combination: combination[0])
     calls = ((agent, part) for agent, all_of_it in by_agent for part in _parts(list(all_of_it)))
     for number, (agent, part) in enumerate(calls):
-        feed = Feed(pipeline)
+        feed = CallFeed(pipeline)
         feed.consume(encode({"type": "session.started", "agent_session_id": f"{now}-{number}", "agent_id": agent}), now)
         for turn, (_, provider, model) in enumerate(part):
             labels = {"pipeline": provider, "turn_method": model, "error_source": model}
@@ -82,14 +82,14 @@ def overflow(pipeline: Pipeline, now: float) -> float:
 
 def measure(name: str, combinations: Callable[[], Iterable[Combination]], many: int) -> str:
     """A line of the table: one flood through a core of its own."""
-    pipeline = Pipeline(Limits(), Waits(), Notices(), _BEGINNING)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), _BEGINNING)
     before, started = resident(), perf_counter()
     now = flood(pipeline, combinations(), _BEGINNING)
     took, after = perf_counter() - started, resident()
     cells = [
         name,
         f"{many:,}",
-        f"{pipeline.store.series:,} of {Limits().series:,}",
+        f"{pipeline.store.series:,} of {LabelLimits().series:,}",
         f"{overflow(pipeline, now):,.0f}",
         f"{(after - before) / 1e6:.1f} MB",
         f"{took / many * 1e6:.0f} µs",

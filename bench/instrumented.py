@@ -57,11 +57,11 @@ class Instrumented(Naive):
     def record(self, event: Event, agent: str) -> None:
         """Record it in one library, in the other, and trace it."""
         super().record(event, agent)
-        for field, moves, _, divisor in self.steps.get(event["type"], ()):
+        for field, feeds, _, divisor in self.steps.get(event["type"], ()):
             value = event.get(field) if field else 1.0
             if value is not None:
-                attributes = {name: label_of(source, event, agent) for name, source in moves.labels.sources}
-                self._instrument(moves.spec)(value / divisor if moves.takes == "value" else 1.0, attributes)
+                attributes = {name: label_of(source, event, agent) for name, source in feeds.labels.sources}
+                self._instrument(feeds.spec)(value / divisor if feeds.takes == "value" else 1.0, attributes)
         if event["type"] == "turn.metrics":
             self._trace(event)
 

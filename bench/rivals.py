@@ -21,10 +21,10 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import Const, MetricSpec, Moves, OfSession
+from exporter.catalogue.model import Const, Feeds, MetricSpec, OfSession
 from exporter.config import Address, Settings
 from exporter.config.otel import read_otel
-from exporter.daemon.app import serve
+from exporter.daemon.serve import serve
 from exporter.events import EVENTS
 from exporter.protocol.decoder import SPECS
 from exporter.server.listeners import TRANSPORT_CAP
@@ -33,7 +33,7 @@ _HEARTBEAT = 0.001
 
 Event = dict[str, Any]
 App = Callable[[Event, Callable[[], Awaitable[Event]], Callable[[Event], Awaitable[None]]], Awaitable[None]]
-Step = tuple[str, Moves, Any, float]
+Step = tuple[str, Feeds, Any, float]
 """Field (or nothing, for the event as a whole), what it moves, the metric of prometheus_client, divisor."""
 
 
@@ -68,14 +68,14 @@ class Naive:
         self.app = Starlette(routes=[WebSocketRoute("/ws", self._serve)])
 
     def _of_event(self, spec: EventSpec) -> list[Step]:
-        return [("", moves, self._metric(moves.spec), 1.0) for moves in spec.metrics]
+        return [("", feeds, self._metric(feeds.spec), 1.0) for feeds in spec.metrics]
 
     def _of_fields(self, spec: EventSpec) -> list[Step]:
         return [
-            (field.name, moves, self._metric(moves.spec), field.divisor if moves.takes == "value" else 1.0)
+            (field.name, feeds, self._metric(feeds.spec), field.divisor if feeds.takes == "value" else 1.0)
             for field in spec.fields
             if len(field.path) == 1
-            for moves in field.moves
+            for feeds in field.feeds
         ]
 
     def _metric(self, spec: MetricSpec) -> Any:  # noqa: ANN401 - the client's metrics have no common type
@@ -101,18 +101,18 @@ class Naive:
 
     def record(self, event: Event, agent: str) -> None:
         """Measure an event."""
-        for field, moves, metric, divisor in self.steps.get(event["type"], ()):
+        for field, feeds, metric, divisor in self.steps.get(event["type"], ()):
             value = event.get(field) if field else 1.0
             if value is None:
                 continue
-            labels = [label_of(source, event, agent) for _, source in moves.labels.sources]
+            labels = [label_of(source, event, agent) for _, source in feeds.labels.sources]
             child = metric.labels(*labels) if labels else metric
-            if moves.spec.kind == "histogram":
+            if feeds.spec.kind == "histogram":
                 child.observe(value / divisor)
-            elif moves.spec.kind == "gauge":
+            elif feeds.spec.kind == "gauge":
                 child.set(value)
             else:
-                child.inc(value / divisor if moves.takes == "value" else 1.0)
+                child.inc(value / divisor if feeds.takes == "value" else 1.0)
 
 
 def label_of(source: Any, event: Event, agent: str) -> str:  # noqa: ANN401 - label sources have no common type

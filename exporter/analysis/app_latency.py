@@ -12,7 +12,7 @@ from exporter.catalogue import app_metrics
 from exporter.events.speech import AgentSpeechInterrupted
 from exporter.events.tools import ToolCalled
 from exporter.events.turns import UserTranscription
-from exporter.metrics.label_limits import Admission
+from exporter.metrics.label_limits import LabelLimiter
 from exporter.metrics.store import Instrument, Store
 from exporter.protocol.commands import Command
 from exporter.protocol.ids import compact
@@ -25,11 +25,11 @@ LONGEST: Final = 200.0
 """A wait that seems longer, in seconds, has no connection with what it waited for."""
 
 
-class AppSide:
+class AppLatency:
     """Folds what the app did into metrics, and tells what spans need to know."""
 
-    def __init__(self, store: Store, admission: Admission) -> None:
-        self._admission = admission
+    def __init__(self, store: Store, limiter: LabelLimiter) -> None:
+        self._limiter = limiter
         self._commands = Instrument(store, app_metrics.APP_COMMANDS)
         self._tool_duration = Instrument(store, app_metrics.TOOL_DURATION)
         self._unanswered = Instrument(store, app_metrics.TOOL_CALLS_UNANSWERED)
@@ -44,7 +44,7 @@ class AppSide:
         if side is not None and event.id:
             call_id = compact(event.id)
             side.calls.pop(call_id, None)
-            side.calls[call_id] = (self._admission.value("tool", event.tool_name, now), now)
+            side.calls[call_id] = (self._limiter.value("tool", event.tool_name, now), now)
             if len(side.calls) > MOST_OPEN_CALLS:
                 tool, _ = side.calls.pop(next(iter(side.calls)))
                 self._unanswered.add(1, session.agent_label, tool, now=now)

@@ -13,7 +13,7 @@ LONGEST_GAP: Final[dict[Direction, float]] = {"caller": float("inf"), "agent": 1
 """A longer pause is none within speech: a caller's line never pauses, an agent does after each utterance."""
 
 
-class AudioFlow:
+class AudioJitter:
     """Folds audio messages into metrics; each relayed session remembers the last one of each direction."""
 
     def __init__(self, store: Store) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from exporter.catalogue import operator_metrics
 from exporter.catalogue.operator_metrics import TURN_COMPONENTS
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.metrics.label_limits import Admission
+from exporter.metrics.label_limits import LabelLimiter
 from exporter.metrics.store import Instrument, Row, Store
 from exporter.sessions.registry import MACHINE, Session
 
@@ -30,12 +30,12 @@ def parts_of(event: TurnMetrics, perceived_ms: float) -> tuple[float, ...]:
     return detection, callback, llm, tts, realtime, perceived_ms - (detection + callback + llm + tts + realtime)
 
 
-class Anatomy:
+class LatencyBreakdown:
     """Adds turns up by component. ``slow_above`` is the wait, in seconds, above which a turn is slow."""
 
-    def __init__(self, store: Store, admission: Admission, slow_above: float) -> None:
+    def __init__(self, store: Store, limiter: LabelLimiter, slow_above: float) -> None:
         self._store = store
-        self._admission = admission
+        self._limiter = limiter
         self._slow_above = slow_above * 1000.0
         self._component = Instrument(store, operator_metrics.TURN_COMPONENT)
         self._negative_rest = Instrument(store, operator_metrics.TURN_COMPONENT_NEGATIVE_REST)
@@ -46,16 +46,16 @@ class Anatomy:
         perceived = event.user_perceived_ms
         if perceived is None or event.agent_first or session.answered_by == MACHINE:
             return
-        agent, pipeline = session.agent_label, self._admission.value("pipeline", event.pipeline, now)
+        agent, pipeline = session.agent_label, self._limiter.value("pipeline", event.pipeline, now)
         parts = parts_of(event, perceived)
-        rows = session.cells.anatomy.get(pipeline) or self._rows(session, pipeline)
+        rows = session.cells.latency_breakdown.get(pipeline) or self._rows(session, pipeline)
         for index, part in enumerate(parts):
             if part > 0.0:
                 row = rows[index]
                 if row is None:
-                    capped = self._store.capped
+                    overflowed = self._store.overflowed
                     row = self._component.row(agent, pipeline, TURN_COMPONENTS[index], now=now)
-                    if self._store.capped == capped:  # else there was no room, which is to be counted with every turn
+                    if self._store.overflowed == overflowed:  # else there was no room, which is to be counted with every turn
                         rows[index] = row
                 row[0] += part / 1000.0
         if parts[-1] < 0.0:
@@ -64,5 +64,5 @@ class Anatomy:
             self._slow.add(1, agent, pipeline, TURN_COMPONENTS[parts.index(max(parts))], now=now)
 
     def _rows(self, session: Session, pipeline: str) -> list[Row | None]:
-        found = session.cells.anatomy[pipeline] = [None] * len(TURN_COMPONENTS)
+        found = session.cells.latency_breakdown[pipeline] = [None] * len(TURN_COMPONENTS)
         return found

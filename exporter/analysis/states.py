@@ -10,7 +10,7 @@ from exporter.catalogue.model import MetricSpec
 from exporter.events.session import ModelUsage, SessionUsage
 from exporter.events.speech import AGENT_STATES, USER_STATES, AgentStateChanged, UserStateChanged
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, LlmAvailabilityChanged, ToolExecuted
-from exporter.metrics.label_limits import MAX_RAW, OTHER, UNKNOWN, Admission
+from exporter.metrics.label_limits import MAX_RAW, OTHER, UNKNOWN, LabelLimiter
 from exporter.metrics.recorder import one_of
 from exporter.metrics.store import Instrument, Store
 from exporter.protocol.decoder import Refused
@@ -44,8 +44,8 @@ _USAGE: Final[dict[str, MetricSpec]] = {
 class Activity:
     """Folds events into the metrics of no single field; ``refuse`` is told of values that cannot be right."""
 
-    def __init__(self, store: Store, admission: Admission, refuse: Callable[[str, Refused], None]) -> None:
-        self._admission = admission
+    def __init__(self, store: Store, limiter: LabelLimiter, refuse: Callable[[str, Refused], None]) -> None:
+        self._limiter = limiter
         self._refuse = refuse
         self._state_duration = Instrument(store, derived.STATE_DURATION)
         self._tool_executions = Instrument(store, derived.TOOL_EXECUTIONS)
@@ -97,7 +97,7 @@ class Activity:
         if event.tool_name:
             ran.append((event.tool_name, UNKNOWN))
         for name, outcome in ran:
-            tool = self._admission.value("tool", name, now)
+            tool = self._limiter.value("tool", name, now)
             self._tool_executions.add(1, session.agent_label, tool, outcome, now=now)
         return event
 
@@ -109,7 +109,7 @@ class Activity:
     def availabilities(self, llms: Mapping[str, bool], now: float) -> None:
         """Several LLMs were said to be available or not."""
         for llm in llms if len(llms) <= MOST_LLMS else islice(llms, MOST_LLMS):
-            label = self._admission.value("llm", llm, now)
+            label = self._limiter.value("llm", llm, now)
             if label != OTHER:
                 self._llm_available.set(float(llms[llm]), label, now=now)
 
@@ -164,7 +164,7 @@ class Activity:
             before[field] = value
             if growth and not baseline:
                 component = _COMPONENTS.get(kind, "other")
-                labels = labels or (component, *self._admission.pair(component, provider, model, now))
+                labels = labels or (component, *self._limiter.pair(component, provider, model, now))
                 self._usage[field].add(growth, *labels, now=now)
 
     def _change(
@@ -196,7 +196,7 @@ class Activity:
         started = session.agent_tools.pop(compact(tool_id), None) if session.agent_tools and tool_id else None
         if started is not None:
             kind, since = started
-            agent_tool = self._admission.value("agent_tool", kind, now)
+            agent_tool = self._limiter.value("agent_tool", kind, now)
             self._agent_tool_duration.observe(max(0.0, now - since), session.agent_label, agent_tool, outcome, now=now)
 
 

@@ -29,7 +29,7 @@ def _began(event: TurnMetrics, now: float) -> float | None:
     return began if began is not None and 0 <= began <= now + _AHEAD else None
 
 
-class Course:
+class TurnPosition:
     """Takes in turns one by one; each session remembers which models its last turn had."""
 
     def __init__(self, store: Store) -> None:
@@ -52,17 +52,17 @@ class Course:
         if event.turn_number is None or event.agent_tool_id:
             return  # a sub-agent counts its own turns
         position = position_of(int(event.turn_number))
-        latency, prompt = session.cells.course.get(position) or self._observers(session, position, now)
+        latency, prompt = session.cells.turn_position.get(position) or self._observers(session, position, now)
         if event.user_perceived_ms is not None and not event.agent_first and session.answered_by != MACHINE:
             latency(event.user_perceived_ms / 1000.0)
         if event.llm_prompt_tokens:
             prompt(event.llm_prompt_tokens)
 
     def _observers(self, session: Session, position: str, now: float) -> tuple[Observe, Observe]:
-        capped = self._store.capped
+        overflowed = self._store.overflowed
         observers = (self._latency.observer(session.agent_label, position, now=now), self._prompt.observer(position, now=now))
-        if self._store.capped == capped:  # else there was no room, which is to be counted with every turn
-            session.cells.course[position] = observers
+        if self._store.overflowed == overflowed:  # else there was no room, which is to be counted with every turn
+            session.cells.turn_position[position] = observers
         return observers
 
     def _changed(self, session: Session, models: Models, now: float) -> None:

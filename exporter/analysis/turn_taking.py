@@ -20,7 +20,7 @@ from exporter.events.speech import (
 from exporter.events.turns import UserTurnCompleted
 from exporter.metrics.store import Instrument, Store
 from exporter.sessions.registry import MACHINE, Session
-from exporter.sessions.turn_taking_state import Floor, Moment
+from exporter.sessions.turn_taking_state import Moment, TurnTakingState
 
 DEAD_AIR: Final = 3.0
 """Silence longer than this, in seconds, is dead air: callers ask whether anybody is there."""
@@ -36,12 +36,12 @@ _ABSURD: Final = 3600.0
 _NOT_AN_END: Final = frozenset({"shutdown", "superseded"})
 
 
-class Conversations:
+class TurnTakingTracker:
     """Follows the floor of every session. ``slow_above`` is the wait, in seconds, above which a turn is slow."""
 
     def __init__(self, store: Store, slow_above: float) -> None:
         self._slow_above = slow_above
-        self._waits: dict[Session, Floor] = {}
+        self._waits: dict[Session, TurnTakingState] = {}
         self._waiting = Instrument(store, operator_metrics.TURNS_WAITING)
         self._dead_air = Instrument(store, operator_metrics.DEAD_AIR)
         self._dead_air_time = Instrument(store, operator_metrics.DEAD_AIR_TIME)
@@ -69,50 +69,50 @@ class Conversations:
 
     def user_turn_completed(self, session: Session, event: UserTurnCompleted, now: float) -> UserTurnCompleted:
         """The platform judged that it is the agent's turn; a typed one begins to wait here."""
-        floor, over = _floor(session), _moment(event.timestamp, now)
-        if floor.waits_for is not None:
+        state, over = _state_of(session), _moment(event.timestamp, now)
+        if state.waits_for is not None:
             return event  # it said so before, and the caller has said nothing since
-        stopped, began = floor.user_stopped, floor.user_began
+        stopped, began = state.user_stopped, state.user_began
         spoke = stopped is not None and (began is None or began.until(stopped) >= 0)
-        floor.turn = stopped if spoke and stopped is not None else over
-        floor.user_began = floor.user_stopped = None
-        floor.wait = 0.0
-        floor.answered = floor.agent_began if floor.agent_began and floor.turn.until(floor.agent_began) >= 0 else None
-        self._wait(session, floor, now)
+        state.turn = stopped if spoke and stopped is not None else over
+        state.user_began = state.user_stopped = None
+        state.wait = 0.0
+        state.answered = state.agent_began if state.agent_began and state.turn.until(state.agent_began) >= 0 else None
+        self._wait(session, state, now)
         return event
 
     def agent_state(self, session: Session, event: AgentStateChanged, now: float) -> AgentStateChanged:
         """What the agent does now; speaking is audio."""
-        floor = _floor(session)
-        floor.agent_shows = True
+        state = _state_of(session)
+        state.agent_shows = True
         if event.new_state == "speaking":
-            self._agent_began(session, floor, _moment(event.timestamp, now), now)
+            self._agent_began(session, state, _moment(event.timestamp, now), now)
         else:
-            self._wait(session, floor, now)
+            self._wait(session, state, now)
         return event
 
     def agent_speech_started(self, session: Session, event: AgentSpeechStarted, now: float) -> AgentSpeechStarted:
         """The caller hears the agent."""
-        floor = _floor(session)
-        floor.agent_shows = True
-        self._agent_began(session, floor, _moment(event.timestamp, now), now)
+        state = _state_of(session)
+        state.agent_shows = True
+        self._agent_began(session, state, _moment(event.timestamp, now), now)
         return event
 
     def agent_interrupted(self, session: Session, event: AgentSpeechInterrupted, now: float) -> AgentSpeechInterrupted:
         """The agent fell silent for the caller: how long did they speak at once?"""
-        floor = session.floor
-        if floor is not None and floor.user_began is not None and floor.agent_began is not None:
+        state = session.turn_taking
+        if state is not None and state.user_began is not None and state.agent_began is not None:
             silent = _moment(event.timestamp, now)
-            together = min(floor.user_began.until(silent), floor.agent_began.until(silent))
+            together = min(state.user_began.until(silent), state.agent_began.until(silent))
             if 0 <= together <= _SLOWEST_REACTION:
                 self._reaction.observe(together, session.agent_label, now=now)
         return event
 
     def machine(self, session: Session, now: float) -> None:
         """A machine answered: whatever it waits for does not count."""
-        if session.floor is not None:
-            self._stop_waiting(session, session.floor, now)
-            session.floor = None
+        if session.turn_taking is not None:
+            self._stop_waiting(session, session.turn_taking, now)
+            session.turn_taking = None
 
     def session_ended(self, session: Session, event: SessionEnded, now: float) -> None:
         """The platform says when the call was over."""
@@ -124,112 +124,112 @@ class Conversations:
 
     def let_go(self, session: Session, now: float) -> None:
         """Another process goes on with the session: its caller waits there."""
-        if session.floor is not None:
-            self._stop_waiting(session, session.floor, now)
+        if session.turn_taking is not None:
+            self._stop_waiting(session, session.turn_taking, now)
 
-    def take_over(self, session: Session, floor: Floor, now: float) -> None:
+    def take_over(self, session: Session, state: TurnTakingState, now: float) -> None:
         """A session comes from another process, and perhaps its caller waits."""
-        waits, told = floor.waits_for is not None, floor.told
-        session.floor, floor.waits_for = floor, None
+        waits, told = state.waits_for is not None, state.told
+        session.turn_taking, state.waits_for = state, None
         if waits:
-            self._wait(session, floor, now)
-            floor.told = told
+            self._wait(session, state, now)
+            state.told = told
 
     def tick(self, now: float) -> None:
         """Count silence that goes on, so that an agent that stopped answering shows at once."""
-        for session, floor in list(self._waits.items()):
-            if floor.turn is None or not session.connections:
+        for session, state in list(self._waits.items()):
+            if state.turn is None or not session.connections:
                 continue
-            silence = now - floor.turn.received - _SLACK
-            self._silent(floor, silence, now)
+            silence = now - state.turn.received - _SLACK
+            self._silent(state, silence, now)
             if silence > LONGEST_WAIT:
-                self._stop_waiting(session, floor, now)
-                floor.turn, floor.silence = None, LONGEST_WAIT
+                self._stop_waiting(session, state, now)
+                state.turn, state.silence = None, LONGEST_WAIT
 
     def _user_began(self, session: Session, at: Moment, now: float) -> None:
-        floor = _floor(session)
-        if floor.turn is not None and floor.turn.until(at) < 0:
+        state = _state_of(session)
+        if state.turn is not None and state.turn.until(at) < 0:
             return  # tells of the turn that is over already
-        if floor.user_began is None or floor.user_stopped is not None:
-            floor.user_began, floor.user_stopped = at, None
-        if floor.turn is None:
+        if state.user_began is None or state.user_stopped is not None:
+            state.user_began, state.user_stopped = at, None
+        if state.turn is None:
             return
-        silence = floor.turn.until(at)
-        early = silence <= DEAD_AIR if floor.answered is None else floor.answered.until(at) <= REACTION
+        silence = state.turn.until(at)
+        early = silence <= DEAD_AIR if state.answered is None else state.answered.until(at) <= REACTION
         if early and session.answered_by != MACHINE:
             self._premature.add(1, session.agent_label, now=now)
-        if floor.waits_for is not None:
-            floor.silence += silence
-            self._silent(floor, silence, now)
-            self._stop_waiting(session, floor, now)
-        floor.turn = floor.answered = None
+        if state.waits_for is not None:
+            state.silence += silence
+            self._silent(state, silence, now)
+            self._stop_waiting(session, state, now)
+        state.turn = state.answered = None
 
     def _user_stopped(self, session: Session, at: Moment) -> None:
-        floor = _floor(session)
-        if floor.turn is None and (floor.user_began is None or floor.user_began.until(at) >= 0):
-            floor.user_stopped = at
+        state = _state_of(session)
+        if state.turn is None and (state.user_began is None or state.user_began.until(at) >= 0):
+            state.user_stopped = at
 
-    def _agent_began(self, session: Session, floor: Floor, at: Moment, now: float) -> None:
-        floor.agent_began, floor.silence = at, 0.0
-        if floor.turn is None or floor.answered is not None or floor.turn.until(at) < 0:
+    def _agent_began(self, session: Session, state: TurnTakingState, at: Moment, now: float) -> None:
+        state.agent_began, state.silence = at, 0.0
+        if state.turn is None or state.answered is not None or state.turn.until(at) < 0:
             return
-        floor.answered = at
-        floor.wait = floor.turn.until(at)
-        if floor.waits_for is not None:
-            self._silent(floor, floor.wait, now)
-            self._stop_waiting(session, floor, now)
+        state.answered = at
+        state.wait = state.turn.until(at)
+        if state.waits_for is not None:
+            self._silent(state, state.wait, now)
+            self._stop_waiting(session, state, now)
 
-    def _wait(self, session: Session, floor: Floor, now: float) -> None:
+    def _wait(self, session: Session, state: TurnTakingState, now: float) -> None:
         """Begin to wait, unless the agent never shows: of servers that do not tell of its audio, all would seem silent."""
-        waits = floor.turn is not None and floor.answered is None and floor.waits_for is None
-        if waits and floor.agent_shows and session.answered_by != MACHINE and not session.ended:
-            floor.waits_for = session.agent_label
-            self._waits[session] = floor
+        waits = state.turn is not None and state.answered is None and state.waits_for is None
+        if waits and state.agent_shows and session.answered_by != MACHINE and not session.ended:
+            state.waits_for = session.agent_label
+            self._waits[session] = state
             self._waiting.add(1, session.agent_label, now=now)
 
-    def _stop_waiting(self, session: Session, floor: Floor, now: float) -> None:
-        if floor.waits_for is not None:
-            self._waiting.add(-1, floor.waits_for, now=now)
-            floor.waits_for = None
-            floor.told = 0.0
+    def _stop_waiting(self, session: Session, state: TurnTakingState, now: float) -> None:
+        if state.waits_for is not None:
+            self._waiting.add(-1, state.waits_for, now=now)
+            state.waits_for = None
+            state.told = 0.0
             self._waits.pop(session, None)
 
-    def _silent(self, floor: Floor, silence: float, now: float) -> None:
+    def _silent(self, state: TurnTakingState, silence: float, now: float) -> None:
         """Count what of a silence, all of it in seconds, has not been counted yet."""
-        if floor.waits_for is None or silence > _ABSURD:
+        if state.waits_for is None or silence > _ABSURD:
             return
         silence = min(silence, LONGEST_WAIT)
-        if silence <= max(DEAD_AIR, floor.told):
+        if silence <= max(DEAD_AIR, state.told):
             return
-        if floor.told == 0.0:
-            self._dead_air.add(1, floor.waits_for, now=now)
-        self._dead_air_time.add(silence - floor.told, floor.waits_for, now=now)
-        floor.told = silence
+        if state.told == 0.0:
+            self._dead_air.add(1, state.waits_for, now=now)
+        self._dead_air_time.add(silence - state.told, state.waits_for, now=now)
+        state.told = silence
 
     def _finish(self, session: Session, over: Moment, now: float, *, counts: bool) -> None:
-        floor, session.floor = session.floor, None
-        if floor is None:
+        state, session.turn_taking = session.turn_taking, None
+        if state is None:
             return
         waited = 0.0
-        if floor.turn is not None and floor.waits_for is not None:
-            waited = max(0.0, floor.turn.until(over))
-            self._silent(floor, waited, now)
-            self._stop_waiting(session, floor, now)
-        turn = self._last_turn(floor, floor.silence + waited)
+        if state.turn is not None and state.waits_for is not None:
+            waited = max(0.0, state.turn.until(over))
+            self._silent(state, waited, now)
+            self._stop_waiting(session, state, now)
+        turn = self._last_turn(state, state.silence + waited)
         if counts and turn and session.answered_by != MACHINE:
             self._ended_after.add(1, session.agent_label, turn, now=now)
 
-    def _last_turn(self, floor: Floor, in_vain: float) -> operator_metrics.BadTurn | None:
+    def _last_turn(self, state: TurnTakingState, in_vain: float) -> operator_metrics.BadTurn | None:
         """What was wrong with the last turn: ``silent`` if nothing was heard, ``slow`` if it was late or not waited for."""
         if in_vain > DEAD_AIR:
             return "silent"
-        return "slow" if (in_vain or floor.wait) > self._slow_above else None
+        return "slow" if (in_vain or state.wait) > self._slow_above else None
 
 
-def _floor(session: Session) -> Floor:
-    if session.floor is None:
-        session.floor = Floor()
-    return session.floor
+def _state_of(session: Session) -> TurnTakingState:
+    if session.turn_taking is None:
+        session.turn_taking = TurnTakingState()
+    return session.turn_taking
 
 
 def _moment(stamp: datetime | None, now: float) -> Moment:

@@ -9,7 +9,7 @@ import msgspec
 from exporter.catalogue import derived, operator_metrics
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.metrics.label_limits import UNKNOWN, Admission
+from exporter.metrics.label_limits import UNKNOWN, LabelLimiter
 from exporter.metrics.recorder import Counted
 from exporter.metrics.store import Instrument, Row, Store
 from exporter.protocol.decoder import Refused
@@ -43,7 +43,7 @@ class Turns:
     def __init__(
         self,
         store: Store,
-        admission: Admission,
+        limiter: LabelLimiter,
         wait: float,
         refuse: Callable[[str, Refused], None],
         missing: Callable[[str], None],
@@ -51,7 +51,7 @@ class Turns:
         without: Callable[[Session, TurnCompleted, float], None] | None = None,
     ) -> None:
         self._store = store
-        self._admission = admission
+        self._limiter = limiter
         self._wait = wait
         self._refuse = refuse
         self._missing = missing
@@ -211,13 +211,13 @@ class Turns:
     def _rows(self, session: Session, key: Counted, now: float) -> tuple[Row, ...]:
         """The rows that such a turn moves; not remembered if the store has no room, or for what is no label value as it stands."""
         pipeline, agent_first, interrupted, cancelled, of_main_agent, answered = key
-        label = self._admission.value("pipeline", pipeline, now)
-        capped = self._store.capped
+        label = self._limiter.value("pipeline", pipeline, now)
+        overflowed = self._store.overflowed
         told = ("true" if flag else "false" for flag in (interrupted, cancelled, not of_main_agent))
         rows = [self._turns.row(session.agent_label, label, "agent" if agent_first else "user", *told, session.answered_by, now=now)]
         if not agent_first:
             rows.append(self._caller_turn(session, label, answered=answered, now=now))
-        if self._store.capped == capped and label == pipeline:
+        if self._store.overflowed == overflowed and label == pipeline:
             session.cells.turns[key] = tuple(rows)
         return tuple(rows)
 

@@ -13,16 +13,16 @@ from exporter.catalogue.model import (
     BecomesLabel,
     Declaration,
     DeclarationError,
-    Moves,
-    Nothing,
+    DrivesLogic,
+    Feeds,
+    Ignored,
     SpanAttribute,
     SpanEvent,
     SpanTime,
-    State,
 )
 from exporter.catalogue.quantities import Quantity
 
-_DECLARATIONS = (Moves, BecomesLabel, SpanAttribute, SpanTime, SpanEvent, State, AliasOf, Nothing)
+_DECLARATIONS = (Feeds, BecomesLabel, SpanAttribute, SpanTime, SpanEvent, DrivesLogic, AliasOf, Ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class FieldSpec:
     declarations: tuple[Declaration, ...]
 
     @property
-    def moves(self) -> tuple[Moves, ...]:
+    def feeds(self) -> tuple[Feeds, ...]:
         """The metrics this field moves by itself."""
-        return tuple(item for item in self.declarations if isinstance(item, Moves))
+        return tuple(item for item in self.declarations if isinstance(item, Feeds))
 
     @property
     def alias_of(self) -> str | None:
@@ -69,7 +69,7 @@ class EventSpec:
     name: str
     type: type[msgspec.Struct]
     earlier_names: tuple[str, ...]
-    metrics: tuple[Moves, ...]
+    metrics: tuple[Feeds, ...]
     fields: tuple[FieldSpec, ...] = field(default=())
 
     def field(self, name: str) -> FieldSpec:

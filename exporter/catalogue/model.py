@@ -152,7 +152,7 @@ NO_LABELS = Labels()
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
+class Feeds:
     """A metric that a field (or an event) moves: what is observed, in which series.
 
     ``zero_is_unknown`` marks fields where the platform writes 0 for "not measured": such a value is not observed.
@@ -199,7 +199,7 @@ class SpanEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class DrivesLogic:
     """The field drives session logic, which feeds the named metrics (OTel names)."""
 
     metrics: tuple[str, ...]
@@ -214,13 +214,13 @@ class AliasOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class Ignored:
     """The field becomes nothing, and this is why."""
 
     why: str
 
 
-Declaration = Moves | BecomesLabel | SpanAttribute | SpanTime | SpanEvent | State | AliasOf | Nothing
+Declaration = Feeds | BecomesLabel | SpanAttribute | SpanTime | SpanEvent | DrivesLogic | AliasOf | Ignored
 
 
 def histogram(
@@ -232,7 +232,7 @@ def histogram(
     unit: str = "s",
     exemplars: bool = False,
     zero_is_unknown: bool = False,
-) -> Moves:
+) -> Feeds:
     """The field's value is observed in a histogram. ``name`` is the OTel name without the ``agentstack.`` prefix."""
     spec = MetricSpec(
         kind="histogram",
@@ -243,7 +243,7 @@ def histogram(
         bounds=bounds,
         exemplars=exemplars,
     )
-    return Moves(spec, by, zero_is_unknown)
+    return Feeds(spec, by, zero_is_unknown)
 
 
 def counter(
@@ -253,7 +253,7 @@ def counter(
     *,
     unit: str,
     takes: Takes = "value",
-) -> Moves:
+) -> Feeds:
     """The field's value (or, on an event, one) is added to a counter."""
     spec = MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=help, labels=by.names)
-    return Moves(spec, by, takes=takes)
+    return Feeds(spec, by, takes=takes)

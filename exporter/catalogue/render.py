@@ -10,13 +10,13 @@ from exporter.catalogue.model import (
     AliasOf,
     BecomesLabel,
     Declaration,
+    DrivesLogic,
+    Feeds,
+    Ignored,
     MetricSpec,
-    Moves,
-    Nothing,
     SpanAttribute,
     SpanEvent,
     SpanTime,
-    State,
 )
 from exporter.catalogue.names import scraped_name
 
@@ -31,7 +31,7 @@ def entries(events: Iterable[EventSpec], unbound: Iterable[MetricSpec]) -> list[
     found: list[Entry] = []
     for event in events:
         found += [_field_entry(event, field, names) for field in event.fields]
-        found += [{"event": event.name, "field": None, "becomes": [_metric(moves.spec)]} for moves in event.metrics]
+        found += [{"event": event.name, "field": None, "becomes": [_metric(feeds.spec)]} for feeds in event.metrics]
     return found + [{"event": None, "field": None, "becomes": [_metric(spec)]} for spec in unbound]
 
 
@@ -54,13 +54,13 @@ def _field_entry(event: EventSpec, field: FieldSpec, names: dict[str, str]) -> E
         entry["alias_of"] = field.alias_of
         declarations = event.field(field.alias_of).declarations
     entry["becomes"] = [found for item in declarations for found in _becomes(item, event.name, names)]
-    why = [item.why for item in declarations if isinstance(item, Nothing)]
+    why = [item.why for item in declarations if isinstance(item, Ignored)]
     return entry | ({"why": why[0]} if why else {})
 
 
 def _becomes(item: Declaration, event: str, names: dict[str, str]) -> Iterator[Entry]:
     match item:
-        case Moves(spec):
+        case Feeds(spec):
             yield _metric(spec)
         case BecomesLabel(name):
             yield {"kind": "label", "name": name}
@@ -70,9 +70,9 @@ def _becomes(item: Declaration, event: str, names: dict[str, str]) -> Iterator[E
             yield {"kind": "span_time", "span": span, "edge": edge}
         case SpanEvent(span, name, personal):
             yield {"kind": "span_event", "span": span, "name": name.replace("{event}", event), "personal": personal}
-        case State(metrics, does):
+        case DrivesLogic(metrics, does):
             yield {"kind": "state", "metrics": [names[metric] for metric in metrics], "does": does}
-        case AliasOf() | Nothing():
+        case AliasOf() | Ignored():
             return
 
 
@@ -91,11 +91,11 @@ def _metric(spec: MetricSpec) -> Entry:
 def _all_specs(events: Sequence[EventSpec], unbound: Sequence[MetricSpec]) -> Iterator[tuple[str, MetricSpec]]:
     """Every metric with what feeds it, in the order of declaration; one fed by several comes several times."""
     for event in events:
-        for moves in event.metrics:
-            yield event.name, moves.spec
+        for feeds in event.metrics:
+            yield event.name, feeds.spec
         for field in event.fields:
-            for moves in field.moves:
-                yield f"{event.name} `{field.name}`", moves.spec
+            for feeds in field.feeds:
+                yield f"{event.name} `{field.name}`", feeds.spec
     for spec in unbound:
         yield "", spec
 

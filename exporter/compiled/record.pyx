@@ -17,7 +17,7 @@ cdef enum:
 
 _KINDS = {"histogram": HISTOGRAM, "counter": COUNTER, "presence": PRESENCE, "gauge": GAUGE, "event": EVENT}
 
-cdef struct Use:
+cdef struct Update:
     int kind
     int fields  # how many: the field, and its earlier names that stand in for it
     int field[MOST_FIELDS]
@@ -28,7 +28,7 @@ cdef struct Use:
     int bounds
     double *bound
 
-cdef struct Bundle:
+cdef struct LabelGroup:
     int index
     bint always
     int keys
@@ -38,34 +38,34 @@ cdef struct Bundle:
 
 
 cdef class RecordWriter:
-    """``bundles`` are those of the recorder: index, places of the key's fields, and uses.
+    """``groups`` are those of the recorder: index, places of the key's fields, and uses.
 
     A use is kind, places of its fields, row and column of its cell, bucket bounds, whether zero is unknown, whether exemplars are kept.
     ``fields`` is how many values an event has; ``resolve`` finds rows for a key that was not seen yet.
     """
 
-    cdef Bundle *_bundles
-    cdef Use *_uses
+    cdef LabelGroup *_groups
+    cdef Update *_uses
     cdef double *_bounds
     cdef Py_ssize_t _count
     cdef Py_ssize_t _fields
     cdef object _resolve
 
-    def __cinit__(self, list bundles, Py_ssize_t fields, resolve):
-        cdef Py_ssize_t uses = sum([len(listed) for _, _, listed in bundles])
-        cdef Py_ssize_t bounds = sum([len(use[4]) for _, _, listed in bundles for use in listed])
-        self._bundles = <Bundle *>PyMem_Malloc((len(bundles) + 1) * sizeof(Bundle))
-        self._uses = <Use *>PyMem_Malloc((uses + 1) * sizeof(Use))
+    def __cinit__(self, list groups, Py_ssize_t fields, resolve):
+        cdef Py_ssize_t uses = sum([len(listed) for _, _, listed in groups])
+        cdef Py_ssize_t bounds = sum([len(use[4]) for _, _, listed in groups for use in listed])
+        self._groups = <LabelGroup *>PyMem_Malloc((len(groups) + 1) * sizeof(LabelGroup))
+        self._uses = <Update *>PyMem_Malloc((uses + 1) * sizeof(Update))
         self._bounds = <double *>PyMem_Malloc((bounds + 1) * sizeof(double))
-        if self._bundles == NULL or self._uses == NULL or self._bounds == NULL:
+        if self._groups == NULL or self._uses == NULL or self._bounds == NULL:
             raise MemoryError
-        self._resolve, self._fields, self._count = resolve, fields, len(bundles)
+        self._resolve, self._fields, self._count = resolve, fields, len(groups)
         cdef double *bound = self._bounds
         cdef int place = 0
         cdef Py_ssize_t number
-        cdef Bundle *b
-        for number, (index, key, listed) in enumerate(bundles):
-            b = &self._bundles[number]
+        cdef LabelGroup *b
+        for number, (index, key, listed) in enumerate(groups):
+            b = &self._groups[number]
             b.index, b.first = index, place
             b.keys = self._places(b.key, key)
             b.always = any([not use[1] for use in listed])
@@ -75,7 +75,7 @@ cdef class RecordWriter:
             b.end = place
 
     def __dealloc__(self):
-        PyMem_Free(self._bundles)
+        PyMem_Free(self._groups)
         PyMem_Free(self._uses)
         PyMem_Free(self._bounds)
 
@@ -86,7 +86,7 @@ cdef class RecordWriter:
             into[number] = place
         return len(places)
 
-    cdef double *_enter(self, Use *u, tuple use, double *bound) except NULL:
+    cdef double *_enter(self, Update *u, tuple use, double *bound) except NULL:
         kind, places, row, column, edges, zero_is_unknown, exemplars = use
         u.kind, u.row, u.column, u.zero_is_unknown, u.exemplars = _KINDS[kind], row, column, zero_is_unknown, exemplars
         u.fields = self._places(u.field, places)
@@ -101,17 +101,17 @@ cdef class RecordWriter:
             raise ValueError(f"{len(values)} values, not {self._fields}")
         cdef Py_ssize_t number
         cdef int place
-        cdef Bundle *bundle
+        cdef LabelGroup *group
         cdef tuple rows
         for number in range(self._count):
-            bundle = &self._bundles[number]
-            if not self._is_present(bundle, values):
+            group = &self._groups[number]
+            if not self._is_present(group, values):
                 continue
-            rows = self._rows(bundle, values, <dict?>caches[bundle.index], cells, now)
-            for place in range(bundle.first, bundle.end):
+            rows = self._rows(group, values, <dict?>caches[group.index], cells, now)
+            for place in range(group.first, group.end):
                 self._use(&self._uses[place], values, rows, now, turn)
 
-    cdef inline PyObject *_value(self, Use *use, tuple values) noexcept:
+    cdef inline PyObject *_value(self, Update *use, tuple values) noexcept:
         cdef PyObject *value = <PyObject *>None
         cdef int number
         for number in range(use.fields):
@@ -120,38 +120,38 @@ cdef class RecordWriter:
                 break
         return value
 
-    cdef inline bint _is_present(self, Bundle *bundle, tuple values) noexcept:
+    cdef inline bint _is_present(self, LabelGroup *group, tuple values) noexcept:
         cdef int place
-        if bundle.always:
+        if group.always:
             return True
-        for place in range(bundle.first, bundle.end):
+        for place in range(group.first, group.end):
             if self._value(&self._uses[place], values) != <PyObject *>None:
                 return True
         return False
 
-    cdef tuple _rows(self, Bundle *bundle, tuple values, dict cache, cells, now):
-        cdef object key = self._key(bundle, values)
+    cdef tuple _rows(self, LabelGroup *group, tuple values, dict cache, cells, now):
+        cdef object key = self._key(group, values)
         cdef PyObject *found = PyDict_GetItemWithError(cache, key)
         if found != NULL:
             return <tuple?>found
-        return self._resolve(bundle.index, cells, key, now)
+        return self._resolve(group.index, cells, key, now)
 
-    cdef object _key(self, Bundle *bundle, tuple values):
+    cdef object _key(self, LabelGroup *group, tuple values):
         cdef tuple key
         cdef int number
         cdef object item
-        if bundle.keys == 0:
+        if group.keys == 0:
             return None
-        if bundle.keys == 1:
-            return <object>PyTuple_GET_ITEM(values, bundle.key[0])
-        key = PyTuple_New(bundle.keys)
-        for number in range(bundle.keys):
-            item = <object>PyTuple_GET_ITEM(values, bundle.key[number])
+        if group.keys == 1:
+            return <object>PyTuple_GET_ITEM(values, group.key[0])
+        key = PyTuple_New(group.keys)
+        for number in range(group.keys):
+            item = <object>PyTuple_GET_ITEM(values, group.key[number])
             Py_INCREF(item)
             PyTuple_SET_ITEM(key, number, item)
         return key
 
-    cdef int _use(self, Use *use, tuple values, tuple rows, now, turn) except -1:
+    cdef int _use(self, Update *use, tuple values, tuple rows, now, turn) except -1:
         cdef list row = <list?>rows[use.row]
         cdef PyObject *found
         cdef object value
@@ -171,7 +171,7 @@ cdef class RecordWriter:
             row[use.column] = row[use.column] + (value if use.kind == COUNTER else 1.0)
         return 0
 
-    cdef int _observe(self, Use *use, list cell, value, now, turn) except -1:
+    cdef int _observe(self, Update *use, list cell, value, now, turn) except -1:
         cdef double number = <double>value
         cdef int low = 0, high = use.bounds, middle
         cdef object total = cell[use.bounds + 1]

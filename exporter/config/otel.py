@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from exporter.config.otel_values import Variables, exporters
 from exporter.exporters.otlp.span_limits import UNLESS_SET, AttributeLimits
 from exporter.exporters.otlp.target import Protocol, Signal, Target, TlsFiles
+from exporter.logs import LogLevel
 
 Temporality = Literal["cumulative", "delta", "lowmemory"]
 HistogramAggregation = Literal["explicit_bucket_histogram", "base2_exponential_bucket_histogram"]
@@ -23,7 +24,6 @@ Sampler = Literal[
 ]
 ExemplarFilter = Literal["trace_based", "always_on", "always_off"]
 CaptureContent = Literal["no_content", "span_only", "event_only", "span_and_event"]
-LogLevel = Literal["debug", "info", "warning", "error"]
 
 _OTLP: Final = "OTEL_EXPORTER_OTLP_"
 _HTTP_DEFAULT: Final = "http://localhost:4318"

@@ -15,11 +15,11 @@ from exporter.config.otel import OtelSettings
 from exporter.exporters.otlp.metrics import SCOPE, Batch, MetricsEncoder
 from exporter.exporters.otlp.resource import encoded_resource, resource_attributes
 from exporter.exporters.otlp.sender import (
+    BackoffConfig,
     Batching,
     Bounds,
     DiskQueue,
     MetricsSender,
-    Pace,
     Request,
     SpanEnvelope,
     SpanSender,
@@ -98,13 +98,13 @@ class Otlp:
         otel: OtelSettings,
         metrics: SelfMetrics,
         snapshot: Callable[[], Snapshot],
-        pace: Pace | None = None,
+        backoff: BackoffConfig | None = None,
     ) -> None:
-        pace = pace or Pace()
+        backoff = backoff or BackoffConfig()
         resource = resource_attributes(dict(otel.resource_attributes), service_name=otel.service_name)
         self._limits = SpanLimits(otel.limits)
-        self._spans = _span_sender(settings.otlp_queue_dir, otel, resource, Counts(metrics, "traces"), pace)
-        self._metrics = _metrics_sender(otel, resource, Counts(metrics, "metrics"), snapshot, pace)
+        self._spans = _span_sender(settings.otlp_queue_dir, otel, resource, Counts(metrics, "traces"), backoff)
+        self._metrics = _metrics_sender(otel, resource, Counts(metrics, "metrics"), snapshot, backoff)
 
     def offer(self, spans: Sequence[bytes]) -> None:
         """Take serialised spans on that belong together; never waits."""
@@ -138,7 +138,7 @@ def span_options(settings: Settings, otel: OtelSettings) -> SpanOptions:
 
 
 def _span_sender(
-    queue_dir: Path | None, otel: OtelSettings, resource: dict[str, AttributeValue], counts: Counts, pace: Pace
+    queue_dir: Path | None, otel: OtelSettings, resource: dict[str, AttributeValue], counts: Counts, backoff: BackoffConfig
 ) -> SpanSender | None:
     if otel.traces is None:
         return None
@@ -151,12 +151,12 @@ def _span_sender(
         batching=Batching(delay=otel.schedule_delay, items=otel.max_batch_size),
         bounds=Bounds(items=otel.max_queue_size),
         disk=DiskQueue(queue_dir) if queue_dir is not None else None,
-        pace=pace,
+        backoff=backoff,
     )
 
 
 def _metrics_sender(
-    otel: OtelSettings, resource: dict[str, AttributeValue], counts: Counts, snapshot: Callable[[], Snapshot], pace: Pace
+    otel: OtelSettings, resource: dict[str, AttributeValue], counts: Counts, snapshot: Callable[[], Snapshot], backoff: BackoffConfig
 ) -> MetricsSender | None:
     if otel.metrics is None:
         return None
@@ -179,6 +179,6 @@ def _metrics_sender(
         counts,
         interval=otel.metric_interval,
         timeout=otel.metric_timeout,
-        pace=pace,
+        backoff=backoff,
         delivered=delivered,
     )

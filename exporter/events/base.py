@@ -4,14 +4,14 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from exporter.catalogue.model import Labels, Moves, OfSession, SpanEvent, State, labels
+from exporter.catalogue.model import DrivesLogic, Feeds, Labels, OfSession, SpanEvent, labels
 from exporter.catalogue.quantities import DateTime
 
 AGENT = OfSession("agent")
 ANSWERED_BY = OfSession("answered_by")
 BY_AGENT: Labels = labels(agent=AGENT)
 
-LAG = State(("agentstack.exporter.event_lag", "agentstack.exporter.clock_skew"), "receipt minus this time is the event's lag")
+LAG = DrivesLogic(("agentstack.exporter.event_lag", "agentstack.exporter.clock_skew"), "receipt minus this time is the event's lag")
 
 
 class Wire(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -21,7 +21,7 @@ class Wire(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     and the lenient path of :mod:`exporter.protocol.decoder` counts it by name.
     """
 
-    metrics: ClassVar[tuple[Moves, ...]] = ()
+    metrics: ClassVar[tuple[Feeds, ...]] = ()
     """What the event as a whole moves, once each time it comes."""
     earlier_names: ClassVar[tuple[str, ...]] = ()
     """The names of this event in earlier generations of the protocol."""

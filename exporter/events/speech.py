@@ -6,13 +6,13 @@ from exporter.catalogue import buckets
 from exporter.catalogue.model import (
     BecomesLabel,
     Const,
+    DrivesLogic,
+    Feeds,
     Flag,
     Labels,
-    Moves,
     OneOf,
     SpanAttribute,
     SpanEvent,
-    State,
     Text,
     counter,
     histogram,
@@ -25,10 +25,10 @@ USER_STATES = ("speaking", "listening", "away")
 AGENT_STATES = ("idle", "listening", "thinking", "speaking")
 _STATES = ("agentstack.state_duration",)
 _WAITING = ("agentstack.turns_waiting", "agentstack.dead_air", "agentstack.dead_air.seconds")
-_ENDS_WAIT = State((*_WAITING, "agentstack.premature_end_of_turns"), "ends the wait for an answer when it is speaking")
+_ENDS_WAIT = DrivesLogic((*_WAITING, "agentstack.premature_end_of_turns"), "ends the wait for an answer when it is speaking")
 
 
-def _vad(edge: str) -> tuple[Moves, Moves, Moves]:
+def _vad(edge: str) -> tuple[Feeds, Feeds, Feeds]:
     by: Labels = labels(edge=Const(edge))
     return (
         counter("speech.vad_idle_time", "Time without speech before speech began or ended, from user.speech_ events.", by, unit="s"),
@@ -45,7 +45,7 @@ class UserSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
     """The voice activity detector heard the user begin."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("vad.speech_started",)
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("user_speech.starts", "Times the user began to speak.", BY_AGENT, unit="{start}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("user_speech.starts", "Times the user began to speak.", BY_AGENT, unit="{start}"),)
 
     timestamp_ms: Annotated[OffsetMs | None, SpanAttribute("user_speech", "agentstack.user_speech.start_offset")] = None
     vad_idle_time_s: Annotated[DurationS | None, _STARTED[0], SpanAttribute("user_speech", "agentstack.vad.started.idle_time")] = None
@@ -59,7 +59,7 @@ class UserSpeechStopped(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
     """The voice activity detector heard the user stop."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("vad.speech_stopped",)
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("user_speech.stops", "Times the user stopped speaking.", BY_AGENT, unit="{stop}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("user_speech.stops", "Times the user stopped speaking.", BY_AGENT, unit="{stop}"),)
 
     timestamp_ms: Annotated[OffsetMs | None, SpanAttribute("user_speech", "agentstack.user_speech.stop_offset")] = None
     duration_ms: Annotated[
@@ -77,7 +77,7 @@ class UserSpeechStopped(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 class UserStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.state_changed"):
     """The user began to speak, to listen, or went away."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "user.state_changes",
             "Changes of the user's state, by the new one.",
@@ -88,18 +88,18 @@ class UserStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tru
 
     old_state: Annotated[
         str | None,
-        State(_STATES, "names the state that ends, where its beginning was not seen"),
+        DrivesLogic(_STATES, "names the state that ends, where its beginning was not seen"),
         SpanEvent("turn", "user.state_changed"),
     ] = None
     new_state: Annotated[
-        str | None, BecomesLabel("state"), State(_STATES, "begins a state"), _ENDS_WAIT, SpanEvent("turn", "user.state_changed")
+        str | None, BecomesLabel("state"), DrivesLogic(_STATES, "begins a state"), _ENDS_WAIT, SpanEvent("turn", "user.state_changed")
     ] = None
 
 
 class AgentStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.state_changed"):
     """The agent began to listen, think, speak or idle."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "agent.state_changes",
             "Changes of the agent's state, by the new one.",
@@ -110,18 +110,18 @@ class AgentStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 
     old_state: Annotated[
         str | None,
-        State(_STATES, "names the state that ends, where its beginning was not seen"),
+        DrivesLogic(_STATES, "names the state that ends, where its beginning was not seen"),
         SpanEvent("turn", "agent.state_changed"),
     ] = None
     new_state: Annotated[
-        str | None, BecomesLabel("state"), State(_STATES, "begins a state"), _ENDS_WAIT, SpanEvent("turn", "agent.state_changed")
+        str | None, BecomesLabel("state"), DrivesLogic(_STATES, "begins a state"), _ENDS_WAIT, SpanEvent("turn", "agent.state_changed")
     ] = None
 
 
 class AgentSpeechCreated(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_created"):
     """The agent is going to say something."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "agent_speech.created",
             "Speech the agent set out to give, by what caused it.",
@@ -139,7 +139,7 @@ class AgentSpeechCreated(Stamped, frozen=True, gc=False, forbid_unknown_fields=T
 class AgentSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_started"):
     """The caller hears the agent begin."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("agent_speech.starts", "Times the agent began to speak.", BY_AGENT, unit="{start}"),
     )
 
@@ -147,7 +147,7 @@ class AgentSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=T
 class AgentSpeechCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_completed"):
     """The agent said all it had to say."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("agent_speech.completions", "Times the agent spoke to the end.", BY_AGENT, unit="{completion}"),
     )
 
@@ -163,7 +163,7 @@ class AgentSpeechInterrupted(Stamped, frozen=True, gc=False, forbid_unknown_fiel
     """The user barged in."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("interruption",)
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("interruptions", "Agent speech the user interrupted.", BY_AGENT, unit="{interruption}"),
     )
 
@@ -179,7 +179,7 @@ class AgentSpeechInterrupted(Stamped, frozen=True, gc=False, forbid_unknown_fiel
 class AgentFalseInterruption(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.false_interruption"):
     """The agent stopped for what was no interruption."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "false_interruptions",
             "Interruptions that were none, by whether the agent resumed.",
@@ -194,7 +194,7 @@ class AgentFalseInterruption(Stamped, frozen=True, gc=False, forbid_unknown_fiel
 class UserBackchannel(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.backchannel"):
     """Overlapping speech was judged."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "backchannels",
             "Overlapping speech that was judged, by whether it was an interruption.",

@@ -6,12 +6,12 @@ from exporter.catalogue import buckets
 from exporter.catalogue.model import (
     AliasOf,
     BecomesLabel,
+    DrivesLogic,
     Flag,
     Labels,
     Source,
     SpanAttribute,
     SpanTime,
-    State,
     Text,
     counter,
     histogram,
@@ -59,9 +59,9 @@ REALTIME_BY_AGENT: Labels = labels("realtime", agent=AGENT, **_REALTIME)
 TURNS = "agentstack.turns"
 CALLER_TURNS = "agentstack.caller_turns"
 _ANATOMY = ("agentstack.turn_component", "agentstack.turn_component_negative_rest", "agentstack.slow_turns")
-_WAIT = State((CALLER_TURNS, *_ANATOMY), "is what the components of the turn add up to; the caller was answered")
-_PART = State(_ANATOMY, "is a part of the caller's wait")
-_AUDIO = State((CALLER_TURNS, *_ANATOMY), "is a part of the caller's wait; the caller was answered")
+_WAIT = DrivesLogic((CALLER_TURNS, *_ANATOMY), "is what the components of the turn add up to; the caller was answered")
+_PART = DrivesLogic(_ANATOMY, "is a part of the caller's wait")
+_AUDIO = DrivesLogic((CALLER_TURNS, *_ANATOMY), "is a part of the caller's wait; the caller was answered")
 
 
 class TurnContext(Event, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -69,23 +69,23 @@ class TurnContext(Event, frozen=True, gc=False, forbid_unknown_fields=True):
 
     turn_number: Annotated[
         Ordinal | None,
-        State((TURNS,), "with the session and agent_tool_id it names the turn, which counts once"),
+        DrivesLogic((TURNS,), "with the session and agent_tool_id it names the turn, which counts once"),
         SpanAttribute("turn", "agentstack.turn.number"),
     ] = None
     interrupted: Annotated[
         bool | None,
         BecomesLabel("interrupted"),
-        State((TURNS,), "tells interrupted turns apart"),
+        DrivesLogic((TURNS,), "tells interrupted turns apart"),
         SpanAttribute("turn", "agentstack.turn.interrupted"),
     ] = None
     agent_first: Annotated[
         bool | None,
-        State((TURNS, CALLER_TURNS), "tells turns the agent began (initiator)"),
+        DrivesLogic((TURNS, CALLER_TURNS), "tells turns the agent began (initiator)"),
         SpanAttribute("turn", "agentstack.turn.agent_first"),
     ] = None
     agent_tool_id: Annotated[
         str | None,
-        State((TURNS,), "tells turns of a sub-agent apart"),
+        DrivesLogic((TURNS,), "tells turns of a sub-agent apart"),
         SpanAttribute("turn", "agentstack.agent_tool.id"),
     ] = None
     user_text: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.user_text", personal=True)] = None
@@ -274,7 +274,7 @@ class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
     llm_cancelled: Annotated[
         bool | None,
         BecomesLabel("cancelled"),
-        State((TURNS,), "tells turns with cancelled work apart"),
+        DrivesLogic((TURNS,), "tells turns with cancelled work apart"),
         SpanAttribute("chat", "agentstack.llm.cancelled"),
     ] = None
     llm_prompt_tokens: Annotated[
@@ -347,7 +347,7 @@ class Tts(Llm, frozen=True, gc=False, forbid_unknown_fields=True):
     tts_cancelled: Annotated[
         bool | None,
         BecomesLabel("cancelled"),
-        State((TURNS,), "tells turns with cancelled work apart"),
+        DrivesLogic((TURNS,), "tells turns with cancelled work apart"),
         SpanAttribute("text_to_speech", "agentstack.tts.cancelled"),
     ] = None
     tts_characters: Annotated[
@@ -510,7 +510,7 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
     realtime_cancelled: Annotated[
         bool | None,
         BecomesLabel("cancelled"),
-        State((TURNS,), "tells turns with cancelled work apart"),
+        DrivesLogic((TURNS,), "tells turns with cancelled work apart"),
         SpanAttribute("realtime_inference", "agentstack.realtime.cancelled"),
     ] = None
     realtime_input_tokens: Annotated[
@@ -607,7 +607,7 @@ class WallClock(Realtime, frozen=True, gc=False, forbid_unknown_fields=True):
     user_started_speaking_at: Annotated[DateTime | None, SpanTime("user_speech", "start")] = None
     user_stopped_speaking_at: Annotated[DateTime | None, SpanTime("user_speech", "end")] = None
     agent_started_speaking_at: Annotated[
-        DateTime | None, State((CALLER_TURNS,), "says that the caller was answered"), SpanTime("agent_speech", "start")
+        DateTime | None, DrivesLogic((CALLER_TURNS,), "says that the caller was answered"), SpanTime("agent_speech", "start")
     ] = None
     agent_stopped_speaking_at: Annotated[DateTime | None, SpanTime("agent_speech", "end")] = None
     speaking_rate: Annotated[
@@ -629,7 +629,7 @@ class WallClock(Realtime, frozen=True, gc=False, forbid_unknown_fields=True):
     ] = None
     llm_availability: Annotated[
         dict[str, bool] | None,
-        State(("agentstack.llm.available",), "sets the availability of each LLM it names"),
+        DrivesLogic(("agentstack.llm.available",), "sets the availability of each LLM it names"),
         SpanAttribute("turn", "agentstack.llm.availability"),
     ] = None
 

@@ -2,7 +2,7 @@
 
 from exporter.catalogue.derived import DERIVED
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import DeclarationError, MetricSpec, State
+from exporter.catalogue.model import DeclarationError, DrivesLogic, MetricSpec
 from exporter.metrics.self_metrics import SELF_METRICS
 from exporter.protocol.decoder import SPECS
 
@@ -20,8 +20,8 @@ def unbound() -> tuple[MetricSpec, ...]:
 def metrics() -> dict[str, MetricSpec]:
     """Every metric by its scraped name; raises :class:`DeclarationError` where two differ or a State names none."""
     found: dict[str, MetricSpec] = {}
-    moved = [moves.spec for event in SPECS for moves in event.metrics]
-    moved += [moves.spec for event in SPECS for field in event.fields for moves in field.moves]
+    moved = [feeds.spec for event in SPECS for feeds in event.metrics]
+    moved += [feeds.spec for event in SPECS for field in event.fields for feeds in field.feeds]
     for spec in (*moved, *unbound()):
         if found.setdefault(spec.name, spec) != spec:
             raise DeclarationError(f"{spec.name} is declared in two ways")
@@ -29,6 +29,6 @@ def metrics() -> dict[str, MetricSpec]:
     for event in SPECS:
         for field in event.fields:
             for declaration in field.declarations:
-                if isinstance(declaration, State) and not set(declaration.metrics) <= known:
+                if isinstance(declaration, DrivesLogic) and not set(declaration.metrics) <= known:
                     raise DeclarationError(f"{event.name}.{field.name} feeds metrics that do not exist: {declaration.metrics}")
     return found

@@ -37,7 +37,7 @@ _RECENTLY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LabelLimits:
     """How many label values and series there may be.
 
     ``allow`` holds values per label that always fit; ``idle`` is in seconds.
@@ -87,7 +87,7 @@ def component_of(pairs: str) -> str:
     return pairs.removesuffix(_PAIRS)
 
 
-class Table:
+class LabelTable:
     """The values one label (or pair of labels) has room for, and when each was last used."""
 
     def __init__(self, room: int, idle: float, evict: Callable[[tuple[str, ...]], None]) -> None:
@@ -122,7 +122,7 @@ class Table:
         return True
 
 
-class Admission:
+class LabelLimiter:
     """Decides which label values enter the store.
 
     Each label has a table of its own, named like it; the (provider, model) pairs of a component have the table :func:`pairs_of` names.
@@ -132,14 +132,14 @@ class Admission:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: LabelLimits,
         evict: Callable[[str, tuple[str, ...], tuple[str, ...]], None],
         overflow: Callable[[str], None],
     ) -> None:
         self._limits = limits
         self._evict = evict
         self._overflow = overflow
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[str, LabelTable] = {}
         self._recent: dict[tuple[str, str], str] = {}
         self._recent_until = 0.0
 
@@ -192,8 +192,8 @@ class Admission:
         self._overflow(label)
         return OTHER
 
-    def _new_table(self, key: str, room: int, names: tuple[str, ...]) -> Table:
-        table = self._tables[key] = Table(room, self._limits.idle, lambda value: self._give_away(key, names, value))
+    def _new_table(self, key: str, room: int, names: tuple[str, ...]) -> LabelTable:
+        table = self._tables[key] = LabelTable(room, self._limits.idle, lambda value: self._give_away(key, names, value))
         return table
 
     def _give_away(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:

@@ -16,13 +16,13 @@ import msgspec
 from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Text
 from exporter.compiled import RecordWriter
-from exporter.metrics.label_limits import PAIR, UNKNOWN, Admission, pairs_of
+from exporter.metrics.label_limits import PAIR, UNKNOWN, LabelLimiter, pairs_of
 from exporter.metrics.record_program import record_program
-from exporter.metrics.recorder_source import Bundle, Use, bundles_of, recorder_source
+from exporter.metrics.recorder_source import LabelGroup, Update, groups_of, recorder_source
 from exporter.metrics.store import Layout, Observe, Row, Store
 from exporter.protocol.ids import TurnRef
 
-Record = Callable[[Any, "Cells", float, TurnRef | None], None]
+Record = Callable[[Any, "SeriesCache", float, TurnRef | None], None]
 """Adds an event to the store: the event, the session's cells, the time of receipt (unix seconds), the turn for exemplars."""
 
 Counted = tuple[str | None, bool | None, bool | None, bool | None, bool, bool]
@@ -31,27 +31,28 @@ Counted = tuple[str | None, bool | None, bool | None, bool | None, bool, bool]
 _MOST_CACHED = 1024
 
 
-class Cells:
+class SeriesCache:
     """Where sessions of one agent find their rows: a dictionary per bundle, from the raw values of the wire.
 
     ``agent`` is the label value the sessions were given. The dictionaries are emptied now and then, so that label values still in
-    use show themselves. ``anatomy``, ``course`` and ``turns`` hold what these have found: by pipeline, by position, by how turns count.
+    use show themselves. ``latency_breakdown``, ``turn_position`` and ``turns`` hold what these have found: by pipeline, by position,
+    by how turns count.
     """
 
-    __slots__ = ("agent", "anatomy", "answered_by", "caches", "course", "turns")
+    __slots__ = ("agent", "answered_by", "caches", "latency_breakdown", "turn_position", "turns")
 
-    def __init__(self, agent: str, answered_by: str, bundles: int) -> None:
+    def __init__(self, agent: str, answered_by: str, groups: int) -> None:
         self.agent = agent
         self.answered_by = answered_by
-        self.caches: list[dict[Any, tuple[Row, ...]]] = [{} for _ in range(bundles)]
-        self.anatomy: dict[str, list[Row | None]] = {}
-        self.course: dict[str, tuple[Observe, Observe]] = {}
+        self.caches: list[dict[Any, tuple[Row, ...]]] = [{} for _ in range(groups)]
+        self.latency_breakdown: dict[str, list[Row | None]] = {}
+        self.turn_position: dict[str, tuple[Observe, Observe]] = {}
         self.turns: dict[Counted, tuple[Row, ...]] = {}
 
     def forget(self) -> None:
         """Empty the dictionaries."""
-        self.anatomy.clear()
-        self.course.clear()
+        self.latency_breakdown.clear()
+        self.turn_position.clear()
         self.turns.clear()
         for cache in self.caches:
             cache.clear()
@@ -60,50 +61,50 @@ class Cells:
 class Recorder:
     """All events' recorders and the way to the rows they write to."""
 
-    def __init__(self, events: Iterable[EventSpec], store: Store, admission: Admission) -> None:
+    def __init__(self, events: Iterable[EventSpec], store: Store, limiter: LabelLimiter) -> None:
         self._store = store
-        self._admission = admission
-        self._bundles: list[tuple[Bundle, tuple[Layout, ...]]] = []
-        self._cells: dict[tuple[str, str], Cells] = {}
+        self._limiter = limiter
+        self._groups: list[tuple[LabelGroup, tuple[Layout, ...]]] = []
+        self._cells: dict[tuple[str, str], SeriesCache] = {}
         uses = {event: tuple(_uses(event)) for event in events}
         layouts = _lay_out(uses, store)
         self.record: dict[type, Record] = {event.type: self._compile(event, uses[event], layouts) for event in uses}
         """The recorder of each event type."""
 
-    def cells(self, agent: str, answered_by: str = UNKNOWN) -> Cells:
+    def cells(self, agent: str, answered_by: str = UNKNOWN) -> SeriesCache:
         """The cells of sessions whose label is ``agent``; kept for its next session."""
         key = (agent, answered_by)
         found = self._cells.get(key)
         if found is None:
             if len(self._cells) >= _MOST_CACHED:
                 self._cells.clear()
-            found = self._cells[key] = Cells(agent, answered_by, len(self._bundles))
+            found = self._cells[key] = SeriesCache(agent, answered_by, len(self._groups))
         return found
 
-    def forget(self, cells: Iterable[Cells]) -> None:
+    def forget(self, cells: Iterable[SeriesCache]) -> None:
         """Empty the caches, also of ``cells`` that sessions hold: at each sweep, and after rows were dropped."""
         for held in {*self._cells.values(), *cells}:
             held.forget()
 
-    def resolve(self, index: int, cells: Cells, key: Any, now: float) -> tuple[Row, ...]:
+    def resolve(self, index: int, cells: SeriesCache, key: Any, now: float) -> tuple[Row, ...]:
         """The rows of bundle ``index`` for the raw wire values ``key``.
 
         They are remembered where the texts of the wire are label values as they stand: those are few, while no end of texts may be
         cut, masked or refused to the same value.
         """
-        bundle, layouts = self._bundles[index]
-        raw = dict(zip(bundle.fields, key if len(bundle.fields) > 1 else (key,), strict=False))
-        capped = self._store.capped
-        values = [self._label_values(labels, raw, cells, now) for labels in bundle.labels]
+        group, layouts = self._groups[index]
+        raw = dict(zip(group.fields, key if len(group.fields) > 1 else (key,), strict=False))
+        overflowed = self._store.overflowed
+        values = [self._label_values(labels, raw, cells, now) for labels in group.labels]
         rows = tuple(self._store.row(layout, of, now) for layout, of in zip(layouts, values, strict=True))
-        if self._store.capped == capped and {text for text in raw.values() if isinstance(text, str)}.issubset(chain(*values)):
+        if self._store.overflowed == overflowed and {text for text in raw.values() if isinstance(text, str)}.issubset(chain(*values)):
             cache = cells.caches[index]
             if len(cache) >= _MOST_CACHED:
                 cache.clear()
             cache[key] = rows
         return rows
 
-    def _label_values(self, labels: Labels, raw: dict[str, Any], cells: Cells, now: float) -> tuple[str, ...]:
+    def _label_values(self, labels: Labels, raw: dict[str, Any], cells: SeriesCache, now: float) -> tuple[str, ...]:
         pair = self._pair(labels, raw, now) if labels.component else None
         return tuple(
             pair[name == "model"] if pair and name in PAIR else self._value(name, source, raw, cells, now)
@@ -112,12 +113,12 @@ class Recorder:
 
     def _pair(self, labels: Labels, raw: dict[str, Any], now: float) -> tuple[str, str]:
         provider, model = (raw[source.field] for _, source in labels.sources if isinstance(source, Text))
-        return self._admission.pair(labels.component, provider, model, now)
+        return self._limiter.pair(labels.component, provider, model, now)
 
-    def _value(self, name: str, source: Any, raw: dict[str, Any], cells: Cells, now: float) -> str:
+    def _value(self, name: str, source: Any, raw: dict[str, Any], cells: SeriesCache, now: float) -> str:
         match source:
             case OfSession("agent"):
-                return self._admission.admit("agent", cells.agent, now)
+                return self._limiter.admit("agent", cells.agent, now)
             case OfSession():
                 return cells.answered_by
             case Const(value):
@@ -127,27 +128,27 @@ class Recorder:
             case OneOf(field, allowed):
                 return one_of(raw[field], allowed)
             case Text(field):
-                return self._admission.value(name, raw[field], now)
+                return self._limiter.value(name, raw[field], now)
         raise AssertionError(source)
 
-    def _compile(self, event: EventSpec, uses: tuple[Use, ...], layouts: dict[str, Layout]) -> Record:
-        first = len(self._bundles)
-        bundles = bundles_of(uses, layouts)
-        self._bundles.extend((bundle, tuple(layouts[use_names[0]] for use_names in bundle.metrics)) for bundle in bundles)
-        if RecordWriter is not None and (program := record_program(event, bundles, layouts, first)) is not None:
+    def _compile(self, event: EventSpec, uses: tuple[Update, ...], layouts: dict[str, Layout]) -> Record:
+        first = len(self._groups)
+        groups = groups_of(uses, layouts)
+        self._groups.extend((group, tuple(layouts[use_names[0]] for use_names in group.metrics)) for group in groups)
+        if RecordWriter is not None and (program := record_program(event, groups, layouts, first)) is not None:
             return _compiled(RecordWriter(program, len(event.type.__struct_fields__), self.resolve).record)
-        source, constants = recorder_source(event, bundles, layouts, first)
+        source, constants = recorder_source(event, groups, layouts, first)
         namespace: dict[str, Any] = {"bisect_left": bisect_left, "resolve": self.resolve, **constants}
         exec(compile(source, f"<recorder of {event.name}>", "exec"), namespace)  # noqa: S102 - written from our own declarations
         record: Record = namespace["record"]
         return record
 
 
-def _compiled(write: Callable[[tuple[Any, ...], list[Any], Cells, float, TurnRef | None], None]) -> Record:
+def _compiled(write: Callable[[tuple[Any, ...], list[Any], SeriesCache, float, TurnRef | None], None]) -> Record:
     """The recorder that adds events by way of C."""
     values_of = msgspec.structs.astuple
 
-    def record(e: Any, cells: Cells, now: float, turn: TurnRef | None) -> None:
+    def record(e: Any, cells: SeriesCache, now: float, turn: TurnRef | None) -> None:
         write(values_of(e), cells.caches, cells, now, turn)
 
     return record
@@ -170,23 +171,23 @@ def _tables(labels: Labels) -> Iterable[str]:
                 yield "agent"
 
 
-def _uses(event: EventSpec) -> Iterable[Use]:
-    for moves in event.metrics:
-        yield Use(moves, None)
+def _uses(event: EventSpec) -> Iterable[Update]:
+    for feeds in event.metrics:
+        yield Update(feeds, None)
     for field in event.fields:
         aliases = tuple(other for other in event.fields if other.alias_of == field.name)
-        for moves in field.moves:
-            yield Use(moves, field, aliases)
+        for feeds in field.feeds:
+            yield Update(feeds, field, aliases)
 
 
-def _lay_out(uses: dict[EventSpec, tuple[Use, ...]], store: Store) -> dict[str, Layout]:
+def _lay_out(uses: dict[EventSpec, tuple[Update, ...]], store: Store) -> dict[str, Layout]:
     """Put metrics that are always recorded together into one layout; returns the layout of each metric by name."""
     moved_by: dict[MetricSpec, set[tuple[str, Labels]]] = {}
     divisors: dict[MetricSpec, float] = {}
     for event, event_uses in uses.items():
         for use in event_uses:
-            spec = use.moves.spec
-            moved_by.setdefault(spec, set()).add((event.name, use.moves.labels))
+            spec = use.feeds.spec
+            moved_by.setdefault(spec, set()).add((event.name, use.feeds.labels))
             if divisors.setdefault(spec, use.divisor) != use.divisor:
                 raise DeclarationError(f"{spec.name} is fed in different units")
     groups: dict[frozenset[tuple[str, Labels]], list[MetricSpec]] = {}

@@ -10,26 +10,26 @@ from typing import Any
 
 from exporter.catalogue.exponential import bucket_places
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import Labels, Moves
+from exporter.catalogue.model import Feeds, Labels
 from exporter.metrics.store import Layout, wire_bounds
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class Update:
     """One metric moved by one field (and its earlier names), or with ``field=None`` by the event as a whole."""
 
-    moves: Moves
+    feeds: Feeds
     field: FieldSpec | None
     aliases: tuple[FieldSpec, ...] = ()
 
     @property
     def divisor(self) -> float:
         """By how much to divide what is recorded for the metric's unit."""
-        return self.field.divisor if self.field and self.moves.takes == "value" else 1.0
+        return self.field.divisor if self.field and self.feeds.takes == "value" else 1.0
 
 
 @dataclass(slots=True)
-class Bundle:
+class LabelGroup:
     """The uses whose labels come from the same wire ``fields``.
 
     ``labels`` and ``metrics`` run in parallel: one entry a layout, with the names of the bundle's metrics in it.
@@ -38,34 +38,36 @@ class Bundle:
     fields: tuple[str, ...]
     labels: list[Labels] = field(default_factory=list)
     metrics: list[list[str]] = field(default_factory=list)
-    uses: list[Use] = field(default_factory=list)
+    uses: list[Update] = field(default_factory=list)
 
 
-def bundles_of(uses: Iterable[Use], layouts: Mapping[str, Layout]) -> list[Bundle]:
+def groups_of(uses: Iterable[Update], layouts: Mapping[str, Layout]) -> list[LabelGroup]:
     """Gather an event's uses into bundles."""
-    found: dict[tuple[str, ...], Bundle] = {}
+    found: dict[tuple[str, ...], LabelGroup] = {}
     for use in uses:
-        fields = tuple(dict.fromkeys(use.moves.labels.fields))
-        bundle = found.setdefault(fields, Bundle(fields))
-        name = use.moves.spec.name
-        bundle.uses.append(use)
-        for names in bundle.metrics:
+        fields = tuple(dict.fromkeys(use.feeds.labels.fields))
+        group = found.setdefault(fields, LabelGroup(fields))
+        name = use.feeds.spec.name
+        group.uses.append(use)
+        for names in group.metrics:
             if layouts[names[0]] is layouts[name]:
                 names.append(name)
                 break
         else:
-            bundle.labels.append(use.moves.labels)
-            bundle.metrics.append([name])
+            group.labels.append(use.feeds.labels)
+            group.metrics.append([name])
     return list(found.values())
 
 
-def recorder_source(event: EventSpec, bundles: list[Bundle], layouts: Mapping[str, Layout], first: int) -> tuple[str, dict[str, Any]]:
+def recorder_source(
+    event: EventSpec, groups: list[LabelGroup], layouts: Mapping[str, Layout], first: int
+) -> tuple[str, dict[str, Any]]:
     """The text of ``record(e, cells, now, turn)`` and the constants it needs; ``first`` is the index of the first bundle."""
     writer = _Writer(event, layouts)
     writer.line(0, "def record(e, cells, now, turn):")
     writer.line(1, "caches = cells.caches")
-    for offset, bundle in enumerate(bundles):
-        writer.bundle(bundle, first + offset)
+    for offset, group in enumerate(groups):
+        writer.group(group, first + offset)
     return "\n".join(writer.lines) + "\n", writer.constants
 
 
@@ -79,28 +81,28 @@ class _Writer:
     def line(self, depth: int, text: str) -> None:
         self.lines.append("    " * depth + text)
 
-    def bundle(self, bundle: Bundle, index: int) -> None:
+    def group(self, group: LabelGroup, index: int) -> None:
         depth = 1
-        if all(use.field for use in bundle.uses):
-            present = [f"{spec.expression} is not None" for use in bundle.uses for spec in (use.field, *use.aliases) if spec]
+        if all(use.field for use in group.uses):
+            present = [f"{spec.expression} is not None" for use in group.uses for spec in (use.field, *use.aliases) if spec]
             self.line(1, f"if {' or '.join(dict.fromkeys(present))}:")
             depth = 2
-        reads = [self._event.field(name).expression for name in bundle.fields]
+        reads = [self._event.field(name).expression for name in group.fields]
         key = reads[0] if len(reads) == 1 else f"({', '.join(reads)})" if reads else "None"
         self.line(depth, f"key = {key}")
         self.line(depth, "try:")
         self.line(depth + 1, f"rows = caches[{index}][key]")
         self.line(depth, "except KeyError:")
         self.line(depth + 1, f"rows = resolve({index}, cells, key, now)")
-        places = [self._layouts[names[0]] for names in bundle.metrics]
+        places = [self._layouts[names[0]] for names in group.metrics]
         for place in range(len(places)):
             self.line(depth, f"row{place} = rows[{place}]")
-        for use in bundle.uses:
-            layout = self._layouts[use.moves.spec.name]
+        for use in group.uses:
+            layout = self._layouts[use.feeds.spec.name]
             self._use(depth, use, places.index(layout), layout)
 
-    def _use(self, depth: int, use: Use, place: int, layout: Layout) -> None:
-        target = f"row{place}[{layout.specs.index(use.moves.spec)}]"
+    def _use(self, depth: int, use: Update, place: int, layout: Layout) -> None:
+        target = f"row{place}[{layout.specs.index(use.feeds.spec)}]"
         if use.field is None:
             self.line(depth, f"{target} += 1.0")
             return
@@ -108,19 +110,19 @@ class _Writer:
         for alias in use.aliases:
             self.line(depth, "if v is None:")
             self.line(depth + 1, f"v = {alias.expression}")
-        if use.moves.spec.kind == "histogram":
-            self.line(depth, "if v:" if use.moves.zero_is_unknown else "if v is not None:")
+        if use.feeds.spec.kind == "histogram":
+            self.line(depth, "if v:" if use.feeds.zero_is_unknown else "if v is not None:")
             self._observe(depth + 1, use, target, exponential=layout.exponential)
-        elif use.moves.spec.kind == "gauge":
+        elif use.feeds.spec.kind == "gauge":
             self.line(depth, "if v is not None:")
             self.line(depth + 1, f"{target} = v")
         else:
-            amount = {"value": "v", "presence": "1.0", "base64_bytes": "max(len(v) * 3 // 4 - v.count('=', -2), 0)"}[use.moves.takes]
+            amount = {"value": "v", "presence": "1.0", "base64_bytes": "max(len(v) * 3 // 4 - v.count('=', -2), 0)"}[use.feeds.takes]
             self.line(depth, "if v:")
             self.line(depth + 1, f"{target} += {amount}")
 
-    def _observe(self, depth: int, use: Use, target: str, *, exponential: bool) -> None:
-        spec = use.moves.spec
+    def _observe(self, depth: int, use: Update, target: str, *, exponential: bool) -> None:
+        spec = use.feeds.spec
         bounds, places = f"bounds_{spec.name}", f"places_{spec.name}"
         self.constants[bounds] = wire_bounds(spec.bounds, use.divisor)
         self.line(depth, f"h = {target}")

@@ -31,7 +31,7 @@ class Layout:
     """Metrics with the same labels that are recorded together.
 
     ``divisors`` turn wire units into base units. A ``reserved`` layout always gets its rows: the exporter's own metrics. ``tables``
-    are those of :class:`exporter.metrics.label_limits.Admission` that bound its label values: only an eviction from one of them
+    are those of :class:`exporter.metrics.label_limits.LabelLimiter` that bound its label values: only an eviction from one of them
     drops its rows.
     With ``exponential`` its histograms also count by exponential bucket.
     """
@@ -84,7 +84,7 @@ class Store:
         self._own_room = min(_OWN_ROOM, max_series // 10)
         self._layouts: list[Layout] = []
         self._by_name: dict[str, tuple[Layout, int]] = {}
-        self.capped = 0
+        self.overflowed = 0
         """How often a row had to be ``_other`` because the store was full."""
 
     def add_layout(
@@ -125,7 +125,7 @@ class Store:
             return row
         if not layout.reserved:
             if not self._has_room(layout):
-                self.capped += 1
+                self.overflowed += 1
                 labels = (OTHER,) * len(labels)
             if all(value == OTHER for value in labels):
                 row = layout.rows.get(labels)

@@ -1,12 +1,14 @@
 """The way of a frame through the core: decoded, given to its session, recorded.
 
-``Feed.consume`` is the hot path and the one place that guards against errors of ours: whatever a frame meets, it ends as processed,
+``CallFeed.consume`` is the hot path and the one place that guards against errors of ours: whatever a frame meets, it ends as processed,
 ignored or rejected, and the connection goes on.
 """
 
 from typing import Any, Final
 
-from exporter.events import audio_stream, session, turn_metrics
+from exporter.events.audio_stream import Start
+from exporter.events.session import SessionEnded, SessionStarted
+from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.self_metrics import INTERNAL_ERROR
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
@@ -15,7 +17,7 @@ from exporter.sessions.app_state import AppState
 from exporter.sessions.registry import Session
 
 
-class Feed:
+class CallFeed:
     """One connection's way into the pipeline, for one call; of a ``relayed`` one the customer's app is seen too."""
 
     __slots__ = ("_pipeline", "_relayed", "session")
@@ -44,7 +46,7 @@ class Feed:
             metrics.reject(rejection.reason)
         except Exception as error:  # noqa: BLE001 - an error of ours must not end a call; it is counted and reported
             metrics.reject(INTERNAL_ERROR)
-            pipeline.notices.internal_error(error)
+            pipeline.diagnostics.internal_error(error)
         return False
 
     def command(self, frame: str | bytes, now: float) -> bool:
@@ -52,21 +54,21 @@ class Feed:
 
         Returns whether it says which events are wanted.
         """
-        of, command = self.session, read_command(frame)
-        if of is not None:
-            self._pipeline.answered(of, self._pipeline.app_side.take(of, command, now), now)
+        session, command = self.session, read_command(frame)
+        if session is not None:
+            self._pipeline.answered(session, self._pipeline.app_latency.take(session, command, now), now)
         return command.kind == UPDATE
 
     def played(self, size: int, now: float) -> None:
         """Audio of ``size`` bytes was sent by the app; there are so many of them that they are not read."""
         if self.session is not None:
-            self._pipeline.app_side.take(self.session, PLAY_AUDIO, now)
+            self._pipeline.app_latency.take(self.session, PLAY_AUDIO, now)
             self.audio("agent", size, now)
 
     def audio(self, direction: Direction, size: int, now: float) -> None:
         """An audio message of ``size`` bytes passed at ``now``."""
         if self.session is not None:
-            self._pipeline.audio_flow.message(self.session, direction, size, now)
+            self._pipeline.audio_jitter.message(self.session, direction, size, now)
 
     def too_large(self) -> None:
         """Count a message that is not read, since it is too large."""
@@ -99,38 +101,38 @@ class Feed:
     def _take(self, event: Any, now: float) -> bool:
         pipeline, kind = self._pipeline, type(event)
         logic, record, counted, stamped, span = pipeline.steps[kind]
-        of = self.session
+        session = self.session
         began = False
-        if of is None or of.ended or kind in _STARTS:
-            of, began = self._session_of(event, of, now), kind is session.SessionStarted
-        of.last_event_at = now
+        if session is None or session.ended or kind in _STARTS:
+            session, began = self._session_of(event, session, now), kind is SessionStarted
+        session.last_event_at = now
         if stamped and event.timestamp is not None:
             pipeline.note_lag(now - event.timestamp.timestamp())
         told = event
         if logic is not None:
-            event = logic(of, event, now)
+            event = logic(session, event, now)
             if event is None:
                 pipeline.metrics.ignored[0] += 1.0
                 return began
-        record(event, of.cells, now, pipeline.reference(of, event) if kind is turn_metrics.TurnMetrics else None)
+        record(event, session.cells, now, pipeline.reference(session, event) if kind is TurnMetrics else None)
         if span is not None:
-            span(of, told, now)
+            span(session, told, now)
         counted[0] += 1.0
         pipeline.metrics.processed[0] += 1.0
         return began
 
-    def _session_of(self, event: Any, of: Session | None, now: float) -> Session:
+    def _session_of(self, event: Any, session: Session | None, now: float) -> Session:
         sessions = self._pipeline.sessions
-        if of is None:
-            of = sessions.open(event, now)
+        if session is None:
+            session = sessions.open(event, now)
         elif type(event) in _STARTS:
-            of = sessions.started(of, event, now)
-        elif not of.over and type(event) is not session.SessionEnded:
-            sessions.revive(of, now)
-        if self._relayed and of.app is None:
-            of.app = AppState()
-        self.session = of
-        return of
+            session = sessions.started(session, event, now)
+        elif not session.over and type(event) is not SessionEnded:
+            sessions.revive(session, now)
+        if self._relayed and session.app is None:
+            session.app = AppState()
+        self.session = session
+        return session
 
     def _flawed(self, flawed: Flawed, now: float) -> Any:
         pipeline = self._pipeline
@@ -150,4 +152,4 @@ def _size(frame: str | bytes) -> int:
 
 _UNREADABLE: Final = {1007: Reason.NOT_UTF8, 1009: Reason.TOO_LARGE}
 """Close codes that answer a message of which nothing else is seen → why it is rejected."""
-_STARTS: Final = frozenset({session.SessionStarted, audio_stream.Start})
+_STARTS: Final = frozenset({SessionStarted, Start})

@@ -17,7 +17,7 @@ from exporter.metrics.label_limits import MAX_RAW
 from exporter.metrics.recorder import one_of
 from exporter.protocol.ids import TurnKey
 from exporter.sessions.registry import Session
-from exporter.sessions.turn_taking_state import Floor
+from exporter.sessions.turn_taking_state import TurnTakingState
 
 _STATES: Final = {"user": USER_STATES, "agent": AGENT_STATES}
 _Time = Annotated[float, msgspec.Meta(ge=0, le=2**40)]
@@ -52,7 +52,7 @@ class Carried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     models: Annotated[tuple[_Text | None, ...], msgspec.Meta(min_length=8, max_length=8)] | None = None
     models_at: _Time = 0.0
     continued: _Whole = 0
-    floor: Floor | None = None
+    turn_taking: TurnTakingState | None = None
     kept: bool = False
 
 
@@ -60,7 +60,7 @@ _decoder = msgspec.msgpack.Decoder(Carried)
 _SAME_NAMES: Final = tuple(
     name
     for name in Carried.__struct_fields__
-    if name not in {"version", "agent", "answered_by", "floor", "kept", "over", "pending_turns", "states"}
+    if name not in {"version", "agent", "answered_by", "turn_taking", "kept", "over", "pending_turns", "states"}
 )
 
 
@@ -72,7 +72,7 @@ def pack(session: Session) -> str:
         over=session.over,
         pending_turns=session.pending_turns,
         states=session.states,  # type: ignore[arg-type]
-        floor=session.floor,
+        turn_taking=session.turn_taking,
         kept=session.spans is not None and session.spans.kept,
         **{name: getattr(session, name) for name in _SAME_NAMES},
     )
@@ -85,7 +85,7 @@ def unpack(text: str) -> Carried | None:
         carried = _decoder.decode(b85decode(text))
     except (ValueError, msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
-    return carried if carried.floor is None or _is_sound(carried.floor) else None
+    return carried if carried.turn_taking is None or _is_sound(carried.turn_taking) else None
 
 
 def recall(session: Session, carried: Carried) -> None:
@@ -98,8 +98,13 @@ def recall(session: Session, carried: Carried) -> None:
         }
 
 
-def _is_sound(floor: Floor) -> bool:
+def _is_sound(turn_taking: TurnTakingState) -> bool:
     """Whether all its numbers are numbers."""
-    moments = (floor.user_began, floor.user_stopped, floor.agent_began, floor.turn, floor.answered)
-    numbers = [floor.told, floor.silence, floor.wait, *(number for moment in moments if moment for number in moment if number)]
+    moments = (turn_taking.user_began, turn_taking.user_stopped, turn_taking.agent_began, turn_taking.turn, turn_taking.answered)
+    numbers = [
+        turn_taking.told,
+        turn_taking.silence,
+        turn_taking.wait,
+        *(number for moment in moments if moment for number in moment if number),
+    ]
     return all(map(math.isfinite, numbers))

@@ -5,19 +5,19 @@ from typing import Any, Final
 
 import msgspec
 
-from exporter.analysis.app_latency import AppSide
-from exporter.analysis.audio_jitter import AudioFlow
+from exporter.analysis.app_latency import AppLatency
+from exporter.analysis.audio_jitter import AudioJitter
 from exporter.analysis.cost import Cost
-from exporter.analysis.latency_breakdown import SLOW_TURN, Anatomy
+from exporter.analysis.latency_breakdown import SLOW_TURN, LatencyBreakdown
 from exporter.analysis.prices import PriceList
 from exporter.analysis.states import Activity
-from exporter.analysis.turn_position import Course
-from exporter.analysis.turn_taking import Conversations
+from exporter.analysis.turn_position import TurnPosition
+from exporter.analysis.turn_taking import TurnTakingTracker
 from exporter.analysis.turns import Turns
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
 from exporter.events import Wire, audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.events.base import event_name
-from exporter.metrics.label_limits import PAIR, Admission, Limits, component_of
+from exporter.metrics.label_limits import PAIR, LabelLimiter, LabelLimits, component_of
 from exporter.metrics.recorder import Record, Recorder
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.snapshot import Snapshot
@@ -25,7 +25,7 @@ from exporter.metrics.store import Store
 from exporter.protocol.decoder import SPECS, Refused
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
-from exporter.sessions.registry import Session, Sessions, Waits
+from exporter.sessions.registry import Session, Sessions, SessionTimeouts
 from exporter.tracing.processor import Spans
 from exporter.tracing.processor import Step as SpanStep
 from exporter.tracing.sampling import SpanOptions
@@ -46,7 +46,7 @@ SUBSCRIPTION: Final = msgspec.json.encode(
 """What asks the platform for the events it sends only on request."""
 
 
-class Notices:
+class Diagnostics:
     """What the core wants said to people; whoever joins the parts hands it a way to say it."""
 
     def metrics_missing(self, agent: str) -> None:
@@ -66,9 +66,9 @@ class Pipeline:
 
     def __init__(
         self,
-        limits: Limits,
-        waits: Waits,
-        notices: Notices,
+        limits: LabelLimits,
+        timeouts: SessionTimeouts,
+        diagnostics: Diagnostics,
         now: float,
         max_frame: int = 65_536,
         *,
@@ -80,25 +80,25 @@ class Pipeline:
     ) -> None:
         self.store = Store(limits.series, born=now, exponential=exponential)
         self.metrics = SelfMetrics(self.store, now)
-        self.notices = notices
+        self.diagnostics = diagnostics
         self.max_frame = max_frame
         self.surely_fits = max_frame // _MOST_BYTES_A_CHARACTER
-        self._admission = Admission(limits, self._evict, lambda label: self.metrics.label_overflow.add(1, label))
-        self._recorder = Recorder(SPECS, self.store, self._admission)
+        self._limiter = LabelLimiter(limits, self._evict, lambda label: self.metrics.label_overflow.add(1, label))
+        self._recorder = Recorder(SPECS, self.store, self._limiter)
         for spec in DERIVED:
             self.store.add_layout([spec], tables=tables(spec))
         self.exemplars = exemplars
         self.spans = Spans(tracing[0], SPECS, tracing[1]) if tracing else None
         without = self.spans.without_metrics if self.spans else None
-        self.turns = Turns(self.store, self._admission, waits.turn, self.refuse, notices.metrics_missing, without=without)
-        self._anatomy = Anatomy(self.store, self._admission, slow_turn)
-        self.floor = Conversations(self.store, slow_turn)
-        self._activity = Activity(self.store, self._admission, self.refuse)
-        self._course = Course(self.store)
-        self._cost = Cost(self.store, self._admission, prices)
-        self.app_side = AppSide(self.store, self._admission)
-        self.audio_flow = AudioFlow(self.store)
-        self.sessions = Sessions(self.store, self._recorder, self._admission, waits, self._finish)
+        self.turns = Turns(self.store, self._limiter, timeouts.turn, self.refuse, diagnostics.metrics_missing, without=without)
+        self._latency_breakdown = LatencyBreakdown(self.store, self._limiter, slow_turn)
+        self.turn_taking = TurnTakingTracker(self.store, slow_turn)
+        self._activity = Activity(self.store, self._limiter, self.refuse)
+        self._turn_position = TurnPosition(self.store)
+        self._cost = Cost(self.store, self._limiter, prices)
+        self.app_latency = AppLatency(self.store, self._limiter)
+        self.audio_jitter = AudioJitter(self.store)
+        self.sessions = Sessions(self.store, self._recorder, self._limiter, timeouts, self._finish)
         self.steps = dict(self._steps())
         self._swept_at = self._forgot_at = now
         self._least_lag: float | None = None
@@ -122,18 +122,18 @@ class Pipeline:
 
     def unknown(self, event: str, now: float) -> None:
         """Count an event of unknown type by its name."""
-        self.metrics.unknown_events.add(1, self._admission.value("event", event, now))
+        self.metrics.unknown_events.add(1, self._limiter.value("event", event, now))
 
     def unknown_fields(self, event: Wire, fields: tuple[str, ...], now: float) -> None:
         """Count unknown fields of a known event by their names."""
         for field in fields:
-            self.metrics.unknown_fields.add(1, event_name(type(event)), self._admission.value("field", field, now))
+            self.metrics.unknown_fields.add(1, event_name(type(event)), self._limiter.value("field", field, now))
 
     def tick(self, now: float) -> None:
         """Do what is due; to be called about once a second."""
         self.turns.tick(now)
         self.sessions.tick(now)
-        self.floor.tick(now)
+        self.turn_taking.tick(now)
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
             self.sessions.sweep(now)
@@ -146,8 +146,8 @@ class Pipeline:
 
     def snapshot(self, now: float) -> Snapshot:
         """All metrics as they are now."""
-        if self.store.capped:
-            self.metrics.label_overflow.set(self.store.capped, "series")
+        if self.store.overflowed:
+            self.metrics.label_overflow.set(self.store.overflowed, "series")
         self.metrics.series.set(self.store.series)
         return self.store.snapshot(now)
 
@@ -160,8 +160,8 @@ class Pipeline:
     def _finish(self, ended: Session, reason: str, now: float) -> None:
         self.turns.finish(ended, now)
         self._activity.finish(ended, now)
-        self.floor.finish(ended, reason, now)
-        self.answered(ended, self.app_side.finish(ended, now), now)
+        self.turn_taking.finish(ended, reason, now)
+        self.answered(ended, self.app_latency.finish(ended, now), now)
         if self.spans is not None:
             self.spans.finish(ended, reason, now)
 
@@ -176,22 +176,22 @@ class Pipeline:
         self._recorder.forget(open_session.cells for open_session in self.sessions)
 
     def _steps(self) -> Iterator[tuple[type, "Step"]]:
-        activity, floor = self._activity, self.floor
+        activity, turn_taking = self._activity, self.turn_taking
         logic: dict[type, Logic] = {
             turn_metrics.TurnMetrics: self._turn_metrics,
             turns.TurnCompleted: self.turns.completed,
             turns.UserTranscription: self._transcription,
-            turns.UserTurnCompleted: floor.user_turn_completed,
-            speech.UserSpeechStarted: floor.user_speech_started,
-            speech.UserSpeechStopped: floor.user_speech_stopped,
-            speech.AgentSpeechStarted: floor.agent_speech_started,
-            speech.AgentSpeechInterrupted: _both(self.app_side.interrupted, floor.agent_interrupted),
-            speech.UserStateChanged: _both(activity.user_state, floor.user_state),
-            speech.AgentStateChanged: _both(activity.agent_state, floor.agent_state),
+            turns.UserTurnCompleted: turn_taking.user_turn_completed,
+            speech.UserSpeechStarted: turn_taking.user_speech_started,
+            speech.UserSpeechStopped: turn_taking.user_speech_stopped,
+            speech.AgentSpeechStarted: turn_taking.agent_speech_started,
+            speech.AgentSpeechInterrupted: _both(self.app_latency.interrupted, turn_taking.agent_interrupted),
+            speech.UserStateChanged: _both(activity.user_state, turn_taking.user_state),
+            speech.AgentStateChanged: _both(activity.agent_state, turn_taking.agent_state),
             tools.AgentToolStarted: activity.agent_tool_started,
             tools.AgentToolCompleted: activity.agent_tool_completed,
             tools.AgentToolFailed: activity.agent_tool_failed,
-            tools.ToolCalled: self.app_side.called,
+            tools.ToolCalled: self.app_latency.called,
             tools.ToolExecuted: activity.tools_executed,
             tools.LlmAvailabilityChanged: activity.availability_changed,
             session.SessionUsage: activity.usage,
@@ -212,9 +212,9 @@ class Pipeline:
             self._activity.availabilities(event.llm_availability, now)
         recorded = self.turns.metrics(of, event, now)
         if recorded is not None:
-            self._course.turn(of, event, now)
+            self._turn_position.turn(of, event, now)
             self._cost.turn(event, now)
-            self._anatomy.add(of, event, now)  # the whole event: what turn.completed stood in for is a part of the wait too
+            self._latency_breakdown.add(of, event, now)  # the whole event: what turn.completed stood in for is a part of the wait too
         return recorded
 
     def _session_started(self, of: Session, event: session.SessionStarted, _: float) -> session.SessionStarted:
@@ -227,7 +227,7 @@ class Pipeline:
         """The end of the session writes its span, which has to know by then what the event says."""
         if self.spans is not None:
             self.spans.steps[session.SessionEnded](of, event, now)
-        self.floor.session_ended(of, event, now)
+        self.turn_taking.session_ended(of, event, now)
         return self.sessions.ended(of, event, now)
 
     def reference(self, of: Session, event: turn_metrics.TurnMetrics) -> TurnRef | None:
@@ -240,14 +240,14 @@ class Pipeline:
 
     def _transcription(self, of: Session, event: turns.UserTranscription, now: float) -> turns.UserTranscription:
         if of.app is not None:
-            self.answered(of, self.app_side.transcribed(of, event, now), now)
+            self.answered(of, self.app_latency.transcribed(of, event, now), now)
         return event
 
     def _voicemail(self, of: Session, event: telephony.VoicemailDetected, now: float) -> telephony.VoicemailDetected:
         if event.result in ("human", "machine"):
             self.sessions.judge(of, event.result)
         if event.result == "machine":
-            self.floor.machine(of, now)
+            self.turn_taking.machine(of, now)
         return event
 
     def _media(self, _: Session, event: audio_stream.Media, now: float) -> audio_stream.Media:

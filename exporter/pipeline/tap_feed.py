@@ -4,7 +4,7 @@ from typing import Final
 
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionStarted
-from exporter.pipeline.call_feed import Feed
+from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.handoff import Carried, pack, recall, unpack
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.decoder import Flawed, FrameRejected, Reason, decode
@@ -13,7 +13,7 @@ from exporter.sessions.registry import Session
 _NOTHING: Final = Carried()
 
 
-class TappedFeed(Feed):
+class TapFeed(CallFeed):
     """One call's way into the pipeline; ``name`` is what the tap calls it."""
 
     __slots__ = ("_name",)
@@ -31,28 +31,28 @@ class TappedFeed(Feed):
         begun = _read_start(start)
         name = (isinstance(begun, SessionStarted) and (begun.agent_session_id or begun.call_id)) or self._name
         agent = carried.agent or (begun.agent_id if isinstance(begun, SessionStarted) else None)
-        of, is_new = self._pipeline.sessions.resume(name, agent, now, over=carried.over)
-        self.session = of
+        session, is_new = self._pipeline.sessions.resume(name, agent, now, over=carried.over)
+        self.session = session
         if not is_new:
             return
         if carried is not _NOTHING:
-            self._recall(of, carried, now)
+            self._recall(session, carried, now)
         spans = self._pipeline.spans
         if spans is not None and begun is not None and type(begun) in spans.steps:
-            spans.steps[type(begun)](of, begun, now)
-        if spans is not None and carried.kept and of.spans is not None:
-            of.spans.kept = True
+            spans.steps[type(begun)](session, begun, now)
+        if spans is not None and carried.kept and session.spans is not None:
+            session.spans.kept = True
 
     def hand_over(self, now: float) -> str | None:
         """What the next process has to know to go on, if anything; this one counts nothing more of the call."""
-        of = self.session
-        if of is None or of.connections != 1 or (of.ended and not of.over):
+        session = self.session
+        if session is None or session.connections != 1 or (session.ended and not session.over):
             return None
         self.session = None
-        state = pack(of)
-        self._pipeline.turns.let_go(of)
-        self._pipeline.floor.let_go(of, now)
-        self._pipeline.sessions.let_go(of, now)
+        state = pack(session)
+        self._pipeline.turns.let_go(session)
+        self._pipeline.turn_taking.let_go(session, now)
+        self._pipeline.sessions.let_go(session, now)
         return state
 
     def malformed(self, reason: Reason) -> None:
@@ -65,18 +65,18 @@ class TappedFeed(Feed):
         self._pipeline.metrics.frames_received[0] += 1.0
         self._pipeline.metrics.ignored[0] += 1.0
 
-    def _recall(self, of: Session, carried: Carried, now: float) -> None:
-        recall(of, carried)
+    def _recall(self, session: Session, carried: Carried, now: float) -> None:
+        recall(session, carried)
         if carried.answered_by != "unknown":
-            self._pipeline.sessions.judge(of, carried.answered_by)
-        if carried.floor is not None:
-            self._pipeline.floor.take_over(of, carried.floor, now)
+            self._pipeline.sessions.judge(session, carried.answered_by)
+        if carried.turn_taking is not None:
+            self._pipeline.turn_taking.take_over(session, carried.turn_taking, now)
         if carried.pending_turns:
-            self._pipeline.turns.wait_again(of, carried.pending_turns, now)
+            self._pipeline.turns.wait_again(session, carried.pending_turns, now)
 
-    def _session_of(self, event: object, of: Session | None, now: float) -> Session:
-        if of is not None:
-            return super()._session_of(event, of, now)
+    def _session_of(self, event: object, session: Session | None, now: float) -> Session:
+        if session is not None:
+            return super()._session_of(event, session, now)
         self.session = self._pipeline.sessions.open(event, now, self._name)
         return self.session
 

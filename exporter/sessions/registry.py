@@ -16,13 +16,13 @@ from exporter.catalogue import derived
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded, SessionStarted
 from exporter.events.turns import TurnCompleted
-from exporter.metrics.label_limits import MAX_RAW, UNKNOWN, Admission
-from exporter.metrics.recorder import Cells, Recorder
+from exporter.metrics.label_limits import MAX_RAW, UNKNOWN, LabelLimiter
+from exporter.metrics.recorder import Recorder, SeriesCache
 from exporter.metrics.store import Instrument, Store
 from exporter.protocol.ids import TurnKey, compact, trace_id
 from exporter.sessions.app_state import AppState
 from exporter.sessions.span_state import SpanState
-from exporter.sessions.turn_taking_state import Floor
+from exporter.sessions.turn_taking_state import TurnTakingState
 
 MACHINE: Final = "machine"
 """Who answered a call, where no caller waits for anything."""
@@ -35,7 +35,7 @@ _SESSION_DURATION: Final = "agentstack_session_duration_seconds"
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class SessionTimeouts:
     """How long to wait, in seconds.
 
     ``resume``: for a dropped connection to come back. ``turn``: for the turn.metrics of a completed turn. ``idle``: for a silent
@@ -66,13 +66,12 @@ class Session:
         "continued",
         "end_taken_in",
         "ended",
-        "floor",
         "format_counted",
+        "has_generated_id",
         "id",
         "last_event_at",
         "models",
         "models_at",
-        "names_made_up",
         "over",
         "pending_turns",
         "saw_start",
@@ -82,13 +81,14 @@ class Session:
         "told_missing",
         "trace_id",
         "turn_metrics",
+        "turn_taking",
         "turns",
         "turns_completed",
         "unmatched_metrics",
         "usage",
     )
 
-    def __init__(self, session_id: str, agent: str | None, cells: Cells, agent_label: str, now: float) -> None:
+    def __init__(self, session_id: str, agent: str | None, cells: SeriesCache, agent_label: str, now: float) -> None:
         self.id = session_id
         self.trace_id = trace_id(session_id)
         self.agent = agent
@@ -100,7 +100,7 @@ class Session:
         self.saw_start = False
         self.format_counted = False
         self.end_taken_in = False
-        self.names_made_up = False
+        self.has_generated_id = False
         self.connections = 0
         self.ended = False
         self.over = False
@@ -113,7 +113,7 @@ class Session:
         self.states: dict[str, tuple[str, float, float]] | None = None
         self.agent_tools: dict[str, tuple[str, float]] | None = None
         self.usage: dict[tuple[str, str, str], dict[str, float]] | None = None
-        self.floor: Floor | None = None
+        self.turn_taking: TurnTakingState | None = None
         self.spans: SpanState | None = None
         self.models: Models | None = None
         self.continued = 0
@@ -128,13 +128,13 @@ class Sessions:
         self,
         store: Store,
         recorder: Recorder,
-        admission: Admission,
-        waits: Waits,
+        limiter: LabelLimiter,
+        timeouts: SessionTimeouts,
         on_end: Callable[[Session, str, float], None],
     ) -> None:
         self._recorder = recorder
-        self._admission = admission
-        self._waits = waits
+        self._limiter = limiter
+        self._timeouts = timeouts
         self._on_end = on_end
         self._all: dict[Session, None] = {}
         self._by_id: dict[str, Session] = {}
@@ -185,7 +185,7 @@ class Sessions:
             known.connections += 1
             self._away.pop(known, None)
             return known, False
-        label = self._admission.value("agent", agent, now)
+        label = self._limiter.value("agent", agent, now)
         session = Session(compact(name), agent, self._recorder.cells(label), label, now)
         session.connections = 1
         session.ended = session.over = over
@@ -205,7 +205,7 @@ class Sessions:
     def started(self, session: Session, event: SessionStarted | Start, now: float) -> Session:
         """Take in a start that is not a connection's first event; if it names another call, the connection turns to that one."""
         names = _names(event)
-        if session.over or (names and not session.names_made_up and session.id not in names):
+        if session.over or (names and not session.has_generated_id and session.id not in names):
             return self._turn_to(session, event, now)
         if names and names[0] != session.id:
             known = self._by_id.get(names[0])
@@ -236,7 +236,7 @@ class Sessions:
         session.end_taken_in = session.over = True
         if session.ended:
             return msgspec.structs.replace(event, duration_seconds=None)
-        reason = self._admission.value("reason", event.reason, now)
+        reason = self._limiter.value("reason", event.reason, now)
         self._close(session, reason, now, observe_duration=event.duration_seconds is None)
         return event
 
@@ -254,7 +254,7 @@ class Sessions:
         if session.ended:
             self._forget(session)
         else:
-            self._away[session] = now + self._waits.resume
+            self._away[session] = now + self._timeouts.resume
 
     def tick(self, now: float) -> None:
         """End sessions whose connection stayed away."""
@@ -265,16 +265,16 @@ class Sessions:
     def sweep(self, now: float) -> None:
         """End silent sessions, and show the agents of the others to be in use."""
         for session in self:
-            if not session.ended and now - session.last_event_at > self._waits.idle:
+            if not session.ended and now - session.last_event_at > self._timeouts.idle:
                 self.end(session, "idle", now)
             elif not session.ended:
-                self._admission.keep("agent", session.agent_label, now)
+                self._limiter.keep("agent", session.agent_label, now)
 
     def _begin(self, event: object, names: tuple[str, ...], now: float) -> Session:
         agent = _agent(event)
-        label = self._admission.value("agent", agent, now)
+        label = self._limiter.value("agent", agent, now)
         session = Session(names[0] if names else self._make_up(now), agent, self._recorder.cells(label), label, now)
-        session.names_made_up = not names
+        session.has_generated_id = not names
         session.connections = 1
         session.continued = self._cut_off.get(session.id, 0)
         if isinstance(event, SessionStarted | Start):
@@ -299,7 +299,7 @@ class Sessions:
         del self._by_id[session.id]
         session.id = session_id
         session.trace_id = trace_id(session_id)
-        session.names_made_up = False
+        session.has_generated_id = False
         session.continued = self._cut_off.get(session_id, 0)
         self._by_id[session_id] = session
         self._note_start(session)
@@ -313,7 +313,7 @@ class Sessions:
         agent = _agent(event)
         if agent is None or agent == session.agent:
             return
-        label = self._admission.value("agent", agent, now)
+        label = self._limiter.value("agent", agent, now)
         if not session.ended:
             self._active.add(-1, session.agent_label, now=now)
             self._active.add(1, label, now=now)
@@ -333,7 +333,7 @@ class Sessions:
         self._away.pop(session, None)
         if self._by_id.get(session.id) is session:
             del self._by_id[session.id]
-        if not session.end_taken_in and not session.names_made_up:
+        if not session.end_taken_in and not session.has_generated_id:
             self._cut_off[session.id] = session.continued + 1
             if len(self._cut_off) > MOST_CUT_OFF:
                 del self._cut_off[next(iter(self._cut_off))]

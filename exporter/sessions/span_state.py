@@ -22,7 +22,7 @@ class Traced(Protocol):
 
     id: str
     agent: str | None
-    names_made_up: bool
+    has_generated_id: bool
     continued: int
     started_at: float
     last_event_at: float

@@ -21,7 +21,7 @@ class Moment(NamedTuple):
 
 
 @dataclass(slots=True)
-class Floor:
+class TurnTakingState:
     """Who spoke when. ``turn`` is when the caller fell silent in the turn last judged over, until the caller speaks again.
 
     ``answered`` is when the agent's audio began after it. ``waits_for`` is the agent (label) that keeps the caller waiting right now;

@@ -245,7 +245,7 @@ class Spans:
         state.trace_part = trace_part(bytes.fromhex(session.trace_id))
         state.parent_part = parent_part(state.root_id)
         state.turn_name = self._turn_names[session.agent]
-        conversation = b"" if session.names_made_up else self._conversations[session.id]
+        conversation = b"" if session.has_generated_id else self._conversations[session.id]
         state.identity = conversation + (self._agents[session.agent] if session.agent else b"")
         state.sampled = self._sampler.samples(session.trace_id)
         state.continued = session.continued if state.sampled else 0  # else there may be no root to hang it under

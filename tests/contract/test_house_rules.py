@@ -18,7 +18,7 @@ SLEEPERS = {
     "tests/sockets/test_alerting.py": "turns come at a pace, as callers do: rates are what is alerted on",
     "tests/support/waiting.py": "the polling that saves everybody else from sleeping",
 }
-LOCKS = ["requirements.lock", "requirements-dev.lock", ".ci/rotel.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "tap/requirements-oldest.lock", ".ci/rotel.lock"]
 NPM_LOCK = ".ci/grafana-types/package-lock.json"
 
 
@@ -45,12 +45,13 @@ def test_no_test_sleeps() -> None:
 def test_modules_are_short() -> None:
     """No module is over the limit unless listed, and none is listed that is not."""
     listed = {name for name, reason in LONG_MODULES.items() if reason and (rules.ROOT / name).exists()}
-    assert faults(rules.too_long, below="exporter", pattern="*.py").keys() == listed
+    found = [faults(rules.too_long, below=below, pattern="*.py") for below in ("exporter", "tap")]
+    assert found[0].keys() | found[1].keys() == listed
 
 
 def test_nothing_is_left_unfinished() -> None:
-    """The package holds no notes to come back later."""
-    assert faults(rules.unfinished, below="exporter") == {}
+    """The packages hold no notes to come back later."""
+    assert [faults(rules.unfinished, below=below) for below in ("exporter", "tap")] == [{}, {}]
 
 
 def test_no_file_knows_a_machine() -> None:

@@ -11,7 +11,7 @@ from opentelemetry.semconv.schemas import Schemas
 
 from exporter.catalogue import genai
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import AliasOf, BecomesLabel, Nothing, SpanAttribute, SpanEvent, SpanTime
+from exporter.catalogue.model import AliasOf, BecomesLabel, Ignored, SpanAttribute, SpanEvent, SpanTime
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
@@ -211,7 +211,7 @@ def test_nothing_is_declared_for_spans_that_do_not_exist() -> None:
     """A field that becomes nothing says so and nothing else."""
     for spec in SPECS:
         for field in spec.fields:
-            if any(isinstance(item, Nothing) for item in field.declarations):
+            if any(isinstance(item, Ignored) for item in field.declarations):
                 assert not any(isinstance(item, SpanAttribute | SpanEvent | SpanTime) for item in field.declarations)
 
 

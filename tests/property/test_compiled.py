@@ -17,11 +17,11 @@ from exporter.compiled.build import PLAIN, sources
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.exporters.otlp.sender import requests
 from exporter.metrics import recorder
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing import child_spans
 from exporter.tracing.attribute_program import compile_to_c, compile_to_python
 from exporter.tracing.attributes import span_attributes
@@ -71,7 +71,7 @@ def compiled() -> Compiled:
     return Compiled(folder, *(load(folder, name) for name in ("attributes", "record", "spans")))
 
 
-class Loud(Notices):
+class Loud(Diagnostics):
     def internal_error(self, error: Exception) -> None:
         raise error
 
@@ -101,9 +101,9 @@ def test_attributes(compiled: Compiled, events: Sequence[TurnMetrics], capture: 
 def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any) -> Snapshot:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorder, "RecordWriter", writer)
-        pipeline = Pipeline(Limits(), Waits(), Loud(), NOW)
+        pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Loud(), NOW)
     for agent, event in cases:
-        feed = Feed(pipeline)
+        feed = CallFeed(pipeline)
         for document in ({"type": "session.started", "agent_id": agent}, event):
             feed.consume(msgspec.json.encode(document), NOW)
     return pipeline.snapshot(NOW)
@@ -204,8 +204,9 @@ def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("CC", "no-such-compiler")
     (tmp_path / "exporter" / "compiled").mkdir(parents=True)
     for name in PLAIN:
-        (tmp_path / "exporter" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "exporter" / f"{name}.py").touch()
+        module = tmp_path / "exporter" / f"{name}.py"
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.touch()
     for folder, told in ((tmp_path, "usage: "), (tmp_path / "exporter", "cannot compile, which takes Cython, a C compiler")):
         done = run_compiled(tmp_path, "-m", "exporter.compiled.build", str(folder))
         assert done.returncode == 1

@@ -9,16 +9,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.metrics import inventory
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.events import documents
 from tests.support.reference_recorder import ReferenceHistogram, ReferenceRecorder, metrics_of
 
 NOW = 1_777_885_200.0
-ROOM = Limits(agents=10_000, pairs=10_000, values=10_000, series=10_000_000)
+ROOM = LabelLimits(agents=10_000, pairs=10_000, values=10_000, series=10_000_000)
 SUBNORMAL = 1e-300
 """Numbers this small have lost digits when the JSON was read; no relative bound holds for them."""
 MOVED = metrics_of(inventory.events())
@@ -32,7 +32,7 @@ one_of_each = st.tuples(*(st.tuples(agents, judgements, document) for document i
 Case = tuple[str | None, str | None, dict[str, Any]]
 
 
-class LoudNotices(Notices):
+class LoudNotices(Diagnostics):
     def internal_error(self, error: Exception) -> None:
         raise error
 
@@ -50,11 +50,11 @@ def in_own_call(event: dict[str, Any], number: int) -> dict[str, Any]:
 
 def consumed(given_cases: Sequence[Case], *, exponential: bool = False) -> tuple[Snapshot, ReferenceRecorder]:
     """What the pipeline and the reference make of the events, each in a session of its own."""
-    pipeline = Pipeline(ROOM, Waits(), LoudNotices(), NOW, exponential=exponential)
+    pipeline = Pipeline(ROOM, SessionTimeouts(), LoudNotices(), NOW, exponential=exponential)
     reference = ReferenceRecorder(inventory.events())
     for number, (agent, judgement, given_event) in enumerate(given_cases):
         event = in_own_call(given_event, number)
-        feed = Feed(pipeline)
+        feed = CallFeed(pipeline)
         before: list[dict[str, Any]] = [{"type": "session.started", "agent_id": agent}]
         before += [{"type": "voicemail.detected", "result": judgement}] if judgement else []
         for document in (*before, event):

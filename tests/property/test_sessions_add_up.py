@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from exporter.sessions.registry import Waits
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.core import Connection, Core
 
 _ids = st.sampled_from(["as-1", "as-2", None, ""])
@@ -21,7 +21,7 @@ class Lives(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.core = Core(waits=Waits(idle=100))
+        self.core = Core(waits=SessionTimeouts(idle=100))
         self.open: list[Connection] = []
         self.frames = 0
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.support.app import app
 from tests.support.board_rules import interpolated, queries_of
-from tests.support.daemon import Doors, daemon_process
+from tests.support.daemon import Endpoints, daemon_process
 from tests.support.house_rules import ROOT
 from tests.support.peers import require
 from tests.support.prometheus_server import Prometheus, prometheus
@@ -33,30 +33,30 @@ FLEETS = {"plain": ["mixed", "messy", "outbound", "s2s"], "relay": ["typical"]}
 
 
 @asynccontextmanager
-async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Doors], Prometheus]]:
+async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], Prometheus]]:
     """An exporter for each fleet, and the Prometheus that scrapes them."""
     require("prometheus")
     prices = ("--prices", str(ROOT / "deploy" / "prices" / "prices.toml"))
     async with AsyncExitStack() as stack:
         behind = await stack.enter_async_context(app())
         ways_in = {"plain": (), "relay": ("--upstream", behind.url)}
-        doors = {}
+        endpoints = {}
         for name, options in ways_in.items():
             daemon = daemon_process(subdirectory(directory, name), *prices, *options, env=NOWHERE)
-            doors[name] = (await stack.enter_async_context(daemon)).doors
-        targets = {name: each.telemetry for name, each in doors.items()}
+            endpoints[name] = (await stack.enter_async_context(daemon)).endpoints
+        targets = {name: each.telemetry for name, each in endpoints.items()}
         server = await stack.enter_async_context(prometheus(subdirectory(directory, "prometheus"), targets, interval="1s"))
         await server.up()
-        yield doors, server
+        yield endpoints, server
 
 
-async def play(directory: Path, doors: dict[str, Doors], server: Prometheus) -> None:
+async def play(directory: Path, endpoints: dict[str, Endpoints], server: Prometheus) -> None:
     """Calls of each fleet, twice, with a scrape after each time: rates need two."""
     for seed in (1, 2):
         for name, profiles in FLEETS.items():
             calls = subdirectory(directory, f"calls-{name}-{seed}")
-            await simulate(calls, doors[name], calls=150 if name == "plain" else 40, profiles=profiles, seed=seed)
-            frames = await doors[name].total("agentstack_exporter_frames_received_total")
+            await simulate(calls, endpoints[name], calls=150 if name == "plain" else 40, profiles=profiles, seed=seed)
+            frames = await endpoints[name].total("agentstack_exporter_frames_received_total")
             await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
 
 
@@ -79,8 +79,8 @@ async def answers(server: Prometheus, **chosen: str) -> dict[tuple[str, str, str
 
 async def test_every_query_finds_what_calls_leave(tmp_path: Path) -> None:
     """After calls of all kinds every query answers with numbers, and one chosen agent has some of its own."""
-    async with watched(tmp_path) as (doors, server):
-        await play(tmp_path, doors, server)
+    async with watched(tmp_path) as (endpoints, server):
+        await play(tmp_path, endpoints, server)
         everything = await answers(server)
         one = await answers(server, agent="agent-support")
         choices = await values_of_variables(server)

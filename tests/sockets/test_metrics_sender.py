@@ -10,7 +10,7 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from exporter.exporters.otlp.sender import MetricsSender, Pace, Request, open_transport
+from exporter.exporters.otlp.sender import BackoffConfig, MetricsSender, Request, open_transport
 from exporter.exporters.otlp.target import Protocol, Target
 from tests.support.otlp_receiver import GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
 from tests.support.sender_counts import Tally
@@ -59,7 +59,9 @@ async def sending(protocol: Protocol, *, parts: int = 1, **options: Any) -> Asyn
     async with otlp_receiver(protocol) as site:
         target = Target("metrics", protocol, site.endpoint.replace("traces", "metrics"))
         source, counts = Source(parts), Tally()
-        sender = MetricsSender(open_transport(target), source, counts, **{"interval": 0.02, "pace": Pace(unit=0.005), **options})
+        sender = MetricsSender(
+            open_transport(target), source, counts, **{"interval": 0.02, "backoff": BackoffConfig(unit=0.005), **options}
+        )
         sender.start()
         try:
             yield Sending(sender, source, counts, site)

@@ -81,12 +81,12 @@ async def test_totals_are_those_of_a_scrape(tmp_path: Any, protocol: Protocol, f
     async with otlp_receiver(protocol) as site:
         more = {f"{_OTLP}DEFAULT_HISTOGRAM_AGGREGATION": form, "OTEL_METRIC_EXPORT_INTERVAL": "100"}
         async with exporting(environment(door_of(site), protocol, **more), session_linger=0.0, session_resume=0.0) as running:
-            await simulate(subdirectory(tmp_path, "calls"), running.doors, calls=20, profiles=["mixed", "messy", "s2s"], seed=3)
+            await simulate(subdirectory(tmp_path, "calls"), running.endpoints, calls=20, profiles=["mixed", "messy", "s2s"], seed=3)
             await eventually(lambda: running.daemon.pipeline.sessions.active == 0)
             explicit = form.startswith("explicit")
 
             async def equal() -> bool:
-                shown = at_rest(samples_of(await running.doors.text()), buckets=explicit)
+                shown = at_rest(samples_of(await running.endpoints.text()), buckets=explicit)
                 sent = at_rest(translated(totals(site.receiver)[-1]), buckets=explicit)
                 assert sorted(shown.keys() ^ sent.keys()) == []
                 assert {key: (shown[key], sent[key]) for key in shown if shown[key] != pytest.approx(sent[key], rel=1e-9)} == {}
@@ -103,11 +103,11 @@ async def test_differences_add_up_to_the_totals(tmp_path: Any) -> None:
             for number_of, status in enumerate((503, 200, 400)):
                 site.receiver.answer = HttpAnswer(status) if status != 200 else None
                 folder = subdirectory(tmp_path, f"calls-{number_of}")
-                await simulate(folder, running.doors, calls=5, profiles=["mixed"], seed=number_of)
+                await simulate(folder, running.endpoints, calls=5, profiles=["mixed"], seed=number_of)
                 await eventually(partial(_attempted, site.receiver, len(site.receiver.attempts) + 3))
             site.receiver.answer = None
             await eventually(lambda: running.daemon.pipeline.sessions.active == 0)
-            text = await running.doors.text()
+            text = await running.endpoints.text()
         shown = at_rest(samples_of(text), buckets=False)
     added: Samples = {}
     for metric, name, labels, point in points(totals(site.receiver)):

@@ -55,7 +55,7 @@ async def played(
     async with otlp_receiver(protocol) as site:
         made: list[bytes] = []
         async with exporting(environment(door_of(site), protocol), watched=made, **UNTIL_THE_END) as running:
-            truth, _ = await simulate(subdirectory(folder, protocol[:4]), running.doors, calls=calls, profiles=profiles, seed=11)
+            truth, _ = await simulate(subdirectory(folder, protocol[:4]), running.endpoints, calls=calls, profiles=profiles, seed=11)
         yield Outcome(sent(read_truth(truth)), spans_of(site.receiver), len(made))
 
 
@@ -143,8 +143,8 @@ async def test_ids_follow_from_the_calls(tmp_path: Path) -> None:
 async def test_exemplars_point_at_delivered_spans(tmp_path: Path) -> None:
     """Every exemplar of a scrape names a turn's span that the collector has."""
     async with otlp_receiver("http/protobuf") as site, exporting(environment(door_of(site), "http/protobuf")) as running:
-        await simulate(subdirectory(tmp_path, "platform"), running.doors, calls=10, profiles=["mixed", "s2s", "messy"], seed=5)
-        page = await running.doors.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+        await simulate(subdirectory(tmp_path, "platform"), running.endpoints, calls=10, profiles=["mixed", "s2s", "messy"], seed=5)
+        page = await running.endpoints.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
         families = openmetrics(page.text)  # type: ignore[no-untyped-call]  # it has no types
         shown = {
             (sample.exemplar.labels["trace_id"], sample.exemplar.labels["span_id"])

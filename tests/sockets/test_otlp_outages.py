@@ -69,10 +69,10 @@ async def test_no_span_is_lost(tmp_path: Path, protocol: Protocol, break_it: Bre
     async with otlp_receiver(protocol) as site:
         variables = environment(door_of(site), protocol, OTEL_EXPORTER_OTLP_TIMEOUT="100", OTEL_METRICS_EXPORTER="none")
         async with exporting(variables, watched=made) as running:
-            await simulate(subdirectory(tmp_path, "before"), running.doors, calls=2, profiles=["fast"], seed=1)
+            await simulate(subdirectory(tmp_path, "before"), running.endpoints, calls=2, profiles=["fast"], seed=1)
             await eventually(lambda: spans_of(site.receiver))
             await break_it(site)
-            await simulate(subdirectory(tmp_path, "during"), running.doors, calls=5, profiles=["mixed"], seed=2)
+            await simulate(subdirectory(tmp_path, "during"), running.endpoints, calls=5, profiles=["mixed"], seed=2)
 
             def attempted() -> bool:
                 attempts = running.items("otlp_attempts_total", "failed")
@@ -82,7 +82,7 @@ async def test_no_span_is_lost(tmp_path: Path, protocol: Protocol, break_it: Bre
             settled(running, made)
             assert running.queued() > 0
             await mend(site)
-            await simulate(subdirectory(tmp_path, "after"), running.doors, calls=2, profiles=["fast"], seed=3)
+            await simulate(subdirectory(tmp_path, "after"), running.endpoints, calls=2, profiles=["fast"], seed=3)
             await eventually(lambda: not running.queued(), within=15)
             settled(running, made)
     found = spans_of(site.receiver)
@@ -110,7 +110,7 @@ async def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
         await _busy(site)
         variables = environment(door_of(site), "http/protobuf", OTEL_BSP_MAX_QUEUE_SIZE=str(room), OTEL_METRICS_EXPORTER="none")
         async with exporting(variables, watched=made) as running:
-            await simulate(subdirectory(tmp_path, "calls"), running.doors, calls=10, profiles=["mixed"], seed=4)
+            await simulate(subdirectory(tmp_path, "calls"), running.endpoints, calls=10, profiles=["mixed"], seed=4)
             assert len(made) > 2 * room
             settled(running, made)
             assert running.queued() == room
@@ -133,7 +133,7 @@ async def test_a_refusal_costs_one_request(tmp_path: Path) -> None:
         site.receiver.answers.append(HttpAnswer(400))
         async with exporting(environment(door_of(site), "http/protobuf", OTEL_METRICS_EXPORTER="none"), watched=made) as running:
             for number, session in enumerate(("one", "two"), 1):
-                async with call(running.doors.ws) as socket:
+                async with call(running.endpoints.ws) as socket:
                     started = {"type": "session.started", "agent_session_id": session}
                     await send_all(socket, [started, {"type": "turn.metrics", "turn_number": 1}, {"type": "session.ended"}])
                     await eventually(partial(_all_settled, running, made, 2 * number))

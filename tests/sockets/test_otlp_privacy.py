@@ -64,14 +64,14 @@ async def _everything_written(folder: Path, frames: list[dict[str, Any]], **more
         variables = environment(door_of(site), "http/protobuf", **more)
         options = ("--log-level", "debug", "--otlp-queue-dir", str(queue), "--session-linger", "0", "--drain-timeout", "0.2")
         async with daemon_process(folder, *options, env=variables) as daemon:
-            async with call(daemon.doors.ws) as socket:
+            async with call(daemon.endpoints.ws) as socket:
                 await send_all(socket, frames)
                 await socket.send('{"type":"turn.metrics","user_text":"' + CANARY + "-broken-", text=True)
-                await daemon.doors.reaches("agentstack_exporter_frames_received_total", len(frames) + 1)
+                await daemon.endpoints.reaches("agentstack_exporter_frames_received_total", len(frames) + 1)
             await eventually(lambda: any(file.stat().st_size for file in queue.iterdir()), because="the queue's files")
             found = {"disk": b"".join(file.read_bytes() for file in queue.iterdir())}
             for path in ("/metrics", "/"):
-                found[path] = (await daemon.doors.get(path)).content
+                found[path] = (await daemon.endpoints.get(path)).content
             await site.door.open()
             await eventually(lambda: site.receiver.requests, within=10)
             daemon.signal(signal.SIGTERM)

@@ -32,12 +32,12 @@ async def test_quantiles_are_those_of_the_calls(tmp_path: Path) -> None:
     require("prometheus")
     async with AsyncExitStack() as stack:
         daemons = {name: await stack.enter_async_context(daemon_process(subdirectory(tmp_path, name))) for name in FLEETS}
-        targets = {name: daemon.doors.telemetry for name, daemon in daemons.items()}
+        targets = {name: daemon.endpoints.telemetry for name, daemon in daemons.items()}
         server = await stack.enter_async_context(prometheus(subdirectory(tmp_path, "prometheus"), targets))
         waits = {}
         for name, daemon in daemons.items():
             calls = subdirectory(tmp_path, f"calls-{name}")
-            truth, _ = await simulate(calls, daemon.doors, calls=CALLS, profiles=[name], seed=11)
+            truth, _ = await simulate(calls, daemon.endpoints, calls=CALLS, profiles=[name], seed=11)
             waits[name] = perceived_of(read_truth(truth))
         await server.up()
         found = {}
@@ -53,14 +53,14 @@ async def test_prometheus_takes_everything(tmp_path: Path) -> None:
     promtool = require("promtool")
     async with (
         daemon_process(tmp_path) as daemon,
-        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.doors.telemetry}) as server,
+        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}) as server,
     ):
         calls = subdirectory(tmp_path, "platform")
-        truth, summary = await simulate(calls, daemon.doors, calls=100, profiles=["mixed", "messy"], seed=5)
+        truth, summary = await simulate(calls, daemon.endpoints, calls=100, profiles=["mixed", "messy"], seed=5)
         await server.up()
         await server.reaches("agentstack_exporter_frames_received_total", summary["events"])
-        text = await daemon.doors.text()
-        openmetrics = await daemon.doors.get("/metrics", accept=OPENMETRICS)
+        text = await daemon.endpoints.text()
+        openmetrics = await daemon.endpoints.get("/metrics", accept=OPENMETRICS)
         checked = await asyncio.to_thread(
             subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
         )
@@ -100,10 +100,10 @@ async def test_the_last_scrape(tmp_path: Path) -> None:
     """With --linger Prometheus gets the last state of calls that were cut off by the stop, and then sees that the exporter is gone."""
     async with (
         daemon_process(tmp_path, "--linger") as daemon,
-        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.doors.telemetry}) as server,
+        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}) as server,
     ):
         await server.up()
-        async with call(daemon.doors.ws) as socket:
+        async with call(daemon.endpoints.ws) as socket:
             await send_all(socket, [{"type": "session.started", "agent_session_id": "as-1", "agent_id": "agent-1"}])
             await server.reaches("agentstack_sessions_active", 1)
             daemon.signal(signal.SIGTERM)

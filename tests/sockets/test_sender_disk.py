@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import Batching, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import BackoffConfig, Batching, DiskQueue, SpanEnvelope, SpanSender, open_transport
 from exporter.exporters.otlp.target import Target
 from tests.support.house_rules import ROOT
 from tests.support.otlp_receiver import HttpAnswer, Site, otlp_receiver
@@ -40,7 +40,7 @@ def on_disk(sender: SpanSender) -> bool:
 async def sending(site: Site, disk: DiskQueue) -> AsyncIterator[tuple[SpanSender, Tally]]:
     counts = Tally()
     transport = open_transport(Target("traces", "http/protobuf", site.endpoint))
-    sender = SpanSender(transport, SpanEnvelope(), counts, batching=Batching(delay=0.01), disk=disk, pace=Pace(unit=0.01))
+    sender = SpanSender(transport, SpanEnvelope(), counts, batching=Batching(delay=0.01), disk=disk, backoff=BackoffConfig(unit=0.01))
     sender.start()
     try:
         yield sender, counts

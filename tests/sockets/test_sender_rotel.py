@@ -11,7 +11,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_C
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import Batching, MetricsSender, Pace, Request, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import BackoffConfig, Batching, MetricsSender, Request, SpanEnvelope, SpanSender, open_transport
 from exporter.exporters.otlp.target import Compression, Protocol, Target
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.rotel import rotel
@@ -48,13 +48,13 @@ async def test_rotel(protocol: Protocol, compression: Compression, tmp_path: Pat
     resource.attributes.add(key="service.name").value.string_value = "desk"
     envelope = SpanEnvelope(resource.SerializeToString(), InstrumentationScope(name="calls").SerializeToString())
     async with otlp_receiver("grpc") as behind, rotel(behind, tmp_path) as addresses:
-        address, pace = addresses[protocol], Pace(unit=0.02)
+        address, backoff = addresses[protocol], BackoffConfig(unit=0.02)
         url = "http://{}/v1/{}" if protocol == "http/protobuf" else "{}"
         to_traces = Target("traces", protocol, url.format(address, "traces"), compression=compression)
         to_metrics = Target("metrics", protocol, url.format(address, "metrics"), compression=compression)
         spans, totals = Tally(), Tally()
-        span_sender = SpanSender(open_transport(to_traces), envelope, spans, batching=Batching(delay=0.01), pace=pace)
-        metrics_sender = MetricsSender(open_transport(to_metrics), collect, totals, interval=1000.0, pace=pace)
+        span_sender = SpanSender(open_transport(to_traces), envelope, spans, batching=Batching(delay=0.01), backoff=backoff)
+        metrics_sender = MetricsSender(open_transport(to_metrics), collect, totals, interval=1000.0, backoff=backoff)
         span_sender.start()
         metrics_sender.start()
         for number in range(1, SPANS + 1):

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from exporter.exporters.otlp.sender import Batching, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import BackoffConfig, Batching, SpanEnvelope, SpanSender, open_transport
 from exporter.exporters.otlp.target import Protocol, Target, TlsFiles
 from tests.support.otlp_receiver import Site, otlp_receiver
 from tests.support.pki import Pki, make_pki
@@ -36,7 +36,7 @@ def server_side(protocol: Protocol, pki: Pki, *, clients: bool = False) -> Any:
 
 def sender_to(site: Site, counts: Tally, files: TlsFiles) -> SpanSender:
     target = Target("traces", site.protocol, site.endpoint.replace("http:", "https:"), tls=True, tls_files=files)
-    sender = SpanSender(open_transport(target), SpanEnvelope(), counts, batching=Batching(delay=0.0), pace=Pace(unit=0.01))
+    sender = SpanSender(open_transport(target), SpanEnvelope(), counts, batching=Batching(delay=0.0), backoff=BackoffConfig(unit=0.01))
     sender.start()
     assert sender.offer([SPAN])
     return sender

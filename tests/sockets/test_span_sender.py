@@ -14,7 +14,7 @@ import uvloop
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import Batching, Bounds, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import BackoffConfig, Batching, Bounds, DiskQueue, SpanEnvelope, SpanSender, open_transport
 from exporter.exporters.otlp.sender.queue import ITEM_OVERHEAD
 from exporter.exporters.otlp.sender.requests import together
 from exporter.exporters.otlp.target import Protocol, Target
@@ -23,7 +23,7 @@ from tests.support.sender_counts import Tally
 from tests.support.waiting import eventually, seconds
 
 PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http/protobuf")
-QUICK = Pace(unit=0.01)
+QUICK = BackoffConfig(unit=0.01)
 SOON = Batching(delay=0.01)
 UNAVAILABLE = GrpcAnswer(grpc.StatusCode.UNAVAILABLE)
 BUSY: dict[Protocol, HttpAnswer | GrpcAnswer] = {"grpc": UNAVAILABLE, "http/protobuf": HttpAnswer(503)}
@@ -74,7 +74,7 @@ class Sending:
 
 
 def sender_to(target: Target, counts: Tally, **options: Any) -> SpanSender:
-    return SpanSender(open_transport(target), SpanEnvelope(), counts, **{"batching": SOON, "pace": QUICK, **options})
+    return SpanSender(open_transport(target), SpanEnvelope(), counts, **{"batching": SOON, "backoff": QUICK, **options})
 
 
 @asynccontextmanager
@@ -407,7 +407,7 @@ async def test_grpc_not_retryable(code: str) -> None:
 
 async def test_grpc_exhausted_for_now() -> None:
     """Exhaustion with RetryInfo is retried, and not before its delay is over."""
-    async with sending("grpc", pace=Pace(unit=1.0, first=0.001)) as run:
+    async with sending("grpc", backoff=BackoffConfig(unit=1.0, first=0.001)) as run:
         run.receiver.answers.append(GrpcAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=0.3))
         run.offer(1)
         await run.arrived(1)
@@ -442,7 +442,7 @@ class TestStop:
 
     async def test_last_chance(self, protocol: Protocol) -> None:
         """A pause is cut short by the stop, and a receiver that is back by then gets everything."""
-        async with sending(protocol, pace=Pace(first=1000.0, cap=1000.0)) as run:
+        async with sending(protocol, backoff=BackoffConfig(first=1000.0, cap=1000.0)) as run:
             run.receiver.answer = BUSY[protocol]
             run.offer(100)
             await run.failed()

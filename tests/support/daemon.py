@@ -32,7 +32,7 @@ PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
-class Doors:
+class Endpoints:
     """Where a running exporter is reached."""
 
     listen: str
@@ -104,12 +104,12 @@ def settings(**changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def running_daemon(**changes: Any) -> AsyncIterator[Doors]:
+async def running_daemon(**changes: Any) -> AsyncIterator[Endpoints]:
     """The exporter in the test's event loop; ``changes`` are fields of the settings."""
     daemon = Daemon(settings(**{"drain_timeout": 0.0, **changes}))
     await daemon.start()
     try:
-        yield Doors(str(daemon.listen), str(daemon.telemetry_listen), changes.get("path", "/ws"))
+        yield Endpoints(str(daemon.listen), str(daemon.telemetry_listen), changes.get("path", "/ws"))
     finally:
         await daemon.stop()
 
@@ -164,7 +164,7 @@ class Program:
 class ServingProgram(Program):
     """A process that serves."""
 
-    doors: Doors = field(default_factory=lambda: Doors("", ""))
+    endpoints: Endpoints = field(default_factory=lambda: Endpoints("", ""))
     ready_file: Path = Path()
 
 
@@ -206,5 +206,5 @@ async def daemon_process(directory: Path, *args: str, env: dict[str, str] | None
 
         await eventually(ready, within=PATIENCE, because="the ready file")
         found = msgspec.json.decode(ready_file.read_bytes(), type=dict[str, str])
-        doors = Doors(found["listen"], found["telemetry_listen"])
-        yield ServingProgram(started.process, started.stdout, started.stderr, doors, ready_file)
+        endpoints = Endpoints(found["listen"], found["telemetry_listen"])
+        yield ServingProgram(started.process, started.stdout, started.stderr, endpoints, ready_file)

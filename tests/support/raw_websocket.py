@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -78,10 +79,10 @@ class RawWebSocket:
 
 
 @asynccontextmanager
-async def raw_connection(address: str) -> AsyncIterator[RawWebSocket]:
-    """A TCP connection to ``host:port``, nothing sent yet."""
+async def raw_connection(address: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawWebSocket]:
+    """A TCP connection to ``host:port``, with TLS or without, nothing sent yet."""
     host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
     try:
         yield RawWebSocket(reader, writer)
     finally:
@@ -89,9 +90,9 @@ async def raw_connection(address: str) -> AsyncIterator[RawWebSocket]:
 
 
 @asynccontextmanager
-async def raw_websocket(address: str, path: str = "/ws") -> AsyncIterator[RawWebSocket]:
+async def raw_websocket(address: str, path: str = "/ws", tls: ssl.SSLContext | None = None) -> AsyncIterator[RawWebSocket]:
     """A WebSocket to ``host:port``, the handshake done."""
-    async with raw_connection(address) as socket:
+    async with raw_connection(address, tls) as socket:
         socket.writer.write(request(path))
         assert await socket.answer() == 101
         yield socket

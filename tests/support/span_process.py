@@ -9,7 +9,7 @@ from pathlib import Path
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import Batching, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import BackoffConfig, Batching, DiskQueue, SpanEnvelope, SpanSender, open_transport
 from exporter.exporters.otlp.target import Target
 from tests.support.sender_counts import Tally
 from tests.support.waiting import eventually
@@ -25,7 +25,7 @@ async def main(endpoint: str, directory: str, spans: int) -> None:
         Tally(),
         batching=Batching(delay=0.01, items=BATCH),
         disk=DiskQueue(Path(directory)),
-        pace=Pace(unit=0.01),
+        backoff=BackoffConfig(unit=0.01),
     )
     sender.start()
     for number in range(spans):

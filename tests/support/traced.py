@@ -25,7 +25,7 @@ class TracedSession:
 
     id: str = "as-7f3c"
     agent: str | None = "agent-support"
-    names_made_up: bool = False
+    has_generated_id: bool = False
     continued: int = 0
     started_at: float = RECEIPT - 10
     last_event_at: float = RECEIPT

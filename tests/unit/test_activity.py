@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from exporter.analysis.states import MOST_LLMS, MOST_OPEN_TOOLS, MOST_USED_MODELS
-from exporter.metrics.label_limits import Limits
-from exporter.sessions.registry import Waits
+from exporter.metrics.label_limits import LabelLimits
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.core import BEGINNING, Connection, Core
 
 STATES = "agentstack_state_duration_seconds_total"
@@ -168,7 +168,7 @@ def test_llm_availability_has_two_sources(core: Core, call: Connection) -> None:
 
 def test_llms_without_room_say_nothing_together() -> None:
     """LLMs that found no room have no common availability, and of a hostile map only the first are looked at."""
-    core = Core(Limits(values=2))
+    core = Core(LabelLimits(values=2))
     core.call().turn(1, llm_availability={f"llm-{number}": True for number in range(1_000)})
     assert sorted(series.labels for series in core.series(AVAILABLE)) == [("llm-0",), ("llm-1",)]
     assert core.value("agentstack_exporter_label_overflow_total", label="llm") == MOST_LLMS - 2
@@ -228,7 +228,7 @@ def test_usage_of_a_session_that_comes_back(core: Core, call: Connection) -> Non
     again = core.call()
     usage(again, input_tokens=1_100)
     assert core.value(INPUT) == 1_100
-    silent = Core(waits=Waits(idle=60))
+    silent = Core(waits=SessionTimeouts(idle=60))
     connection = silent.call()
     usage(connection, input_tokens=1_000)
     silent.let_pass(61)

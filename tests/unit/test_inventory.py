@@ -5,11 +5,11 @@ from collections import Counter
 import pytest
 
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import Moves
+from exporter.catalogue.model import Feeds
 from exporter.metrics import inventory
-from exporter.metrics.label_limits import Limits
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
+from exporter.metrics.label_limits import LabelLimits
+from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.sessions.registry import SessionTimeouts
 
 
 def test_every_metric_is_in_the_list() -> None:
@@ -27,7 +27,7 @@ def test_every_metric_is_in_the_list() -> None:
 
 def test_a_snapshot_has_every_metric_of_the_list() -> None:
     """What is scraped and what is listed are the same families, with the same declarations."""
-    snapshot = Pipeline(Limits(), Waits(), Notices(), 0.0).snapshot(0.0)
+    snapshot = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), 0.0).snapshot(0.0)
     assert {family.spec.name: family.spec for family in snapshot.families} == inventory.metrics()
 
 
@@ -42,8 +42,8 @@ def test_events_are_listed_once() -> None:
 def test_labels_are_read_from_fields_that_exist(event: EventSpec) -> None:
     """Every label that an event's metrics read from a field names a field of that event."""
     fields = {field.name for field in event.fields}
-    moved: list[Moves] = [*event.metrics, *(moves for field in event.fields for moves in field.moves)]
-    assert {name for moves in moved for name in moves.labels.fields} <= fields
+    moved: list[Feeds] = [*event.metrics, *(feeds for field in event.fields for feeds in field.feeds)]
+    assert {name for feeds in moved for name in feeds.labels.fields} <= fields
 
 
 @pytest.mark.parametrize("event", inventory.events(), ids=lambda event: event.name)

@@ -8,10 +8,10 @@ from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import (
     Const,
     DeclarationError,
+    Feeds,
     Flag,
+    Ignored,
     MetricSpec,
-    Moves,
-    Nothing,
     OfSession,
     OneOf,
     Text,
@@ -20,7 +20,7 @@ from exporter.catalogue.model import (
     labels,
 )
 from exporter.events.base import Event
-from exporter.metrics.label_limits import Admission, Limits
+from exporter.metrics.label_limits import LabelLimiter, LabelLimits
 from exporter.metrics.recorder import Recorder
 from exporter.metrics.store import Store
 
@@ -102,17 +102,17 @@ def test_a_field_that_says_nothing_is_refused() -> None:
 
 
 def _recorder(*events: type[Event]) -> Recorder:
-    admission = Admission(Limits(), lambda *_: None, lambda _: None)
-    return Recorder([inspect_event(event) for event in events], Store(1000), admission)
+    limiter = LabelLimiter(LabelLimits(), lambda *_: None, lambda _: None)
+    return Recorder([inspect_event(event) for event in events], Store(1000), limiter)
 
 
 class InSeconds(Event, frozen=True, forbid_unknown_fields=True, tag="in.seconds"):
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("waits", "Waits.", unit="{wait}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("waits", "Waits.", unit="{wait}"),)
 
 
 class WithLabels(Event, frozen=True, forbid_unknown_fields=True, tag="with.labels"):
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("waits", "Waits.", labels(edge=Const("a")), unit="{wait}"),)
-    why: Annotated[str | None, Nothing("an example")] = None
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("waits", "Waits.", labels(edge=Const("a")), unit="{wait}"),)
+    why: Annotated[str | None, Ignored("an example")] = None
 
 
 def test_one_metric_has_one_declaration() -> None:

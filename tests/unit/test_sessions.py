@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from exporter.metrics.label_limits import Limits
-from exporter.sessions.registry import MOST_CUT_OFF, Waits
+from exporter.metrics.label_limits import LabelLimits
+from exporter.sessions.registry import MOST_CUT_OFF, SessionTimeouts
 from tests.support.core import Connection, Core
 
 STARTED = "agentstack_sessions_total"
@@ -265,7 +265,7 @@ def test_learning_the_agent_when_coming_back() -> None:
 
 def test_metrics_carry_the_agent_the_session_counts_under() -> None:
     """An agent that found no room is _other in all metrics of its session, even when room appears meanwhile."""
-    core = Core(Limits(agents=1, idle=10))
+    core = Core(LabelLimits(agents=1, idle=10))
     early = core.call("as-1", "first")
     late = core.call("as-2", "second")
     early.send("session.ended")
@@ -291,7 +291,7 @@ def test_an_audio_stream_ends_when_it_stops() -> None:
 
 def test_a_silent_session_ends_as_idle() -> None:
     """A session that says nothing for longer than the idle timeout has ended, while its connection is left alone."""
-    core = Core(waits=Waits(idle=600))
+    core = Core(waits=SessionTimeouts(idle=600))
     connection = core.call()
     core.let_pass(590)
     connection.turn()
@@ -308,7 +308,7 @@ def test_a_silent_session_ends_as_idle() -> None:
 @pytest.mark.parametrize("again", ["turn", "start", "connection"])
 def test_a_silent_session_speaks_again(again: str) -> None:
     """A session that had ended as idle and is heard of again goes on as another one, and remembers its turns."""
-    core = Core(waits=Waits(idle=600))
+    core = Core(waits=SessionTimeouts(idle=600))
     connection = core.call()
     connection.turn(1)
     core.let_pass(700)
@@ -325,7 +325,7 @@ def test_a_silent_session_speaks_again(again: str) -> None:
 
 def test_the_end_of_a_silent_session() -> None:
     """session.ended of a session that had ended as idle does not end it twice, nor measure its duration twice."""
-    core = Core(waits=Waits(idle=600))
+    core = Core(waits=SessionTimeouts(idle=600))
     connection = core.call()
     core.let_pass(700)
     connection.send("session.ended", duration_seconds=700, turn_count=4)

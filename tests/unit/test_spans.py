@@ -9,11 +9,11 @@ from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id
 from exporter.sessions.app_state import AppState, LlmAnswer, ToolAnswer
-from exporter.sessions.registry import Waits
+from exporter.sessions.registry import SessionTimeouts
 from exporter.sessions.span_state import MOST_EVENTS, MOST_TOOLS, MOST_WAITING
 from exporter.tracing.sampling import Sampler, SamplerName, SpanOptions
 from tests.support.core import Core
@@ -291,7 +291,7 @@ def test_a_kept_turn_keeps_its_session(options: SpanOptions, fields: dict[str, A
 
 def test_a_session_with_a_made_up_name_claims_no_conversation() -> None:
     """A name of ours is no conversation id."""
-    player = Player(session=TracedSession(id="unnamed-1", names_made_up=True, agent=None)).play(turn())
+    player = Player(session=TracedSession(id="unnamed-1", has_generated_id=True, agent=None)).play(turn())
     (found,) = player.emitted
     assert found.name == "invoke_agent"
     assert "gen_ai.conversation.id" not in values(found.attributes)
@@ -301,7 +301,7 @@ def test_a_call_that_goes_on_after_it_was_cut_off() -> None:
     """Each time that it is over leaves a span; those after the first lie below it, and no two have one id."""
     made: list[bytes] = []
     core = Core()
-    core.pipeline = Pipeline(Limits(), Waits(resume=5.0), core, core.now, tracing=(SpanOptions(), made.extend))
+    core.pipeline = Pipeline(LabelLimits(), SessionTimeouts(resume=5.0), core, core.now, tracing=(SpanOptions(), made.extend))
     for number in (1, 2, 3):
         call = core.call()
         call.turn(number, user_perceived_ms=800)
@@ -319,7 +319,7 @@ def test_a_session_that_gets_its_name_late() -> None:
     """Turns before its session.started lie in a trace of their own, which is whole, and those after it in the session's."""
     made: list[bytes] = []
     core = Core()
-    core.pipeline = Pipeline(Limits(), Waits(), core, core.now, tracing=(SpanOptions(), made.extend))
+    core.pipeline = Pipeline(LabelLimits(), SessionTimeouts(), core, core.now, tracing=(SpanOptions(), made.extend))
     call = core.connect()
     call.send("call.transferred", destination=["+14155550100"])
     call.turn(1, user_perceived_ms=800)

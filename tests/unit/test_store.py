@@ -156,7 +156,7 @@ def test_a_full_store_has_other_rows() -> None:
         store.row(layout, (f"p{number}", f"m{number}", "true"), 0)[0] += 1
     assert set(layout.rows) == {("p0", "m0", "true"), ("p1", "m1", "true"), ("_other", "_other", "_other")}
     assert value_of(store, PAIRS, "_other", "_other", "_other") == 3.0
-    assert store.capped == 3
+    assert store.overflowed == 3
     assert store.series == 3
 
 
@@ -169,7 +169,7 @@ def test_known_rows_and_own_metrics_pass_the_cap() -> None:
     assert store.row(layout, ("a",), 0) is known
     store.row(own, ("empty",), 0)
     assert set(own.rows) == {("empty",)}
-    assert store.capped == 0
+    assert store.overflowed == 0
 
 
 def test_dropping_removes_the_rows_of_a_value(store: Store, layout: Layout) -> None:

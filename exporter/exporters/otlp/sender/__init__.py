@@ -9,19 +9,19 @@ from exporter.exporters.otlp.sender.metrics import Collect, MetricsSender
 from exporter.exporters.otlp.sender.observer import SenderCounts
 from exporter.exporters.otlp.sender.queue import Bounds
 from exporter.exporters.otlp.sender.requests import Request, SpanEnvelope
-from exporter.exporters.otlp.sender.retry_sender import Pace
+from exporter.exporters.otlp.sender.retry_sender import BackoffConfig
 from exporter.exporters.otlp.sender.spans import Batching, SpanSender
 from exporter.exporters.otlp.sender.transport import Transport
 from exporter.exporters.otlp.sender.transport_factory import open_transport
 from exporter.exporters.otlp.target import Target, TlsFiles
 
 __all__ = [
+    "BackoffConfig",
     "Batching",
     "Bounds",
     "Collect",
     "DiskQueue",
     "MetricsSender",
-    "Pace",
     "Request",
     "SenderCounts",
     "SpanEnvelope",

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from exporter.exporters.otlp.sender.export_result import Delivered
 from exporter.exporters.otlp.sender.observer import STOPPED, SenderCounts
 from exporter.exporters.otlp.sender.requests import Request
-from exporter.exporters.otlp.sender.retry_sender import PACE, Courier, Pace
+from exporter.exporters.otlp.sender.retry_sender import PACE, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.transport import Transport
 
 Collect = Callable[[], Awaitable[Sequence[Request]]]
@@ -33,7 +33,7 @@ class MetricsSender:
         *,
         interval: float = 60.0,
         timeout: float = 30.0,
-        pace: Pace = PACE,
+        backoff: BackoffConfig = PACE,
         delivered: Callable[[], None] = lambda: None,
     ) -> None:
         self._collect = collect
@@ -41,7 +41,7 @@ class MetricsSender:
         self._counts = counts
         self._interval = interval
         self._fresh = min(interval, timeout)
-        self._courier = Courier(transport, counts, pace, "metrics")
+        self._retry_sender = RetrySender(transport, counts, backoff, "metrics")
         self._collected = 0.0
         self._waiting = 0
         self._stopping = asyncio.Event()
@@ -54,7 +54,7 @@ class MetricsSender:
     async def stop(self, within: float = 12.0) -> None:
         """Send the last totals if that can be done in ``within`` seconds, and end."""
         self._stopping.set()
-        self._courier.hurry()
+        self._retry_sender.flush()
         if self._running is not None:
             await asyncio.wait({self._running}, timeout=within)
             self._running.cancel()
@@ -66,7 +66,7 @@ class MetricsSender:
             log.error("the last totals could not be delivered before the exporter stopped")
             self._queued(0)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._courier.close(), 1.0)
+            await asyncio.wait_for(self._retry_sender.close(), 1.0)
 
     async def _run(self) -> None:
         due = time.monotonic() + self._interval
@@ -91,7 +91,7 @@ class MetricsSender:
         self._queued(sum(request.items for request in requests))
         taken = True
         for request in requests:
-            answer = await self._courier.deliver(request, stale=lambda: self._is_stale(stopping))
+            answer = await self._retry_sender.deliver(request, should_abandon=lambda: self._should_abandon(stopping))
             if answer is None:
                 self._counts.replaced(self._waiting)
                 return False
@@ -101,7 +101,7 @@ class MetricsSender:
             self._delivered()
         return True
 
-    def _is_stale(self, collected_at_stop: bool) -> bool:
+    def _should_abandon(self, collected_at_stop: bool) -> bool:
         """Whether newer totals are due; the last are those collected when the stop had begun."""
         if self._stopping.is_set():
             return not collected_at_stop

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class BackoffConfig:
     """How long to pause between attempts, in seconds: ``first``, then twice as long each time up to ``cap``, give or take a fifth.
 
     ``unit`` is how long a second is; tests take a short one.
@@ -40,30 +40,30 @@ class Pace:
         return (jittered if retry_after is None else max(jittered, retry_after)) * self.unit
 
 
-PACE: Final = Pace()
+PACE: Final = BackoffConfig()
 
 
-class Courier:
+class RetrySender:
     """Sends over one transport. The pause after a failure holds for whatever is sent next."""
 
-    def __init__(self, transport: Transport, counts: SenderCounts, pace: Pace, what: str) -> None:
+    def __init__(self, transport: Transport, counts: SenderCounts, backoff: BackoffConfig, what: str) -> None:
         self._transport = transport
         self._counts = counts
-        self._pace = pace
+        self._pace = backoff
         self._what = what
         self._failures = 0
         self._failing_since = 0.0
         self._not_before = 0.0
         self._hurried = asyncio.Event()
 
-    async def deliver(self, request: Request, stale: Callable[[], bool] = lambda: False) -> Delivered | Refused | None:
-        """Send until the receiver has taken or refused the request; ``None`` if before that it has become ``stale``.
+    async def deliver(self, request: Request, should_abandon: Callable[[], bool] = lambda: False) -> Delivered | Refused | None:
+        """Send until the receiver has taken or refused the request; ``None`` if before that it has become ``should_abandon``.
 
-        ``stale`` is asked after each failure, and again once the pause is over.
+        ``should_abandon`` is asked after each failure, and again once the pause is over.
         """
         while True:
             await self._wait()
-            if self._failures and stale():
+            if self._failures and should_abandon():
                 return None
             match await self._attempt(request.body):
                 case Delivered() as answer:
@@ -74,10 +74,10 @@ class Courier:
                     return answer
                 case Failed() as answer:
                     self._failed(answer)
-                    if stale():
+                    if should_abandon():
                         return None
 
-    def hurry(self) -> None:
+    def flush(self) -> None:
         """End the present pause, or else skip the next."""
         self._hurried.set()
 

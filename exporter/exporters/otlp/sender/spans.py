@@ -11,7 +11,7 @@ from exporter.exporters.otlp.sender.disk_queue import DiskQueue
 from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, SenderCounts
 from exporter.exporters.otlp.sender.queue import BOUNDS, Batch, Bounds, ItemQueue
 from exporter.exporters.otlp.sender.requests import Request, SpanEnvelope, together
-from exporter.exporters.otlp.sender.retry_sender import PACE, Courier, Pace
+from exporter.exporters.otlp.sender.retry_sender import PACE, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.transport import Transport
 
 LAST_WORK: Final = 1.0
@@ -50,14 +50,14 @@ class SpanSender:
         batching: Batching = BATCHING,
         bounds: Bounds = BOUNDS,
         disk: DiskQueue | None = None,
-        pace: Pace = PACE,
+        backoff: BackoffConfig = PACE,
     ) -> None:
         self._envelope = envelope
         self._counts = counts
         self._batching = batching
         self._queue = ItemQueue(bounds, counts, disk)
-        self._courier = Courier(transport, counts, pace, "spans")
-        self._pause = pace.cap * pace.unit
+        self._retry_sender = RetrySender(transport, counts, backoff, "spans")
+        self._pause = backoff.cap * backoff.unit
         self._some = asyncio.Event()
         self._many = asyncio.Event()
         self._stopping = False
@@ -94,7 +94,7 @@ class SpanSender:
         With a disk that works, one failed attempt is enough: the spans are sent by the next process.
         """
         self._stopping = True
-        self._courier.hurry()
+        self._retry_sender.flush()
         self._wake()
         reserve = min(LAST_WORK, within / 4)
         if self._running is not None:
@@ -110,7 +110,7 @@ class SpanSender:
         elif self._queue.items:
             log.info("%d spans wait on disk for the next start", self._queue.items)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._courier.close(), reserve)
+            await asyncio.wait_for(self._retry_sender.close(), reserve)
 
     def _wake(self) -> None:
         queue, batching, stopping = self._queue, self._batching, self._stopping
@@ -150,7 +150,7 @@ class SpanSender:
         batch = await self._queue.take(self._batching.items, self._batching.size - self._envelope.size)
         if batch is None:
             return not self._stopping
-        if await self._courier.deliver(self._request(batch), stale=self._may_leave) is None:
+        if await self._retry_sender.deliver(self._request(batch), should_abandon=self._may_leave) is None:
             return False
         # Not to be cut short: the receiver has them.
         await asyncio.shield(self._queue.forget())

@@ -11,12 +11,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from exporter.tap.buffer import Buffer, DropReason
-from exporter.tap.link import Link, Where
+from agentstack_tap.buffer import Buffer, DropReason
+from agentstack_tap.link import Link, Where
 
 MOST_EVENTS: Final = 10_000
 MOST_CHARACTERS: Final = 16 * 1024 * 1024
-"""What is kept while the exporter is away, unless told otherwise."""
+"""Default bounds of what is kept until the exporter has counted it."""
 _AT_EXIT: Final = 2.0
 """Seconds that the last events get when the app's process ends."""
 _STARTS: Final = ("session.started", '"start"')
@@ -27,9 +27,8 @@ _START_TYPES: Final = {"session.started", "agent_session.started", "start"}
 class Stats:
     """What became of the events so far.
 
-    ``acknowledged`` are those that the exporter has counted (and other messages to it), of which it could not take the ``refused``;
-    ``buffered`` those that wait, ``dropped`` those that never get there, by reason: ``overflow`` (the buffer was full), ``too_large``,
-    ``unreadable`` (they are no JSON).
+    ``acknowledged`` messages reached the exporter, which counted them or, for ``refused`` of them, could not read them. ``buffered``
+    ones wait. ``dropped`` ones are never sent, by reason: ``overflow`` (the buffer was full), ``too_large``, ``unreadable`` (no JSON).
     """
 
     connected: bool
@@ -40,10 +39,12 @@ class Stats:
 
 
 class Tap:
-    """Sends calls' events to the exporter at ``url`` (``ws://127.0.0.1:8790/ws``), with ``token`` as bearer token if it asks for one.
+    """Sends calls' events to the exporter at ``url`` (``ws://127.0.0.1:8790/ws``).
 
+    ``token`` is the bearer token, if the exporter asks for one. ``tls`` replaces the default certificate checks of a ``wss://`` URL.
     Nothing is opened before the first event. All methods may be called from any thread; those for events never raise and never wait.
-    Raises ``ValueError`` for a URL that is no WebSocket's.
+
+    Raises ``ValueError`` for a URL that is no WebSocket's, and for ``tls`` without ``wss://``.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class Tap:
     ) -> None:
         if urlsplit(url).scheme not in ("ws", "wss"):
             raise ValueError("the exporter's URL begins with ws:// or wss://, as in ws://127.0.0.1:8790/ws")
+        if tls is not None and urlsplit(url).scheme != "wss":
+            raise ValueError("tls needs a URL that begins with wss://")
         self._where = Where(url, {} if token is None else {"Authorization": f"Bearer {token}"}, tls)
         self._buffer = Buffer(max_events, max_characters)
         self._bounds = (max_events, max_characters)
@@ -76,7 +79,7 @@ class Tap:
                 frame = event if isinstance(event, str) else event.decode("utf-8", "replace")
                 text, starts = json.dumps(frame), _begins(frame)
             self._awake().event(str(session), text, starts=starts)
-        except Exception:  # noqa: BLE001 - whatever the app hands us, it is not to suffer for it
+        except Exception:  # noqa: BLE001 - nothing that the app passes may raise into it
             self._buffer.drop("unreadable")
         self._wake()
 
@@ -93,11 +96,11 @@ class Tap:
         return Stats(link is not None and link.connected, buffer.acknowledged, buffer.refused, len(buffer), dict(buffer.dropped))
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait, at most so many seconds, until the exporter has counted everything; returns whether it has."""
+        """Wait at most ``timeout`` seconds until the exporter has counted everything. Return whether it has."""
         return self._buffer.wait_until_empty(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
-        """Flush, and end the connection; events that come later are not sent. Returns whether everything was counted."""
+        """Flush and end the connection. Later events are not sent. Return whether everything was counted."""
         atexit.unregister(self.close)
         with self._starting:
             self._closed, link = True, self._link
@@ -107,7 +110,7 @@ class Tap:
         return counted
 
     def _awake(self) -> Buffer:
-        """The buffer, and somebody who sends what is in it: a process that was forked has to begin anew."""
+        """The buffer, with a link that sends what is in it. A forked process starts both anew."""
         if self._link is None or self._process != os.getpid():
             with self._starting:
                 self._start()
@@ -131,7 +134,7 @@ def _is_start(event: Mapping[str, Any]) -> bool:
 
 
 def _begins(frame: str) -> bool:
-    """Whether a frame begins a call; nearly all are told apart without reading them."""
+    """Whether a frame begins a call. Nearly all frames are told apart without parsing them."""
     if not any(word in frame for word in _STARTS):
         return False
     try:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from exporter.catalogue.model import MetricSpec
-from exporter.metrics.label_limits import Admission, Limits, Table
+from exporter.metrics.label_limits import LabelLimiter, LabelLimits, LabelTable
 from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.store import Store
 from tests.support.core import Connection, Core
@@ -65,19 +65,19 @@ def test_a_hundred_thousand_hostile_labels() -> None:
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert core.pipeline.store.series <= Limits().series
+    assert core.pipeline.store.series <= LabelLimits().series
     assert grown < 2_000_000
     assert len(core.pipeline.sessions) == 0
     for label in ("agent", "model", "tool", "code", "pipeline", "method", "component", "reason", "event", "field"):
         assert core.value(OVERFLOW, label=label) > 300, label
-    assert len(labels_of(core, LATENCY, "agent")) == Limits().agents + 1
-    assert len(labels_of(core, "agentstack_errors_total", "code")) == Limits().values + 1
+    assert len(labels_of(core, LATENCY, "agent")) == LabelLimits().agents + 1
+    assert len(labels_of(core, "agentstack_errors_total", "code")) == LabelLimits().values + 1
     assert core.value("agentstack_turns_total") == 7_000
 
 
 def test_the_cap_on_series_is_never_exceeded() -> None:
     """A store that is full gives every metric one _other row within the bound, and counts what had to go there."""
-    core = Core(Limits(series=5_000, agents=1_000, pairs=1_000, values=1_000))
+    core = Core(LabelLimits(series=5_000, agents=1_000, pairs=1_000, values=1_000))
     for number in range(300):
         hostile(core.call(f"as-{number}", f"agent-{number}"), number)
         assert core.pipeline.store.series <= 5_000
@@ -88,7 +88,7 @@ def test_the_cap_on_series_is_never_exceeded() -> None:
 
 def test_a_full_store_counts_every_turn() -> None:
     """What finds no room counts with each turn, and not only with the first that has the same labels."""
-    core = Core(Limits(series=5_000, agents=1_000, pairs=1_000, values=1_000))
+    core = Core(LabelLimits(series=5_000, agents=1_000, pairs=1_000, values=1_000))
     for number in range(300):
         hostile(core.call(f"as-{number}", f"agent-{number}"), number)
     call = core.call("as-late", "agent-late")
@@ -102,7 +102,7 @@ def test_a_full_store_counts_every_turn() -> None:
 
 def test_series_are_counted_as_they_are_shown() -> None:
     """What the store says it has room taken for is at least what is scraped, also after series were dropped."""
-    core = Core(Limits(agents=5, values=5, pairs=5, idle=10))
+    core = Core(LabelLimits(agents=5, values=5, pairs=5, idle=10))
     for number in range(40):
         call = core.call(f"as-{number}", f"agent-{number}")
         hostile(call, number)
@@ -123,7 +123,7 @@ def shown(snapshot: Snapshot) -> int:
 
 def test_values_idle_for_a_day_give_way() -> None:
     """A label value not seen for a day loses its place and its series to a new one; those in use stay."""
-    core = Core(Limits(agents=2))
+    core = Core(LabelLimits(agents=2))
     for agent in ("used", "idle"):
         call = core.call(agent, agent)
         call.turn(1, user_perceived_ms=900)
@@ -145,7 +145,7 @@ def test_values_idle_for_a_day_give_way() -> None:
 
 def test_the_agent_of_an_open_session_is_in_use() -> None:
     """An agent whose one session says nothing for days but goes on keeps its place and its series."""
-    core = Core(Limits(agents=1))
+    core = Core(LabelLimits(agents=1))
     silent = core.call("as-1", "silent")
     for _ in range(50):
         core.let_pass(1_800)
@@ -159,7 +159,7 @@ def test_the_agent_of_an_open_session_is_in_use() -> None:
 
 def test_nothing_is_written_into_rows_that_were_dropped() -> None:
     """Sessions that hold a way to rows of a value that gave way find the new rows, also when their session is over."""
-    core = Core(Limits(pairs=1, idle=10))
+    core = Core(LabelLimits(pairs=1, idle=10))
     first, second = core.call("as-1"), core.call("as-1")
     first.send("voicemail.detected", result="human")
     first.turn(1, llm_provider="openai", llm_model="gpt-4o", llm_ttft_ms=400)
@@ -175,7 +175,7 @@ def test_nothing_is_written_into_rows_that_were_dropped() -> None:
 
 def test_label_and_component_of_one_name() -> None:
     """The names of LLMs and the pairs of the LLM component have room of their own, and give way apart."""
-    core = Core(Limits(values=1, pairs=1, idle=10))
+    core = Core(LabelLimits(values=1, pairs=1, idle=10))
     call = core.call()
     call.send("llm.availability_changed", llm="openai/gpt-4o", available=True)
     call.turn(1, llm_provider="openai", llm_model="gpt-4o", llm_ttft_ms=400)
@@ -187,7 +187,7 @@ def test_label_and_component_of_one_name() -> None:
 
 def test_values_of_the_allow_list_always_fit() -> None:
     """A value on the allow-list needs no place."""
-    core = Core(Limits(agents=1, allow={"agent": frozenset({"mine"})}))
+    core = Core(LabelLimits(agents=1, allow={"agent": frozenset({"mine"})}))
     for number, agent in enumerate(["first", "second", "mine"]):
         core.call(f"as-{number}", agent)
     assert labels_of(core, "agentstack_sessions_active", "agent") == {"first", "_other", "mine"}
@@ -195,7 +195,7 @@ def test_values_of_the_allow_list_always_fit() -> None:
 
 def test_what_says_nothing_needs_no_place() -> None:
     """unknown and _other take no place, even when the wire sends them."""
-    core = Core(Limits(agents=1))
+    core = Core(LabelLimits(agents=1))
     for number, agent in enumerate([None, "", "unknown", "_other", "real"]):
         core.connect().send("session.started", agent_session_id=f"as-{number}", agent_id=agent)
     assert core.value("agentstack_sessions_active", agent="real") == 1
@@ -205,7 +205,7 @@ def test_what_says_nothing_needs_no_place() -> None:
 def test_looking_for_idle_values_costs_once() -> None:
     """A full table is looked through once until something in it can be idle, not for every value refused."""
     evicted: list[tuple[str, ...]] = []
-    table = Table(room=1_000, idle=DAY, evict=evicted.append)
+    table = LabelTable(room=1_000, idle=DAY, evict=evicted.append)
     for number in range(1_000):
         assert table.admit((f"v{number}",), now=float(number))
     looked = Looked(table.last_used)
@@ -232,7 +232,7 @@ class Looked(dict[tuple[str, ...], float]):
 def test_a_value_in_use_moves_the_moment(used: int) -> None:
     """Values used in the meantime are not idle when the moment for the others comes."""
     evicted: list[tuple[str, ...]] = []
-    table = Table(room=10, idle=100, evict=evicted.append)
+    table = LabelTable(room=10, idle=100, evict=evicted.append)
     for number in range(10):
         table.admit((f"v{number}",), now=0)
     assert not table.admit(("new",), now=50)
@@ -258,10 +258,10 @@ def test_texts_that_mean_the_same_are_not_remembered() -> None:
 def test_eviction_tells_which_table() -> None:
     """A value that gives way is named with its label; a pair with both of its labels."""
     evicted: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
-    admission = Admission(Limits(values=1, pairs=1, idle=10), lambda *gone: evicted.append(gone), lambda label: None)
+    limiter = LabelLimiter(LabelLimits(values=1, pairs=1, idle=10), lambda *gone: evicted.append(gone), lambda label: None)
     for moment in (0.0, 20.0):
-        assert admission.value("tool", f"tool-{moment:.0f}", moment) == f"tool-{moment:.0f}"
-        assert admission.pair("llm", "openai", f"m-{moment:.0f}", moment) == ("openai", f"m-{moment:.0f}")
+        assert limiter.value("tool", f"tool-{moment:.0f}", moment) == f"tool-{moment:.0f}"
+        assert limiter.pair("llm", "openai", f"m-{moment:.0f}", moment) == ("openai", f"m-{moment:.0f}")
     assert evicted == [("tool", ("tool",), ("tool-0",)), ("llm pairs", ("provider", "model"), ("openai", "m-0"))]
 
 
@@ -272,7 +272,7 @@ def test_a_store_without_room_for_anything() -> None:
     layout = store.add_layout([spec])
     assert store.row(layout, ("a", "true"), 0.0) is store.row(layout, ("b", "false"), 0.0)
     assert list(layout.rows) == [("_other", "_other")]
-    assert store.capped == 2
+    assert store.overflowed == 2
 
 
 def test_a_map_of_availability_is_hostile_too() -> None:
@@ -282,4 +282,4 @@ def test_a_map_of_availability_is_hostile_too() -> None:
     llms = {f"llm-{number}": True for number in range(3_000)}
     assert len(msgspec.json.encode(llms)) < 65_536
     call.turn(1, llm_availability=llms)
-    assert len(core.series("agentstack_llm_available")) == Limits().values
+    assert len(core.series("agentstack_llm_available")) == LabelLimits().values

@@ -6,17 +6,17 @@ from typing import Annotated, Any, ClassVar
 import pytest
 
 from exporter.catalogue.inspect import inspect_event
-from exporter.catalogue.model import DeclarationError, Flag, Moves, Nothing, OfSession, OneOf, Text, counter, histogram, labels
+from exporter.catalogue.model import DeclarationError, Feeds, Flag, Ignored, OfSession, OneOf, Text, counter, histogram, labels
 from exporter.catalogue.quantities import DurationS, LatencyMs
 from exporter.events.base import Event
-from exporter.metrics.label_limits import MAX_LENGTH, Admission, Limits
-from exporter.metrics.recorder import Cells, Recorder, one_of
+from exporter.metrics.label_limits import MAX_LENGTH, LabelLimiter, LabelLimits
+from exporter.metrics.recorder import Recorder, SeriesCache, one_of
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.metrics.store import Store
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.pipeline import Diagnostics, Pipeline
 from exporter.protocol.ids import TurnRef
-from exporter.sessions.registry import Waits
+from exporter.sessions.registry import SessionTimeouts
 
 NOW = 1000.0
 DAY = 86_400.0
@@ -24,11 +24,11 @@ BY = labels(agent=OfSession("agent"), tool=Text("tool"), ok=Flag("ok"), outcome=
 
 
 class Ran(Event, frozen=True, forbid_unknown_fields=True, tag="tool.ran"):
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("runs", "Runs.", BY, unit="{run}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("runs", "Runs.", BY, unit="{run}"),)
 
-    tool: Annotated[str | None, Nothing("an example")] = None
-    ok: Annotated[bool | None, Nothing("an example")] = None
-    outcome: Annotated[str | None, Nothing("an example")] = None
+    tool: Annotated[str | None, Ignored("an example")] = None
+    ok: Annotated[bool | None, Ignored("an example")] = None
+    outcome: Annotated[str | None, Ignored("an example")] = None
     took_ms: Annotated[LatencyMs | None, histogram("run.time", "Time.", (0.3, 1.0), BY, exemplars=True)] = None
     waited_ms: Annotated[LatencyMs | None, histogram("run.wait", "Wait.", (0.3,), zero_is_unknown=True)] = None
     answered: Annotated[
@@ -40,14 +40,14 @@ class Ran(Event, frozen=True, forbid_unknown_fields=True, tag="tool.ran"):
 class Bench:
     """A recorder of one event with a store of its own."""
 
-    def __init__(self, limits: Limits | None = None, series: int = 10_000) -> None:
+    def __init__(self, limits: LabelLimits | None = None, series: int = 10_000) -> None:
         self.overflowed: list[str] = []
         self.store = Store(series)
         self.recorder = Recorder(
-            [inspect_event(Ran)], self.store, Admission(limits or Limits(), lambda *_: None, self.overflowed.append)
+            [inspect_event(Ran)], self.store, LabelLimiter(limits or LabelLimits(), lambda *_: None, self.overflowed.append)
         )
 
-    def record(self, event: Ran, cells: Cells | None = None, turn: TurnRef | None = None) -> None:
+    def record(self, event: Ran, cells: SeriesCache | None = None, turn: TurnRef | None = None) -> None:
         self.recorder.record[Ran](event, cells or self.recorder.cells("a"), NOW, turn)
 
     def shown(self, name: str) -> dict[tuple[str, ...], Any]:
@@ -118,7 +118,7 @@ def test_rows_are_looked_up_once() -> None:
     assert any(cached)
     bench.record(Ran(tool="crm"))
     assert [dict(cache) for cache in cells.caches] == cached
-    held = Cells("elsewhere", "unknown", len(cells.caches))
+    held = SeriesCache("elsewhere", "unknown", len(cells.caches))
     held.caches[0]["key"] = ()
     bench.recorder.forget([held])
     assert not any(cells.caches)
@@ -129,7 +129,7 @@ def test_rows_are_looked_up_once() -> None:
 
 def test_an_overflow_is_counted_each_time() -> None:
     """A value without room is not remembered, so that each event it comes with is counted and room made later is found."""
-    bench = Bench(Limits(values=1))
+    bench = Bench(LabelLimits(values=1))
     for tool in ("crm", "new", "new"):
         bench.record(Ran(tool=tool))
     assert bench.overflowed == ["tool", "tool"]
@@ -142,9 +142,9 @@ def test_a_full_store_is_counted_each_time() -> None:
     for number in range(3):
         bench.record(Ran(tool=f"t{number}"))
         bench.record(Ran(tool=f"t{number}"))
-    capped = bench.store.capped
+    overflowed = bench.store.overflowed
     bench.record(Ran(tool="t0"))
-    assert bench.store.capped > capped
+    assert bench.store.overflowed > overflowed
 
 
 @pytest.mark.parametrize(("length", "kept"), [(MAX_LENGTH, True), (MAX_LENGTH + 1, False)])
@@ -170,15 +170,17 @@ def test_caches_are_bounded() -> None:
 
 class RanInSeconds(Event, frozen=True, forbid_unknown_fields=True, tag="tool.ran_s"):
     took_s: Annotated[DurationS | None, histogram("run.time", "Time.", (0.3, 1.0), BY, exemplars=True)] = None
-    tool: Annotated[str | None, Nothing("an example")] = None
-    ok: Annotated[bool | None, Nothing("an example")] = None
-    outcome: Annotated[str | None, Nothing("an example")] = None
+    tool: Annotated[str | None, Ignored("an example")] = None
+    ok: Annotated[bool | None, Ignored("an example")] = None
+    outcome: Annotated[str | None, Ignored("an example")] = None
 
 
 def test_a_metric_is_fed_in_one_unit() -> None:
     """A metric cannot be fed by one field in milliseconds and by another in seconds."""
     with pytest.raises(DeclarationError, match="different units"):
-        Recorder([inspect_event(Ran), inspect_event(RanInSeconds)], Store(100), Admission(Limits(), lambda *_: None, lambda _: None))
+        Recorder(
+            [inspect_event(Ran), inspect_event(RanInSeconds)], Store(100), LabelLimiter(LabelLimits(), lambda *_: None, lambda _: None)
+        )
 
 
 @pytest.mark.parametrize(("raw", "value"), [("a", "a"), ("b", "other"), ("", "unknown"), (None, "unknown")])
@@ -188,7 +190,7 @@ def test_a_closed_set_stays_closed(raw: str | None, value: str) -> None:
 
 
 def consume(pipeline: Pipeline, now: float, *events: dict[str, Any]) -> None:
-    feed = Feed(pipeline)
+    feed = CallFeed(pipeline)
     for event in events:
         feed.consume(json.dumps(event), now)
     feed.close(now)
@@ -197,7 +199,7 @@ def consume(pipeline: Pipeline, now: float, *events: dict[str, Any]) -> None:
 
 def test_an_evicted_pair_takes_only_its_own_series() -> None:
     """A model idle for a day gives up its series for a new one, while the same model of another component keeps counting."""
-    pipeline = Pipeline(Limits(pairs=1), Waits(), Notices(), NOW)
+    pipeline = Pipeline(LabelLimits(pairs=1), SessionTimeouts(), Diagnostics(), NOW)
     stt = {"type": "turn.metrics", "stt_provider": "openai", "stt_model": "whisper", "stt_audio_duration_ms": 1000}
     tts = {"type": "turn.metrics", "tts_provider": "openai", "tts_model": "whisper", "tts_characters": 7}
     consume(pipeline, NOW, stt, tts)
@@ -211,7 +213,7 @@ def test_an_evicted_pair_takes_only_its_own_series() -> None:
 
 def test_an_evicted_pair_takes_its_usage() -> None:
     """The series of session.usage are bounded with those of turn.metrics and go with them."""
-    pipeline = Pipeline(Limits(pairs=1), Waits(), Notices(), NOW)
+    pipeline = Pipeline(LabelLimits(pairs=1), SessionTimeouts(), Diagnostics(), NOW)
     start = {"type": "session.started", "agent_session_id": "as-1"}
     for now, model in ((NOW, "old"), (NOW + DAY, "new")):
         usage = {"type": "llm_usage", "provider": "openai", "model": model, "input_tokens": 5}
@@ -221,10 +223,10 @@ def test_an_evicted_pair_takes_its_usage() -> None:
 
 def test_an_evicted_name_leaves_the_exporters_own_counters() -> None:
     """An unknown event or a reason that is forgotten takes nothing from counters that have a value of the same name."""
-    pipeline = Pipeline(Limits(values=1), Waits(), Notices(), NOW)
+    pipeline = Pipeline(LabelLimits(values=1), SessionTimeouts(), Diagnostics(), NOW)
     for now, name, reason in ((NOW, "empty", "not_json"), (NOW + DAY, "other", "hangup")):
         consume(pipeline, now, {"type": name}, {"type": "session.ended", "reason": reason})
-        feed = Feed(pipeline)
+        feed = CallFeed(pipeline)
         feed.consume("{", now)
     snapshot = pipeline.snapshot(NOW)
     assert set(values_of(snapshot, "agentstack_exporter_unknown_events_total")) == {("other",)}
@@ -234,7 +236,7 @@ def test_an_evicted_name_leaves_the_exporters_own_counters() -> None:
 
 def test_audio_that_is_only_padding_counts_for_nothing() -> None:
     """Received audio never counts down, whatever its text is."""
-    pipeline = Pipeline(Limits(), Waits(), Notices(), NOW)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), NOW)
     for payload in ("=", "==", "===", "", "QQ==", "QQ", "QUI=", "QUJD"):
         consume(pipeline, NOW, {"event": "media", "media": {"payload": payload}})
     assert values_of(pipeline.snapshot(NOW), "agentstack_audio_stream_received_bytes_total") == {("unknown",): 1 + 1 + 2 + 3}
@@ -242,7 +244,7 @@ def test_audio_that_is_only_padding_counts_for_nothing() -> None:
 
 def test_the_time_of_audio_feeds_the_lag() -> None:
     """A media message's own timestamp is compared with its receipt."""
-    pipeline = Pipeline(Limits(), Waits(), Notices(), NOW)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), NOW)
     consume(pipeline, 1_777_885_200.52, {"event": "media", "media": {"timestamp": "2026-05-04T09:00:00.020Z"}})
     point = values_of(pipeline.snapshot(NOW), "agentstack_exporter_event_lag_seconds")[()]
     assert (sum(point.counts), round(point.sum, 3)) == (1, 0.5)

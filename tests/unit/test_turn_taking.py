@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Pipeline
-from exporter.sessions.registry import Waits
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.core import BEGINNING, Connection, Core
 
 WAITING = "agentstack_turns_waiting"
@@ -180,7 +180,7 @@ def test_calls_that_end_on_a_bad_turn(core: Core, talk: Talk, answered: float | 
 @pytest.mark.parametrize("stopped", [3.001, 3.004, 3.008])
 def test_a_wait_as_long_as_allowed_is_not_slow(core: Core, stopped: float) -> None:
     """A limit that is just reached is kept, whatever the difference of two large numbers makes of it."""
-    core.pipeline = Pipeline(Limits(), Waits(), core, core.now, slow_turn=1.2)
+    core.pipeline = Pipeline(LabelLimits(), SessionTimeouts(), core, core.now, slow_turn=1.2)
     talk = Talk(core)
     talk.asks(1, stopped)
     talk.answers(stopped + 1.2)

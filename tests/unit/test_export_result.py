@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import Pace, SpanEnvelope
+from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope
 from exporter.exporters.otlp.sender.export_result import (
     MAX_RETRY_AFTER,
     Delivered,
@@ -119,20 +119,20 @@ def test_grpc_exhausted() -> None:
 @given(st.integers(1, 1000), st.floats(0.0, 1.0))
 def test_pause_is_bounded(failures: int, chance: float) -> None:
     """A pause grows up to the cap and never exceeds it, however unlucky and however often it failed."""
-    pause = Pace().pause(failures, None, chance)
+    pause = BackoffConfig().pause(failures, None, chance)
     assert 0.4 <= pause <= 5.0
     assert failures < 5 or pause >= 4.0
 
 
 def test_pause_of_the_receiver() -> None:
     """A receiver's wish makes a pause longer, beyond the cap, but not shorter."""
-    assert Pace().pause(1, 60.0, 0.5) == 60.0
-    assert Pace().pause(10, 0.1, 0.5) == 5.0
+    assert BackoffConfig().pause(1, 60.0, 0.5) == 60.0
+    assert BackoffConfig().pause(10, 0.1, 0.5) == 5.0
 
 
 def test_jitter() -> None:
     """Pauses differ by chance."""
-    assert Pace().pause(1, None, 0.0) < Pace().pause(1, None, 1.0)
+    assert BackoffConfig().pause(1, None, 0.0) < BackoffConfig().pause(1, None, 1.0)
 
 
 @given(

@@ -1,7 +1,8 @@
-"""The tap's connection to the exporter: opened again whenever it breaks, in a thread and an event loop of its own."""
+"""The tap's connection to the exporter. It is opened again whenever it breaks, in a thread and an event loop of its own."""
 
 import asyncio
 import contextlib
+import inspect
 import json
 import logging
 import random
@@ -12,19 +13,20 @@ from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from exporter.tap.buffer import Buffer
+from agentstack_tap.buffer import Buffer
 
-VERSION: Final = 1
-"""The protocol's version that is spoken here."""
+PROTOCOL_VERSION: Final = 1
 SHORTEST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 10.0
-"""Seconds between attempts: the double each time, and of that a random half to the whole."""
+"""Seconds between attempts. Each pause is twice the last one, and a random half of it is left out."""
 ANSWER_WITHIN: Final = 10.0
 """Seconds the exporter gets to accept a connection, and to answer the hello."""
 SENT_AT_ONCE: Final = 64
 """Messages sent before answers are looked at."""
+_DIRECT: Final[dict[str, Any]] = {"proxy": None} if "proxy" in inspect.signature(connect).parameters else {}
+"""Keeps websockets from the machine's proxy; before version 15 it knew of none."""
 
-log = logging.getLogger("exporter.tap")
+log = logging.getLogger("agentstack_tap")
 _quiet = log.getChild("socket")
 _quiet.setLevel(logging.WARNING)  # below that, websockets logs what callers say
 
@@ -57,13 +59,13 @@ class Link:
         self._thread.start()
 
     def wake(self) -> None:
-        """There is something to send; may be called from any thread."""
+        """Say that there is something to send; may be called from any thread."""
         if self._loop is not None and not self._wake.is_set():
             with contextlib.suppress(RuntimeError):  # the loop is closed: it was stopped meanwhile
                 self._loop.call_soon_threadsafe(self._wake.set)
 
     def stop(self, within: float) -> None:
-        """End the connection and the thread; waits for that so many seconds at most."""
+        """End the connection and the thread. Wait for that at most ``within`` seconds."""
         self._stopping = True
         if self._loop is not None and self._running is not None:
             with contextlib.suppress(RuntimeError):
@@ -72,43 +74,46 @@ class Link:
 
     def _run(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(self._connect_again_and_again())
+            asyncio.run(self._keep_connected())
 
-    async def _connect_again_and_again(self) -> None:
+    async def _keep_connected(self) -> None:
         self._running = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
-        pause, told = SHORTEST_PAUSE, False
+        pause, reported = SHORTEST_PAUSE, False
         while not self._stopping:
             try:
                 async with self._connect() as socket:
                     await self._talk(socket)
             except Exception as error:  # noqa: BLE001 - whatever it was, the customer's app goes on and so do we
-                if not self.connected and not told:
-                    told = True
-                    log.warning("cannot send events to the exporter, and try on: %s", error)
+                if not self.connected and not reported:
+                    reported = True
+                    log.warning("connection to the exporter failed; retrying: %s", str(error) or type(error).__name__)
             if self.connected:
-                self.connected, told, pause = False, False, SHORTEST_PAUSE
-                log.info("the connection to the exporter is gone")
+                self.connected, reported, pause = False, False, SHORTEST_PAUSE
+                log.info("connection to the exporter lost; reconnecting")
             self._buffer.rewind()
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it only spreads attempts
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _connect(self) -> connect:
+        options = dict(_DIRECT)
+        if self._where.tls is not None:  # websockets refuses ssl=None with wss://
+            options["ssl"] = self._where.tls
         return connect(
             self._where.url,
             additional_headers=self._where.headers,
-            ssl=self._where.tls,
             compression=None,
-            proxy=None,
             open_timeout=ANSWER_WITHIN,
             close_timeout=1.0,
             logger=_quiet,
+            **options,
         )
 
     async def _talk(self, socket: ClientConnection) -> None:
-        await socket.send(json.dumps({"hello": {"client": self._client, "version": VERSION}}))
-        async with asyncio.timeout(ANSWER_WITHIN):
-            hello = json.loads(await socket.recv())["hello"]
+        await socket.send(json.dumps({"hello": {"client": self._client, "version": PROTOCOL_VERSION}}))
+        hello = json.loads(await asyncio.wait_for(socket.recv(), ANSWER_WITHIN))["hello"]
+        if self._stopping:  # before Python 3.12 wait_for may swallow the cancellation
+            return
         self._buffer.acked(int(hello["acked"]))
         self._buffer.largest = int(hello["max_event_bytes"])
         for resumption in self._buffer.resumptions():
@@ -146,5 +151,5 @@ class Link:
             self._buffer.keep(str(answer["session"]), str(answer["state"]))
         elif "error" in answer:
             if not self._buffer.refused:
-                log.warning("the exporter could not take a message, and perhaps others: %s", answer["error"])
+                log.warning("the exporter refused a message, and may refuse more: %s", answer["error"])
             self._buffer.refused += 1

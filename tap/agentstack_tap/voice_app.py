@@ -1,7 +1,7 @@
 """The tap on a ``VoiceApp`` of Plivo's Python SDK, in one line.
 
-Best are the frames as they come, since the SDK's typed events lack every field that the SDK does not know: they are read on their way
-into the app's connection handler. An SDK without that handler (or ``frames=False``) is tapped where it shows its events.
+The tap reads the frames on their way into the app's connection handler, because the SDK's typed events lack every field that the SDK
+does not know. Of an SDK without that handler, or with ``frames=False``, it reads the typed events.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
-from exporter.tap.client import Tap
+from agentstack_tap.client import Tap
 
 _HANDLER: Final = "_handle_connection"
 _SLOTS: Final = {"on_event": "_catch_all", "on_connect": "_on_connect", "on_disconnect": "_on_disconnect"}
@@ -28,10 +28,10 @@ def attach(
     tls: ssl.SSLContext | None = None,
     frames: bool = True,
 ) -> Tap:
-    """Show the app's calls to the exporter at ``url``; what the app does stays as it is.
+    """Send the events of the app's calls to the exporter at ``url``. The app behaves as before.
 
-    Call it once, before the app serves; handlers may be registered before or after. Raises ``ValueError`` for a URL that is no
-    WebSocket's.
+    Call it once, before the app serves; handlers may be registered before or after. The other arguments are those of :class:`Tap`;
+    ``frames=False`` reads the SDK's typed events instead of the frames. Raises ``ValueError`` as :class:`Tap` does.
     """
     tap = Tap(url, token=token, tls=tls)
     if frames and callable(getattr(app, _HANDLER, None)):
@@ -42,26 +42,26 @@ def attach(
 
 
 class TappedCall:
-    """One connection of the platform: finds out what its call is named. Never raises."""
+    """One connection of the platform. Finds the name of its call. Never raises."""
 
     def __init__(self, tap: Tap) -> None:
         self._tap = tap
         self._name: str | None = None
 
     def frame(self, frame: str | bytes) -> None:
-        """A frame came."""
+        """Send a frame."""
         if self._name is None or _may_begin(frame):
             self._rename(_name_in(frame))
         self._tap.send(self._name or "", frame)
 
     def event(self, session: Any, event: Any) -> None:
-        """An event came, typed by the SDK."""
+        """Send an event that the SDK has typed."""
         names = (getattr(session, name, None) for name in ("agent_session_id", "call_uuid", "stream_id"))
         self._rename(next((str(name) for name in names if name), None))
         self._tap.send(self._name or "", untyped(event))
 
     def end(self) -> None:
-        """The connection is gone."""
+        """Send that the connection is gone."""
         if self._name is not None:
             self._tap.end(self._name)
 
@@ -72,7 +72,7 @@ class TappedCall:
 
 
 class _Tapped:
-    """A WebSocket as the SDK takes it, whose frames are seen on their way."""
+    """A WebSocket as the SDK takes it. Its frames are read on their way."""
 
     def __init__(self, socket: Any, call: TappedCall) -> None:
         self._socket = socket
@@ -109,7 +109,7 @@ def _read_frames(app: Any, tap: Tap) -> None:
 
 
 def _see_events(app: Any, tap: Tap) -> None:
-    """Stand in front of the app's handlers, of those it has and of those it will have."""
+    """Put ours in front of each handler of the app, registered earlier or later."""
     calls: dict[int, TappedCall] = {}
 
     def see(session: Any, event: Any) -> None:
@@ -138,7 +138,7 @@ def _registering(register: Callable[[Any], Any], ours: Callable[..., None]) -> C
 
 
 def _both(ours: Callable[..., None], theirs: Any) -> Callable[..., Any]:
-    """Ours, then theirs: run by the SDK as it would run theirs, in a thread or in the event loop."""
+    """Ours, then theirs. The SDK runs the pair as it would run theirs: in a thread or in the event loop."""
     if theirs is None:
 
         async def alone(*args: Any) -> None:
@@ -163,7 +163,7 @@ def _both(ours: Callable[..., None], theirs: Any) -> Callable[..., Any]:
 
 
 def untyped(event: Any) -> Any:
-    """A typed event as it was on the wire, but for the fields that the SDK does not know; those of audio streams are nested again."""
+    """A typed event as it was on the wire, without the fields that the SDK does not know. Audio streams' fields are nested again."""
     if isinstance(event, Mapping | str | bytes) or not dataclasses.is_dataclass(event) or isinstance(event, type):
         return event
     fields = {name: value for name, value in dataclasses.asdict(event).items() if value not in (None, "")}
@@ -193,7 +193,7 @@ def _name_in(frame: str | bytes) -> str | None:
 
 
 def name_of(event: Mapping[str, Any]) -> str | None:
-    """What an event that begins a call names it: its session, else its call, else its stream; ``None`` for other events."""
+    """The name of the call that an event begins: its session, else its call, else its stream. ``None`` for other events."""
     if event.get("type") in ("session.started", "agent_session.started"):
         return _first(event.get("agent_session_id"), event.get("call_id"))
     if event.get("event") == "start":

@@ -1,4 +1,4 @@
-"""What a tap has to send: numbered messages, kept until the exporter has counted them, and what it knows of the calls under way."""
+"""What a tap has to send: numbered messages, kept until the exporter has counted them. It also remembers the calls under way."""
 
 import json
 from collections import deque
@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 DropReason = Literal["overflow", "too_large", "unreadable"]
 MOST_CALLS: Final = 2_000
-"""Calls whose beginning is remembered; the exporter carries no more for one tap."""
+"""Calls whose start is remembered. The exporter carries no more for one tap."""
 LARGEST: Final = 65_536
 """Bytes of the largest event, until the exporter says otherwise."""
 
@@ -30,9 +30,9 @@ class _Call:
 
 
 class Buffer:
-    """Bounded in messages and in characters: what finds no room is dropped and counted. All of it may be called from any thread.
+    """A queue that is bounded in messages and in characters. All methods may be called from any thread.
 
-    New events are dropped rather than old ones, so that those dropped are known not to have been counted.
+    What finds no room is dropped and counted. New events are dropped rather than old ones: an old one may have been counted already.
     """
 
     def __init__(self, most_messages: int, most_characters: int) -> None:
@@ -65,7 +65,7 @@ class Buffer:
             self._add(session, f'"event":{event}', start=event if starts else None)
 
     def end(self, session: str) -> None:
-        """The call's connection is gone."""
+        """Add that the call's connection is gone."""
         self._add(session, '"end":true', ends=True)
 
     def drop(self, reason: DropReason) -> None:
@@ -74,7 +74,7 @@ class Buffer:
             self._drop(reason)
 
     def next(self) -> str | None:
-        """The next message to send; what was dropped is told when nothing else is left to say."""
+        """The next message to send. A report of dropped events comes last."""
         with self._changed:
             if not self._unsent and self._unreported:
                 self._seq += 1
@@ -94,13 +94,13 @@ class Buffer:
         return not self._unsent and not self._unreported
 
     def rewind(self) -> None:
-        """The connection is gone: what was not acknowledged is sent again."""
+        """Queue everything unacknowledged again, for the next connection."""
         with self._changed:
             self._unsent.extendleft(reversed(self._sent))
             self._sent.clear()
 
     def acked(self, seq: int) -> None:
-        """The exporter has counted everything up to that number."""
+        """Let go of everything up to ``seq``: the exporter has counted it."""
         with self._changed:
             for queue in (self._sent, self._unsent):
                 while queue and queue[0].seq <= seq:
@@ -108,13 +108,13 @@ class Buffer:
             self._changed.notify_all()
 
     def keep(self, session: str, state: str) -> None:
-        """The exporter stops, and says what the next one has to know of a call."""
+        """Keep what a stopping exporter says of a call, for the next one."""
         with self._changed:
             if session in self._calls or len(self._calls) < MOST_CALLS:
                 self._calls.setdefault(session, _Call()).state = state
 
     def resumptions(self) -> Iterator[str]:
-        """What tells an exporter of the calls that were counted before."""
+        """The messages that tell an exporter of calls which were counted before."""
         with self._changed:
             calls = [(session, call.start, call.state) for session, call in self._calls.items()]
         for session, start, state in calls:
@@ -123,7 +123,7 @@ class Buffer:
             yield f'{{"session":{json.dumps(session)},"resume":{{{",".join(parts)}}}}}'
 
     def resumed(self) -> None:
-        """The exporter knows of the calls: what an earlier one said of them is out of date now."""
+        """Forget what an earlier exporter said of calls: this one knows them."""
         with self._changed:
             for session in [session for session, call in self._calls.items() if call.state]:
                 self._calls[session].state = None
@@ -131,7 +131,7 @@ class Buffer:
                     del self._calls[session]
 
     def wait_until_empty(self, timeout: float) -> bool:
-        """Wait, at most so many seconds, until everything is acknowledged; returns whether it is."""
+        """Wait at most ``timeout`` seconds until everything is acknowledged. Return whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._unsent and not self._sent and not self._unreported, timeout)
 

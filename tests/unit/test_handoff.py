@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from exporter.pipeline.handoff import Carried, unpack
-from exporter.pipeline.tap_feed import TappedFeed
-from exporter.sessions.registry import Waits
+from exporter.pipeline.tap_feed import TapFeed
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.core import Core
 
 START = msgspec.json.encode({"type": "session.started", "agent_session_id": "as-1", "agent_id": "support"})
@@ -26,8 +26,8 @@ class Call:
     """A tapped call in a process of its own, which may move to another one."""
 
     def __init__(self) -> None:
-        self.cores = [Core(waits=Waits(turn=10.0))]
-        self.feed = TappedFeed(self.core.pipeline, "as-1")
+        self.cores = [Core(waits=SessionTimeouts(turn=10.0))]
+        self.feed = TapFeed(self.core.pipeline, "as-1")
         self.send(msgspec.json.decode(START))
 
     @property
@@ -44,8 +44,8 @@ class Call:
         state = self.feed.hand_over(self.core.now)
         assert state is not None
         self.core.pipeline.close(self.core.now)
-        self.cores.append(Core(waits=Waits(turn=10.0)))
-        self.feed = TappedFeed(self.core.pipeline, "as-1")
+        self.cores.append(Core(waits=SessionTimeouts(turn=10.0)))
+        self.feed = TapFeed(self.core.pipeline, "as-1")
         self.feed.resume(START, state, self.core.now)
 
     def total(self, name: str, **labels: str) -> float:
@@ -135,8 +135,8 @@ def _packed(**fields: Any) -> str:
         _packed(turns={("", 1): ["no_such_field"]}),
         _packed(usage={("llm", "p", "m"): {"input_tokens": math.inf}}),
         _packed(turns={("", number): None for number in range(300)}),
-        _packed(floor={"told": math.nan}),
-        _packed(floor={"turn": [math.nan, 1.0]}),
+        _packed(turn_taking={"told": math.nan}),
+        _packed(turn_taking={"turn": [math.nan, 1.0]}),
         _packed(agent="x" * 10_000),
     ],
     ids=range(13),
@@ -145,7 +145,7 @@ def test_a_state_that_is_not_ours(state: str) -> None:
     """It is not taken, and the call goes on without it."""
     assert unpack(state) is None
     core = Core()
-    feed = TappedFeed(core.pipeline, "as-1")
+    feed = TapFeed(core.pipeline, "as-1")
     feed.resume(START, state, core.now)
     assert core.value("agentstack_sessions_active", agent="support") == 1
 
@@ -153,7 +153,7 @@ def test_a_state_that_is_not_ours(state: str) -> None:
 def test_labels_in_a_state_are_not_believed() -> None:
     """States of callers and agents are of a closed set, whatever a peer makes of them."""
     core = Core()
-    feed = TappedFeed(core.pipeline, "as-1")
+    feed = TapFeed(core.pipeline, "as-1")
     feed.resume(START, _packed(states={"user": ["hostile", core.now - 5, core.now - 5]}), core.now)
     feed.consume(msgspec.json.encode({"type": "session.ended"}), core.now)
     (series,) = core.series("agentstack_state_duration_seconds_total")

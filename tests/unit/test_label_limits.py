@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.metrics.label_limits import MASKED, MAX_LENGTH, OTHER, UNKNOWN, Admission, Limits, normalise, pairs_of
+from exporter.metrics.label_limits import MASKED, MAX_LENGTH, OTHER, UNKNOWN, LabelLimiter, LabelLimits, normalise, pairs_of
 
 DAY = 86_400.0
 
@@ -10,10 +10,10 @@ DAY = 86_400.0
 class Watched:
     """An admission that remembers what it evicted and what overflowed."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: LabelLimits) -> None:
         self.evicted: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
         self.overflowed: list[str] = []
-        self.admission = Admission(limits, lambda *what: self.evicted.append(what), self.overflowed.append)
+        self.limiter = LabelLimiter(limits, lambda *what: self.evicted.append(what), self.overflowed.append)
 
 
 @pytest.mark.parametrize(
@@ -107,37 +107,37 @@ def test_the_longest_value_is_kept_whole() -> None:
 
 def test_what_does_not_fit_is_other() -> None:
     """When a label's room is taken new values become _other and are counted each time, and known ones stay."""
-    watched = Watched(Limits(values=2))
-    admit = watched.admission.value
+    watched = Watched(LabelLimits(values=2))
+    admit = watched.limiter.value
     assert [admit("tool", raw, 0) for raw in ("a", "b", "c", "a", "c")] == ["a", "b", OTHER, "a", OTHER]
     assert watched.overflowed == ["tool", "tool"]
 
 
 def test_each_label_has_its_own_room() -> None:
     """A full label takes no room from another, and agents have a room of their own size."""
-    watched = Watched(Limits(agents=2, values=1))
-    admit = watched.admission.value
+    watched = Watched(LabelLimits(agents=2, values=1))
+    admit = watched.limiter.value
     assert [admit("tool", "a", 0), admit("role", "b", 0), admit("agent", "c", 0), admit("agent", "d", 0)] == ["a", "b", "c", "d"]
     assert watched.overflowed == []
 
 
 def test_unknown_needs_no_room() -> None:
     """An absent value is unknown even when the label is full."""
-    admit = Watched(Limits(values=0)).admission.value
+    admit = Watched(LabelLimits(values=0)).limiter.value
     assert (admit("tool", None, 0), admit("tool", "a", 0)) == (UNKNOWN, OTHER)
 
 
 def test_values_are_compared_as_they_are_shown() -> None:
     """Texts that come to the same value share its place."""
-    watched = Watched(Limits(values=1))
-    assert [watched.admission.value("tool", raw, 0) for raw in ("a", " a ", "a ")] == ["a", "a", "a"]
+    watched = Watched(LabelLimits(values=1))
+    assert [watched.limiter.value("tool", raw, 0) for raw in ("a", " a ", "a ")] == ["a", "a", "a"]
     assert watched.overflowed == []
 
 
 def test_a_pair_is_bounded_together() -> None:
     """Provider and model find room together or both become _other, a component apart from the others."""
-    watched = Watched(Limits(pairs=1))
-    pair = watched.admission.pair
+    watched = Watched(LabelLimits(pairs=1))
+    pair = watched.limiter.pair
     assert pair("llm", "openai", "gpt-4o", 0) == ("openai", "gpt-4o")
     assert pair("llm", "openai", "gpt-5", 0) == (OTHER, OTHER)
     assert pair("stt", "openai", "gpt-5", 0) == ("openai", "gpt-5")
@@ -147,18 +147,18 @@ def test_a_pair_is_bounded_together() -> None:
 def test_allowed_values_always_fit() -> None:
     """Values on the list of allowed ones are kept in a full table, a pair when both of it are allowed."""
     allow = {"agent": frozenset({"vip"}), "provider": frozenset({"openai"}), "model": frozenset({"gpt-4o"})}
-    watched = Watched(Limits(agents=0, pairs=0, allow=allow))
-    assert watched.admission.value("agent", "vip", 0) == "vip"
-    assert watched.admission.value("tool", "vip", 0) == "vip"
-    assert watched.admission.pair("llm", "openai", "gpt-4o", 0) == ("openai", "gpt-4o")
-    assert watched.admission.pair("llm", "openai", "gpt-5", 0) == (OTHER, OTHER)
+    watched = Watched(LabelLimits(agents=0, pairs=0, allow=allow))
+    assert watched.limiter.value("agent", "vip", 0) == "vip"
+    assert watched.limiter.value("tool", "vip", 0) == "vip"
+    assert watched.limiter.pair("llm", "openai", "gpt-4o", 0) == ("openai", "gpt-4o")
+    assert watched.limiter.pair("llm", "openai", "gpt-5", 0) == (OTHER, OTHER)
     assert watched.overflowed == ["model"]
 
 
 def test_an_idle_value_gives_up_its_place() -> None:
     """After a day without use the value idle for longest makes room, and its table, labels and values are told."""
-    watched = Watched(Limits(values=2))
-    admit = watched.admission.value
+    watched = Watched(LabelLimits(values=2))
+    admit = watched.limiter.value
     admit("tool", "a", 0)
     admit("tool", "b", 10)
     assert admit("tool", "c", DAY - 1) == OTHER
@@ -168,15 +168,15 @@ def test_an_idle_value_gives_up_its_place() -> None:
 
 def test_a_value_that_gave_up_its_place_is_not_remembered() -> None:
     """It was in use a moment ago and fitted; now that another has its place it does not."""
-    watched = Watched(Limits(values=1, idle=30.0))
-    admit = watched.admission.value
+    watched = Watched(LabelLimits(values=1, idle=30.0))
+    admit = watched.limiter.value
     assert [admit("tool", value, at) for value, at in (("a", 0), ("a", 1), ("b", 40), ("a", 41))] == ["a", "a", "b", OTHER]
 
 
 def test_a_value_in_use_keeps_its_place() -> None:
     """Use, however it is shown, starts the day anew."""
-    watched = Watched(Limits(values=1))
-    admit = watched.admission.value
+    watched = Watched(LabelLimits(values=1))
+    admit = watched.limiter.value
     admit("tool", "a", 0)
     admit("tool", "a", DAY - 1)
     assert admit("tool", "b", DAY + 1) == OTHER
@@ -185,15 +185,15 @@ def test_a_value_in_use_keeps_its_place() -> None:
 
 def test_an_idle_pair_gives_up_its_place() -> None:
     """A pair is evicted from its component's table under both of its labels."""
-    watched = Watched(Limits(pairs=1))
-    watched.admission.pair("llm", "openai", "gpt-4o", 0)
-    assert watched.admission.pair("llm", "groq", None, DAY) == ("groq", UNKNOWN)
+    watched = Watched(LabelLimits(pairs=1))
+    watched.limiter.pair("llm", "openai", "gpt-4o", 0)
+    assert watched.limiter.pair("llm", "groq", None, DAY) == ("groq", UNKNOWN)
     assert watched.evicted == [(pairs_of("llm"), ("provider", "model"), ("openai", "gpt-4o"))]
 
 
 def test_a_label_and_a_component_of_one_name_are_apart() -> None:
     """The label llm and the models of the component llm take no room from each other."""
-    watched = Watched(Limits(values=1, pairs=1))
-    assert watched.admission.value("llm", "openai/gpt-4o", 0) == "openai/gpt-4o"
-    assert watched.admission.pair("llm", "openai", "gpt-4o", 0) == ("openai", "gpt-4o")
+    watched = Watched(LabelLimits(values=1, pairs=1))
+    assert watched.limiter.value("llm", "openai/gpt-4o", 0) == "openai/gpt-4o"
+    assert watched.limiter.pair("llm", "openai", "gpt-4o", 0) == ("openai", "gpt-4o")
     assert watched.overflowed == []

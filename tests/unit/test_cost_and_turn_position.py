@@ -6,9 +6,9 @@ import pytest
 
 from exporter.analysis.prices import PriceList
 from exporter.config.prices import PriceFileError, read_prices
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Pipeline
-from exporter.sessions.registry import Waits
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.core import Connection, Core
 from tests.support.house_rules import ROOT
 
@@ -30,7 +30,7 @@ def at(second: int) -> str:
 def priced(prices: PriceList | None) -> Connection:
     """A call whose usage has these prices."""
     core = Core()
-    core.pipeline = Pipeline(Limits(), Waits(), core, core.now, prices=prices)
+    core.pipeline = Pipeline(LabelLimits(), SessionTimeouts(), core, core.now, prices=prices)
     return core.call()
 
 
@@ -225,7 +225,7 @@ def test_machines_do_not_wait() -> None:
 
 def test_what_is_remembered_goes_with_the_series() -> None:
     """An agent that gives up its place takes its series along; one of the same name that comes later begins anew."""
-    core = Core(Limits(agents=1, idle=60.0), Waits(resume=1.0))
+    core = Core(LabelLimits(agents=1, idle=60.0), SessionTimeouts(resume=1.0))
     for agent, wait in (("a", 800), ("b", 300), ("a", 400)):
         call = core.call(f"as-{core.now}", agent)
         call.turn(1, user_perceived_ms=wait)
