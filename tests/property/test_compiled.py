@@ -31,6 +31,8 @@ from tests.support.compiled import ROOT, compiled_copy, load, run_compiled
 from tests.support.events import documents
 from tests.support.turn_events import turn_metrics
 
+pytestmark = [pytest.mark.external, pytest.mark.xdist_group("compiled"), pytest.mark.timeout(600)]  # the first one compiles
+
 NOW = 1_777_885_200.0
 NAMES: tuple[SpanName, ...] = (*(name for name, _ in CHILDREN), "turn")
 
@@ -64,8 +66,8 @@ class Compiled:
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    folder: Path = compiled_copy(tmp_path_factory.mktemp("compiled"))
+def compiled() -> Compiled:
+    folder = compiled_copy()
     return Compiled(folder, *(load(folder, name) for name in ("attributes", "record", "spans")))
 
 
@@ -189,7 +191,6 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
         compiled.spans.child_spans(([7], [1], [1], [b""], (None,), -1), ((), (), (), (b"", b"")), (b"", b"8 bytes!", b""))
 
 
-@pytest.mark.timeout(300)
 def test_the_whole_package(compiled: Compiled) -> None:
     """The tests of spans, recording and whole calls pass with every compiled module in place."""
     made = {path.name.partition(".")[0] for path in (compiled.folder / "exporter").rglob("*.so")}

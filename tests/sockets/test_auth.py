@@ -314,6 +314,7 @@ class TestTelemetry:
 
 
 class TestLimits:
+    @pytest.mark.alone
     async def test_at_the_cap_metrics_still_answer(self) -> None:
         """A connection above the limit gets 503, while metrics and health answer within a tenth of a second."""
         async with (

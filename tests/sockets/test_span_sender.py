@@ -433,6 +433,7 @@ class TestStop:
             assert run.receiver.spans() == names(1000)
         assert run.observer.items == {"delivered": 1000}
 
+    @pytest.mark.alone
     @pytest.mark.parametrize("fault", ["refused", "black_hole", "busy"])
     async def test_dead_receiver(self, protocol: Protocol, fault: str) -> None:
         """A stop ends within its time whatever the receiver does, and counts what is lost."""

@@ -80,6 +80,7 @@ class TestDrain:
         assert total(found, "agentstack_sessions_ended_total", reason="shutdown") == sockets
         assert total(found, "agentstack_sessions_active") == 0
 
+    @pytest.mark.alone
     async def test_a_peer_that_goes_on_for_a_while(self, tmp_path: Path) -> None:
         """A peer that pauses for less than a quarter of a second is still read, and closed once it is quiet."""
         async with (
@@ -102,6 +103,7 @@ class TestDrain:
             await stopped(daemon)
             assert await peer.close_code() == 1001
 
+    @pytest.mark.alone
     @pytest.mark.parametrize(
         "flood", [PLAYED, frame(b"", PING), frame(b'{"type":"session.started"}')], ids=["events", "pings", "starts"]
     )

@@ -1,5 +1,7 @@
 """The compiled parts, made from these files for the tests that compare them with what they stand for."""
 
+import fcntl
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -15,15 +17,38 @@ import pytest
 from exporter.compiled.build import compile_package
 
 ROOT = Path(__file__).parents[2]
+COPIES = ROOT / ".cache" / "compiled-tests"
 
 
-def compiled_copy(folder: Path) -> Path:
-    """A folder with a compiled copy of the package in it; without a C compiler or Python's headers a skip, in CI a failure."""
+def compiled_copy() -> Path:
+    """A folder with a compiled copy of the package in it; without a C compiler or Python's headers a skip, in CI a failure.
+
+    It is made once for the same files, whichever process asks first; the others wait for it.
+    """
     if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no C compiler, or no Python.h")
-    shutil.copytree(ROOT / "exporter", folder / "exporter", ignore=shutil.ignore_patterns("__pycache__"))
-    compile_package(folder / "exporter")
+    COPIES.mkdir(parents=True, exist_ok=True)
+    folder = COPIES / _digest()
+    with (COPIES / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            for old in COPIES.iterdir():
+                if old.is_dir():
+                    shutil.rmtree(old)
+            unfinished = COPIES / "unfinished"
+            shutil.copytree(ROOT / "exporter", unfinished / "exporter", ignore=shutil.ignore_patterns("__pycache__"))
+            compile_package(unfinished / "exporter")
+            unfinished.rename(folder)
     return folder
+
+
+def _digest() -> str:
+    """What the copy is made of and with: the package's files, and the Python that compiles them."""
+    found = hashlib.sha256(sys.version.encode())
+    for file in sorted((ROOT / "exporter").rglob("*.py*")):
+        if file.suffix in (".py", ".pyx", ".pxd", ".pyi"):
+            found.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return found.hexdigest()[:16]
 
 
 def load(folder: Path, name: str) -> ModuleType:

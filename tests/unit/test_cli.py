@@ -207,12 +207,14 @@ def answering() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
+@pytest.mark.external
 def test_healthcheck_of_a_well_exporter(answering: int, host: str) -> None:
     """A healthy exporter gives exit code 0 and no output; one that listens on every interface is checked on loopback."""
     result = run("healthcheck", "--telemetry-listen", f"{host}:{answering}")
     assert (result.exit_code, result.output) == (0, "")
 
 
+@pytest.mark.external
 def test_healthcheck_reads_the_settings(answering: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """healthcheck uses the address from environment or file."""
     monkeypatch.setenv("AGENTSTACK_EXPORTER_TELEMETRY_LISTEN", f"127.0.0.1:{answering}")
@@ -222,6 +224,7 @@ def test_healthcheck_reads_the_settings(answering: int, monkeypatch: pytest.Monk
     assert run("healthcheck", "--config", "exporter.toml").exit_code == 0
 
 
+@pytest.mark.external
 def test_healthcheck_of_an_exporter_that_is_not_ready(answering: int) -> None:
     """An answer other than 200 gives exit code 1 and status and reason on one printable line of stderr."""
     result = run("healthcheck", "--ready", "--telemetry-listen", f"127.0.0.1:{answering}")
@@ -229,12 +232,14 @@ def test_healthcheck_of_an_exporter_that_is_not_ready(answering: int) -> None:
     assert result.stderr == f"http://127.0.0.1:{answering}/-/ready: status 503, draining\\nsince \\x1b[31mnow\n"
 
 
+@pytest.mark.external
 def test_healthcheck_of_a_url(answering: int) -> None:
     """--url is the requested URL."""
     assert run("healthcheck", "--url", f"http://127.0.0.1:{answering}/-/healthy").exit_code == 0
     assert run("healthcheck", "--url", f"http://127.0.0.1:{answering}").exit_code == 1
 
 
+@pytest.mark.external
 def test_healthcheck_when_nothing_listens() -> None:
     """A refused connection gives exit code 1 and says so."""
     with socket.socket() as taken:
@@ -244,6 +249,7 @@ def test_healthcheck_when_nothing_listens() -> None:
     assert (result.exit_code, result.stderr) == (1, f"http://{address}/-/healthy: Connection refused\n")
 
 
+@pytest.mark.external
 def test_healthcheck_of_a_silent_server() -> None:
     """A server that accepts and does not answer is unhealthy."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -251,6 +257,7 @@ def test_healthcheck_of_a_silent_server() -> None:
         assert failure(url, timeout=0.05) == f"{url}: no answer within 0.05 s"
 
 
+@pytest.mark.external
 def test_healthcheck_of_something_else() -> None:
     """A peer that does not speak HTTP is unhealthy, and its answer is shown safely."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -287,6 +294,7 @@ def process(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.external
 def test_process_check_config() -> None:
     """In a process: data on stdout, exit code 0."""
     done = process(
@@ -296,6 +304,7 @@ def test_process_check_config() -> None:
     assert 'path = "/events"' in done.stdout
 
 
+@pytest.mark.external
 def test_process_wrong_setting() -> None:
     """In a process: a wrong setting gives exit code 2 and an error on stderr."""
     done = process("-m", "exporter.cli", "serve", AGENTSTACK_EXPORTER_PATH="events")
@@ -303,6 +312,7 @@ def test_process_wrong_setting() -> None:
     assert "Error: AGENTSTACK_EXPORTER_PATH: 'events' is not a URL path" in done.stderr
 
 
+@pytest.mark.external
 def test_command_line_is_light() -> None:
     """Commands that need no server do not import one."""
     heavy = ("uvicorn", "starlette", "websockets", "rich")

@@ -102,6 +102,7 @@ class TestText:
         """Numbers are written as Go writes them, with an exponent from a million on."""
         assert go_float(number) == text
 
+    @pytest.mark.external
     def test_promtool_accepts_it(self) -> None:
         """Prometheus's own linter reports nothing."""
         promtool = require("promtool")
