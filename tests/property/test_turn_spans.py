@@ -18,11 +18,11 @@ from exporter.sessions.clock import LATEST
 from exporter.tracing.attributes import compile_attributes, span_attributes
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.timeline import is_timed, lay_out
-from exporter.tracing.turn_spans import CHILDREN
+from exporter.tracing.turn_spans import STAGES
 from tests.support.traced import RECEIPT, Player, values
 from tests.support.turn_events import NEAR, turn_metrics, value
 
-_SPANS = [*(name for name, _ in CHILDREN), "turn", "session", "execute_tool"]
+_SPANS = [*(name for name, _ in STAGES), "turn", "session", "execute_tool"]
 _SMALL = [spec for spec in SPECS if spec.type is not TurnMetrics and not spec.type.__module__.endswith("audio_stream")]
 
 
@@ -87,7 +87,7 @@ STAMPS = 1000
 """The finest the platform's stamps can say, in nanoseconds."""
 
 
-def longest(event: TurnMetrics, child: int) -> float | None:
+def longest(event: TurnMetrics, stage: int) -> float | None:
     """How long a child may be by its own measurements, milliseconds; ``None`` where stamps may say otherwise."""
     measured = {
         2: [event.turn_decision_ms],
@@ -95,7 +95,7 @@ def longest(event: TurnMetrics, child: int) -> float | None:
         4: [event.tts_duration_ms, event.tts_ttfb_ms],
         6: [event.realtime_duration_ms, event.realtime_ttft_ms],
     } | ({1: [event.stt_delay_ms]} if event.stt_delay_ms and event.stt_delay_ms * 1e6 >= 1 else {})  # less than 1 ns is no length
-    return max((length or 0.0 for length in measured[child]), default=0.0) if child in measured else None
+    return max((length or 0.0 for length in measured[stage]), default=0.0) if stage in measured else None
 
 
 @given(event=turn_metrics, since=st.integers(0, 1000), clock_known=st.booleans())
@@ -104,13 +104,13 @@ def test_any_times_give_a_sane_tree(event: TurnMetrics, since: int, clock_known:
     low = (NEAR - since) * 10**9 if clock_known else 10**18
     high = (NEAR + since) * 10**9 if clock_known else LATEST
     times = lay_out(event, (low, high))
-    present = [child for child in range(len(CHILDREN)) if is_timed(event, child)]
+    present = [stage for stage in range(len(STAGES)) if is_timed(event, stage)]
     start, end = times.envelope(present, NEAR * 10**9)
-    for child in present:
-        assert start <= times.starts[child] <= times.ends[child] <= end
-        measured = longest(event, child)
+    for stage in present:
+        assert start <= times.starts[stage] <= times.ends[stage] <= end
+        measured = longest(event, stage)
         if measured is not None:
-            assert times.ends[child] - times.starts[child] <= measured * 1e6 + STAMPS
+            assert times.ends[stage] - times.starts[stage] <= measured * 1e6 + STAMPS
     assert 0 <= start <= end < 2**64
     if times.estimated:
         assert end == NEAR * 10**9
@@ -122,7 +122,7 @@ def test_spans_of_any_turns_can_be_read(events: list[TurnMetrics], receipt: floa
     player = Player(SpanOptions(per_turn=per_turn))
     player.session.started_at = player.session.last_event_at = receipt
     for event in events:
-        player.spans.steps[TurnMetrics](player.session, event, receipt)
+        player.spans.handlers[TurnMetrics](player.session, event, receipt)
     player.finish(receipt=receipt)
     spans = {(span.trace_id, span.span_id): span for span in player.emitted}
     for span in spans.values():

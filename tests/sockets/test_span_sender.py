@@ -16,7 +16,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.exporters.otlp.sender import BackoffConfig, Batching, Bounds, DiskQueue, SpanEnvelope, SpanSender, open_transport
 from exporter.exporters.otlp.sender.queue import ITEM_OVERHEAD
-from exporter.exporters.otlp.sender.requests import together
+from exporter.exporters.otlp.sender.requests import join
 from exporter.exporters.otlp.target import Protocol, Target
 from tests.support.otlp_receiver import Fault, GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
 from tests.support.sender_counts import Tally
@@ -206,7 +206,7 @@ class TestOutages:
 
     async def test_bounded(self, protocol: Protocol) -> None:
         """What does not fit the queue is refused and counted exactly, and what was accepted arrives."""
-        size = len(together([span(1000)])) + ITEM_OVERHEAD
+        size = len(join([span(1000)])) + ITEM_OVERHEAD
         async with sending(protocol, bounds=Bounds(size=50 * size)) as run:
             run.receiver.answer = BUSY[protocol]
             accepted = [run.sender.offer([span(number)]) for number in range(1000, 1200)]

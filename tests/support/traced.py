@@ -12,7 +12,7 @@ from exporter.protocol.decoder import SPECS, Flawed, decode
 from exporter.protocol.ids import TurnKey, trace_id, turn_key
 from exporter.sessions.app_state import AppState
 from exporter.sessions.span_state import SpanState
-from exporter.tracing.processor import Spans
+from exporter.tracing.processor import SpanProcessor
 from exporter.tracing.sampling import SpanOptions
 
 RECEIPT = 1777885210.0
@@ -20,8 +20,8 @@ RECEIPT = 1777885210.0
 
 
 @dataclass
-class TracedSession:
-    """Stands for a session: only what spans ask of one."""
+class FakeSession:
+    """Stands in for a session: has only what spans need of one."""
 
     id: str = "as-7f3c"
     agent: str | None = "agent-support"
@@ -43,21 +43,21 @@ class Player:
     """Spans of one session, and what they emitted."""
 
     options: SpanOptions = field(default_factory=SpanOptions)
-    session: TracedSession = field(default_factory=TracedSession)
+    session: FakeSession = field(default_factory=FakeSession)
     raw: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.spans = Spans(self.options, SPECS, self.raw.extend)
+        self.spans = SpanProcessor(self.options, SPECS, self.raw.extend)
 
     def play(self, *events: dict[str, Any], receipt: float = RECEIPT) -> "Player":
         """Take events in, as the pipeline would."""
         for document in events:
             event: Any = decode(msgspec.json.encode(document))
             event = event.event if isinstance(event, Flawed) else event
-            step = self.spans.steps.get(type(event))
+            handle = self.spans.handlers.get(type(event))
             self.session.last_event_at = receipt
-            if step is not None:
-                step(self.session, event, receipt)
+            if handle is not None:
+                handle(self.session, event, receipt)
             if isinstance(event, TurnMetrics) and event.turn_number is not None:
                 self.session.turns = (self.session.turns or {}) | {turn_key(event.agent_tool_id, event.turn_number): "metrics"}
             if isinstance(event, SessionEnded):

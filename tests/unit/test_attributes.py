@@ -11,7 +11,7 @@ from exporter.catalogue.inspect import inspect_event
 from exporter.events.session import ModelUsage, SessionUsage
 from exporter.events.speech import UserBackchannel
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.tracing.attributes import Texts, compile_attributes, compile_event, event_key, span_attributes
+from exporter.tracing.attributes import TextAttributeCache, compile_attributes, compile_event, event_key, span_attributes
 from exporter.tracing.encoder import ON_SPAN
 from exporter.tracing.sampling import SpanOptions
 from tests.support.traced import values
@@ -100,9 +100,9 @@ def test_proposals_are_behind_a_switch() -> None:
 
 def test_remembered_texts_are_bounded() -> None:
     """However many values come, few are remembered, and none that are long."""
-    texts = Texts(ON_SPAN, "key", 4096)
+    cache = TextAttributeCache(ON_SPAN, "key", 4096)
     for number in range(1000):
-        assert texts[str(number)]
-    assert texts["x" * 1000]
-    assert len(texts) <= 256
-    assert max(map(len, texts)) <= 128
+        assert cache[str(number)]
+    assert cache["x" * 1000]
+    assert len(cache) <= 256
+    assert max(map(len, cache)) <= 128

@@ -14,11 +14,11 @@ from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id
 from exporter.sessions.app_state import AppState, LlmAnswer, ToolAnswer
 from exporter.sessions.registry import SessionTimeouts
-from exporter.sessions.span_state import MOST_EVENTS, MOST_TOOLS, MOST_WAITING
+from exporter.sessions.span_state import MAX_EVENTS, MAX_TOOLS, MAX_WAITING_TURNS
 from exporter.tracing.sampling import Sampler, SamplerName, SpanOptions
 from tests.support.core import Core
 from tests.support.samples import noted
-from tests.support.traced import RECEIPT, Player, TracedSession, values
+from tests.support.traced import RECEIPT, FakeSession, Player, values
 
 STAMP = "2026-05-04T09:00:07.000Z"
 CASCADE = noted("a whole cascade turn")
@@ -137,9 +137,9 @@ def test_partial_transcripts_bring_nothing() -> None:
 
 def test_events_are_bounded_and_say_so() -> None:
     """A turn carries so many events and the number of those left out."""
-    player = Player().play(*[event("user.idle")] * (MOST_EVENTS + 3), turn())
+    player = Player().play(*[event("user.idle")] * (MAX_EVENTS + 3), turn())
     (found,) = player.emitted
-    assert len(found.events) == MOST_EVENTS
+    assert len(found.events) == MAX_EVENTS
     assert found.dropped_events_count == 3
 
 
@@ -267,7 +267,7 @@ def test_what_is_not_sampled_is_not_written(sampler: SamplerName) -> None:
     player = Player(SpanOptions(sampler=sampler)).play(event("user.idle"), CASCADE).finish()
     assert player.raw == []
     assert player.session.spans is not None
-    assert player.session.spans.open is None
+    assert player.session.spans.turn_buffer is None
     assert player.spans.reference(player.session, TurnMetrics(turn_number=1.0)) is None
 
 
@@ -291,7 +291,7 @@ def test_a_kept_turn_keeps_its_session(options: SpanOptions, fields: dict[str, A
 
 def test_a_session_with_a_made_up_name_claims_no_conversation() -> None:
     """A name of ours is no conversation id."""
-    player = Player(session=TracedSession(id="unnamed-1", has_generated_id=True, agent=None)).play(turn())
+    player = Player(session=FakeSession(id="unnamed-1", has_generated_id=True, agent=None)).play(turn())
     (found,) = player.emitted
     assert found.name == "invoke_agent"
     assert "gen_ai.conversation.id" not in values(found.attributes)
@@ -357,11 +357,11 @@ def test_a_session_remembers_little() -> None:
         )
     state = player.session.spans
     assert state is not None
-    assert state.root is not None
-    assert len(state.waiting or ()) <= MOST_WAITING
-    assert len(state.root.events) <= MOST_EVENTS
-    assert len(state.root.tools) <= MOST_TOOLS
-    assert player.spans.tools.lost > 0
+    assert state.root_buffer is not None
+    assert len(state.waiting_turns or ()) <= MAX_WAITING_TURNS
+    assert len(state.root_buffer.events) <= MAX_EVENTS
+    assert len(state.root_buffer.tools) <= MAX_TOOLS
+    assert player.spans.tools.dropped > 0
 
 
 def test_an_idle_session_is_small() -> None:
@@ -369,14 +369,22 @@ def test_an_idle_session_is_small() -> None:
     player = Player().play(noted("first event of a managed call"))
     state = player.session.spans
     assert state is not None
-    assert state.root is not None
-    held = [state, state.clock, state.root, state.root.attributes, state.root.events, state.root.tools, *state.root.attributes.values()]
+    assert state.root_buffer is not None
+    held = [
+        state,
+        state.clock,
+        state.root_buffer,
+        state.root_buffer.attributes,
+        state.root_buffer.events,
+        state.root_buffer.tools,
+        *state.root_buffer.attributes.values(),
+    ]
     assert sum(map(sys.getsizeof, held)) < 2048
 
 
 def relayed() -> Player:
     """A call whose app is seen too."""
-    return Player(session=TracedSession(app=AppState()))
+    return Player(session=FakeSession(app=AppState()))
 
 
 def test_a_relayed_tool_call_lasts_until_the_app_answers() -> None:
@@ -384,7 +392,7 @@ def test_a_relayed_tool_call_lasts_until_the_app_answers() -> None:
     player = relayed().play(
         event("tool.called", id="t1", name="lookup"), event("tool.called", id="t2", name="lost"), receipt=RECEIPT - 4
     )
-    player.spans.answered(player.session, ToolAnswer("t1", failed=True), RECEIPT - 3.5)
+    player.spans.app_answered(player.session, ToolAnswer("t1", failed=True), RECEIPT - 3.5)
     player.play(turn(sdk_stopped_speaking_at=RECEIPT - 5, agent_started_speaking_at="2026-05-04T09:00:10Z")).finish()
     answered, lost = sorted((span for span in player.emitted if span.name.startswith("execute_tool")), key=lambda span: span.name)
     assert answered.end_time_unix_nano - answered.start_time_unix_nano == 500_000_000
@@ -398,7 +406,7 @@ def test_a_relayed_tool_call_lasts_until_the_app_answers() -> None:
 def test_an_answer_of_the_customers_llm_is_a_chat_span() -> None:
     """It lasts from the question to the last token, and its first token is an event."""
     player = relayed().play(event("user.transcription", is_final=True), receipt=RECEIPT - 4)
-    player.spans.answered(player.session, LlmAnswer(RECEIPT - 4, RECEIPT - 3.5, RECEIPT - 3, abandoned=False), RECEIPT - 3)
+    player.spans.app_answered(player.session, LlmAnswer(RECEIPT - 4, RECEIPT - 3.5, RECEIPT - 3, abandoned=False), RECEIPT - 3)
     player.play(turn(sdk_stopped_speaking_at=RECEIPT - 5, agent_started_speaking_at="2026-05-04T09:00:10Z")).finish()
     chat = player.named("chat")
     assert chat.kind == Span.SPAN_KIND_CLIENT

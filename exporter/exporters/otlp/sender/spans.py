@@ -10,7 +10,7 @@ from typing import Final
 from exporter.exporters.otlp.sender.disk_queue import DiskQueue
 from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, SenderCounts
 from exporter.exporters.otlp.sender.queue import BOUNDS, Batch, Bounds, ItemQueue
-from exporter.exporters.otlp.sender.requests import Request, SpanEnvelope, together
+from exporter.exporters.otlp.sender.requests import Request, SpanEnvelope, join
 from exporter.exporters.otlp.sender.retry_sender import PACE, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.transport import Transport
 
@@ -73,14 +73,14 @@ class SpanSender:
         They are queued as one item, which costs less, unless there is room for some of them only.
         """
         number = len(spans)
-        if number <= self._batching.items and not self._stopping and self._queue.put(together(spans), number) is None:
+        if number <= self._batching.items and not self._stopping and self._queue.put(join(spans), number) is None:
             self._wake()
             return True
         taken = [self._alone(span) for span in spans]
         return all(taken)
 
     def _alone(self, span: bytes) -> bool:
-        reason = STOPPED if self._stopping else self._queue.put(together((span,)), 1)
+        reason = STOPPED if self._stopping else self._queue.put(join((span,)), 1)
         if reason is None:
             self._wake()
         else:
