@@ -1,8 +1,8 @@
 """Compiles the hot path of an exporter package in place: ``python -m exporter.compiled.build DIRECTORY``.
 
-Needs Cython, a C compiler (``CC``, or cc) and Python's headers. It compiles the modules beside this one, written in Cython, and those in
-:data:`PLAIN`, which are plain Python. Python prefers a compiled module to its source, so compile a copy (``make compiled``), not the files
-you work on.
+Needs Cython, a C compiler (``CC``, or cc) and Python's headers. It compiles the modules beside this one, written in Cython, and those
+in :data:`PLAIN`, which are plain Python. Python prefers a compiled module to its source, so compile a copy (``make compiled``), not the
+files you work on.
 """
 
 import os

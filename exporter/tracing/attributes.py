@@ -29,9 +29,9 @@ from exporter.protobuf import (
 from exporter.tracing.encoder import ON_EVENT, ON_SPAN, event, event_name
 from exporter.tracing.sampling import SpanOptions
 
-Write = Callable[[Any], bytes]
+Write = Callable[[msgspec.Struct], bytes]
 """Takes an event; returns its attributes, serialised."""
-WriteEvent = Callable[[Any, int], bytes]
+WriteEvent = Callable[[msgspec.Struct, int], bytes]
 """Takes an event and when it happened (unix nanoseconds); returns it as an event of a span, serialised."""
 
 WHOLE: Final = frozenset({"tokens", "characters", "count", "ordinal"})

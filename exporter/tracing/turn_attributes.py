@@ -15,7 +15,7 @@ from exporter.tracing.sampling import SpanOptions
 if TYPE_CHECKING:
     from exporter.compiled import attributes
 
-WriteAll = Callable[[Any], list[bytes]]
+WriteAll = Callable[[msgspec.Struct], list[bytes]]
 """Takes an event; returns the attributes of each span, serialised."""
 Kind = Literal["double", "integer", "boolean", "text", "cached", "written"]
 

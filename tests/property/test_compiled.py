@@ -1,4 +1,4 @@
-"""What is compiled does, value for value and byte for byte, what the Python it stands for does; the image runs it."""
+"""Compiled code, which the image runs, gives the same values and bytes as the Python it replaces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ CHECKS = (
     "tests/sockets/test_every_field.py",
     "tests/sockets/test_truth.py",
 )
-"""What goes through compiled modules, from the bytes of a span to whole calls over real connections."""
+"""Tests that pass through compiled modules, from the bytes of a span to whole calls over real connections."""
 RUN = """
 import sys, pytest
 import exporter.compiled, exporter.tracing.timeline
@@ -85,7 +85,7 @@ def keyed(options: SpanOptions) -> Any:
     events=[TurnMetrics(llm_request_id="é" * length) for length in (0, 50, 60, 63, 64, 127, 128, 4096)], capture=False, length=4096
 )
 def test_attributes(compiled: Compiled, events: Sequence[TurnMetrics], capture: bool, length: int) -> None:
-    """Whatever turns come one after the other, the same bytes are written, whole numbers as integers too."""
+    """Any sequence of turns gives the same bytes, also if whole numbers are integers."""
     options = SpanOptions(capture=capture, proposals=True, attribute_length=length)
     in_c = compiled_writer(keyed(options), TurnMetrics, options, compiled.attributes.AttributeWriter)
     in_python = python_writer(keyed(options), options)
@@ -111,7 +111,7 @@ def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any) ->
 @example(cases=[("a", {"type": "turn.metrics"})])
 @example(cases=[("a", {"type": "turn.metrics", "turn_completed_callback_ms": -1, "on_user_turn_completed_ms": 5})])
 def test_recording(compiled: Compiled, cases: Sequence[tuple[str | None, dict[str, Any]]]) -> None:
-    """Whatever turns come, the same buckets, sums, exemplars and counts result."""
+    """Any turns give the same buckets, sums, exemplars and counts."""
     assert recorded(cases, compiled.record.RecordWriter) == recorded(cases, None)
 
 
@@ -161,7 +161,7 @@ def test_join(compiled: Compiled, spans: list[bytes]) -> None:
     ],
 )
 def test_values_no_decoder_lets_through(compiled: Compiled, wrong: dict[str, Any], error: type[Exception] | None) -> None:
-    """A value of a wrong type is an exception and no crash, and the next event is written as if nothing had been."""
+    """A value of a wrong type raises an exception, and the next event is written correctly."""
     options = SpanOptions()
     write = compiled_writer(keyed(options), TurnMetrics, options, compiled.attributes.AttributeWriter)
     good, bad = TurnMetrics(llm_request_id="a"), msgspec.structs.replace(TurnMetrics(), **wrong)
@@ -174,7 +174,7 @@ def test_values_no_decoder_lets_through(compiled: Compiled, wrong: dict[str, Any
 
 
 def test_wrong_programs_are_refused(compiled: Compiled) -> None:
-    """What would read or write beyond its memory is refused when it is made, or called."""
+    """A program that would read or write beyond its memory is refused."""
     same = StageConstants((), (), b"", b"")
     entry = AttributeEntry("double", (5,), head=b"head")
     with pytest.raises(ValueError, match="must be the places"):
@@ -199,7 +199,7 @@ def test_the_whole_package(compiled: Compiled) -> None:
 
 
 def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong folder, or a compiler that is not there, gives one line that says what it takes."""
+    """A wrong folder or a missing compiler gives a one-line message that says what is needed."""
     monkeypatch.setenv("CC", "no-such-compiler")
     (tmp_path / "exporter" / "compiled").mkdir(parents=True)
     for name in PLAIN:

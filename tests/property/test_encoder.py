@@ -1,4 +1,4 @@
-"""The bytes we write are those of the protobuf library."""
+"""Our bytes equal those of the protobuf library."""
 
 import struct
 from typing import Any
@@ -51,7 +51,7 @@ def test_a_span_is_byte_for_byte_the_librarys(
     trace: bytes, span: bytes, parent: bytes | None, name: str, kind: Any, start_end: tuple[int, int],
     attributes: dict[str, Any], events: list[Any], dropped: int, linked: bool, failed: bool,
 ) -> None:  # fmt: skip
-    """Whatever is in a span, we write the very bytes that the library writes for the same message."""
+    """For any span, we write the bytes that the library writes for the same message."""
     written = b"".join((
         encoder.trace_part(trace), span, encoder.parent_part(parent) if parent else b"", encoder.name_part(name, kind),
         encoder.start_end_part(*start_end), protobuf.attributes(encoder.ON_SPAN, attributes),
@@ -76,7 +76,7 @@ def test_a_span_is_byte_for_byte_the_librarys(
     field=st.sampled_from([encoder.ON_SPAN, encoder.ON_EVENT]),
 )
 def test_prefixes_are_those_of_whole_attributes(key: str, value: Any, field: int) -> None:
-    """What compiled code puts before a number makes the same attribute as writing it whole."""
+    """A prefix and a number make the same bytes as the whole attribute."""
     if isinstance(value, bool | str | list):
         return
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Whatever a turn says of itself, its spans say the same, and lie where spans can lie."""
+"""For any turn, the spans have its values, and times that form a tree."""
 
 from datetime import datetime
 from typing import Any
@@ -27,7 +27,7 @@ _SMALL = [spec for spec in SPECS if spec.type is not TurnMetrics and not spec.ty
 
 
 def reference(spec: EventSpec, event: Any, span: str, options: SpanOptions) -> dict[str, Any]:
-    """The attributes an event gives a span, written down slowly."""
+    """The attributes that an event gives a span: slow and obvious."""
     found = {}
     for field in spec.fields:
         names = [field, *(other for other in spec.fields if other.alias_of == field.name)]
@@ -58,18 +58,18 @@ def _converted(name: str, unit: str, value: Any) -> Any:
     return (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:4096]
 
 
-def compiled(spec: EventSpec, event: Any, span: Any, options: SpanOptions) -> dict[str, Any]:
+def generated(spec: EventSpec, event: Any, span: Any, options: SpanOptions) -> dict[str, Any]:
     write = compile_attributes(span_attributes(spec, span, options), options)
     return values(Span.FromString(write(event)).attributes)
 
 
 @given(event=turn_metrics, capture=st.booleans())
-def test_compiled_attributes_equal_the_reference(event: TurnMetrics, capture: bool) -> None:
-    """For any turn the compiled functions write what the declarations say, and nothing else."""
+def test_generated_attributes_equal_the_reference(event: TurnMetrics, capture: bool) -> None:
+    """For any turn, the generated functions write what is declared and nothing else."""
     options = SpanOptions(capture=capture, proposals=True)
     spec = next(spec for spec in SPECS if spec.type is TurnMetrics)
     for span in _SPANS:
-        assert compiled(spec, event, span, options) == reference(spec, event, span, options)
+        assert generated(spec, event, span, options) == reference(spec, event, span, options)
 
 
 @pytest.mark.parametrize("spec", _SMALL, ids=lambda spec: spec.name)
@@ -80,15 +80,15 @@ def test_small_events_equal_the_reference(spec: EventSpec, data: st.DataObject) 
     event = spec.type(**data.draw(st.fixed_dictionaries({}, optional=fields)))
     options = SpanOptions(capture=True, proposals=True)
     for span in _SPANS:
-        assert compiled(spec, event, span, options) == reference(spec, event, span, options)
+        assert generated(spec, event, span, options) == reference(spec, event, span, options)
 
 
 STAMPS = 1000
-"""The finest the platform's stamps can say, in nanoseconds."""
+"""The resolution of the platform's stamps, in nanoseconds."""
 
 
 def longest(event: TurnMetrics, stage: int) -> float | None:
-    """How long a child may be by its own measurements, milliseconds; ``None`` where stamps may say otherwise."""
+    """The longest that a stage may be by its measurements, in milliseconds; ``None`` if stamps decide."""
     measured = {
         2: [event.turn_decision_ms],
         3: [event.llm_duration_ms, event.llm_ttft_ms],
@@ -100,7 +100,7 @@ def longest(event: TurnMetrics, stage: int) -> float | None:
 
 @given(event=turn_metrics, since=st.integers(0, 1000), clock_known=st.booleans())
 def test_any_times_give_a_sane_tree(event: TurnMetrics, since: int, clock_known: bool) -> None:
-    """Missing, reversed and stale times give children that lie in their turn and are no longer than was measured."""
+    """With missing, reversed and stale times, stages still lie in their turn and are no longer than measured."""
     low = (NEAR - since) * 10**9 if clock_known else 10**18
     high = (NEAR + since) * 10**9 if clock_known else LATEST
     times = lay_out(event, (low, high))

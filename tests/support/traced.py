@@ -1,4 +1,4 @@
-"""A session as spans see it, and a way to play recorded events into them without the rest of the pipeline."""
+"""A fake session, and a player that passes recorded events to spans without the rest of the pipeline."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ from exporter.tracing.processor import SpanProcessor
 from exporter.tracing.sampling import SpanOptions
 
 RECEIPT = 1777885210.0
-"""When the sample calls were going on, unix seconds."""
+"""A time within the sample calls, unix seconds."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class FakeSession:
 
 @dataclass
 class Player:
-    """Spans of one session, and what they emitted."""
+    """A span processor with one session, and the spans it emitted."""
 
     options: SpanOptions = field(default_factory=SpanOptions)
     session: FakeSession = field(default_factory=FakeSession)
@@ -50,7 +50,7 @@ class Player:
         self.spans = SpanProcessor(self.options, SPECS, self.raw.extend)
 
     def play(self, *events: dict[str, Any], receipt: float = RECEIPT) -> "Player":
-        """Take events in, as the pipeline would."""
+        """Handle events, as the pipeline would."""
         for document in events:
             event: Any = decode(msgspec.json.encode(document))
             event = event.event if isinstance(event, Flawed) else event
@@ -73,7 +73,7 @@ class Player:
         return [Span.FromString(raw) for raw in self.raw]
 
     def named(self, name: str) -> Span:
-        """The one span whose name begins with that word."""
+        """The only span whose name begins with that word."""
         (found,) = [span for span in self.emitted if span.name.split()[0] == name]
         return found
 

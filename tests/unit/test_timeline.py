@@ -1,4 +1,4 @@
-"""Where the parts of a turn lie."""
+"""When the stages of a turn happened."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,7 +38,7 @@ def start_end(found: Timeline, stage: int, since: float = AT) -> tuple[float, fl
 
 
 def test_the_cascade_hangs_on_the_end_of_speech() -> None:
-    """Transcription and turn detection begin where the user stopped, the model after the later of them and the callback."""
+    """Transcription and turn detection begin at the end of speech, the LLM after both and the callback."""
     found = times(
         user_started_speaking_at=later(1), user_stopped_speaking_at=later(3), stt_delay_ms=200.0, turn_decision_ms=500.0,
         turn_completed_callback_ms=10.0, llm_ttft_ms=300.0, llm_duration_ms=900.0, tts_ttfb_ms=150.0, tts_duration_ms=700.0,
@@ -54,7 +54,7 @@ def test_the_cascade_hangs_on_the_end_of_speech() -> None:
 
 
 def test_the_second_generation_decides_after_the_transcript() -> None:
-    """Where turn.metrics has the fields of the second generation, its delays follow each other instead of overlapping."""
+    """With fields of the second generation, the delays follow each other instead of overlapping."""
     found = times(
         user_stopped_speaking_at=later(3), stt_delay_ms=200.0, turn_decision_ms=300.0, llm_ttft_ms=100.0, tts_pipeline_ms=50.0
     )
@@ -63,7 +63,7 @@ def test_the_second_generation_decides_after_the_transcript() -> None:
 
 
 def test_a_report_of_a_stage_is_its_end() -> None:
-    """Where a stage says when it made its report, it ended then, and it lasted as long as it says."""
+    """A stage with a stamped report ends at the stamp, and has its measured length."""
     found = times(
         user_stopped_speaking_at=later(3), llm_duration_ms=900.0, llm_timestamp=AT + 5, tts_ttfb_ms=100.0, tts_timestamp=AT + 6
     )
@@ -82,7 +82,7 @@ def test_a_turn_of_the_agent_hangs_on_its_speech() -> None:
 
 
 def test_speech_to_speech_answers_from_the_end_of_speech() -> None:
-    """The realtime model begins where the user stopped, or its first token before the agent is heard."""
+    """The realtime model begins at the end of speech, or its first-token delay before the agent speaks."""
     fields: dict[str, Any] = {"realtime_ttft_ms": 300.0, "realtime_duration_ms": 4000.0}
     assert start_end(times(user_stopped_speaking_at=later(3), **fields), REALTIME) == (3000, 7000)
     assert start_end(times(agent_started_speaking_at=later(3), **fields), REALTIME) == (2700, 6700)
@@ -99,14 +99,14 @@ def test_speech_to_speech_answers_from_the_end_of_speech() -> None:
     ],
 )
 def test_a_stale_end_of_speech_is_not_believed(stale: dict[str, Any]) -> None:
-    """An end of speech after the answer, or far from what the caller waited, gives way to the measured wait."""
+    """An end of speech after the answer, or that contradicts the measured wait, is replaced by the measured wait."""
     found = times(agent_started_speaking_at=later(5), user_perceived_ms=1000.0, stt_delay_ms=100.0, **stale)
     assert not found.estimated
     assert start_end(found, SPEECH_TO_TEXT) == (4000, 4100)
 
 
 def test_stamps_outside_the_session_count_as_missing() -> None:
-    """What lies before the session began or after its metrics came is no time of the turn."""
+    """A stamp before the session began or after the metrics were received is not used."""
     window = (nanoseconds(later(0)), nanoseconds(later(10)))
     assert times(window, user_stopped_speaking_at=later(-1)).estimated
     assert times(window, user_stopped_speaking_at=later(11)).estimated
@@ -120,7 +120,7 @@ def test_old_turns_are_as_good_as_new_ones() -> None:
 
 
 def test_without_stamps_the_turn_ends_at_receipt() -> None:
-    """A turn that says only how long things took is moved to where its metrics came."""
+    """A turn that has only durations ends when its metrics were received."""
     found = times(stt_delay_ms=200.0, turn_decision_ms=300.0, llm_ttft_ms=400.0)
     assert found.estimated
     receipt = nanoseconds(later(60))
@@ -137,14 +137,14 @@ def test_without_stamps_the_turn_ends_at_receipt() -> None:
     ],
 )
 def test_any_stage_can_say_when(fields: dict[str, Any], speech_end: float) -> None:
-    """With the measured lengths between them, one stamp of any stage places the whole turn."""
+    """One stamp of any stage, with the measured durations, places the whole turn."""
     found = times(**fields)
     assert not found.estimated
     assert start_end(found, TURN_DETECTION)[0] == speech_end
 
 
 def test_a_reversed_end_of_speech_has_no_length() -> None:
-    """A beginning after the end is left aside, and so is an agent that stopped before it began."""
+    """A start after its end is not used, neither the user's nor the agent's."""
     found = times(
         user_started_speaking_at=later(4),
         user_stopped_speaking_at=later(3),
@@ -156,12 +156,12 @@ def test_a_reversed_end_of_speech_has_no_length() -> None:
 
 
 def test_nothing_at_all_is_a_point() -> None:
-    """A turn of which nothing is known lies at receipt, without length."""
+    """A turn without any stage is at receipt, without length."""
     assert times().envelope([], 5) == (5, 5)
 
 
 def test_the_clock_learns_the_platforms_distance() -> None:
-    """What carries no time is placed by the least lag of what does."""
+    """An event without a time is placed by the smallest lag of those with one."""
     clock = PlatformClock()
     assert clock.at(AT) == nanoseconds(START)
     assert clock.event_time(later(0), AT + 100.5) == nanoseconds(START)
@@ -172,7 +172,7 @@ def test_the_clock_learns_the_platforms_distance() -> None:
 
 @pytest.mark.parametrize("stamp", [later(-7200), later(7200), datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)])
 def test_a_stamp_far_off_the_others_is_not_believed(stamp: datetime) -> None:
-    """An event whose stamp is hours away from the others' happened when we received it."""
+    """An event whose stamp is hours away from the others gets its time from receipt."""
     clock = PlatformClock()
     clock.event_time(later(0), AT)
     assert clock.event_time(stamp, AT + 5) == nanoseconds(later(5))
