@@ -34,7 +34,7 @@ from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.pipeline import Pipeline
 from exporter.server.listeners import Listener
 from exporter.sessions.registry import SessionTimeouts
-from exporter.tracing.turn_spans import Emit
+from exporter.tracing.handlers import Emit
 
 PRODUCT: Final = Product(
     name="agentstack-exporter",

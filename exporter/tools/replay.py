@@ -20,8 +20,8 @@ from exporter.pipeline.pipeline import Diagnostics, Pipeline
 from exporter.protocol.decoder import Reason, Refused
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tools.waterfall import draw
+from exporter.tracing.handlers import Emit
 from exporter.tracing.sampling import SpanOptions
-from exporter.tracing.turn_spans import Emit
 
 WHY_REFUSED: Final[dict[str, str]] = {
     Refused.WRONG_TYPE: "its type is not the one in the protocol",

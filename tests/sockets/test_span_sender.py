@@ -23,7 +23,7 @@ from exporter.exporters.otlp.sender import (
     SpanSender,
     create_transport,
 )
-from exporter.exporters.otlp.sender.requests import together
+from exporter.exporters.otlp.sender.requests import join
 from exporter.exporters.otlp.sender.sending_queue import ENTRY_OVERHEAD
 from exporter.exporters.otlp.target import Protocol, Target
 from tests.support.otlp_receiver import Fault, GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
@@ -214,7 +214,7 @@ class TestOutages:
 
     async def test_bounded(self, protocol: Protocol) -> None:
         """Spans that do not fit in the queue are dropped and counted exactly, and accepted spans arrive."""
-        size = len(together([span(1000)])) + ENTRY_OVERHEAD
+        size = len(join([span(1000)])) + ENTRY_OVERHEAD
         async with sending(protocol, limits=QueueLimits(max_size=50 * size)) as run:
             run.receiver.answer = BUSY[protocol]
             accepted = [run.sender.offer([span(number)]) for number in range(1000, 1200)]

@@ -25,7 +25,7 @@ from exporter.exporters.otlp.sender.export_result import (
     from_http,
     read_retry_after,
 )
-from exporter.exporters.otlp.sender.requests import SHORT, together
+from exporter.exporters.otlp.sender.requests import SHORT, join
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -153,7 +153,7 @@ def test_envelope(spans: list[Span], service: str, scope: str, schema_url: str) 
     resource_spans.scope_spans.add(scope=instrumentation, spans=spans, schema_url=schema_url)
     envelope = SpanEnvelope(resource.SerializeToString(), instrumentation.SerializeToString(), schema_url)
     raw = [span.SerializeToString() for span in spans]
-    for bodies in ([together(raw)], [together([each]) for each in raw]):
+    for bodies in ([join(raw)], [join([each]) for each in raw]):
         request = envelope.wrap(bodies)
         assert ExportTraceServiceRequest.FromString(request) == expected
         assert len(request) <= envelope.size + sum(map(len, bodies))
@@ -162,6 +162,6 @@ def test_envelope(spans: list[Span], service: str, scope: str, schema_url: str) 
 def test_empty_envelope() -> None:
     """Without resource and scope a request contains only the spans."""
     names = ["x" * length for length in (0, 1, 126, 127, 128, SHORT - 10, SHORT, 70_000)]
-    body = together(Span(name=name).SerializeToString() for name in names)
+    body = join(Span(name=name).SerializeToString() for name in names)
     request = ExportTraceServiceRequest.FromString(SpanEnvelope().wrap([body]))
     assert [span.name for span in request.resource_spans[0].scope_spans[0].spans] == names

@@ -18,7 +18,7 @@ from exporter.exporters.otlp.delta import DeltaBaseline, Temporality, is_delta
 from exporter.exporters.otlp.points import CUMULATIVE, DELTA, Constants, FamilyWriter, Shape, nanoseconds, shape_of
 from exporter.exporters.otlp.resource import encoded_resource
 from exporter.metrics.snapshot import Snapshot
-from exporter.protobuf import AttributeValue, delimited, framed, utf8
+from exporter.protobuf import AttributeValue, delimited, delimited_parts, utf8
 
 _Writers = dict[tuple[MetricSpec, Shape], FamilyWriter]
 
@@ -99,8 +99,8 @@ class MetricsEncoder:
         self._writers = writers
 
     def _request(self, snapshot: Snapshot, written: "_Written") -> EncodedSnapshot:
-        scope_metrics = framed(2, [self._scope, *written.metrics])
-        body = b"".join(framed(1, [self._resource, *scope_metrics]))
+        scope_metrics = delimited_parts(2, [self._scope, *written.metrics])
+        body = b"".join(delimited_parts(1, [self._resource, *scope_metrics]))
         return EncodedSnapshot(body, written.points, snapshot)
 
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from exporter.catalogue.exponential import downscaled
 from exporter.catalogue.model import MetricSpec
 from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series
-from exporter.protobuf import attributes, delimited, utf8, varint, zigzag
+from exporter.protobuf import attributes, delimited, delimited_head, utf8, varint, zigzag
 
 DELTA: Final = 1
 CUMULATIVE: Final = 2
@@ -28,7 +28,7 @@ Numbers = Callable[[Series, int], bytes]
 _MOST: Final = 2**64 - 1
 _DATA_FIELD: Final[dict[Shape, int]] = {"gauge": 5, "sum": 7, "histogram": 9, "exponential": 10}
 _ATTRIBUTES_FIELD: Final[dict[Shape, int]] = {"gauge": 7, "sum": 7, "histogram": 9, "exponential": 1}
-_POINT: Final = b"\x0a"  # data_points = 1, whatever the shape
+_POINT: Final = b"\x0a"  # data_points = 1, for every shape
 _MONOTONIC: Final = b"\x18\x01"  # is_monotonic = 3
 _GAUGE = Struct("<BQBd")  # time_unix_nano = 3, as_double = 4
 _SUM = Struct("<BQBQBd")  # start_time_unix_nano = 2, then as a gauge
@@ -104,15 +104,15 @@ def _sum(series: Series, at: int) -> bytes:
 
 
 def _explicit(places: int) -> Numbers:
-    counts_tag = b"\x32" + varint(8 * places)  # bucket_counts = 6
-    struct = Struct(f"<BQBQBQBd{len(counts_tag)}s{places}Q")  # start = 2, time = 3, count = 4, sum = 5
+    counts_head = delimited_head(6, 8 * places)  # bucket_counts = 6
+    struct = Struct(f"<BQBQBQBd{len(counts_head)}s{places}Q")  # start = 2, time = 3, count = 4, sum = 5
 
     def numbers(series: Series, at: int) -> bytes:
         point = _histogram_point(series)
         total = min(sum(point.counts), _MOST)
         start = _start(series, at)
-        packed = struct.pack(0x11, start, 0x19, at, 0x21, total, 0x29, point.sum, counts_tag, *point.counts)
-        return packed + _exemplars(b"\x42", point.exemplars) if point.exemplars else packed
+        packed = struct.pack(0x11, start, 0x19, at, 0x21, total, 0x29, point.sum, counts_head, *point.counts)
+        return packed + _exemplars(8, point.exemplars) if point.exemplars else packed
 
     return numbers
 
@@ -131,7 +131,7 @@ def _exponential(series: Series, at: int) -> bytes:
     if counts:
         buckets = b"\x08" + zigzag(offset) + delimited(2, _varints(counts))  # offset = 1, bucket_counts = 2
         packed += delimited(8, buckets)  # positive = 8
-    return packed + _exemplars(b"\x5a", point.exemplars) if point.exemplars else packed
+    return packed + _exemplars(11, point.exemplars) if point.exemplars else packed
 
 
 def _varints(counts: Sequence[int]) -> bytes:
@@ -140,8 +140,8 @@ def _varints(counts: Sequence[int]) -> bytes:
     return b"".join(map(varint, counts))
 
 
-def _exemplars(tag: bytes, exemplars: Sequence[Exemplar | None]) -> bytes:
-    head = tag + varint(_EXEMPLAR.size)
+def _exemplars(field: int, exemplars: Sequence[Exemplar | None]) -> bytes:
+    head = delimited_head(field, _EXEMPLAR.size)
     return b"".join(head + _exemplar(exemplar) for exemplar in exemplars if exemplar is not None)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from exporter.exporters.otlp.sender.disk_queue import DiskQueueConfig
 from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, SenderObserver
-from exporter.exporters.otlp.sender.requests import ExportRequest, SpanEnvelope, together
+from exporter.exporters.otlp.sender.requests import ExportRequest, SpanEnvelope, join
 from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.segment import QueueEntry
 from exporter.exporters.otlp.sender.sending_queue import DEFAULT_QUEUE_LIMITS, QueueLimits, SendingQueue
@@ -75,14 +75,14 @@ class SpanSender:
         They are queued as one entry, which is cheaper, unless there is room for some of them only.
         """
         number = len(spans)
-        if number <= self._batch.max_items and not self._stopping and self._queue.enqueue(QueueEntry(together(spans), number)) is None:
+        if number <= self._batch.max_items and not self._stopping and self._queue.enqueue(QueueEntry(join(spans), number)) is None:
             self._wake()
             return True
         queued = [self._offer_one(span) for span in spans]
         return all(queued)
 
     def _offer_one(self, span: bytes) -> bool:
-        reason = STOPPED if self._stopping else self._queue.enqueue(QueueEntry(together((span,)), 1))
+        reason = STOPPED if self._stopping else self._queue.enqueue(QueueEntry(join((span,)), 1))
         if reason is None:
             self._wake()
             return True
