@@ -32,7 +32,8 @@ from exporter.exporters.routes import Readiness, telemetry_app
 from exporter.logs import setup
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import Diagnostics
+from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.server.listeners import Listener
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.turn_spans import Emit
@@ -90,7 +91,7 @@ class Daemon:
             slow_turn=settings.slow_turn,
             prices=None if settings.prices is None else read_prices(settings.prices),
             exemplars=otel.exemplar_filter != "always_off",
-            tracing=(span_options(settings, otel), self._emit) if otel.traces or watch else None,
+            tracing=Tracing(span_options(settings, otel), self._emit) if otel.traces or watch else None,
         )
         self._otlp = Otlp(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         self.pipeline.metrics.build_info(__version__, platform.python_version())

@@ -45,36 +45,36 @@ class Counts:
     def __init__(self, metrics: SelfMetrics, signal: Signal) -> None:
         self._metrics = metrics
         self._signal = signal
-        self._waiting_items = metrics.otlp_queue_items.row(signal, now=0.0)
-        self._waiting = metrics.otlp_queue.row(signal, now=0.0)
+        self._waiting_items = metrics.otlp_queue_items.row(signal=signal)
+        self._waiting = metrics.otlp_queue.row(signal=signal)
 
     def begin(self) -> None:
         """Show what may be lost here before it is, so that the first loss is an increase."""
         for reason in DROP_REASONS:
-            self._metrics.otlp_dropped.add(0, self._signal, reason)
+            self._metrics.otlp_dropped.add(0, signal=self._signal, reason=reason)
 
     def delivered(self, items: int) -> None:
         """The receiver has taken so many items."""
-        self._metrics.otlp_items.add(items, self._signal, "delivered")
+        self._metrics.otlp_items.add(items, signal=self._signal, outcome="delivered")
 
     def rejected(self, items: int) -> None:
         """The receiver has refused so many items of a request it took."""
-        self._metrics.otlp_items.add(items, self._signal, "rejected")
+        self._metrics.otlp_items.add(items, signal=self._signal, outcome="rejected")
 
     def dropped(self, reason: str, items: int) -> None:
         """So many items are lost."""
-        self._metrics.otlp_items.add(items, self._signal, "dropped")
-        self._metrics.otlp_dropped.add(items, self._signal, reason)
+        self._metrics.otlp_items.add(items, signal=self._signal, outcome="dropped")
+        self._metrics.otlp_dropped.add(items, signal=self._signal, reason=reason)
 
     def replaced(self, items: int) -> None:
         """So many data points gave way to newer ones."""
-        self._metrics.otlp_items.add(items, self._signal, "replaced")
+        self._metrics.otlp_items.add(items, signal=self._signal, outcome="replaced")
 
     def attempted(self, outcome: AttemptOutcome, reason: str) -> None:
         """A request was made."""
-        self._metrics.otlp_attempts.add(1, self._signal, outcome)
+        self._metrics.otlp_attempts.add(1, signal=self._signal, outcome=outcome)
         if outcome != "delivered":
-            self._metrics.otlp_failures.add(1, self._signal, reason)
+            self._metrics.otlp_failures.add(1, signal=self._signal, reason=reason)
 
     def queued(self, items: int, size: int) -> None:
         """The queue now holds so much."""
@@ -82,11 +82,11 @@ class Counts:
 
     def disk_failed(self) -> None:
         """The queue's directory could not be used."""
-        self._metrics.otlp_disk_errors.add(1, self._signal)
+        self._metrics.otlp_disk_errors.add(1, signal=self._signal)
 
     def disk_damaged(self, places: int) -> None:
         """So many places in the queue's files were lost."""
-        self._metrics.otlp_disk_damaged.add(places, self._signal)
+        self._metrics.otlp_disk_damaged.add(places, signal=self._signal)
 
 
 class Otlp:

@@ -37,7 +37,7 @@ class Counts:
 
     def refused(self, reason: str) -> None:
         """A connection was turned away, or cut off."""
-        self._metrics.connections_refused.add(1, reason)
+        self._metrics.connections_refused.add(1, reason=reason)
 
     def slow_handshake(self) -> None:
         """A connection made no request in time."""
@@ -53,7 +53,7 @@ class Counts:
 
     def tap_dropped(self, reason: str, events: int) -> None:
         """A tap could not send so many events."""
-        self._metrics.tap_dropped.add(events, reason)
+        self._metrics.tap_dropped.add(events, reason=reason)
 
     def tap_duplicate(self) -> None:
         """A tap sent an event a second time."""
@@ -61,7 +61,7 @@ class Counts:
 
     def upstream_failed(self, reason: str) -> None:
         """The app could not be reached, or would not have the connection."""
-        self._metrics.upstream_failures.add(1, reason)
+        self._metrics.upstream_failures.add(1, reason=reason)
 
     def upstream_connected(self, took: float) -> None:
         """The app was reached, in so many seconds."""
@@ -69,7 +69,7 @@ class Counts:
 
     def relay_dropped(self, reason: Dropped) -> None:
         """A message was passed on and not measured."""
-        self._metrics.relay_dropped.add(1, reason)
+        self._metrics.relay_dropped.add(1, reason=reason)
 
 
 class Receiver:
