@@ -8,7 +8,7 @@ from exporter.metrics.instrument import Instrument
 from exporter.metrics.recorder import AudioRows
 from exporter.metrics.store import Observe, Store
 from exporter.protocol.commands import Direction
-from exporter.sessions.app_state import AudioMessage
+from exporter.sessions.app_state import LastMessage
 from exporter.sessions.session import Session
 
 GAP: Final = 0.2
@@ -36,15 +36,18 @@ class AudioJitterTracker:
         rows.frames[0] += 1.0
         rows.bytes[0] += size
         last = app.audio.get(direction)
-        interval = 0.0 if last is None else now - last.at
+        if last is None:
+            app.audio[direction] = LastMessage(now, 0.0)
+            return
+        interval = now - last.at
         if interval > GAP:
             if interval <= LONGEST_GAP[direction]:
                 self._gaps.add(1, agent=session.agent_label, direction=direction, now=now)
             interval = 0.0
-        elif last is not None and interval > 0 and last.interval > 0:
+        elif interval > 0 and last.interval > 0:
             observe = cache.audio_jitter.get(direction) or self._observer(session, direction, now)
             observe(round(abs(interval - last.interval), 9))
-        app.audio[direction] = AudioMessage(now, interval)
+        last.at, last.interval = now, interval
 
     def _rows(self, session: Session, direction: Direction, now: float) -> AudioRows:
         return self._store.cached(session.series_cache.audio, direction, partial(self._find_rows, session.agent_label, direction, now))

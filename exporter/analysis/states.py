@@ -48,15 +48,17 @@ class StateTracker:
         at = now if event.timestamp is None else event.timestamp.timestamp()
         if session.states is None:
             session.states = {}
-        before = session.states.get(participant)
-        if before is None:
+        state = session.states.get(participant)
+        if state is None:
+            session.states[participant] = ParticipantState(one_of(event.new_state, known), at, now)
             if event.old_state and session.saw_start:
                 self._add(session, participant, one_of(event.old_state, known), now - session.started_at, now)
-        elif at > before.since:
-            self._add(session, participant, before.name, at - before.since, now)
-        elif 0 < before.since - at < _MOST_OUT_OF_ORDER:
             return
-        session.states[participant] = ParticipantState(one_of(event.new_state, known), at, now)
+        if at > state.since:
+            self._add(session, participant, state.name, at - state.since, now)
+        elif 0 < state.since - at < _MOST_OUT_OF_ORDER:
+            return
+        state.name, state.since, state.received = one_of(event.new_state, known), at, now
 
     def _add(self, session: Session, participant: Participant, state: str, seconds: float, now: float) -> None:
         if 0 < seconds <= _LONGEST_STATE:

@@ -9,7 +9,6 @@ from typing import Final, TypeVar
 from exporter.events import Wire
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded, SessionStarted
-from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.self_metrics import INTERNAL_ERROR
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
@@ -119,7 +118,7 @@ class CallFeed:
                 pipeline.metrics.ignored[0] += 1.0
                 return started
             recorded = handled
-        turn = pipeline.turn_reference(session, recorded) if isinstance(recorded, TurnMetrics) else None
+        turn = None if step.turn_reference is None else step.turn_reference(session, recorded)
         step.record(recorded, session.series_cache, now, turn)
         if step.add_to_spans is not None:
             step.add_to_spans(session, event, now)

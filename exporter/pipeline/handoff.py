@@ -161,7 +161,9 @@ def snapshot(session: Session) -> SessionSnapshot:
         metrics_received=session.metrics_received,
         turns=session.turns,
         pending_turns=session.pending_turns,
-        states=None if states is None else {who: StateSnapshot(*state) for who, state in states.items()},
+        states=None
+        if states is None
+        else {who: StateSnapshot(state.name, state.since, state.received) for who, state in states.items()},
         running_agent_tools=None if tools is None else {key: AgentToolSnapshot(*tool) for key, tool in tools.items()},
         usage=None if usage is None else {ModelSnapshot(*model): totals for model, totals in usage.items()},
         models=session.models,

@@ -96,7 +96,7 @@ class Pipeline:
         self.trackers = create_trackers(self.store, self._limiter, turns, self.refuse, slow_turn=slow_turn, prices=prices)
         self.sessions = SessionRegistry(self.store, self._recorder, self._limiter, timeouts, self._finish)
         handlers = EventHandlers(self.trackers, self.sessions, self.spans, self.app_answered, self.note_lag)
-        self.steps = create_steps(SPECS, handlers, self._recorder, self.metrics, self.spans)
+        self.steps = create_steps(handlers, self.turn_reference, self._recorder, self.metrics, self.spans)
         self._swept_at = self._cleared_at = now
         self._least_lag: float | None = None
 

@@ -1,5 +1,6 @@
 """What a session remembers of the customer's app, where the app is seen too: behind a relay. Times are unix seconds of receipt."""
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from exporter.bounded_dict import BoundedDict
@@ -23,7 +24,8 @@ class StreamedAnswer(NamedTuple):
     first_token: float
 
 
-class AudioMessage(NamedTuple):
+@dataclass(slots=True)
+class LastMessage:
     """The latest audio message of one direction: when it passed, and how long after the one before it (0 after a gap), in seconds."""
 
     at: float
@@ -44,7 +46,7 @@ class AppState:
         self.answer: StreamedAnswer | None = None
         self.last_token = 0.0
         self.interrupted = False
-        self.audio: dict[Direction, AudioMessage] = {}
+        self.audio: dict[Direction, LastMessage] = {}
 
 
 class ToolAnswer(NamedTuple):

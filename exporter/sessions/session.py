@@ -1,5 +1,6 @@
 """A session: one call, and everything the exporter remembers of it."""
 
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from exporter.bounded_dict import BoundedDict
@@ -23,7 +24,8 @@ StoodIn = tuple[StandInField, ...] | None
 """How a turn was counted: ``None`` with its turn.metrics, otherwise the fields for which turn.completed stood in."""
 
 
-class ParticipantState(NamedTuple):
+@dataclass(slots=True)
+class ParticipantState:
     """The state that the user or the agent is in: since when by the event's clock, and when the event was received. Unix seconds."""
 
     name: str
