@@ -19,7 +19,8 @@ import msgspec
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.self_metrics import LABEL_OVERFLOW
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts
 
 _BEGINNING = 1_777_885_200.0
@@ -82,7 +83,7 @@ def overflow(pipeline: Pipeline, now: float) -> float:
 
 def measure(name: str, combinations: Callable[[], Iterable[Combination]], many: int) -> str:
     """A line of the table: one flood through a core of its own."""
-    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), _BEGINNING)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), _BEGINNING)
     before, started = resident(), perf_counter()
     now = flood(pipeline, combinations(), _BEGINNING)
     took, after = perf_counter() - started, resident()

@@ -8,8 +8,9 @@ look-up by the raw values finds the rows of all of them.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,6 +21,7 @@ from exporter.metrics.label_limits import PAIR, UNKNOWN, LabelLimiter, pairs_of
 from exporter.metrics.record_program import record_program
 from exporter.metrics.recorder_source import LabelGroup, Update, groups_of, recorder_source
 from exporter.metrics.store import Layout, Observe, Row, Store
+from exporter.protocol.commands import Direction
 from exporter.protocol.ids import TurnRef
 
 Record = Callable[[Any, "SeriesCache", float, TurnRef | None], None]
@@ -31,15 +33,32 @@ Counted = tuple[str | None, bool | None, bool | None, bool | None, bool, bool]
 _MOST_CACHED = 1024
 
 
+class AudioRows(NamedTuple):
+    """The rows that count the audio messages of one direction, and their bytes."""
+
+    frames: Row
+    bytes: Row
+
+
 class SeriesCache:
     """Where sessions of one agent find their rows: a dictionary per bundle, from the raw values of the wire.
 
     ``agent`` is the label value the sessions were given. The dictionaries are emptied now and then, so that label values still in
-    use show themselves. ``latency_breakdown``, ``turn_position`` and ``turns`` hold what these have found: by pipeline, by position,
-    by how turns count.
+    use show themselves. The others hold what the analysis of that name has found: ``latency_breakdown`` by pipeline,
+    ``turn_position`` by position, ``turns`` by how turns count, ``app_commands`` by kind, ``audio`` and ``audio_jitter`` by direction.
     """
 
-    __slots__ = ("agent", "answered_by", "caches", "latency_breakdown", "turn_position", "turns")
+    __slots__ = (
+        "agent",
+        "answered_by",
+        "app_commands",
+        "audio",
+        "audio_jitter",
+        "caches",
+        "latency_breakdown",
+        "turn_position",
+        "turns",
+    )
 
     def __init__(self, agent: str, answered_by: str, groups: int) -> None:
         self.agent = agent
@@ -48,9 +67,15 @@ class SeriesCache:
         self.latency_breakdown: dict[str, list[Row | None]] = {}
         self.turn_position: dict[str, tuple[Observe, Observe]] = {}
         self.turns: dict[Counted, tuple[Row, ...]] = {}
+        self.app_commands: dict[str, Row] = {}
+        self.audio: dict[Direction, AudioRows] = {}
+        self.audio_jitter: dict[Direction, Observe] = {}
 
     def forget(self) -> None:
         """Empty the dictionaries."""
+        self.app_commands.clear()
+        self.audio.clear()
+        self.audio_jitter.clear()
         self.latency_breakdown.clear()
         self.turn_position.clear()
         self.turns.clear()
@@ -94,15 +119,17 @@ class Recorder:
         """
         group, layouts = self._groups[index]
         raw = dict(zip(group.fields, key if len(group.fields) > 1 else (key,), strict=False))
-        overflowed = self._store.overflowed
         values = [self._label_values(labels, raw, cells, now) for labels in group.labels]
-        rows = tuple(self._store.row(layout, of, now) for layout, of in zip(layouts, values, strict=True))
-        if self._store.overflowed == overflowed and {text for text in raw.values() if isinstance(text, str)}.issubset(chain(*values)):
-            cache = cells.caches[index]
-            if len(cache) >= _MOST_CACHED:
-                cache.clear()
-            cache[key] = rows
-        return rows
+        find = partial(self._rows, layouts, values, now)
+        if not {text for text in raw.values() if isinstance(text, str)}.issubset(chain(*values)):
+            return find()
+        cache = cells.caches[index]
+        if len(cache) >= _MOST_CACHED:
+            cache.clear()
+        return self._store.cached(cache, key, find)
+
+    def _rows(self, layouts: tuple[Layout, ...], values: list[tuple[str, ...]], now: float) -> tuple[Row, ...]:
+        return tuple(self._store.row(layout, labels, now) for layout, labels in zip(layouts, values, strict=True))
 
     def _label_values(self, labels: Labels, raw: dict[str, Any], cells: SeriesCache, now: float) -> tuple[str, ...]:
         pair = self._pair(labels, raw, now) if labels.component else None

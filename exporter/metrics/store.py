@@ -6,12 +6,11 @@ the counts by exponential bucket. One owner (the event loop) writes, so there ar
 when a snapshot is taken, so that sums of whole milliseconds stay exact.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from exporter.catalogue.exponential import SCALE, ZERO, ZERO_THRESHOLD, bucket_places
+from exporter.catalogue.exponential import SCALE, ZERO, ZERO_THRESHOLD
 from exporter.catalogue.model import DeclarationError, MetricSpec
 from exporter.metrics.label_limits import OTHER
 from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
@@ -22,8 +21,20 @@ Row = list[Any]
 Observe = Callable[[float], None]
 """Observes a value in one series of a histogram."""
 
+_K_contra = TypeVar("_K_contra", contravariant=True)
+_V_contra = TypeVar("_V_contra", contravariant=True)
+_K = TypeVar("_K")
+_Found = TypeVar("_Found")
+
 _OWN_ROOM = 2_500
 """Series kept free for the exporter's own metrics, which are bounded by their tables and need fewer."""
+
+
+class Cache(Protocol[_K_contra, _V_contra]):
+    """Where found rows are remembered: a dictionary or a list."""
+
+    def __setitem__(self, key: _K_contra, value: _V_contra, /) -> None:
+        """Remember ``value``."""
 
 
 @dataclass(slots=True)
@@ -139,6 +150,17 @@ class Store:
             self._own_room = max(0, self._own_room - layout.series_per_row)
         return row
 
+    def cached(self, cache: Cache[_K, _Found], key: _K, find: Callable[[], _Found]) -> _Found:
+        """What ``find`` returns: rows, or what writes to them. It is remembered in ``cache`` unless the store was full.
+
+        A row of a full store is ``_other``, and every use of it must be counted in :attr:`overflowed`: so it is found anew each time.
+        """
+        before = self.overflowed
+        found = find()
+        if self.overflowed == before:
+            cache[key] = found
+        return found
+
     def _has_room(self, layout: Layout) -> bool:
         return self._series + self._kept_free + self._own_room + layout.series_per_row <= self._max_series
 
@@ -205,65 +227,6 @@ def _exemplar(item: tuple[float, TurnRef, float] | None, divisor: float) -> Exem
         return None
     value, turn, at = item
     return Exemplar(value / divisor, turn.trace_id, turn.span_id, at)
-
-
-class Instrument:
-    """A handle on one metric for code that records it by hand; values are in the metric's own unit."""
-
-    __slots__ = ("_bounds", "_divisor", "_index", "_layout", "_places", "_rows", "_store")
-
-    def __init__(self, store: Store, spec: MetricSpec) -> None:
-        self._store = store
-        self._layout, self._index = store.place(spec)
-        self._divisor = self._layout.divisors[self._index]
-        self._bounds = wire_bounds(spec.bounds, self._divisor)
-        self._places = len(spec.bounds) + 1
-        self._rows = self._layout.rows
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """The labels in the order in which their values are given."""
-        return self._layout.label_names
-
-    def add(self, amount: float, *labels: str, now: float = 0.0) -> None:
-        """Add to a counter (or gauge)."""
-        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
-        row[self._index] = (row[self._index] or 0.0) + amount * self._divisor
-
-    def row(self, *labels: str, now: float) -> Row:
-        """The row of one series, whose cell a metric that is alone in its layout has first; to be given up as :meth:`observer` is."""
-        return self._rows.get(labels) or self._store.row(self._layout, labels, now)
-
-    def set(self, value: float, *labels: str, now: float = 0.0) -> None:
-        """Set a gauge (or a counter that is kept elsewhere)."""
-        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
-        row[self._index] = value * self._divisor
-
-    def observe(self, value: float, *labels: str, now: float = 0.0) -> None:
-        """Observe a value in a histogram."""
-        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
-        cell = row[self._index]
-        wire_value = round(value * self._divisor, 9)
-        cell[bisect_left(self._bounds, wire_value)] += 1
-        cell[self._places] += wire_value
-        if self._layout.exponential:
-            table, counts = bucket_places(self._bounds, self._divisor), cell[self._places + 2]
-            _, index = table.places[bisect_left(table.edges, wire_value)]
-            counts[index] = counts.get(index, 0) + 1
-
-    def observer(self, *labels: str, now: float) -> Observe:
-        """A function that observes in one series, for the hot path; to be given up where rows can be dropped and this one is."""
-        if self._layout.exponential:
-            return lambda value: self.observe(value, *labels, now=now)
-        cell = self._store.row(self._layout, labels, now)[self._index]
-        bounds, divisor, places = self._bounds, self._divisor, self._places
-
-        def observe(value: float) -> None:
-            wire_value = value * divisor
-            cell[bisect_left(bounds, wire_value)] += 1
-            cell[places] += wire_value
-
-        return observe
 
 
 def wire_bounds(bounds: tuple[float, ...], divisor: float) -> tuple[float, ...]:

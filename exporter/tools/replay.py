@@ -16,7 +16,8 @@ from exporter.metrics.label_limits import LabelLimits, normalise
 from exporter.metrics.self_metrics import FRAMES, FRAMES_REJECTED, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.protocol.decoder import Reason, Refused
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tools.waterfall import draw
@@ -77,7 +78,7 @@ class Replay:
 
     def __init__(self, now: float, emit: Emit | None = None) -> None:
         self._pipeline = Pipeline(
-            LabelLimits(), SessionTimeouts(), Diagnostics(), now=now, tracing=(SpanOptions(), emit) if emit else None
+            LabelLimits(), SessionTimeouts(), NoDiagnostics(), now=now, tracing=Tracing(SpanOptions(), emit) if emit else None
         )
         self._feeds: dict[tuple[bytes, ...], CallFeed] = {}
         self._now = now

@@ -20,7 +20,8 @@ from exporter.metrics import recorder
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.attributes import span_attributes
 from exporter.tracing.sampling import SpanOptions
@@ -71,7 +72,7 @@ def compiled() -> Compiled:
     return Compiled(folder, *(load(folder, name) for name in ("attributes", "record", "spans")))
 
 
-class Loud(Diagnostics):
+class Loud(NoDiagnostics):
     def internal_error(self, error: Exception) -> None:
         raise error
 

@@ -12,7 +12,8 @@ from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts
 from tests.support.events import documents
 from tests.support.reference_recorder import ReferenceHistogram, ReferenceRecorder, metrics_of
@@ -32,7 +33,7 @@ one_of_each = st.tuples(*(st.tuples(agents, judgements, document) for document i
 Case = tuple[str | None, str | None, dict[str, Any]]
 
 
-class LoudNotices(Diagnostics):
+class LoudNotices(NoDiagnostics):
     def internal_error(self, error: Exception) -> None:
         raise error
 

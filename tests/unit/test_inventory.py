@@ -8,7 +8,8 @@ from exporter.catalogue.inspect import EventSpec
 from exporter.catalogue.model import Feeds
 from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts
 
 
@@ -27,7 +28,7 @@ def test_every_metric_is_in_the_list() -> None:
 
 def test_a_snapshot_has_every_metric_of_the_list() -> None:
     """What is scraped and what is listed are the same families, with the same declarations."""
-    snapshot = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), 0.0).snapshot(0.0)
+    snapshot = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), 0.0).snapshot(0.0)
     assert {family.spec.name: family.spec for family in snapshot.families} == inventory.metrics()
 
 

@@ -14,7 +14,8 @@ from exporter.metrics.recorder import Recorder, SeriesCache, one_of
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.metrics.store import Store
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.ids import TurnRef
 from exporter.sessions.registry import SessionTimeouts
 
@@ -199,7 +200,7 @@ def consume(pipeline: Pipeline, now: float, *events: dict[str, Any]) -> None:
 
 def test_an_evicted_pair_takes_only_its_own_series() -> None:
     """A model idle for a day gives up its series for a new one, while the same model of another component keeps counting."""
-    pipeline = Pipeline(LabelLimits(pairs=1), SessionTimeouts(), Diagnostics(), NOW)
+    pipeline = Pipeline(LabelLimits(pairs=1), SessionTimeouts(), NoDiagnostics(), NOW)
     stt = {"type": "turn.metrics", "stt_provider": "openai", "stt_model": "whisper", "stt_audio_duration_ms": 1000}
     tts = {"type": "turn.metrics", "tts_provider": "openai", "tts_model": "whisper", "tts_characters": 7}
     consume(pipeline, NOW, stt, tts)
@@ -213,7 +214,7 @@ def test_an_evicted_pair_takes_only_its_own_series() -> None:
 
 def test_an_evicted_pair_takes_its_usage() -> None:
     """The series of session.usage are bounded with those of turn.metrics and go with them."""
-    pipeline = Pipeline(LabelLimits(pairs=1), SessionTimeouts(), Diagnostics(), NOW)
+    pipeline = Pipeline(LabelLimits(pairs=1), SessionTimeouts(), NoDiagnostics(), NOW)
     start = {"type": "session.started", "agent_session_id": "as-1"}
     for now, model in ((NOW, "old"), (NOW + DAY, "new")):
         usage = {"type": "llm_usage", "provider": "openai", "model": model, "input_tokens": 5}
@@ -223,7 +224,7 @@ def test_an_evicted_pair_takes_its_usage() -> None:
 
 def test_an_evicted_name_leaves_the_exporters_own_counters() -> None:
     """An unknown event or a reason that is forgotten takes nothing from counters that have a value of the same name."""
-    pipeline = Pipeline(LabelLimits(values=1), SessionTimeouts(), Diagnostics(), NOW)
+    pipeline = Pipeline(LabelLimits(values=1), SessionTimeouts(), NoDiagnostics(), NOW)
     for now, name, reason in ((NOW, "empty", "not_json"), (NOW + DAY, "other", "hangup")):
         consume(pipeline, now, {"type": name}, {"type": "session.ended", "reason": reason})
         feed = CallFeed(pipeline)
@@ -236,7 +237,7 @@ def test_an_evicted_name_leaves_the_exporters_own_counters() -> None:
 
 def test_audio_that_is_only_padding_counts_for_nothing() -> None:
     """Received audio never counts down, whatever its text is."""
-    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), NOW)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), NOW)
     for payload in ("=", "==", "===", "", "QQ==", "QQ", "QUI=", "QUJD"):
         consume(pipeline, NOW, {"event": "media", "media": {"payload": payload}})
     assert values_of(pipeline.snapshot(NOW), "agentstack_audio_stream_received_bytes_total") == {("unknown",): 1 + 1 + 2 + 3}
@@ -244,7 +245,7 @@ def test_audio_that_is_only_padding_counts_for_nothing() -> None:
 
 def test_the_time_of_audio_feeds_the_lag() -> None:
     """A media message's own timestamp is compared with its receipt."""
-    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), NOW)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), NOW)
     consume(pipeline, 1_777_885_200.52, {"event": "media", "media": {"timestamp": "2026-05-04T09:00:00.020Z"}})
     point = values_of(pipeline.snapshot(NOW), "agentstack_exporter_event_lag_seconds")[()]
     assert (sum(point.counts), round(point.sum, 3)) == (1, 0.5)
