@@ -15,7 +15,7 @@ from exporter.events.turns import UserTranscription
 from exporter.metrics.label_limits import LabelLimiter
 from exporter.metrics.store import Instrument, Store
 from exporter.protocol.commands import Command
-from exporter.protocol.ids import compact
+from exporter.protocol.ids import shorten_id
 from exporter.sessions.app_state import AppState, LlmAnswer, ToolAnswer
 from exporter.sessions.registry import Session
 
@@ -42,7 +42,7 @@ class AppLatency:
         """The agent calls a tool of the app."""
         side = session.app
         if side is not None and event.id:
-            call_id = compact(event.id)
+            call_id = shorten_id(event.id)
             side.calls.pop(call_id, None)
             side.calls[call_id] = (self._limiter.value("tool", event.tool_name, now), now)
             if len(side.calls) > MOST_OPEN_CALLS:
@@ -88,7 +88,7 @@ class AppLatency:
         return self._abandon(session, side, now)
 
     def _answered(self, session: Session, side: AppState, command: Command, now: float) -> ToolAnswer | None:
-        call_id = compact(command.answers or "")
+        call_id = shorten_id(command.answers or "")
         found = side.calls.pop(call_id, None)
         if found is None:
             self._unmatched.add(1, session.agent_label, now=now)

@@ -48,7 +48,7 @@ class LatencyBreakdown:
             return
         agent, pipeline = session.agent_label, self._limiter.value("pipeline", event.pipeline, now)
         parts = parts_of(event, perceived)
-        rows = session.cells.latency_breakdown.get(pipeline) or self._rows(session, pipeline)
+        rows = session.series_cache.latency_breakdown.get(pipeline) or self._rows(session, pipeline)
         for index, part in enumerate(parts):
             if part > 0.0:
                 row = rows[index]
@@ -64,5 +64,5 @@ class LatencyBreakdown:
             self._slow.add(1, agent, pipeline, TURN_COMPONENTS[parts.index(max(parts))], now=now)
 
     def _rows(self, session: Session, pipeline: str) -> list[Row | None]:
-        found = session.cells.latency_breakdown[pipeline] = [None] * len(TURN_COMPONENTS)
+        found = session.series_cache.latency_breakdown[pipeline] = [None] * len(TURN_COMPONENTS)
         return found

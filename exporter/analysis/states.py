@@ -13,8 +13,8 @@ from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentTool
 from exporter.metrics.label_limits import MAX_RAW, OTHER, UNKNOWN, LabelLimiter
 from exporter.metrics.recorder import one_of
 from exporter.metrics.store import Instrument, Store
-from exporter.protocol.decoder import Refused
-from exporter.protocol.ids import compact
+from exporter.protocol.decoder import RefusalReason
+from exporter.protocol.ids import shorten_id
 from exporter.sessions.registry import Session
 
 MOST_OPEN_TOOLS: Final = 64
@@ -44,7 +44,7 @@ _USAGE: Final[dict[str, MetricSpec]] = {
 class Activity:
     """Folds events into the metrics of no single field; ``refuse`` is told of values that cannot be right."""
 
-    def __init__(self, store: Store, limiter: LabelLimiter, refuse: Callable[[str, Refused], None]) -> None:
+    def __init__(self, store: Store, limiter: LabelLimiter, refuse: Callable[[str, RefusalReason], None]) -> None:
         self._limiter = limiter
         self._refuse = refuse
         self._state_duration = Instrument(store, derived.STATE_DURATION)
@@ -74,7 +74,7 @@ class Activity:
         if session.agent_tools is None:
             session.agent_tools = {}
         if event.agent_tool_id:
-            tool_id = compact(event.agent_tool_id)
+            tool_id = shorten_id(event.agent_tool_id)
             session.agent_tools.pop(tool_id, None)
             session.agent_tools[tool_id] = (_cut(event.agent_tool_type), now)
             if len(session.agent_tools) > MOST_OPEN_TOOLS:
@@ -142,7 +142,7 @@ class Activity:
                 if math.isfinite(value) and 0 <= value <= _MOST_USED:
                     total[field] = total.get(field, 0.0) + value
                 else:
-                    self._refuse(f"models.{field}", Refused.NEGATIVE if value < 0 else Refused.TOO_LARGE)
+                    self._refuse(f"models.{field}", RefusalReason.NEGATIVE if value < 0 else RefusalReason.TOO_LARGE)
         return totals
 
     def _grow(
@@ -193,7 +193,7 @@ class Activity:
             self._state_duration.add(seconds, session.agent_label, participant, state, now=now)
 
     def _agent_tool_over(self, session: Session, tool_id: str | None, outcome: str, now: float) -> None:
-        started = session.agent_tools.pop(compact(tool_id), None) if session.agent_tools and tool_id else None
+        started = session.agent_tools.pop(shorten_id(tool_id), None) if session.agent_tools and tool_id else None
         if started is not None:
             kind, since = started
             agent_tool = self._limiter.value("agent_tool", kind, now)

@@ -52,7 +52,7 @@ class TurnPosition:
         if event.turn_number is None or event.agent_tool_id:
             return  # a sub-agent counts its own turns
         position = position_of(int(event.turn_number))
-        latency, prompt = session.cells.turn_position.get(position) or self._observers(session, position, now)
+        latency, prompt = session.series_cache.turn_position.get(position) or self._observers(session, position, now)
         if event.user_perceived_ms is not None and not event.agent_first and session.answered_by != MACHINE:
             latency(event.user_perceived_ms / 1000.0)
         if event.llm_prompt_tokens:
@@ -62,7 +62,7 @@ class TurnPosition:
         overflowed = self._store.overflowed
         observers = (self._latency.observer(session.agent_label, position, now=now), self._prompt.observer(position, now=now))
         if self._store.overflowed == overflowed:  # else there was no room, which is to be counted with every turn
-            session.cells.turn_position[position] = observers
+            session.series_cache.turn_position[position] = observers
         return observers
 
     def _changed(self, session: Session, models: Models, now: float) -> None:

@@ -10,9 +10,9 @@ from exporter.catalogue import derived, operator_metrics
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.metrics.label_limits import UNKNOWN, LabelLimiter
-from exporter.metrics.recorder import Counted
+from exporter.metrics.recorder import TurnKind
 from exporter.metrics.store import Instrument, Row, Store
-from exporter.protocol.decoder import Refused
+from exporter.protocol.decoder import RefusalReason
 from exporter.protocol.ids import TurnKey, is_by_id, turn_key, turn_key_by_id
 from exporter.sessions.registry import Session
 
@@ -45,7 +45,7 @@ class Turns:
         store: Store,
         limiter: LabelLimiter,
         wait: float,
-        refuse: Callable[[str, Refused], None],
+        refuse: Callable[[str, RefusalReason], None],
         missing: Callable[[str], None],
         *,
         without: Callable[[Session, TurnCompleted, float], None] | None = None,
@@ -74,7 +74,7 @@ class Turns:
             return None
         session.turn_metrics += 1
         if event.agent_first and event.user_perceived_ms is not None:
-            self._refuse("user_perceived_ms", Refused.NOT_APPLICABLE)
+            self._refuse("user_perceived_ms", RefusalReason.NOT_APPLICABLE)
             event = msgspec.structs.replace(event, user_perceived_ms=None)
         if stood_in is _NEW:
             self._count(session, event, now)
@@ -205,20 +205,20 @@ class Turns:
         """Count the turn; which rows that moves is remembered by what the event says, as it says it."""
         cancelled = event.llm_cancelled or event.tts_cancelled or event.realtime_cancelled
         key = (event.pipeline, event.agent_first, event.interrupted, cancelled, not event.agent_tool_id, _was_answered(event))
-        for row in session.cells.turns.get(key) or self._rows(session, key, now):
+        for row in session.series_cache.turns.get(key) or self._rows(session, TurnKind(*key), now):
             row[0] += 1.0
 
-    def _rows(self, session: Session, key: Counted, now: float) -> tuple[Row, ...]:
+    def _rows(self, session: Session, turn: TurnKind, now: float) -> tuple[Row, ...]:
         """The rows that such a turn moves; not remembered if the store has no room, or for what is no label value as it stands."""
-        pipeline, agent_first, interrupted, cancelled, of_main_agent, answered = key
-        label = self._limiter.value("pipeline", pipeline, now)
+        label = self._limiter.value("pipeline", turn.pipeline, now)
         overflowed = self._store.overflowed
-        told = ("true" if flag else "false" for flag in (interrupted, cancelled, not of_main_agent))
-        rows = [self._turns.row(session.agent_label, label, "agent" if agent_first else "user", *told, session.answered_by, now=now)]
-        if not agent_first:
-            rows.append(self._caller_turn(session, label, answered=answered, now=now))
-        if self._store.overflowed == overflowed and label == pipeline:
-            session.cells.turns[key] = tuple(rows)
+        flags = ("true" if flag else "false" for flag in (turn.interrupted, turn.cancelled, not turn.main_agent))
+        initiator = "agent" if turn.agent_first else "user"
+        rows = [self._turns.row(session.agent_label, label, initiator, *flags, session.answered_by, now=now)]
+        if not turn.agent_first:
+            rows.append(self._caller_turn(session, label, answered=turn.answered, now=now))
+        if self._store.overflowed == overflowed and label == turn.pipeline:
+            session.series_cache.turns[turn] = tuple(rows)
         return tuple(rows)
 
     def _caller_turn(self, session: Session, pipeline: str, *, answered: bool, now: float) -> Row:

@@ -72,7 +72,7 @@ AUDIO_JITTER: Final = MetricSpec(
     bounds=buckets.MICRO,
 )
 
-FROM_APP: Final = (
+APP_METRICS: Final = (
     APP_COMMANDS,
     TOOL_DURATION,
     TOOL_CALLS_UNANSWERED,

@@ -3,9 +3,9 @@
 from typing import Final
 
 from exporter.catalogue import buckets
-from exporter.catalogue.app_metrics import FROM_APP
+from exporter.catalogue.app_metrics import APP_METRICS
 from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec, gauge_spec
-from exporter.catalogue.operator_metrics import ANSWERS
+from exporter.catalogue.operator_metrics import OPERATOR_METRICS
 
 SESSIONS: Final = counter_spec("sessions", "{session}", "Sessions started.", "agent")
 SESSIONS_ACTIVE: Final = gauge_spec("sessions_active", "{session}", "Sessions that are going on.", "agent")
@@ -101,6 +101,6 @@ DERIVED: Final[tuple[MetricSpec, ...]] = (
     USAGE_CHARACTERS,
     USAGE_AUDIO_DURATION,
     USAGE_REQUESTS,
-    *ANSWERS,
-    *FROM_APP,
+    *OPERATOR_METRICS,
+    *APP_METRICS,
 )

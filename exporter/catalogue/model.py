@@ -26,7 +26,7 @@ SpanName = Literal[
 ]
 
 
-Takes = Literal["value", "presence", "base64_bytes"]
+Amount = Literal["value", "presence", "base64_bytes"]
 
 
 class DeclarationError(ValueError):
@@ -156,13 +156,13 @@ class Feeds:
     """A metric that a field (or an event) moves: what is observed, in which series.
 
     ``zero_is_unknown`` marks fields where the platform writes 0 for "not measured": such a value is not observed.
-    ``takes`` says what of the field counts: its value, that it is there at all, or the bytes its base64 text stands for.
+    ``amount`` says what of the field counts: its value, that it is there at all, or the bytes its base64 text stands for.
     """
 
     spec: MetricSpec
     labels: Labels
     zero_is_unknown: bool = False
-    takes: Takes = "value"
+    amount: Amount = "value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,8 +252,8 @@ def counter(
     by: Labels = NO_LABELS,
     *,
     unit: str,
-    takes: Takes = "value",
+    amount: Amount = "value",
 ) -> Feeds:
     """The field's value (or, on an event, one) is added to a counter."""
     spec = MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=help, labels=by.names)
-    return Feeds(spec, by, takes=takes)
+    return Feeds(spec, by, amount=amount)

@@ -111,7 +111,7 @@ UNPRICED_USAGE: Final = counter_spec(
     *(*_BY_MODEL, "kind"),
 )
 
-ANSWERS: Final[tuple[MetricSpec, ...]] = (
+OPERATOR_METRICS: Final[tuple[MetricSpec, ...]] = (
     CALLER_TURNS,
     TURN_COMPONENT,
     TURN_COMPONENT_NEGATIVE_REST,

@@ -23,28 +23,28 @@ from exporter.catalogue.names import scraped_name
 Entry = dict[str, Any]
 
 
-def entries(events: Iterable[EventSpec], unbound: Iterable[MetricSpec]) -> list[Entry]:
+def entries(events: Iterable[EventSpec], other_metrics: Iterable[MetricSpec]) -> list[Entry]:
     """The catalogue as plain values: one entry per event field, per metric an event moves as a whole, and per other metric."""
     events = tuple(events)
-    unbound = tuple(unbound)
-    names = _scraped_names(events, unbound)
+    other_metrics = tuple(other_metrics)
+    names = _scraped_names(events, other_metrics)
     found: list[Entry] = []
     for event in events:
         found += [_field_entry(event, field, names) for field in event.fields]
         found += [{"event": event.name, "field": None, "becomes": [_metric(feeds.spec)]} for feeds in event.metrics]
-    return found + [{"event": None, "field": None, "becomes": [_metric(spec)]} for spec in unbound]
+    return found + [{"event": None, "field": None, "becomes": [_metric(spec)]} for spec in other_metrics]
 
 
-def as_json(events: Iterable[EventSpec], unbound: Iterable[MetricSpec]) -> str:
+def as_json(events: Iterable[EventSpec], other_metrics: Iterable[MetricSpec]) -> str:
     """The catalogue as a JSON list."""
-    return msgspec.json.format(msgspec.json.encode(entries(events, unbound)), indent=2).decode()
+    return msgspec.json.format(msgspec.json.encode(entries(events, other_metrics)), indent=2).decode()
 
 
-def as_markdown(events: Iterable[EventSpec], unbound: Iterable[MetricSpec]) -> str:
+def as_markdown(events: Iterable[EventSpec], other_metrics: Iterable[MetricSpec]) -> str:
     """The catalogue as a page: every metric, then every event field and where it lands."""
     events = tuple(events)
-    unbound = tuple(unbound)
-    return "\n".join([*_preface(), *_metric_tables(events, unbound), *_field_tables(events, unbound)]) + "\n"
+    other_metrics = tuple(other_metrics)
+    return "\n".join([*_preface(), *_metric_tables(events, other_metrics), *_field_tables(events, other_metrics)]) + "\n"
 
 
 def _field_entry(event: EventSpec, field: FieldSpec, names: dict[str, str]) -> Entry:
@@ -88,7 +88,7 @@ def _metric(spec: MetricSpec) -> Entry:
     return entry | ({"buckets": list(spec.bounds), "exemplars": spec.exemplars} if spec.bounds else {})
 
 
-def _all_specs(events: Sequence[EventSpec], unbound: Sequence[MetricSpec]) -> Iterator[tuple[str, MetricSpec]]:
+def _all_specs(events: Sequence[EventSpec], other_metrics: Sequence[MetricSpec]) -> Iterator[tuple[str, MetricSpec]]:
     """Every metric with what feeds it, in the order of declaration; one fed by several comes several times."""
     for event in events:
         for feeds in event.metrics:
@@ -96,12 +96,12 @@ def _all_specs(events: Sequence[EventSpec], unbound: Sequence[MetricSpec]) -> It
         for field in event.fields:
             for feeds in field.feeds:
                 yield f"{event.name} `{field.name}`", feeds.spec
-    for spec in unbound:
+    for spec in other_metrics:
         yield "", spec
 
 
-def _scraped_names(events: Sequence[EventSpec], unbound: Sequence[MetricSpec]) -> dict[str, str]:
-    return {spec.otel_name: scraped_name(spec.otel_name, spec.unit, spec.kind) for _, spec in _all_specs(events, unbound)}
+def _scraped_names(events: Sequence[EventSpec], other_metrics: Sequence[MetricSpec]) -> dict[str, str]:
+    return {spec.otel_name: scraped_name(spec.otel_name, spec.unit, spec.kind) for _, spec in _all_specs(events, other_metrics)}
 
 
 def _preface() -> Iterator[str]:
@@ -114,9 +114,9 @@ def _preface() -> Iterator[str]:
     yield ""
 
 
-def _metric_tables(events: Sequence[EventSpec], unbound: Sequence[MetricSpec]) -> Iterator[str]:
+def _metric_tables(events: Sequence[EventSpec], other_metrics: Sequence[MetricSpec]) -> Iterator[str]:
     fed_by: dict[str, tuple[MetricSpec, list[str]]] = {}
-    for source, spec in _all_specs(events, unbound):
+    for source, spec in _all_specs(events, other_metrics):
         fed_by.setdefault(spec.name, (spec, []))[1].append(source)
     yield "## Metrics"
     yield ""
@@ -143,8 +143,8 @@ def _bucket_table(histograms: Sequence[MetricSpec]) -> Iterator[str]:
     yield ""
 
 
-def _field_tables(events: Sequence[EventSpec], unbound: Sequence[MetricSpec]) -> Iterator[str]:
-    names = _scraped_names(events, unbound)
+def _field_tables(events: Sequence[EventSpec], other_metrics: Sequence[MetricSpec]) -> Iterator[str]:
+    names = _scraped_names(events, other_metrics)
     yield "## Event fields"
     for event in events:
         yield ""

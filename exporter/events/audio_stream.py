@@ -69,7 +69,7 @@ class MediaPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
 
     payload: Annotated[
         str | None,
-        counter("audio_stream.received", "Audio received in media messages.", BY_AGENT, unit="By", takes="base64_bytes"),
+        counter("audio_stream.received", "Audio received in media messages.", BY_AGENT, unit="By", amount="base64_bytes"),
     ] = None
     content_type: Annotated[str | None, Ignored("the same in every frame; the stream's start carries it")] = None
     sample_rate: Annotated[Hertz | None, Ignored("the same in every frame; the stream's start carries it")] = None

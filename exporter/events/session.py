@@ -48,7 +48,7 @@ class SessionStarted(Event, frozen=True, gc=False, forbid_unknown_fields=True, t
             "Sessions started, by audio format and whether packet loss is concealed.",
             labels(format=Text("audio_format"), loss_concealed=Flag("plc_enabled")),
             unit="{session}",
-            takes="presence",
+            amount="presence",
         ),
         SpanAttribute("session", "agentstack.audio.format"),
     ] = None

@@ -58,10 +58,10 @@ REALTIME_BY_AGENT: Labels = labels("realtime", agent=AGENT, **_REALTIME)
 
 TURNS = "agentstack.turns"
 CALLER_TURNS = "agentstack.caller_turns"
-_ANATOMY = ("agentstack.turn_component", "agentstack.turn_component_negative_rest", "agentstack.slow_turns")
-_WAIT = DrivesLogic((CALLER_TURNS, *_ANATOMY), "is what the components of the turn add up to; the caller was answered")
-_PART = DrivesLogic(_ANATOMY, "is a part of the caller's wait")
-_AUDIO = DrivesLogic((CALLER_TURNS, *_ANATOMY), "is a part of the caller's wait; the caller was answered")
+_BREAKDOWN = ("agentstack.turn_component", "agentstack.turn_component_negative_rest", "agentstack.slow_turns")
+_WAIT = DrivesLogic((CALLER_TURNS, *_BREAKDOWN), "is what the components of the turn add up to; the caller was answered")
+_PART = DrivesLogic(_BREAKDOWN, "is a part of the caller's wait")
+_AUDIO = DrivesLogic((CALLER_TURNS, *_BREAKDOWN), "is a part of the caller's wait; the caller was answered")
 
 
 class TurnContext(Event, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -622,7 +622,7 @@ class WallClock(Realtime, frozen=True, gc=False, forbid_unknown_fields=True):
             "Turns in which a stage failed, by that stage; agentstack_errors_total counts session.error events.",
             labels(agent=AGENT, pipeline=PIPELINE, component=Text("error_source")),
             unit="{turn}",
-            takes="presence",
+            amount="presence",
         ),
         BecomesLabel("component"),
         SpanAttribute("turn", "error.type"),

@@ -12,7 +12,7 @@ def events() -> tuple[EventSpec, ...]:
     return SPECS
 
 
-def unbound() -> tuple[MetricSpec, ...]:
+def other_metrics() -> tuple[MetricSpec, ...]:
     """The metrics of no single event: derived ones and the exporter's own."""
     return (*DERIVED, *SELF_METRICS)
 
@@ -22,7 +22,7 @@ def metrics() -> dict[str, MetricSpec]:
     found: dict[str, MetricSpec] = {}
     moved = [feeds.spec for event in SPECS for feeds in event.metrics]
     moved += [feeds.spec for event in SPECS for field in event.fields for feeds in field.feeds]
-    for spec in (*moved, *unbound()):
+    for spec in (*moved, *other_metrics()):
         if found.setdefault(spec.name, spec) != spec:
             raise DeclarationError(f"{spec.name} is declared in two ways")
     known = {spec.otel_name for spec in found.values()}

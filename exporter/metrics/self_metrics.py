@@ -5,13 +5,13 @@ from typing import Final, Literal
 from exporter.catalogue import buckets
 from exporter.catalogue.model import PREFIX, MetricSpec
 from exporter.metrics.store import Instrument, Row, Store
-from exporter.protocol.decoder import Reason
+from exporter.protocol.decoder import RejectionReason
 
 Outcome = Literal["processed", "ignored", "rejected"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("processed", "ignored", "rejected")
 INTERNAL_ERROR: Final = "internal_error"
 """A frame that met an error of ours; the only reason that is not the sender's."""
-REJECTION_REASONS: Final = (*(str(reason) for reason in Reason), INTERNAL_ERROR)
+REJECTION_REASONS: Final = (*(str(reason) for reason in RejectionReason), INTERNAL_ERROR)
 _SELF = PREFIX + "exporter."
 
 

@@ -12,7 +12,7 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.self_metrics import INTERNAL_ERROR
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
-from exporter.protocol.decoder import Flawed, FrameRejected, Reason, decode
+from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason, decode
 from exporter.sessions.app_state import AppState
 from exporter.sessions.registry import Session
 
@@ -34,10 +34,10 @@ class CallFeed:
         metrics.frames_received[0] += 1.0
         try:
             if len(frame) > pipeline.surely_fits and _size(frame) > pipeline.max_frame:
-                raise FrameRejected(Reason.TOO_LARGE)
+                raise FrameRejected(RejectionReason.TOO_LARGE)
             event = decode(frame)
-            if type(event) is Flawed:
-                event = self._flawed(event, now)
+            if type(event) is PartialEvent:
+                event = self._partial_event(event, now)
                 if event is None:
                     metrics.ignored[0] += 1.0
                     return False
@@ -73,12 +73,12 @@ class CallFeed:
     def too_large(self) -> None:
         """Count a message that is not read, since it is too large."""
         self._pipeline.metrics.frames_received[0] += 1.0
-        self._pipeline.metrics.reject(Reason.TOO_LARGE)
+        self._pipeline.metrics.reject(RejectionReason.TOO_LARGE)
 
     def skip(self) -> None:
         """Count a message that is not read, since too many came."""
         self._pipeline.metrics.frames_received[0] += 1.0
-        self._pipeline.metrics.reject(Reason.TOO_FAST)
+        self._pipeline.metrics.reject(RejectionReason.TOO_FAST)
 
     def unreadable(self, close_code: int) -> None:
         """Count the message by which the peer broke the protocol, so that the connection ends with ``close_code``."""
@@ -114,7 +114,7 @@ class CallFeed:
             if event is None:
                 pipeline.metrics.ignored[0] += 1.0
                 return began
-        record(event, session.cells, now, pipeline.reference(session, event) if kind is TurnMetrics else None)
+        record(event, session.series_cache, now, pipeline.reference(session, event) if kind is TurnMetrics else None)
         if span is not None:
             span(session, told, now)
         counted[0] += 1.0
@@ -134,15 +134,15 @@ class CallFeed:
         self.session = session
         return session
 
-    def _flawed(self, flawed: Flawed, now: float) -> Any:
+    def _partial_event(self, partial: PartialEvent, now: float) -> Any:
         pipeline = self._pipeline
-        for refusal in flawed.refusals:
+        for refusal in partial.refused_values:
             pipeline.refuse(refusal.field, refusal.reason)
-        if flawed.event is None:
-            pipeline.unknown(flawed.name, now)
+        if partial.event is None:
+            pipeline.unknown(partial.name, now)
         else:
-            pipeline.unknown_fields(flawed.event, flawed.unknown_fields, now)
-        return flawed.event
+            pipeline.unknown_fields(partial.event, partial.unknown_fields, now)
+        return partial.event
 
 
 def _size(frame: str | bytes) -> int:
@@ -150,6 +150,6 @@ def _size(frame: str | bytes) -> int:
     return len(frame.encode("utf-8", "replace")) if isinstance(frame, str) and not frame.isascii() else len(frame)
 
 
-_UNREADABLE: Final = {1007: Reason.NOT_UTF8, 1009: Reason.TOO_LARGE}
+_UNREADABLE: Final = {1007: RejectionReason.NOT_UTF8, 1009: RejectionReason.TOO_LARGE}
 """Close codes that answer a message of which nothing else is seen → why it is rejected."""
 _STARTS: Final = frozenset({SessionStarted, Start})

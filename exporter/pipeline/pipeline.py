@@ -22,7 +22,7 @@ from exporter.metrics.recorder import Record, Recorder
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.store import Store
-from exporter.protocol.decoder import SPECS, Refused
+from exporter.protocol.decoder import SPECS, RefusalReason
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.registry import Session, Sessions, SessionTimeouts
@@ -108,7 +108,7 @@ class Pipeline:
         if answer is not None and self.spans is not None:
             self.spans.answered(of, answer, now)
 
-    def refuse(self, field: str, reason: Refused) -> None:
+    def refuse(self, field: str, reason: RefusalReason) -> None:
         """Count a value that was not observed."""
         self.metrics.values_refused.add(1, field, reason.value)
 
@@ -173,7 +173,7 @@ class Pipeline:
             self._forget()
 
     def _forget(self) -> None:
-        self._recorder.forget(open_session.cells for open_session in self.sessions)
+        self._recorder.clear_caches(open_session.series_cache for open_session in self.sessions)
 
     def _steps(self) -> Iterator[tuple[type, "Step"]]:
         activity, turn_taking = self._activity, self.turn_taking
@@ -260,7 +260,7 @@ class Pipeline:
         return event
 
 
-Step = tuple[Logic | None, Record, list[Any], bool, SpanStep | None]
+Step = tuple[Logic | None, Record[Any], list[Any], bool, SpanStep | None]
 """What is done with an event type.
 
 Session logic, recorder, the row that counts its events, whether they say when they happened, and what they bring to spans: those see

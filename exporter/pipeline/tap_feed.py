@@ -7,7 +7,7 @@ from exporter.events.session import SessionStarted
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.handoff import Carried, pack, recall, unpack
 from exporter.pipeline.pipeline import Pipeline
-from exporter.protocol.decoder import Flawed, FrameRejected, Reason, decode
+from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason, decode
 from exporter.sessions.registry import Session
 
 _NOTHING: Final = Carried()
@@ -55,7 +55,7 @@ class TapFeed(CallFeed):
         self._pipeline.sessions.let_go(session, now)
         return state
 
-    def malformed(self, reason: Reason) -> None:
+    def malformed(self, reason: RejectionReason) -> None:
         """Count a message that no event could be taken from."""
         self._pipeline.metrics.frames_received[0] += 1.0
         self._pipeline.metrics.reject(reason)
@@ -88,6 +88,6 @@ def _read_start(start: str | bytes | None) -> SessionStarted | Start | None:
         event = decode(start)
     except FrameRejected:
         return None
-    if isinstance(event, Flawed):
+    if isinstance(event, PartialEvent):
         event = event.event  # type: ignore[assignment]
     return event if isinstance(event, SessionStarted | Start) else None

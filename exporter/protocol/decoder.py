@@ -24,7 +24,7 @@ _NOT_FINITE = re.compile(rb"[\[,:]\s*-?(?:NaN|Infinity)\b|^\s*-?(?:NaN|Infinity)
 _STREAM_START = ('{"event"', b'{"event"')
 
 
-class Reason(StrEnum):
+class RejectionReason(StrEnum):
     """Why a whole frame is rejected; also the value of the ``reason`` label."""
 
     EMPTY = "empty"
@@ -42,7 +42,7 @@ class Reason(StrEnum):
     TOO_MANY_CALLS = "too_many_calls"
 
 
-class Refused(StrEnum):
+class RefusalReason(StrEnum):
     """Why the value of one field is not observed; also the value of the ``reason`` label."""
 
     WRONG_TYPE = "wrong_type"
@@ -57,21 +57,21 @@ class Refused(StrEnum):
 class FrameRejected(Exception):  # noqa: N818 - it is an outcome, not a fault of ours
     """The frame is no event; ``reason`` says why."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: RejectionReason) -> None:
         super().__init__(str(reason))
         self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedValue:
     """A field whose value was left out, and why. The value itself is kept out of it: it may be personal."""
 
     field: str
-    reason: Refused
+    reason: RefusalReason
 
 
 @dataclass(frozen=True, slots=True)
-class Flawed:
+class PartialEvent:
     """What could be read of a frame in which something was unknown or wrong.
 
     ``event`` is ``None`` for an event type that is unknown; ``name`` is the name on the wire.
@@ -79,7 +79,7 @@ class Flawed:
 
     name: str
     event: Wire | None
-    refusals: tuple[Refusal, ...]
+    refused_values: tuple[RefusedValue, ...]
     unknown_fields: tuple[str, ...]
 
 
@@ -104,10 +104,10 @@ _BY_NAME: dict[tuple[str, str], type[Wire]] = {
 }
 
 
-def decode(frame: str | bytes) -> Wire | Flawed:
+def decode(frame: str | bytes) -> Wire | PartialEvent:
     """Read a frame.
 
-    Returns the event, or :class:`Flawed` where something in it was unknown or refused; raises :class:`FrameRejected`.
+    Returns the event, or :class:`PartialEvent` where something in it was unknown or refused; raises :class:`FrameRejected`.
     """
     try:
         return _strict_stream.decode(frame) if frame[:8] in _STREAM_START else _strict.decode(frame)
@@ -115,56 +115,56 @@ def decode(frame: str | bytes) -> Wire | Flawed:
         return _decode_leniently(frame)
 
 
-def _decode_leniently(frame: str | bytes) -> Wire | Flawed:
+def _decode_leniently(frame: str | bytes) -> Wire | PartialEvent:
     document = _object(frame)
     for tag_field in ("type", "event"):
         name = document.get(tag_field)
         if isinstance(name, str) and name:
             break
     else:
-        raise FrameRejected(Reason.NO_TYPE)
+        raise FrameRejected(RejectionReason.NO_TYPE)
     if any(isinstance(value, int) and abs(value) >= INT64_EDGE for value in document.values()):
-        raise FrameRejected(Reason.HUGE_NUMBER)
+        raise FrameRejected(RejectionReason.HUGE_NUMBER)
     event = _BY_NAME.get((tag_field, name))
     if event is None:
-        return Flawed(name, None, (), ())
+        return PartialEvent(name, None, (), ())
     del document[tag_field]
     reader = _LenientReader()
     found: Wire = reader.read(event, document)
-    if not reader.refusals and not reader.unknown:
+    if not reader.refused_values and not reader.unknown:
         return found
-    return Flawed(name, found, tuple(reader.refusals), tuple(reader.unknown))
+    return PartialEvent(name, found, tuple(reader.refused_values), tuple(reader.unknown))
 
 
 def _object(frame: str | bytes) -> dict[str, Any]:
     try:
         document = _untyped.decode(frame)
     except UnicodeEncodeError:
-        raise FrameRejected(Reason.LONE_SURROGATE) from None
+        raise FrameRejected(RejectionReason.LONE_SURROGATE) from None
     except UnicodeDecodeError:
-        raise FrameRejected(Reason.NOT_UTF8) from None
+        raise FrameRejected(RejectionReason.NOT_UTF8) from None
     except RecursionError:
-        raise FrameRejected(Reason.TOO_DEEP) from None
+        raise FrameRejected(RejectionReason.TOO_DEEP) from None
     except msgspec.ValidationError:
-        raise FrameRejected(Reason.HUGE_NUMBER) from None
+        raise FrameRejected(RejectionReason.HUGE_NUMBER) from None
     except msgspec.DecodeError:
         _reject_malformed(frame)
     if not isinstance(document, dict):
-        raise FrameRejected(Reason.NOT_OBJECT)
+        raise FrameRejected(RejectionReason.NOT_OBJECT)
     return document
 
 
 def _reject_malformed(frame: str | bytes) -> NoReturn:
     data = frame.encode("utf-8", "replace") if isinstance(frame, str) else frame
     if not data.strip():
-        raise FrameRejected(Reason.EMPTY) from None
+        raise FrameRejected(RejectionReason.EMPTY) from None
     if not _is_utf8(data):
-        raise FrameRejected(Reason.NOT_UTF8) from None
+        raise FrameRejected(RejectionReason.NOT_UTF8) from None
     if _LONE_SURROGATE.search(data):
-        raise FrameRejected(Reason.LONE_SURROGATE) from None
+        raise FrameRejected(RejectionReason.LONE_SURROGATE) from None
     if _NOT_FINITE.search(data):
-        raise FrameRejected(Reason.NOT_FINITE) from None
-    raise FrameRejected(Reason.NOT_JSON) from None
+        raise FrameRejected(RejectionReason.NOT_FINITE) from None
+    raise FrameRejected(RejectionReason.NOT_JSON) from None
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -179,7 +179,7 @@ class _LenientReader:
     """Builds an event from what is right in a document, and notes the rest."""
 
     def __init__(self) -> None:
-        self.refusals: list[Refusal] = []
+        self.refused_values: list[RefusedValue] = []
         self.unknown: list[str] = []
 
     def read(self, struct: type[Any], document: dict[str, Any], *, nested: bool = False) -> Any:
@@ -217,28 +217,28 @@ class _LenientReader:
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            self.refusals.append(Refusal(name, _why_refused(kind, value)))
+            self.refused_values.append(RefusedValue(name, _why_refused(kind, value)))
             return None
 
     def _entry(self, name: str, struct: type[Any], item: Any) -> Any:
         """An entry of a list; what is wrong in it costs no other, and unknown fields are left to it."""
         if not isinstance(item, dict):
-            self.refusals.append(Refusal(name, Refused.WRONG_TYPE))
+            self.refused_values.append(RefusedValue(name, RefusalReason.WRONG_TYPE))
             return None
         return self._read_each(struct, {key: item[key] for key in _FIELDS[struct] if key in item}, f"{name}.")
 
 
-def _why_refused(kind: Any, value: Any) -> Refused:
+def _why_refused(kind: Any, value: Any) -> RefusalReason:
     wanted = getattr(kind, "__origin__", kind)
     if wanted is datetime and isinstance(value, str):
-        return Refused.NOT_A_TIME
+        return RefusalReason.NOT_A_TIME
     if wanted is not float or isinstance(value, bool) or not isinstance(value, int | float):
-        return Refused.WRONG_TYPE
+        return RefusalReason.WRONG_TYPE
     if value == -1:
-        return Refused.SENTINEL
+        return RefusalReason.SENTINEL
     if value < 0:
-        return Refused.NEGATIVE
-    return Refused.TOO_LARGE if value > _range(kind)[1] else Refused.TOO_SMALL
+        return RefusalReason.NEGATIVE
+    return RefusalReason.TOO_LARGE if value > _range(kind)[1] else RefusalReason.TOO_SMALL
 
 
 def _range(kind: Any) -> tuple[float, float]:

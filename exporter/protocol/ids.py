@@ -18,19 +18,19 @@ _BY_ID = -1
 """Stands for the number of a turn that only has an id."""
 
 
-def compact(given: str) -> str:
+def shorten_id(given: str) -> str:
     """An id as it is remembered."""
     return given if len(given) <= _LONGEST else blake2b(given.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def turn_key(agent_tool_id: str | None, turn_number: float) -> TurnKey:
     """The key of a numbered turn."""
-    return ((agent_tool_id and compact(agent_tool_id)) or "", int(turn_number))
+    return ((agent_tool_id and shorten_id(agent_tool_id)) or "", int(turn_number))
 
 
 def turn_key_by_id(turn_id: str) -> TurnKey:
     """The key of a turn without a number: servers of the second generation name only its id."""
-    return (compact(turn_id), _BY_ID)
+    return (shorten_id(turn_id), _BY_ID)
 
 
 def is_by_id(key: TurnKey) -> bool:

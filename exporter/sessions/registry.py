@@ -19,7 +19,7 @@ from exporter.events.turns import TurnCompleted
 from exporter.metrics.label_limits import MAX_RAW, UNKNOWN, LabelLimiter
 from exporter.metrics.recorder import Recorder, SeriesCache
 from exporter.metrics.store import Instrument, Store
-from exporter.protocol.ids import TurnKey, compact, trace_id
+from exporter.protocol.ids import TurnKey, shorten_id, trace_id
 from exporter.sessions.app_state import AppState
 from exporter.sessions.span_state import SpanState
 from exporter.sessions.turn_taking_state import TurnTakingState
@@ -61,7 +61,6 @@ class Session:
         "agent_tools",
         "answered_by",
         "app",
-        "cells",
         "connections",
         "continued",
         "end_taken_in",
@@ -75,6 +74,7 @@ class Session:
         "over",
         "pending_turns",
         "saw_start",
+        "series_cache",
         "spans",
         "started_at",
         "states",
@@ -88,13 +88,13 @@ class Session:
         "usage",
     )
 
-    def __init__(self, session_id: str, agent: str | None, cells: SeriesCache, agent_label: str, now: float) -> None:
+    def __init__(self, session_id: str, agent: str | None, series_cache: SeriesCache, agent_label: str, now: float) -> None:
         self.id = session_id
         self.trace_id = trace_id(session_id)
         self.agent = agent
         self.agent_label = agent_label
         self.answered_by = UNKNOWN
-        self.cells = cells
+        self.series_cache = series_cache
         self.started_at = now
         self.last_event_at = now
         self.saw_start = False
@@ -163,7 +163,7 @@ class Sessions:
 
         ``name`` is what the session is called where the event does not say.
         """
-        names = _names(event) or ((compact(name),) if name else ())
+        names = _names(event) or ((shorten_id(name),) if name else ())
         known = self._by_id.get(names[0]) if names else None
         if known is None or known.over:
             return self._begin(event, names, now)
@@ -180,13 +180,13 @@ class Sessions:
 
         Returns it, and whether it was unknown here.
         """
-        known = self._by_id.get(compact(name))
+        known = self._by_id.get(shorten_id(name))
         if known is not None:
             known.connections += 1
             self._away.pop(known, None)
             return known, False
         label = self._limiter.value("agent", agent, now)
-        session = Session(compact(name), agent, self._recorder.cells(label), label, now)
+        session = Session(shorten_id(name), agent, self._recorder.series_cache(label), label, now)
         session.connections = 1
         session.ended = session.over = over
         self._all[session] = None
@@ -227,7 +227,7 @@ class Sessions:
     def judge(self, session: Session, answered_by: str) -> None:
         """Note whether a human or a machine answered; later measurements are kept apart by it."""
         session.answered_by = answered_by
-        session.cells = self._recorder.cells(session.agent_label, answered_by)
+        session.series_cache = self._recorder.series_cache(session.agent_label, answered_by)
 
     def ended(self, session: Session, event: SessionEnded, now: float) -> SessionEnded | None:
         """The platform says that the session is over; late events still count. Returns what of it is to be recorded."""
@@ -273,7 +273,7 @@ class Sessions:
     def _begin(self, event: object, names: tuple[str, ...], now: float) -> Session:
         agent = _agent(event)
         label = self._limiter.value("agent", agent, now)
-        session = Session(names[0] if names else self._make_up(now), agent, self._recorder.cells(label), label, now)
+        session = Session(names[0] if names else self._make_up(now), agent, self._recorder.series_cache(label), label, now)
         session.has_generated_id = not names
         session.connections = 1
         session.continued = self._cut_off.get(session.id, 0)
@@ -318,7 +318,7 @@ class Sessions:
             self._active.add(-1, session.agent_label, now=now)
             self._active.add(1, label, now=now)
         session.agent, session.agent_label = agent, label
-        session.cells = self._recorder.cells(label, session.answered_by)
+        session.series_cache = self._recorder.series_cache(label, session.answered_by)
 
     def _close(self, session: Session, reason: str, now: float, *, observe_duration: bool) -> None:
         self._on_end(session, reason, now)
@@ -348,7 +348,7 @@ def _names(event: object) -> tuple[str, ...]:
         names = ((inner and inner.call_id) or None, (inner and inner.stream_id) or event.outer_stream_id)
     else:
         return ()
-    return tuple(compact(name) for name in names if name)
+    return tuple(shorten_id(name) for name in names if name)
 
 
 def _agent(event: object) -> str | None:

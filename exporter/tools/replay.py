@@ -17,35 +17,35 @@ from exporter.metrics.self_metrics import FRAMES, FRAMES_REJECTED, UNKNOWN_EVENT
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import Diagnostics, Pipeline
-from exporter.protocol.decoder import Reason, Refused
+from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tools.waterfall import draw
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.turn_spans import Emit
 
 WHY_REFUSED: Final[dict[str, str]] = {
-    Refused.WRONG_TYPE: "its type is not the one the protocol gives it",
-    Refused.SENTINEL: "-1 is how a stage says that it measured nothing",
-    Refused.NEGATIVE: "it is below zero",
-    Refused.TOO_LARGE: "it is larger than can be true, as from a stale clock anchor",
-    Refused.TOO_SMALL: "it is smaller than can be true",
-    Refused.NOT_A_TIME: "it is no RFC 3339 date-time with a time zone",
-    Refused.NOT_APPLICABLE: "turns that the agent began have none",
+    RefusalReason.WRONG_TYPE: "its type is not the one the protocol gives it",
+    RefusalReason.SENTINEL: "-1 is how a stage says that it measured nothing",
+    RefusalReason.NEGATIVE: "it is below zero",
+    RefusalReason.TOO_LARGE: "it is larger than can be true, as from a stale clock anchor",
+    RefusalReason.TOO_SMALL: "it is smaller than can be true",
+    RefusalReason.NOT_A_TIME: "it is no RFC 3339 date-time with a time zone",
+    RefusalReason.NOT_APPLICABLE: "turns that the agent began have none",
 }
 WHY_REJECTED: Final[dict[str, str]] = {
-    Reason.EMPTY: "the frame is empty",
-    Reason.TOO_LARGE: "the frame is larger than --max-frame-bytes",
-    Reason.NOT_UTF8: "the frame is not UTF-8",
-    Reason.NOT_JSON: "the frame is not JSON",
-    Reason.NOT_FINITE: "JSON knows no NaN or Infinity",
-    Reason.LONE_SURROGATE: "a string holds half a surrogate pair",
-    Reason.HUGE_NUMBER: "a number is beyond 64 bits",
-    Reason.TOO_DEEP: "the nesting is too deep",
-    Reason.NOT_OBJECT: "the frame is JSON, but not an object",
-    Reason.NO_TYPE: "neither type nor event names it",
-    Reason.BAD_ENVELOPE: "a tap sent what is no envelope",
-    Reason.TOO_MANY_CALLS: "the tap carries too many calls at once",
-    Reason.TOO_FAST: "more messages came than --max-message-rate allows",
+    RejectionReason.EMPTY: "the frame is empty",
+    RejectionReason.TOO_LARGE: "the frame is larger than --max-frame-bytes",
+    RejectionReason.NOT_UTF8: "the frame is not UTF-8",
+    RejectionReason.NOT_JSON: "the frame is not JSON",
+    RejectionReason.NOT_FINITE: "JSON knows no NaN or Infinity",
+    RejectionReason.LONE_SURROGATE: "a string holds half a surrogate pair",
+    RejectionReason.HUGE_NUMBER: "a number is beyond 64 bits",
+    RejectionReason.TOO_DEEP: "the nesting is too deep",
+    RejectionReason.NOT_OBJECT: "the frame is JSON, but not an object",
+    RejectionReason.NO_TYPE: "neither type nor event names it",
+    RejectionReason.BAD_ENVELOPE: "a tap sent what is no envelope",
+    RejectionReason.TOO_MANY_CALLS: "the tap carries too many calls at once",
+    RejectionReason.TOO_FAST: "more messages came than --max-message-rate allows",
 }
 _SELF = "agentstack_exporter_"
 _AFTERWARDS: Final = 60.0

@@ -8,7 +8,7 @@ from exporter.catalogue.genai import constants
 from exporter.catalogue.inspect import inspect_entry, inspect_event
 from exporter.events import Event
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted, ToolExecution
-from exporter.protocol.ids import compact
+from exporter.protocol.ids import shorten_id
 from exporter.sessions.span_state import SpanState, ToolCall
 from exporter.tracing.attributes import Write, attributes_of, compile_attributes, span_attributes
 from exporter.tracing.encoder import INTERNAL, ON_SPAN, attribute, attributes
@@ -48,7 +48,7 @@ class ToolSpans:
         if event.id is None:
             self.called(state, event, at)
         elif len(state.app_calls) < MOST_RUNNING:
-            state.app_calls[compact(event.id)] = (
+            state.app_calls[shorten_id(event.id)] = (
                 event.tool_name and event.tool_name[:_LONGEST_TYPE],
                 at,
                 self._write[ToolCalled](event),
@@ -77,13 +77,13 @@ class ToolSpans:
         if event.agent_tool_id is None:
             self._add(state, event.agent_tool_type, (at, at), self._write[AgentToolStarted](event))
         elif len(state.agent_tools) < MOST_RUNNING:
-            state.agent_tools[compact(event.agent_tool_id)] = ((event.agent_tool_type or "")[:_LONGEST_TYPE] or None, at)
+            state.agent_tools[shorten_id(event.agent_tool_id)] = ((event.agent_tool_type or "")[:_LONGEST_TYPE] or None, at)
         else:
             self.lost += 1
 
     def agent_ended(self, state: SpanState, event: AgentToolCompleted | AgentToolFailed, at: int) -> None:
         """A sub-agent did its part, or failed; what only its start told is added."""
-        began = state.agent_tools.pop(compact(event.agent_tool_id), None) if state.agent_tools and event.agent_tool_id else None
+        began = state.agent_tools.pop(shorten_id(event.agent_tool_id), None) if state.agent_tools and event.agent_tool_id else None
         kind, start = began or (None, at)
         if event.agent_tool_type is None and kind is not None:
             event = msgspec.structs.replace(event, agent_tool_type=kind)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.catalogue.app_metrics import FROM_APP
+from exporter.catalogue.app_metrics import APP_METRICS
 from exporter.config.otel import OtelSettings
 from exporter.daemon.app import Daemon
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
@@ -33,7 +33,7 @@ BY_RECEIPT = {
 """Measured between receipts where the platform gives no times: what was counted is the same, how long it took is not."""
 TIMES_ALONE = {"agentstack_state_duration_seconds_total"}
 """Has nothing but such times in it, and no series where they are nothing."""
-FROM_THE_RELAY = {spec.name for spec in FROM_APP}
+FROM_THE_RELAY = {spec.name for spec in APP_METRICS}
 Play = Callable[[Daemon, list[list[dict[str, Any]]]], AbstractAsyncContextManager[None]]
 
 

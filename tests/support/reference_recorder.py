@@ -102,9 +102,9 @@ class ReferenceRecorder:
             found = self.histograms.setdefault(key, ReferenceHistogram(feeds.spec.bounds))
             found.observe(_decimal(value) / _decimal(divisor), exemplar=exemplar)
             return
-        if feeds.takes == "presence":
+        if feeds.amount == "presence":
             amount = Decimal(1 if value else 0)
-        elif feeds.takes == "base64_bytes":
+        elif feeds.amount == "base64_bytes":
             amount = Decimal(len(base64.b64decode(value)))
         else:
             amount = _decimal(value) / _decimal(divisor)

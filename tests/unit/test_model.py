@@ -88,7 +88,7 @@ def test_labels_know_their_names_and_fields() -> None:
 def test_shorthands_prefix_the_name() -> None:
     """A histogram or counter is declared without the prefix that all names share."""
     assert histogram("wait", "Wait.", (1.0,)).spec.name == "agentstack_wait_seconds"
-    assert counter("turns", "Turns.", unit="{turn}", takes="presence").takes == "presence"
+    assert counter("turns", "Turns.", unit="{turn}", amount="presence").amount == "presence"
 
 
 def test_a_field_that_says_nothing_is_refused() -> None:

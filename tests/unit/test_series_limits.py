@@ -252,7 +252,7 @@ def test_texts_that_mean_the_same_are_not_remembered() -> None:
         call.send("user.state_changed", new_state=f"odd-{number}")
         call.send("session.error", code="x" * 100 + str(number))
     assert core.value(LATENCY, pipeline="s2s") == 90
-    assert sum(len(cache) for cache in call.session.cells.caches) < 20
+    assert sum(len(cache) for cache in call.session.series_cache.rows) < 20
 
 
 def test_eviction_tells_which_table() -> None:

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from exporter.protocol.decoder import Reason
+from exporter.protocol.decoder import RejectionReason
 from exporter.receivers.tap.envelope import DropReason, Envelope, Hello, MalformedError, Resume, is_there, read_envelope, unwrap
 
 MOST_CALLS: Final = 2_000
@@ -31,7 +31,7 @@ class Call(Protocol):
     def hand_over(self, now: float) -> str | None:
         """What the next process has to know of the call, which is none of this one's any more."""
 
-    def malformed(self, reason: Reason) -> None:
+    def malformed(self, reason: RejectionReason) -> None:
         """A message came that no event could be taken from."""
 
     def ignore(self) -> None:
@@ -119,10 +119,10 @@ class Clients:
         """Take in a message; returns what is to be answered besides its number."""
         try:
             if len(frame) > _ESCAPED * self._limits.event + _ENVELOPE:
-                return self._refuse(Reason.TOO_LARGE, f"is longer than events of {self._limits.event} bytes need")
+                return self._refuse(RejectionReason.TOO_LARGE, f"is longer than events of {self._limits.event} bytes need")
             envelope = read_envelope(frame)
         except MalformedError as problem:
-            return self._refuse(Reason.BAD_ENVELOPE, str(problem))
+            return self._refuse(RejectionReason.BAD_ENVELOPE, str(problem))
         if envelope.seq is not None:
             if envelope.seq <= client.seq:
                 self._counts.tap_duplicate()
@@ -153,7 +153,7 @@ class Clients:
         elif envelope.end:
             self._end(client, name, now)
         elif name not in client.calls and len(client.calls) >= MOST_CALLS:
-            return self._refuse(Reason.TOO_MANY_CALLS, f"would be one more than the {MOST_CALLS} calls that a tap may carry")
+            return self._refuse(RejectionReason.TOO_MANY_CALLS, f"would be one more than the {MOST_CALLS} calls that a tap may carry")
         elif envelope.resume is not None:
             self._resume(client, name, envelope.resume, now)
         else:
@@ -181,7 +181,7 @@ class Clients:
         for reason, events in dropped.items():
             self._counts.tap_dropped(reason, events)
 
-    def _refuse(self, reason: Reason, problem: str) -> str:
+    def _refuse(self, reason: RejectionReason, problem: str) -> str:
         self._nobody.malformed(reason)
         return msgspec.json.encode({"error": f"the message {problem}"}).decode()
 
