@@ -1,4 +1,4 @@
-"""Metrics that only a relay can tell: how the customer's app, and the audio between it and the platform, did."""
+"""Metrics that only a relay can measure: of the customer's app, and of the audio between it and the platform."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Metrics of no single field: what session logic works out from several events."""
+"""Derived metrics: session logic computes them from several events."""
 
 from typing import Final
 
@@ -70,14 +70,14 @@ USAGE_AUDIO_DURATION: Final = counter_spec(
 )
 USAGE_REQUESTS: Final = counter_spec("usage.requests", "{request}", "Requests, from session.usage.", *_USAGE_LABELS)
 
-_CHOSEN_BY_THE_WIRE: Final = frozenset({"agent", "agent_tool", "llm", "pipeline", "reason", "tool"})
+_LABELS_FROM_THE_WIRE: Final = frozenset({"agent", "agent_tool", "llm", "pipeline", "reason", "tool"})
 USAGE_PAIRS: Final = "usage"
-"""The table that stands for the (provider, model) pairs of all components in session.usage."""
+"""The table of all components' (provider, model) pairs in session.usage."""
 
 
 def tables(spec: MetricSpec) -> frozenset[str]:
-    """The tables of label values that bound the series of a derived metric; its other labels have few values of their own."""
-    return frozenset({USAGE_PAIRS}) if "provider" in spec.labels else _CHOSEN_BY_THE_WIRE.intersection(spec.labels)
+    """The tables of label values that bound the series of a derived metric; its other labels have a few fixed values."""
+    return frozenset({USAGE_PAIRS}) if "provider" in spec.labels else _LABELS_FROM_THE_WIRE.intersection(spec.labels)
 
 
 DERIVED: Final[tuple[MetricSpec, ...]] = (

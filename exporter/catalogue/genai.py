@@ -1,7 +1,7 @@
-"""The GenAI semantic conventions as spans use them: every name and value that is not ours, in one place.
+"""The GenAI semantic conventions that spans use: all names and values of theirs, in one place.
 
-Names that are registered hold as they are. Those that are still proposals (open-telemetry/semantic-conventions-genai, pull requests
-390, 393 and 394) are written only when asked for, and otherwise have a name of ours.
+Registered names are always used. Names that are still proposals (open-telemetry/semantic-conventions-genai, pull requests 390, 393
+and 394) are used only when the operator asks for them; otherwise the attribute has an ``agentstack.`` name or is left out.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from exporter.catalogue.model import SpanName
 
 VERSION: Final = "1.44.0"
-"""The version of the semantic conventions that the names and values here are taken from."""
+"""The version of the semantic conventions that these names and values come from."""
 SCHEMA_URL: Final = f"https://opentelemetry.io/schemas/{VERSION}"
 
 CONVERSATION: Final = "gen_ai.conversation.id"
@@ -27,7 +27,7 @@ PROVIDERS: Final = {
     "mistral": "mistral_ai",
     "openai_realtime": "openai",
 }
-"""Provider on the wire → ``gen_ai.provider.name``. Who is not here keeps their name in lower case, as the conventions ask."""
+"""Provider on the wire → ``gen_ai.provider.name``. Any other provider keeps its name in lower case, as the conventions ask."""
 
 PROPOSED: Final = {
     "gen_ai.agent.invocation.end_reason": "agentstack.turn.end_reason",
@@ -35,7 +35,7 @@ PROPOSED: Final = {
     "gen_ai.usage.audio.input_tokens": "agentstack.realtime.input_audio_tokens",
     "gen_ai.usage.audio.output_tokens": "agentstack.realtime.output_audio_tokens",
 }
-"""Attribute that is only a proposal → our name for it."""
+"""Attribute that is only a proposal → the name that is used instead."""
 
 OPERATIONS: Final[dict[SpanName, str]] = {"turn": "invoke_agent", "chat": "chat", "execute_tool": "execute_tool"}
 """Span → its registered operation."""
@@ -49,18 +49,18 @@ OUTPUT_TYPES: Final[dict[SpanName, str]] = {"text_to_speech": "speech", "realtim
 
 
 def provider_name(wire: str) -> str:
-    """The conventions' name of a provider."""
+    """A provider's name in the conventions."""
     name = wire.strip().lower()
     return PROVIDERS.get(name, name)
 
 
 def attribute_key(name: str, *, proposals: bool) -> str:
-    """The key under which a declared attribute is written."""
+    """The name with which a declared attribute is written."""
     return name if proposals else PROPOSED.get(name, name)
 
 
 def constants(span: SpanName, *, proposals: bool) -> dict[str, str]:
-    """The attributes that every span of that name carries."""
+    """The attributes that every span of that name has."""
     operations = OPERATIONS | (PROPOSED_OPERATIONS if proposals else {})
     found = {OPERATION: operations.get(span), OUTPUT_TYPE: OUTPUT_TYPES.get(span)}
     return {key: value for key, value in found.items() if value}

@@ -6,11 +6,11 @@ from exporter.catalogue import buckets
 from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec, gauge_spec
 
 TurnComponent = Literal["endpointing", "callback", "llm", "tts", "realtime", "unexplained"]
-"""What the caller's wait is made of, in the order in which it happens; the last is what no stage accounts for."""
+"""The parts of the caller's wait, in the order in which they happen; ``unexplained`` is what no stage accounts for."""
 TURN_COMPONENTS: Final[tuple[TurnComponent, ...]] = get_args(TurnComponent)
 
 BadTurn = Literal["slow", "silent"]
-"""What can be wrong with the last turn of a call: it was answered late, or not at all."""
+"""How the last turn of a call can be bad: the answer came late (``slow``) or never (``silent``)."""
 
 _BY_COMPONENT = ("agent", "pipeline", "component")
 CALLER_TURNS: Final = counter_spec(
@@ -74,7 +74,7 @@ SESSIONS_ENDED_AFTER_TURN: Final = counter_spec(
 )
 
 POSITIONS: Final = ("1", "2-5", "6-10", "11-20", "21+")
-"""Where in its call a turn is: ranges of turn numbers."""
+"""The position of a turn in its call, as ranges of turn numbers."""
 MODEL_CHANGES: Final = counter_spec(
     "model_changes",
     "{change}",

@@ -24,7 +24,7 @@ Entry = dict[str, Any]
 
 
 def entries(events: Iterable[EventSpec], other_metrics: Iterable[MetricSpec]) -> list[Entry]:
-    """The catalogue as plain values: one entry per event field, per metric an event moves as a whole, and per other metric."""
+    """The catalogue as plain values: an entry for each event field, each metric that a whole event feeds, and each other metric."""
     events = tuple(events)
     other_metrics = tuple(other_metrics)
     names = _scraped_names(events, other_metrics)
@@ -41,7 +41,7 @@ def as_json(events: Iterable[EventSpec], other_metrics: Iterable[MetricSpec]) ->
 
 
 def as_markdown(events: Iterable[EventSpec], other_metrics: Iterable[MetricSpec]) -> str:
-    """The catalogue as a page: every metric, then every event field and where it lands."""
+    """The catalogue as a page: every metric, then every event field and what it becomes."""
     events = tuple(events)
     other_metrics = tuple(other_metrics)
     return "\n".join([*_preface(), *_metric_tables(events, other_metrics), *_field_tables(events, other_metrics)]) + "\n"
@@ -54,8 +54,8 @@ def _field_entry(event: EventSpec, field: FieldSpec, names: dict[str, str]) -> E
         entry["alias_of"] = field.alias_of
         declarations = event.field(field.alias_of).declarations
     entry["becomes"] = [found for item in declarations for found in _becomes(item, event.name, names)]
-    why = [item.why for item in declarations if isinstance(item, Ignored)]
-    return entry | ({"why": why[0]} if why else {})
+    reasons = [item.reason for item in declarations if isinstance(item, Ignored)]
+    return entry | ({"why": reasons[0]} if reasons else {})
 
 
 def _becomes(item: Declaration, event: str, names: dict[str, str]) -> Iterator[Entry]:
@@ -66,12 +66,12 @@ def _becomes(item: Declaration, event: str, names: dict[str, str]) -> Iterator[E
             yield {"kind": "label", "name": name}
         case SpanAttribute(span, name, personal):
             yield {"kind": "span_attribute", "span": span, "name": name, "personal": personal}
-        case SpanTime(span, edge):
-            yield {"kind": "span_time", "span": span, "edge": edge}
+        case SpanTime(span, sets):
+            yield {"kind": "span_time", "span": span, "edge": sets}
         case SpanEvent(span, name, personal):
             yield {"kind": "span_event", "span": span, "name": name.replace("{event}", event), "personal": personal}
-        case DrivesLogic(metrics, does):
-            yield {"kind": "state", "metrics": [names[metric] for metric in metrics], "does": does}
+        case DrivesLogic(metrics, effect):
+            yield {"kind": "state", "metrics": [names[metric] for metric in metrics], "does": effect}
         case AliasOf() | Ignored():
             return
 
@@ -89,7 +89,7 @@ def _metric(spec: MetricSpec) -> Entry:
 
 
 def _all_specs(events: Sequence[EventSpec], other_metrics: Sequence[MetricSpec]) -> Iterator[tuple[str, MetricSpec]]:
-    """Every metric with what feeds it, in the order of declaration; one fed by several comes several times."""
+    """Every metric and what feeds it, in the order of declaration; a metric comes once for each of its sources."""
     for event in events:
         for feeds in event.metrics:
             yield event.name, feeds.spec
@@ -115,19 +115,21 @@ def _preface() -> Iterator[str]:
 
 
 def _metric_tables(events: Sequence[EventSpec], other_metrics: Sequence[MetricSpec]) -> Iterator[str]:
-    fed_by: dict[str, tuple[MetricSpec, list[str]]] = {}
+    specs: dict[str, MetricSpec] = {}
+    sources: dict[str, list[str]] = {}
     for source, spec in _all_specs(events, other_metrics):
-        fed_by.setdefault(spec.name, (spec, []))[1].append(source)
+        specs[spec.name] = spec
+        sources.setdefault(spec.name, []).append(source)
     yield "## Metrics"
     yield ""
     yield "| metric | type | labels | what it says | from |"
     yield "|---|---|---|---|---|"
-    for name in sorted(fed_by):
-        spec, sources = fed_by[name]
+    for name in sorted(specs):
+        spec = specs[name]
         labels = ", ".join(f"`{label}`" for label in spec.labels)
-        yield f"| `{name}` | {spec.kind} | {labels} | {_cell(spec.help)} | {', '.join(filter(None, sources))} |"
+        yield f"| `{name}` | {spec.kind} | {labels} | {_cell(spec.help)} | {', '.join(filter(None, sources[name]))} |"
     yield ""
-    yield from _bucket_table([spec for spec, _ in fed_by.values() if spec.bounds])
+    yield from _bucket_table([spec for spec in specs.values() if spec.bounds])
 
 
 def _bucket_table(histograms: Sequence[MetricSpec]) -> Iterator[str]:

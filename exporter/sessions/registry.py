@@ -268,7 +268,7 @@ class Sessions:
             if not session.ended and now - session.last_event_at > self._timeouts.idle:
                 self.end(session, "idle", now)
             elif not session.ended:
-                self._limiter.keep("agent", session.agent_label, now)
+                self._limiter.mark_used("agent", session.agent_label, now)
 
     def _begin(self, event: object, names: tuple[str, ...], now: float) -> Session:
         agent = _agent(event)
