@@ -1,4 +1,4 @@
-"""A board out of its sections: where each panel stands, its id, and the form for grafana.com."""
+"""Boards from sections: the position and id of each panel, and the form for grafana.com."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from grafana.variables import TAG, board_links, datasource, filters
 
 WIDTH = 24
 _GRAFANA = "11.0.0"
-"""The oldest Grafana the boards are made for."""
+"""The oldest Grafana that the boards support."""
 _PANEL_NAMES = {"timeseries": "Time series", "stat": "Stat", "heatmap": "Heatmap", "table": "Table", "bargauge": "Bar gauge"} | {
     "state-timeline": "State timeline"
 }
@@ -38,7 +38,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board; its ``name`` is the file's, and its uid with our prefix."""
+    """A board; ``name`` is the name of its file, and its uid without the ``agentstack-`` prefix."""
 
     name: str
     title: str
@@ -47,12 +47,12 @@ class Board:
 
     @property
     def uid(self) -> str:
-        """What links and provisioning call it; never changes."""
+        """The uid that links and provisioning use; it never changes."""
         return uid_of(self.name)
 
 
 def uid_of(name: str) -> str:
-    """The uid of the board of that name."""
+    """The uid of the board with this name."""
     return f"agentstack-{name}"
 
 
@@ -98,7 +98,7 @@ def _laid_out(board: Board) -> list[model.Panel | model.RowPanel]:
 
 
 def as_export(dashboard: dict[str, Any]) -> dict[str, Any]:
-    """The form that grafana.com and the import page take: they ask which Prometheus to use and say what the board needs."""
+    """The form for grafana.com and the import page: it asks which Prometheus to use and lists what the board needs."""
     kinds = sorted({panel["type"] for panel in dashboard["panels"]} - {"row"})
     asked = {"name": "DS_PROMETHEUS", "label": "Prometheus", "description": "", "type": "datasource"}
     needs = [

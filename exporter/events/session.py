@@ -128,7 +128,7 @@ class SessionError(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
 
 
 class ModelUsage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One entry of session.usage: what a model has used since the session began."""
+    """One entry of session.usage: what one model has used since the session began."""
 
     type: str | None = None
     provider: str | None = None

@@ -1,4 +1,4 @@
-"""Exporter health: can the other boards be believed, and is the exporter itself well."""
+"""Exporter health: whether the numbers on the other boards are complete, and whether the exporter itself works."""
 
 from grafana.board import Board, Section, even
 from grafana.objective import QUEUE_FILLS
