@@ -19,11 +19,11 @@ _PANEL_NAMES = {"timeseries": "Time series", "stat": "Stat", "heatmap": "Heatmap
 }
 
 
-Row = tuple[int, Sequence[tuple[int, model.Panel]]]
+PanelRow = tuple[int, Sequence[tuple[int, model.Panel]]]
 """Panels side by side: their height, and each one's width and itself."""
 
 
-def even(height: int, *panels: model.Panel) -> Row:
+def even(height: int, *panels: model.Panel) -> PanelRow:
     """Panels of the same width."""
     return height, [(WIDTH // len(panels), panel) for panel in panels]
 
@@ -33,7 +33,7 @@ class Section:
     """Rows of panels under a heading."""
 
     title: str
-    rows: Sequence[Row]
+    rows: Sequence[PanelRow]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec, gauge_spe
 from exporter.catalogue.operator_metrics import OPERATOR_METRICS
 
 SESSIONS: Final = counter_spec("sessions", "{session}", "Sessions started.", "agent")
-SESSIONS_ACTIVE: Final = gauge_spec("sessions_active", "{session}", "Sessions that are going on.", "agent")
+SESSIONS_ACTIVE: Final = gauge_spec("sessions_active", "{session}", "Sessions in progress.", "agent")
 SESSIONS_ENDED: Final = counter_spec(
     "sessions_ended",
     "{session}",
-    "Sessions ended, by the platform's reason or ours: disconnected, idle, superseded, shutdown.",
+    "Sessions ended, by reason: the platform's, or the exporter's own (disconnected, idle, superseded, shutdown, stopped).",
     *("agent", "reason"),
 )
 SESSION_RESUMPTIONS: Final = counter_spec(
@@ -34,10 +34,10 @@ TURNS_WITHOUT_METRICS: Final = counter_spec(
     "turns_without_metrics", "{turn}", "Turns that completed and whose turn.metrics did not come in time.", "agent"
 )
 TURN_METRICS_LATE: Final = counter_spec(
-    "turn_metrics.late", "{turn}", "Late turn.metrics: their turn had been counted without them.", "agent"
+    "turn_metrics.late", "{turn}", "turn.metrics that came after their turn had been counted without them.", "agent"
 )
 TURN_METRICS_DUPLICATES: Final = counter_spec(
-    "turn_metrics.duplicates", "{event}", "Repeated turn.metrics: their turn had its own already, and they count for nothing.", "agent"
+    "turn_metrics.duplicates", "{event}", "turn.metrics that came again for a turn that had its own already; they are ignored.", "agent"
 )
 STATE_DURATION: Final = counter_spec(
     "state_duration", "s", "Time the user and the agent spent in each state.", *("agent", "participant", "state")

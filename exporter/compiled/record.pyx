@@ -90,8 +90,8 @@ cdef class RecordWriter:
         u.zero_is_unknown, u.exemplars = update.zero_is_unknown, update.exemplars
         u.fields = self._places(u.field, update.fields)
         u.bounds, u.bound = len(update.bounds), bound
-        for number, edge in enumerate(update.bounds):
-            bound[number] = edge
+        for number, value in enumerate(update.bounds):
+            bound[number] = value
         return bound + u.bounds
 
     def record(self, tuple values not None, list rows_by_key not None, cache, now, turn):

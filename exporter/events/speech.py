@@ -124,7 +124,7 @@ class AgentSpeechCreated(Stamped, frozen=True, gc=False, forbid_unknown_fields=T
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "agent_speech.created",
-            "Speech the agent set out to give, by what caused it.",
+            "Utterances that the agent was about to speak, by what caused them.",
             labels(agent=AGENT, source=Text("source"), user_initiated=Flag("user_initiated")),
             unit="{speech}",
         ),
@@ -211,7 +211,7 @@ class UserBackchannel(Stamped, frozen=True, gc=False, forbid_unknown_fields=True
     ] = None
     detection_delay_ms: Annotated[
         LatencyMs | None,
-        histogram("backchannel.detection_delay", "Start of overlapping speech to its judgement.", buckets.COMPONENT),
+        histogram("backchannel.detection_delay", "From the start of overlapping speech until it was judged.", buckets.COMPONENT),
         SpanEvent("turn", "user.backchannel"),
     ] = None
     total_duration_ms: Annotated[

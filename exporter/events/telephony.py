@@ -147,7 +147,7 @@ class UserIdle(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="us
 
     retry_count: Annotated[
         Count | None,
-        histogram("user_idle.retries", "How often the agent had asked when the user was still silent.", buckets.COUNT, unit="{retry}"),
+        histogram("user_idle.retries", "How often the agent had prompted a user who stayed silent.", buckets.COUNT, unit="{retry}"),
         SpanEvent("turn", "user.idle"),
     ] = None
     reason: Annotated[str | None, BecomesLabel("reason"), SpanEvent("turn", "user.idle")] = None

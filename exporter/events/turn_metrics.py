@@ -216,7 +216,7 @@ class TurnDetection(ChatMessage, frozen=True, gc=False, forbid_unknown_fields=Tr
         Ratio | None,
         histogram(
             "turn_unlikely_threshold",
-            "The bar under which the end-of-utterance model calls an end of turn unlikely.",
+            "The probability below which the end-of-utterance model calls an end of turn unlikely.",
             buckets.RATIO,
             BY_METHOD,
             unit="1",

@@ -18,7 +18,7 @@ PROTOCOL: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "eve
 
 
 def test_every_metric_is_in_the_list() -> None:
-    """The list has what events move, what fields move, what is derived and what the exporter measures of itself."""
+    """The list has the metrics that events and fields feed, derived metrics, and the exporter's own."""
     found = inventory.metrics()
     for name in (
         "agentstack_interruptions_total",
@@ -47,8 +47,8 @@ def test_events_are_listed_once() -> None:
 def test_labels_are_read_from_fields_that_exist(event: EventSpec) -> None:
     """Every label that an event's metrics read from a field names a field of that event."""
     fields = {field.name for field in event.fields}
-    moved: list[Feeds] = [*event.metrics, *(feeds for field in event.fields for feeds in field.feeds)]
-    assert {name for feeds in moved for name in feeds.labels.fields} <= fields
+    fed: list[Feeds] = [*event.metrics, *(feeds for field in event.fields for feeds in field.feeds)]
+    assert {name for feeds in fed for name in feeds.labels.fields} <= fields
 
 
 @pytest.mark.parametrize("event", inventory.events(), ids=lambda event: event.name)

@@ -116,7 +116,7 @@ class WithLabels(Event, frozen=True, forbid_unknown_fields=True, tag="with.label
 
 
 def test_one_metric_has_one_declaration() -> None:
-    """Two events that move a metric of the same name must mean the same metric."""
+    """Two events that feed a metric of the same name must declare the same metric."""
     _recorder(InSeconds)
     with pytest.raises(DeclarationError, match="declared twice"):
         _recorder(InSeconds, WithLabels)

@@ -1,4 +1,4 @@
-"""Recorders: which rows events move, what is looked up once, and what is counted each time."""
+"""Recorders: which rows an event updates, what is looked up once, and what is counted each time."""
 
 import json
 from typing import Annotated, Any, ClassVar
@@ -137,7 +137,7 @@ def test_an_overflow_is_counted_each_time() -> None:
 
 
 def test_a_full_store_is_counted_each_time() -> None:
-    """At the cap nothing is remembered, so that each event counts as capped."""
+    """When the store is full nothing is cached, so that each event counts as an overflow."""
     bench = Bench(series=1)
     for number in range(3):
         bench.record(Ran(tool=f"t{number}"))
