@@ -87,7 +87,7 @@ def measure(name: str, combinations: Callable[[], Iterable[Combination]], many: 
     before, started = resident(), perf_counter()
     now = flood(pipeline, combinations(), _BEGINNING)
     took, after = perf_counter() - started, resident()
-    cells = [
+    series_cache = [
         name,
         f"{many:,}",
         f"{pipeline.store.series:,} of {LabelLimits().series:,}",
@@ -95,7 +95,7 @@ def measure(name: str, combinations: Callable[[], Iterable[Combination]], many: 
         f"{(after - before) / 1e6:.1f} MB",
         f"{took / many * 1e6:.0f} µs",
     ]
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(series_cache)} |"
 
 
 def run(*, quick: bool) -> None:

@@ -16,7 +16,7 @@ from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import LabelLimiter
 from exporter.metrics.store import Row, Store
 from exporter.protocol.commands import Command
-from exporter.protocol.ids import compact
+from exporter.protocol.ids import shorten_id
 from exporter.sessions.app_state import AppState, LlmAnswer, OpenCall, StreamedAnswer, ToolAnswer
 from exporter.sessions.session import Session
 
@@ -44,7 +44,7 @@ class AppLatencyTracker:
         """The agent calls a tool of the app."""
         if session.app is not None and event.id:
             call = OpenCall(self._limiter.value("tool", event.tool_name, now), now)
-            evicted = session.app.open_calls.renew(compact(event.id), call)
+            evicted = session.app.open_calls.renew(shorten_id(event.id), call)
             if evicted is not None:
                 self._unanswered.add(1, agent=session.agent_label, tool=evicted[1].tool, now=now)
         return event
@@ -92,7 +92,7 @@ class AppLatencyTracker:
         return self._store.cached(session.series_cache.app_commands, kind, find)
 
     def _tool_answered(self, session: Session, app: AppState, command: Command, now: float) -> ToolAnswer | None:
-        call_id = compact(command.answers or "")
+        call_id = shorten_id(command.answers or "")
         call = app.open_calls.pop(call_id, None)
         if call is None:
             self._unmatched.add(1, agent=session.agent_label, now=now)

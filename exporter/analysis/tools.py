@@ -10,7 +10,7 @@ from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentTool
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import MAX_RAW, OTHER, UNKNOWN, LabelLimiter
 from exporter.metrics.store import Store
-from exporter.protocol.ids import compact
+from exporter.protocol.ids import shorten_id
 from exporter.sessions.session import RunningAgentTool, Session
 
 MOST_OPEN_TOOLS: Final = 64
@@ -34,7 +34,7 @@ class ToolTracker:
             if session.running_agent_tools is None:
                 session.running_agent_tools = BoundedDict(MOST_OPEN_TOOLS)
             started = RunningAgentTool((event.agent_tool_type or "")[:MAX_RAW], now)
-            session.running_agent_tools.renew(compact(event.agent_tool_id), started)
+            session.running_agent_tools.renew(shorten_id(event.agent_tool_id), started)
         return event
 
     def agent_tool_completed(self, session: Session, event: AgentToolCompleted, now: float) -> AgentToolCompleted:
@@ -71,7 +71,7 @@ class ToolTracker:
                 self._llm_available.set(float(llms[llm]), llm=label, now=now)
 
     def _agent_tool_ended(self, session: Session, tool_id: str | None, outcome: str, now: float) -> None:
-        running = session.running_agent_tools.pop(compact(tool_id), None) if session.running_agent_tools and tool_id else None
+        running = session.running_agent_tools.pop(shorten_id(tool_id), None) if session.running_agent_tools and tool_id else None
         if running is not None:
             agent_tool = self._limiter.value("agent_tool", running.type, now)
             seconds = max(0.0, now - running.started)

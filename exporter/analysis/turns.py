@@ -13,9 +13,9 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import UNKNOWN, LabelLimiter
-from exporter.metrics.recorder import Counted
+from exporter.metrics.recorder import TurnKind
 from exporter.metrics.store import Row, Store
-from exporter.protocol.decoder import Refused
+from exporter.protocol.decoder import RefusalReason
 from exporter.protocol.ids import TurnKey, is_by_id, turn_key, turn_key_by_id
 from exporter.sessions.session import Session, StandInField, StoodIn
 
@@ -47,7 +47,7 @@ class TurnCounter:
         store: Store,
         limiter: LabelLimiter,
         timeout: float,
-        refuse: Callable[[str, Refused], None],
+        refuse: Callable[[str, RefusalReason], None],
         on_missing: Callable[[str], None],
         *,
         on_without_metrics: Callable[[Session, TurnCompleted, float], None] | None = None,
@@ -76,7 +76,7 @@ class TurnCounter:
             return None
         session.metrics_received += 1
         if event.agent_first and event.user_perceived_ms is not None:
-            self._refuse("user_perceived_ms", Refused.NOT_APPLICABLE)
+            self._refuse("user_perceived_ms", RefusalReason.NOT_APPLICABLE)
             event = msgspec.structs.replace(event, user_perceived_ms=None)
         if counted_before:
             self._late.add(1, agent=session.agent_label, now=now)
@@ -212,28 +212,27 @@ class TurnCounter:
         """Count the turn. The rows are remembered by the values of the event, before they become label values."""
         cancelled = event.llm_cancelled or event.tts_cancelled or event.realtime_cancelled
         key = (event.pipeline, event.agent_first, event.interrupted, cancelled, not event.agent_tool_id, _was_answered(event))
-        for row in session.series_cache.turns.get(key) or self._rows(session, key, now):
+        for row in session.series_cache.turns.get(key) or self._rows(session, TurnKind(*key), now):
             row[0] += 1.0
 
-    def _rows(self, session: Session, key: Counted, now: float) -> tuple[Row, ...]:
+    def _rows(self, session: Session, turn: TurnKind, now: float) -> tuple[Row, ...]:
         """The rows of such a turn. They are remembered only if the pipeline's name is its label: there are few such names."""
-        pipeline = self._limiter.value("pipeline", key[0], now)
-        find = partial(self._find_rows, session, key, pipeline, now)
-        return self._store.cached(session.series_cache.turns, key, find) if pipeline == key[0] else find()
+        pipeline = self._limiter.value("pipeline", turn.pipeline, now)
+        find = partial(self._find_rows, session, turn, pipeline, now)
+        return self._store.cached(session.series_cache.turns, turn, find) if pipeline == turn.pipeline else find()
 
-    def _find_rows(self, session: Session, key: Counted, pipeline: str, now: float) -> tuple[Row, ...]:
-        _, agent_first, interrupted, cancelled, of_main_agent, answered = key
+    def _find_rows(self, session: Session, turn: TurnKind, pipeline: str, now: float) -> tuple[Row, ...]:
         turns = self._turns.row(
             agent=session.agent_label,
             pipeline=pipeline,
-            initiator="agent" if agent_first else "user",
-            interrupted=_text(interrupted),
-            cancelled=_text(cancelled),
-            sub_agent=_text(not of_main_agent),
+            initiator="agent" if turn.agent_first else "user",
+            interrupted=_text(turn.interrupted),
+            cancelled=_text(turn.cancelled),
+            sub_agent=_text(not turn.main_agent),
             answered_by=session.answered_by,
             now=now,
         )
-        return (turns,) if agent_first else (turns, self._caller_turn_row(session, pipeline, answered=answered, now=now))
+        return (turns,) if turn.agent_first else (turns, self._caller_turn_row(session, pipeline, answered=turn.answered, now=now))
 
     def _caller_turn_row(self, session: Session, pipeline: str, *, answered: bool, now: float) -> Row:
         """The row that counts callers' turns with this outcome."""

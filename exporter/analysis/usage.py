@@ -10,7 +10,7 @@ from exporter.events.session import ModelUsage, SessionUsage
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import MAX_RAW, LabelLimiter
 from exporter.metrics.store import Store
-from exporter.protocol.decoder import Refused
+from exporter.protocol.decoder import RefusalReason
 from exporter.sessions.session import Session, UsedModel
 
 MOST_USED_MODELS: Final = 64
@@ -36,7 +36,7 @@ Totals = dict[str, float]
 class UsageTracker:
     """Counts the increase of usage. ``refuse`` is called with each value that cannot be right: field and reason."""
 
-    def __init__(self, store: Store, limiter: LabelLimiter, refuse: Callable[[str, Refused], None]) -> None:
+    def __init__(self, store: Store, limiter: LabelLimiter, refuse: Callable[[str, RefusalReason], None]) -> None:
         self._limiter = limiter
         self._refuse = refuse
         self._usage = {field: Instrument(store, spec) for field, spec in _METRICS.items()}
@@ -69,7 +69,7 @@ class UsageTracker:
                 if math.isfinite(value) and 0 <= value <= _MOST_USED:
                     total[field] = total.get(field, 0.0) + value
                 else:
-                    self._refuse(f"models.{field}", Refused.NEGATIVE if value < 0 else Refused.TOO_LARGE)
+                    self._refuse(f"models.{field}", RefusalReason.NEGATIVE if value < 0 else RefusalReason.TOO_LARGE)
         return totals
 
     def _count(self, used: UsedModel, increase: Totals, now: float) -> None:

@@ -6,13 +6,13 @@ from exporter.catalogue import buckets
 from exporter.catalogue.model import PREFIX, MetricSpec
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.store import Row, Store
-from exporter.protocol.decoder import Reason
+from exporter.protocol.decoder import RejectionReason
 
 Outcome = Literal["processed", "ignored", "rejected"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("processed", "ignored", "rejected")
 INTERNAL_ERROR: Final = "internal_error"
 """The exporter failed at the frame: the only rejection reason that is not the sender's fault."""
-REJECTION_REASONS: Final = (*(str(reason) for reason in Reason), INTERNAL_ERROR)
+REJECTION_REASONS: Final = (*(str(reason) for reason in RejectionReason), INTERNAL_ERROR)
 _SELF = PREFIX + "exporter."
 
 

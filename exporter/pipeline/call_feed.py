@@ -12,7 +12,7 @@ from exporter.events.session import SessionEnded, SessionStarted
 from exporter.metrics.self_metrics import INTERNAL_ERROR
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
-from exporter.protocol.decoder import Flawed, FrameRejected, Reason, decode
+from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason, decode
 from exporter.sessions.app_state import AppState
 from exporter.sessions.session import Session
 
@@ -39,9 +39,9 @@ class CallFeed:
         metrics.frames_received[0] += 1.0
         try:
             if len(frame) > pipeline.max_characters and _size(frame) > pipeline.max_frame:
-                raise FrameRejected(Reason.TOO_LARGE)
+                raise FrameRejected(RejectionReason.TOO_LARGE)
             event = decode(frame)
-            if not isinstance(event, Flawed):
+            if not isinstance(event, PartialEvent):
                 return self._process(event, now)
             self._count_flaws(event, now)
             if event.event is not None:
@@ -77,11 +77,11 @@ class CallFeed:
 
     def too_large(self) -> None:
         """Count a message that is not read because it is too large."""
-        self._reject_unread(Reason.TOO_LARGE)
+        self._reject_unread(RejectionReason.TOO_LARGE)
 
     def skip(self) -> None:
         """Count a message that is not read because too many arrived."""
-        self._reject_unread(Reason.TOO_FAST)
+        self._reject_unread(RejectionReason.TOO_FAST)
 
     def unreadable(self, close_code: int) -> None:
         """Count the message with which the peer violated the protocol, so that its connection is closed with ``close_code``."""
@@ -139,16 +139,16 @@ class CallFeed:
         self.session = session
         return session
 
-    def _count_flaws(self, flawed: Flawed, now: float) -> None:
+    def _count_flaws(self, partial: PartialEvent, now: float) -> None:
         pipeline = self._pipeline
-        for refusal in flawed.refusals:
+        for refusal in partial.refused_values:
             pipeline.refuse(refusal.field, refusal.reason)
-        if flawed.event is None:
-            pipeline.unknown_event(flawed.name, now)
+        if partial.event is None:
+            pipeline.unknown_event(partial.name, now)
         else:
-            pipeline.unknown_fields(flawed.event, flawed.unknown_fields, now)
+            pipeline.unknown_fields(partial.event, partial.unknown_fields, now)
 
-    def _reject_unread(self, reason: Reason) -> None:
+    def _reject_unread(self, reason: RejectionReason) -> None:
         self._pipeline.metrics.frames_received[0] += 1.0
         self._pipeline.metrics.reject(reason)
 
@@ -158,6 +158,6 @@ def _size(frame: str | bytes) -> int:
     return len(frame.encode("utf-8", "replace")) if isinstance(frame, str) and not frame.isascii() else len(frame)
 
 
-_UNREADABLE: Final = {1007: Reason.NOT_UTF8, 1009: Reason.TOO_LARGE}
+_UNREADABLE: Final = {1007: RejectionReason.NOT_UTF8, 1009: RejectionReason.TOO_LARGE}
 """Close code → the reason to reject the message that caused it. Nothing else is known of that message."""
 _STARTS: Final = frozenset({SessionStarted, Start})

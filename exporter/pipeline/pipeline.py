@@ -21,7 +21,7 @@ from exporter.pipeline.diagnostics import Diagnostics
 from exporter.pipeline.handlers import EventHandlers
 from exporter.pipeline.steps import create_steps
 from exporter.pipeline.trackers import create_trackers
-from exporter.protocol.decoder import SPECS, Refused
+from exporter.protocol.decoder import SPECS, RefusalReason
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.registry import SessionRegistry, SessionTimeouts
@@ -105,7 +105,7 @@ class Pipeline:
         if answer is not None and self.spans is not None:
             self.spans.app_answered(session, answer, now)
 
-    def refuse(self, field: str, reason: Refused) -> None:
+    def refuse(self, field: str, reason: RefusalReason) -> None:
         """Count a value that was not observed."""
         self.metrics.values_refused.add(1, field=field, reason=reason.value)
 
@@ -182,4 +182,4 @@ class Pipeline:
             self._clear_caches()
 
     def _clear_caches(self) -> None:
-        self._recorder.forget(session.series_cache for session in self.sessions)
+        self._recorder.clear_caches(session.series_cache for session in self.sessions)

@@ -8,7 +8,7 @@ from exporter.events.session import SessionStarted
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.handoff import SessionSnapshot, decode, encode, restore, snapshot
 from exporter.pipeline.pipeline import Pipeline
-from exporter.protocol.decoder import Flawed, FrameRejected, Reason
+from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason
 from exporter.protocol.decoder import decode as decode_event
 from exporter.sessions.session import Session
 
@@ -57,7 +57,7 @@ class TapFeed(CallFeed):
         self._pipeline.sessions.detach(session, now)
         return state
 
-    def malformed(self, reason: Reason) -> None:
+    def malformed(self, reason: RejectionReason) -> None:
         """Count a message whose event cannot be read."""
         self._pipeline.metrics.frames_received[0] += 1.0
         self._pipeline.metrics.reject(reason)
@@ -91,5 +91,5 @@ def _read_start(start: str | bytes | None) -> SessionStarted | Start | None:
         decoded = decode_event(start)
     except FrameRejected:
         return None
-    event = decoded.event if isinstance(decoded, Flawed) else decoded
+    event = decoded.event if isinstance(decoded, PartialEvent) else decoded
     return event if isinstance(event, SessionStarted | Start) else None

@@ -16,7 +16,7 @@ from exporter.analysis.turns import TurnCounter
 from exporter.analysis.usage import UsageTracker
 from exporter.metrics.label_limits import LabelLimiter
 from exporter.metrics.store import Store
-from exporter.protocol.decoder import Refused
+from exporter.protocol.decoder import RefusalReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def create_trackers(
     store: Store,
     limiter: LabelLimiter,
     turns: TurnCounter,
-    refuse: Callable[[str, Refused], None],
+    refuse: Callable[[str, RefusalReason], None],
     *,
     slow_turn: float,
     prices: PriceList | None,

@@ -19,7 +19,7 @@ from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import MAX_RAW, LabelLimiter
 from exporter.metrics.recorder import Recorder
 from exporter.metrics.store import Store
-from exporter.protocol.ids import compact, trace_id
+from exporter.protocol.ids import shorten_id, trace_id
 from exporter.sessions.session import AnsweredBy, Session
 
 EndReason = Literal["disconnected", "idle", "superseded", "shutdown", "stopped"]
@@ -79,7 +79,7 @@ class SessionRegistry:
 
         ``name`` is the session's id if the event has none.
         """
-        ids = _session_ids(event) or ((compact(name),) if name else ())
+        ids = _session_ids(event) or ((shorten_id(name),) if name else ())
         known = self._by_id.get(ids[0]) if ids else None
         if known is None or known.over:
             return self._create(event, ids, now)
@@ -96,13 +96,13 @@ class SessionRegistry:
 
         Returns the session, and whether it was unknown in this process.
         """
-        known = self._by_id.get(compact(name))
+        known = self._by_id.get(shorten_id(name))
         if known is not None:
             known.connections += 1
             self._disconnected.pop(known, None)
             return known, False
         label = self._limiter.value("agent", agent, now)
-        session = Session(compact(name), agent, self._recorder.cells(label), label, now)
+        session = Session(shorten_id(name), agent, self._recorder.series_cache(label), label, now)
         session.connections = 1
         session.ended = session.over = over
         self._add(session)
@@ -145,7 +145,7 @@ class SessionRegistry:
     def set_answered_by(self, session: Session, answered_by: AnsweredBy) -> None:
         """Set who answered the call: a human or a machine. Later measurements carry it as a label."""
         session.answered_by = answered_by
-        session.series_cache = self._recorder.cells(session.agent_label, answered_by)
+        session.series_cache = self._recorder.series_cache(session.agent_label, answered_by)
 
     def session_ended(self, session: Session, event: SessionEnded, now: float) -> SessionEnded | None:
         """Handle session.ended. Later events of the session still count. Returns what of the event is to be recorded."""
@@ -186,12 +186,12 @@ class SessionRegistry:
             if not session.ended and now - session.last_event_at > self._timeouts.idle:
                 self.end(session, "idle", now)
             elif not session.ended:
-                self._limiter.keep("agent", session.agent_label, now)
+                self._limiter.mark_used("agent", session.agent_label, now)
 
     def _create(self, event: object, ids: tuple[str, ...], now: float) -> Session:
         agent = _agent_of(event)
         label = self._limiter.value("agent", agent, now)
-        session = Session(ids[0] if ids else self._generate_id(now), agent, self._recorder.cells(label), label, now)
+        session = Session(ids[0] if ids else self._generate_id(now), agent, self._recorder.series_cache(label), label, now)
         session.has_generated_id = not ids
         session.connections = 1
         session.continued = self._unfinished.get(session.id, 0)
@@ -236,7 +236,7 @@ class SessionRegistry:
             self._active.add(-1, agent=session.agent_label, now=now)
             self._active.add(1, agent=label, now=now)
         session.agent, session.agent_label = agent, label
-        session.series_cache = self._recorder.cells(label, session.answered_by)
+        session.series_cache = self._recorder.series_cache(label, session.answered_by)
 
     def _count_end(self, session: Session, reason: str, now: float, *, observe_duration: bool) -> None:
         self._on_end(session, reason, now)
@@ -268,7 +268,7 @@ def _session_ids(event: object) -> tuple[str, ...]:
         names = ((inner and inner.call_id) or None, (inner and inner.stream_id) or event.outer_stream_id)
     else:
         return ()
-    return tuple(compact(name) for name in names if name)
+    return tuple(shorten_id(name) for name in names if name)
 
 
 def _agent_of(event: object) -> str | None:

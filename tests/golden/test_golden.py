@@ -28,7 +28,7 @@ Sent = tuple[float, int, str]
 """When it is received, on which call, and the frame."""
 
 
-class LoudNotices(NoDiagnostics):
+class LoudDiagnostics(NoDiagnostics):
     def internal_error(self, error: Exception) -> None:
         raise error
 
@@ -51,7 +51,7 @@ def fleet() -> Iterator[Sent]:
 
 def fed(sent: Iterator[Sent]) -> Pipeline:
     """A pipeline to which all of it was fed, a tick each second; a start within a call comes on a connection of its own."""
-    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), LoudNotices(), STARTED_AT)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), LoudDiagnostics(), STARTED_AT)
     feeds: dict[int, CallFeed] = {}
     now = ticked = STARTED_AT
     for now, call, frame in sent:

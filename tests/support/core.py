@@ -16,7 +16,7 @@ BEGINNING = 1_777_885_200.0
 
 
 class Core(NoDiagnostics):
-    """A pipeline at a moment of the test's choice; it fails the test for any error of ours, and keeps what it is told to say."""
+    """A pipeline at a moment of the test's choice. An internal error fails the test; agents reported without metrics are kept."""
 
     def __init__(self, limits: LabelLimits | None = None, waits: SessionTimeouts | None = None) -> None:
         self.now = BEGINNING

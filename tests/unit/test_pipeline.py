@@ -126,7 +126,7 @@ def test_skew_is_the_last_full_minutes_least_lag(core: Core, call: Connection) -
 def test_label_values_show_themselves_again(core: Core, call: Connection) -> None:
     """Every hour what sessions remember of label values is forgotten, so that values in use are seen to be."""
     call.turn(1, user_perceived_ms=900)
-    caches = call.session.series_cache.caches
+    caches = call.session.series_cache.rows
     assert any(caches)
     for _ in range(59):
         core.let_pass(60)
