@@ -27,11 +27,13 @@ class BoundedDict(dict[K, V], Generic[K, V]):
 
     def add(self, key: K, value: V) -> tuple[K, V] | None:
         """Set an entry; returns the entry that was evicted to make room, if any."""
-        evicted = None
-        if key not in self and len(self) >= self.limit:
-            oldest = next(iter(self))
-            evicted = oldest, self.pop(oldest)
-        dict.__setitem__(self, key, value)  # faster than super(), and this is on the hot path
+        # dict.__setitem__ is faster than super(), and this is on the hot path.
+        if len(self) < self.limit or key in self:
+            dict.__setitem__(self, key, value)
+            return None
+        oldest = next(iter(self))
+        evicted = oldest, self.pop(oldest)
+        dict.__setitem__(self, key, value)
         return evicted
 
     def renew(self, key: K, value: V) -> tuple[K, V] | None:

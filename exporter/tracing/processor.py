@@ -29,7 +29,7 @@ from exporter.tracing.handlers import Emit, SpanHandler, SpanHandlers
 from exporter.tracing.sampling import Sampler, SpanOptions, is_kept
 from exporter.tracing.session_span import SessionSpan, note_end
 from exporter.tracing.tool_spans import ToolSpans
-from exporter.tracing.turn_spans import SLOTS, TURN, TurnSpans, turn_ids
+from exporter.tracing.turn_spans import SLOTS, TURN, TurnSpans, as_metrics, turn_ids
 
 ToolEvent = TypeVar("ToolEvent", bound=msgspec.Struct)
 
@@ -282,29 +282,6 @@ def _finals_only(collect: SpanHandler[msgspec.Struct]) -> SpanHandler[UserTransc
             collect(session, event, receipt)
 
     return handle
-
-
-def as_metrics(event: TurnCompleted) -> TurnMetrics:
-    """The turn.completed as a turn.metrics."""
-    return TurnMetrics(
-        turn_number=event.turn_number,
-        agent_first=event.agent_first,
-        agent_tool_id=event.agent_tool_id,
-        user_text=event.user_text,
-        agent_text=event.agent_text,
-        stt_delay_ms=_milliseconds(event.transcription_delay_s),
-        turn_decision_ms=_milliseconds(event.turn_decision_s),
-        llm_ttft_ms=_milliseconds(event.llm_ttft_s),
-        tts_ttfb_ms=_milliseconds(event.tts_ttfb_s),
-        realtime_ttft_ms=_milliseconds(event.realtime_ttft_s),
-        user_started_speaking_at=event.user_started_speaking_at,
-        user_stopped_speaking_at=event.user_stopped_speaking_at,
-        agent_started_speaking_at=event.agent_started_speaking_at,
-    )
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds * 1000.0
 
 
 def _key(event: TurnMetrics | TurnCompleted) -> TurnKey | None:

@@ -11,6 +11,7 @@ from exporter.catalogue.genai import END_REASON, attribute_key, constants
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import SpanName
 from exporter.events.turn_metrics import TurnMetrics
+from exporter.events.turns import TurnCompleted
 from exporter.protobuf import attribute, attributes
 from exporter.protocol.ids import TurnKey, child_span_id, turn_span, turn_trace_id
 from exporter.sessions.clock import SECOND
@@ -85,6 +86,25 @@ def turn_ids(state: SpanState, key: TurnKey, *, per_turn: bool) -> TurnIds:
         to_session = link_part(bytes.fromhex(state.trace), state.root_id)
         return TurnIds(trace_part(bytes.fromhex(trace)), turn_span(trace, key), b"", to_session)
     return TurnIds(state.trace_part, turn_span(state.trace, key), state.parent_part, b"")
+
+
+def as_metrics(event: TurnCompleted) -> TurnMetrics:
+    """The turn.completed as a turn.metrics."""
+    return TurnMetrics(
+        turn_number=event.turn_number,
+        agent_first=event.agent_first,
+        agent_tool_id=event.agent_tool_id,
+        user_text=event.user_text,
+        agent_text=event.agent_text,
+        stt_delay_ms=_milliseconds(event.transcription_delay_s),
+        turn_decision_ms=_milliseconds(event.turn_decision_s),
+        llm_ttft_ms=_milliseconds(event.llm_ttft_s),
+        tts_ttfb_ms=_milliseconds(event.tts_ttfb_s),
+        realtime_ttft_ms=_milliseconds(event.realtime_ttft_s),
+        user_started_speaking_at=event.user_started_speaking_at,
+        user_stopped_speaking_at=event.user_stopped_speaking_at,
+        agent_started_speaking_at=event.agent_started_speaking_at,
+    )
 
 
 class TurnSpans:
@@ -182,3 +202,7 @@ def _tool_span(call: ToolCall, trace: bytes, parent: bytes, number: int) -> byte
         trace, child_span_id(parent, number), parent_part(parent), call.name, start_end_part(call.start, call.end),
         call.attributes, FAILED if call.failed else b"", FLAGS,
     ))  # fmt: skip
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1000.0
