@@ -1,7 +1,7 @@
-"""What an OTLP export of metrics costs, and how long it keeps the event loop from everything else, against the SDK's encoder.
+"""What an OTLP export of metrics costs, and how long it holds the event loop, compared with the SDK's encoder.
 
-Both sides write the same snapshot in the same process and run; rounds are interleaved and the median is taken. The SDK's side is its
-encoder and serialisation of data built beforehand, which spares it the collection. The stall is the longest slice, for the SDK the
+Both sides write the same snapshot in the same process and run; rounds are interleaved and the median is taken. The SDK's side encodes
+and serialises data that was built in advance, so its collection is not counted. The stall is the longest slice; for the SDK it is the
 whole encoding. Run it with ``python -m bench.otlp_metrics``; it prints Markdown.
 """
 
@@ -26,7 +26,7 @@ RESOURCE = {"service.name": "agentstack-exporter"}
 
 @dataclass(slots=True)
 class Subject:
-    """One way to write a snapshot, and what was measured of it in seconds a round."""
+    """One way to write a snapshot, and its times in seconds, one for each round."""
 
     kind: str
     slices: Callable[[], Iterator[float]]
@@ -47,7 +47,7 @@ def ours(snapshot: Snapshot, temporality: Temporality = "cumulative") -> Subject
 
 
 def sliced(encoder: MetricsEncoder, snapshot: Snapshot) -> Iterator[float]:
-    """How long each slice takes: the time from one pause to the next, on a coroutine driven by hand."""
+    """How long each slice takes: the time from one pause to the next, in a coroutine that is stepped by hand."""
     task = encoder.prepare_in_slices(snapshot)
     while True:
         started = perf_counter()
@@ -71,7 +71,7 @@ def theirs(snapshot: Snapshot) -> Subject:
 
 
 def aged(snapshot: Snapshot) -> Snapshot:
-    """The snapshot as it may have been before: half of its numbers."""
+    """An earlier snapshot: half of the numbers."""
     families = [Family(family.spec, tuple(map(_halved, family.series))) for family in snapshot.families]
     return Snapshot(snapshot.at - 60, tuple(families))
 
@@ -84,7 +84,7 @@ def _halved(series: Series) -> Series:
 
 
 def exponential(snapshot: Snapshot) -> Snapshot:
-    """The same with exponential buckets: about 100 of them, as latencies of 10 ms to 1 s have."""
+    """The same snapshot with about 100 exponential buckets, as latencies of 10 ms to 1 s have."""
     families = [Family(family.spec, tuple(map(_exponential, family.series))) for family in snapshot.families]
     return Snapshot(snapshot.at, tuple(families))
 
@@ -98,7 +98,7 @@ def _exponential(series: Series) -> Series:
 
 
 def measure_all(subjects: list[Subject], rounds: int) -> None:
-    """Interleaved rounds; the one before the first fills caches and is thrown away."""
+    """Interleaved rounds. A round before the first fills caches and is discarded."""
     for number in range(rounds + 1):
         for subject in subjects:
             subject.measure()
@@ -131,7 +131,7 @@ def run(*, quick: bool = False, sizes: tuple[int, ...] = (1_000, 10_000, 50_000)
     for size in sizes[:1] if quick else sizes:
         for histograms, snapshot in (("explicit", snapshot_of(size)), ("exponential", exponential(snapshot_of(size)))):
             subjects = [ours(snapshot), ours(snapshot, "delta"), theirs(snapshot)]
-            # What is measured should not pay for walking through the fixtures of both sides.
+            # The garbage collector must not visit the fixtures of both sides during the measurement.
             gc.collect()
             gc.freeze()
             measure_all(subjects, 2 if quick else rounds)
