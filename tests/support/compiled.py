@@ -1,4 +1,4 @@
-"""The compiled parts, made from these files for the tests that compare them with what they stand for."""
+"""The compiled modules, built for tests that compare them with the Python they replace."""
 
 import importlib.util
 import os
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def compiled_copy(folder: Path) -> Path:
-    """A folder with a compiled copy of the package in it; without a C compiler or Python's headers a skip, in CI a failure."""
+    """A folder with a compiled copy of the package. Without a C compiler or Python's headers the test is skipped; in CI it fails."""
     if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no C compiler, or no Python.h")
     shutil.copytree(ROOT / "exporter", folder / "exporter", ignore=shutil.ignore_patterns("__pycache__"))
@@ -27,7 +27,7 @@ def compiled_copy(folder: Path) -> Path:
 
 
 def load(folder: Path, name: str) -> ModuleType:
-    """One of the modules of ``exporter.compiled``, beside the package that runs without them."""
+    """A module of ``exporter.compiled``, loaded beside the package that runs without it."""
     [path] = (folder / "exporter" / "compiled").glob(f"{name}.*.so")
     spec = importlib.util.spec_from_file_location(f"exporter.compiled.{name}", path)
     assert spec is not None
@@ -38,6 +38,6 @@ def load(folder: Path, name: str) -> ModuleType:
 
 
 def run_compiled(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Python with the compiled copy in place of the package."""
+    """The Python command with the compiled copy instead of the package."""
     environment: dict[str, Any] = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     return subprocess.run([sys.executable, "-P", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The exporter in the test's event loop, sending to a receiver of ours; and what that has by the end."""
+"""The exporter in the test's event loop, sending to a test receiver, and what the receiver got."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,9 +17,9 @@ from tests.support.otlp_receiver import Receiver, Site
 from tests.support.traced import values
 
 QUICK = BackoffConfig(unit=0.02)
-"""Retries as they are, a second being 20 ms."""
+"""The default back-off with 20 ms for each second."""
 UNTIL_THE_END: dict[str, Any] = {"turn_wait": 600.0, "session_resume": 3600.0, "session_linger": 600.0}
-"""Settings with which nothing is over before the end: what is exported follows from the order of the events alone."""
+"""Timeouts so long that none expires: what is exported depends only on the order of the events."""
 
 
 def environment(address: str, protocol: Protocol, **more: str) -> dict[str, str]:
@@ -34,12 +34,12 @@ def environment(address: str, protocol: Protocol, **more: str) -> dict[str, str]
 
 
 def door_of(site: Site) -> str:
-    """Where a receiver is reached."""
+    """The addresses of a receiver."""
     return f"127.0.0.1:{site.door.port}"
 
 
 def otel(variables: Mapping[str, str]) -> OtelSettings:
-    """What the variables say; they have to be right."""
+    """The settings of the variables, which must be valid."""
     found, warnings = read_otel(variables)
     assert warnings == ()
     return found
@@ -47,7 +47,7 @@ def otel(variables: Mapping[str, str]) -> OtelSettings:
 
 @dataclass(frozen=True)
 class Exporting:
-    """A running daemon: its parts, and where it is reached."""
+    """A running daemon: its parts and its addresses."""
 
     daemon: Daemon
     endpoints: Endpoints
@@ -81,7 +81,7 @@ async def exporting(
 
 
 def spans_of(receiver: Receiver) -> list[Span]:
-    """All spans taken, in order."""
+    """All received spans, in order."""
     return list(_spans(receiver))
 
 
@@ -94,7 +94,7 @@ def _spans(receiver: Receiver) -> Iterator[Span]:
 
 
 def ids(spans: Iterable[Span]) -> list[tuple[str, str]]:
-    """Their names in the world: trace and span."""
+    """The ids of the spans: trace and span."""
     return [(span.trace_id.hex(), span.span_id.hex()) for span in spans]
 
 
