@@ -210,7 +210,7 @@ def template_datasource(dashboard: Dashboard) -> list[str]:
 
 
 def template_filters(dashboard: Dashboard) -> list[str]:
-    """Job, instance, agent and pipeline are variables over label values: several or all can be chosen, and they follow the time range."""
+    """Job, instance, agent and pipeline are variables over label values: one, several or all, and they follow the time range."""
     faults = []
     for name, everything in (("job", ".+"), ("instance", ".+"), ("agent", ".*"), ("pipeline", ".*")):
         variable: dict[str, Any] = next((each for each in dashboard["templating"]["list"] if each["name"] == name), {})
