@@ -13,7 +13,7 @@ PYTHONS := python3.11 python3 python3.12 python3.13 python3.14
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check fix golden docs bench compiled image-test sbom release lock clean
+.PHONY: help demo test quick coverage check fix golden docs bench compiled image-test sbom release lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,9 +21,20 @@ help: ## list the targets
 demo: $(READY) ## run the exporter beside simulated calls
 	@$(BIN)/agentstack-exporter demo $(ARGS)
 
-test: $(READY) ## run all tests; installs the real programs they talk to where it can
+test: $(READY) ## run all tests on all cores; installs the real programs they talk to where it can
 	@.ci/peers
-	@$(BIN)/pytest $(ARGS)
+	@$(PYTEST) $(PARALLEL) -m "not alone" $(ARGS) || $(unless_none_was_chosen)
+	@$(PYTEST) -m alone $(ARGS) || $(unless_none_was_chosen)
+
+quick: $(READY) ## run the tests that need no server, process or peer: what one runs while editing
+	@$(BIN)/pytest $(PARALLEL) -m "not external and not alone" $(ARGS)
+
+coverage: PYTEST := $(BIN)/coverage run -m pytest
+coverage: $(READY) ## run all tests and show which branches they take (twice the time of make test)
+	@rm -rf .cache/coverage && mkdir -p .cache/coverage
+	@$(MAKE) test PYTEST="$(PYTEST)"
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 check: $(READY) ## lint, format, types, imports, generated pages
 	@echo "ruff check" && $(BIN)/ruff check --quiet
@@ -101,6 +112,11 @@ write_boards = rm -rf .cache/grafana && $(BIN)/python -m grafana .cache/grafana
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate --no-emit-index-url --no-emit-package agentstack-tap $(ARGS)
+
+# The tests that measure time come last and alone. Options may leave one of the two lots empty, which pytest says with 5.
+PYTEST := $(BIN)/pytest
+PARALLEL := --numprocesses auto --dist loadgroup
+unless_none_was_chosen = { status=$$?; [ -n "$(ARGS)" ] && [ $$status -eq 5 ] || exit $$status; }
 
 # $(call unless_failing,COMMAND): say nothing, or everything and fail.
 unless_failing = { out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }; }

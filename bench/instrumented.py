@@ -24,7 +24,7 @@ from exporter.catalogue.genai import attribute_key
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import SpanAttribute
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.tracing.turn_spans import CHILDREN
+from exporter.tracing.turn_spans import STAGES
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _LENGTHS = {
@@ -85,7 +85,7 @@ class Instrumented(Naive):
         turn = self._tracer.start_span("invoke_agent", start_time=start)
         self._describe(turn, "turn", event)
         within = set_span_in_context(turn)
-        for name, _ in CHILDREN:
+        for name, _ in STAGES:
             if any(event.get(field) is not None for field, _ in self._attributes.get(name, ())):
                 child = self._tracer.start_span(name, context=within, start_time=start)
                 self._describe(child, name, event)

@@ -1,7 +1,7 @@
-"""What an OTLP export of metrics costs, and how long it holds the event loop, compared with the SDK's encoder.
+"""What an OTLP export of metrics costs, and how long it keeps the event loop from everything else, against the SDK's encoder.
 
-Both sides write the same snapshot in the same process and run; rounds are interleaved and the median is taken. The SDK's side encodes
-and serialises data that was built in advance, so its collection is not counted. The stall is the longest slice; for the SDK it is the
+Both sides write the same snapshot in the same process and run; rounds are interleaved and the median is taken. The SDK's side is its
+encoder and serialisation of data built beforehand, which spares it the collection. The stall is the longest slice, for the SDK the
 whole encoding. Run it with ``python -m bench.otlp_metrics``; it prints Markdown.
 """
 
@@ -26,7 +26,7 @@ RESOURCE = {"service.name": "agentstack-exporter"}
 
 @dataclass(slots=True)
 class Subject:
-    """One way to write a snapshot, and its times in seconds, one for each round."""
+    """One way to write a snapshot, and what was measured of it in seconds a round."""
 
     kind: str
     slices: Callable[[], Iterator[float]]
@@ -42,13 +42,13 @@ class Subject:
 
 def ours(snapshot: Snapshot, temporality: Temporality = "cumulative") -> Subject:
     encoder = MetricsEncoder(RESOURCE, temporality)
-    encoder.commit(encoder.prepare(aged(snapshot)))
-    return Subject(temporality, lambda: sliced(encoder, snapshot), len(encoder.prepare(snapshot).body))
+    encoder.commit(encoder.encode(aged(snapshot)))
+    return Subject(temporality, lambda: sliced(encoder, snapshot), len(encoder.encode(snapshot).body))
 
 
 def sliced(encoder: MetricsEncoder, snapshot: Snapshot) -> Iterator[float]:
     """How long each slice takes: the time from one pause to the next, in a coroutine that is stepped by hand."""
-    task = encoder.prepare_in_slices(snapshot)
+    task = encoder.encode_in_slices(snapshot)
     while True:
         started = perf_counter()
         try:
@@ -71,7 +71,7 @@ def theirs(snapshot: Snapshot) -> Subject:
 
 
 def aged(snapshot: Snapshot) -> Snapshot:
-    """An earlier snapshot: half of the numbers."""
+    """The snapshot as it may have been before: half of its numbers."""
     families = [Family(family.spec, tuple(map(_halved, family.series))) for family in snapshot.families]
     return Snapshot(snapshot.at - 60, tuple(families))
 
@@ -84,7 +84,7 @@ def _halved(series: Series) -> Series:
 
 
 def exponential(snapshot: Snapshot) -> Snapshot:
-    """The same snapshot with about 100 exponential buckets, as latencies of 10 ms to 1 s have."""
+    """The same with exponential buckets: about 100 of them, as latencies of 10 ms to 1 s have."""
     families = [Family(family.spec, tuple(map(_exponential, family.series))) for family in snapshot.families]
     return Snapshot(snapshot.at, tuple(families))
 
@@ -98,7 +98,7 @@ def _exponential(series: Series) -> Series:
 
 
 def measure_all(subjects: list[Subject], rounds: int) -> None:
-    """Interleaved rounds. A round before the first fills caches and is discarded."""
+    """Interleaved rounds; the one before the first fills caches and is thrown away."""
     for number in range(rounds + 1):
         for subject in subjects:
             subject.measure()
@@ -131,7 +131,7 @@ def run(*, quick: bool = False, sizes: tuple[int, ...] = (1_000, 10_000, 50_000)
     for size in sizes[:1] if quick else sizes:
         for histograms, snapshot in (("explicit", snapshot_of(size)), ("exponential", exponential(snapshot_of(size)))):
             subjects = [ours(snapshot), ours(snapshot, "delta"), theirs(snapshot)]
-            # The garbage collector must not visit the fixtures of both sides during the measurement.
+            # What is measured should not pay for walking through the fixtures of both sides.
             gc.collect()
             gc.freeze()
             measure_all(subjects, 2 if quick else rounds)

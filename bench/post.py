@@ -10,7 +10,7 @@ import uvloop
 
 from bench.delivered import receiver
 from bench.report import table
-from exporter.exporters.otlp.sender import open_transport
+from exporter.exporters.otlp.sender import create_transport
 from exporter.exporters.otlp.target import Target
 
 SIZES = (1_000, 230_000)
@@ -28,7 +28,7 @@ async def _cost(post: Post, body: bytes, requests: int) -> float:
 
 
 async def _compare(url: str, rounds: int, requests: int) -> list[tuple[str, ...]]:
-    ours = open_transport(Target("traces", "http/protobuf", url))
+    ours = create_transport(Target("traces", "http/protobuf", url))
     lines: list[tuple[str, ...]] = []
     async with httpx.AsyncClient() as client:
         rivals: dict[str, Post] = {"ours": ours.send, "httpx": lambda body: client.post(url, content=body)}

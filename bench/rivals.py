@@ -19,7 +19,7 @@ import uvloop
 from bench.wired_by_hand import Event, Naive
 from exporter.config import Address, Settings
 from exporter.config.otel import read_otel
-from exporter.daemon.app import serve
+from exporter.daemon.serve import serve
 from exporter.events import EVENTS
 from exporter.server.listeners import TRANSPORT_CAP
 

@@ -31,7 +31,7 @@ class BoundedDict(dict[K, V], Generic[K, V]):
         if key not in self and len(self) >= self.limit:
             oldest = next(iter(self))
             evicted = oldest, self.pop(oldest)
-        super().__setitem__(key, value)
+        dict.__setitem__(self, key, value)  # faster than super(), and this is on the hot path
         return evicted
 
     def renew(self, key: K, value: V) -> tuple[K, V] | None:

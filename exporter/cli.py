@@ -1,7 +1,7 @@
 """The command line: ``agentstack-exporter COMMAND``.
 
-stdout carries data only; errors and logs go to stderr. Exit code 2 stands for a wrong command line or configuration. What a command
-needs is imported when it runs, so that ``healthcheck`` costs no server.
+stdout carries data only; errors and logs go to stderr. Exit code 2 means a wrong command line or configuration. A command imports what
+it needs when it runs, so that ``healthcheck`` does not load a server.
 """
 
 import platform
@@ -27,7 +27,7 @@ _RUNS = "compiled" if compiled.RecordWriter else "plain"
 _VERSION = f"%(prog)s %(version)s ({_RUNS}), Python {platform.python_version()}, {platform.system()} {platform.machine()}"
 
 _seed_option = click.option(
-    "--seed", type=_SEED, help="Seed of the simulated calls; the same seed gives the same calls. [default: random]"
+    "--seed", type=_SEED, help="Seed of the simulated calls. The same seed gives the same calls.  [default: random]"
 )
 
 
@@ -40,15 +40,15 @@ def main() -> None:
 @main.command(cls=SettingsCommand)
 def serve(loaded: Loaded) -> None:
     """Run the exporter."""
-    from exporter.daemon.app import run_serve
+    from exporter.daemon.serve import run_serve
 
     sys.exit(run_serve(loaded.settings, level_given=loaded.origins["log_level"] != "default"))
 
 
 @main.command(cls=SettingsCommand)
-@click.option("--calls", type=Whole(0, _MOST_CALLS), default=0, help="Calls to simulate.  [default: no end]")
+@click.option("--calls", type=Whole(0, _MOST_CALLS), default=0, help="Calls to simulate.  [default: no limit]")
 @_seed_option
-@click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting.")
+@click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 is ten times as fast, 0 does not wait.")
 @click.option("--print-traces", is_flag=True, help="Draw finished turns as waterfalls.")
 def demo(loaded: Loaded, calls: int, seed: int | None, speed: float, print_traces: bool) -> None:
     """Run the exporter with simulated calls."""
@@ -118,12 +118,12 @@ def simulate(
 
 @main.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--format", "form", type=OneOf(("text", "json")), default="text", show_default=True, help="Form of the output.")
+@click.option("--format", "form", type=OneOf(("text", "json")), default="text", show_default=True, help="Format of the output.")
 @click.option("--traces", is_flag=True, help="Draw the turns as waterfalls instead.")
 def replay(file: BinaryIO, form: Literal["text", "json"], traces: bool) -> None:
-    """Explain what recorded events become.
+    """Explain which metrics recorded events become.
 
-    FILE holds the events as JSON lines; - is stdin.
+    FILE contains the events as JSON lines; - is stdin.
     """
     from exporter.tools.replay import draw_replay, run_replay
 
@@ -131,11 +131,11 @@ def replay(file: BinaryIO, form: Literal["text", "json"], traces: bool) -> None:
 
 
 @main.command()
-@click.option("--format", "form", type=OneOf(("json", "markdown")), default="markdown", show_default=True, help="Form of the output.")
+@click.option("--format", "form", type=OneOf(("json", "markdown")), default="markdown", show_default=True, help="Format of the output.")
 def catalogue(form: Literal["json", "markdown"]) -> None:
     """List event fields and metrics.
 
-    Every event field and where it lands, and every metric that belongs to no single field.
+    Lists every event field with what it becomes, and every metric that belongs to no single field.
     """
     from exporter.catalogue.render import as_json, as_markdown
     from exporter.metrics import inventory
@@ -157,7 +157,7 @@ def _speaks_tls(web_config: Path | None) -> bool:
 def check_config(loaded: Loaded) -> None:
     """Check the settings and print them.
 
-    They are read as serve would read them; each is printed with where it came from. The output is itself a settings file.
+    Reads the settings as serve does, and prints each one with its origin. The output is a valid settings file.
     """
     from exporter.config.reference import explained
 
@@ -165,21 +165,21 @@ def check_config(loaded: Loaded) -> None:
 
 
 @main.command(params=[CONFIG_OPTION, OPTIONS["telemetry_listen"], OPTIONS["web_config"]])
-@click.option("--ready", is_flag=True, help="Ask whether it takes calls (/-/ready) and not only whether it runs (/-/healthy).")
-@click.option("--url", type=Url("http", "https"), help="Ask this URL instead of one at --telemetry-listen.")
+@click.option("--ready", is_flag=True, help="Check whether it accepts calls (/-/ready), not only whether it runs (/-/healthy).")
+@click.option("--url", type=Url("http", "https"), help="URL to request instead of one at --telemetry-listen.")
 def healthcheck(telemetry_listen: Address, web_config: Path | None, ready: bool, url: str | None) -> None:
-    """Ask a running exporter how it is.
+    """Check the health of a running exporter.
 
-    Certificates are not verified: nothing secret is sent, and it asks on this machine.
+    Certificates are not verified, because the request contains no secret and goes to this machine.
 
-    Exit code 0 if it is well, else 1 with the reason on stderr.
+    The exit code is 0 if the exporter is healthy, else 1 with the reason on stderr.
     """
     from exporter.tools.healthcheck import failure, probe_url
 
     if url is not None and ready:
-        raise click.UsageError("--url and --ready cannot be combined; --url names the whole URL.")
+        raise click.UsageError("--url and --ready cannot be combined; --url is the complete URL.")
     if url is None and telemetry_listen.port == 0:
-        raise click.UsageError("--telemetry-listen has port 0, which is any free port; give --url.")
+        raise click.UsageError("--telemetry-listen has port 0, which means any free port; use --url.")
     reason = failure(url or probe_url(telemetry_listen, ready=ready, tls=_speaks_tls(web_config)))
     if reason is not None:
         click.echo(reason, err=True)

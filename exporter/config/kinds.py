@@ -1,7 +1,7 @@
-"""Kinds of values a setting or an option can have: click parameter types with one wording for all places.
+"""The kinds of values that a setting or an option can have, as click parameter types.
 
-A refusal reads ``'abc' is not <what is expected>``, wherever the value came from; the caller adds the place. Flags and environment
-variables bring text, the settings file brings TOML values, of which each kind accepts only those in ``file_types``.
+A refusal reads ``'abc' is not <what is expected>`` for every source of the value; the caller adds the place. Flags and environment
+variables hold text. The settings file holds TOML values, and each kind accepts only those in ``file_types``.
 """
 
 import difflib
@@ -24,31 +24,31 @@ MASK = "***"
 
 
 def shown(value: object) -> str:
-    """A refused value for a message: quoted, control characters escaped, at most 80 characters."""
+    """A refused value in a message: quoted, with escaped control characters, at most 80 characters."""
     plain = isinstance(value, bool | date | time)
     text = str(value).lower() if plain else repr(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The one of ``names`` that ``name`` was most likely meant to be, if any is near."""
+    """The most similar of ``names``, if any is similar."""
     matches = difflib.get_close_matches(name, names, n=1)
     return matches[0] if matches else None
 
 
 class Kind(click.ParamType[T_co]):
-    """A parameter type that can say what it expects, as the end of the sentence "… is not …"."""
+    """A parameter type with a text for what it expects, which ends the sentence "… is not …"."""
 
     expects: str
     file_types: ClassVar[tuple[type, ...]] = (str,)
 
     def refuse(self, value: object, param: click.Parameter | None, ctx: click.Context | None, hint: str = "") -> NoReturn:
-        """Raise :class:`click.BadParameter` for ``value``; ``hint`` says what to write instead."""
+        """Raise :class:`click.BadParameter` for ``value``. ``hint`` says what to write instead."""
         raise click.BadParameter(f"{shown(value)} is not {self.expects}{hint and '; '}{hint}", ctx=ctx, param=param)
 
     def check_file_value(self, value: object) -> None:
-        """Raise :class:`click.BadParameter` unless a TOML value has a type this kind is written in."""
-        # type() and not isinstance(): true is not a number.
+        """Raise :class:`click.BadParameter` unless a TOML value has a type of ``file_types``."""
+        # type() and not isinstance(), because true is not a number.
         if type(value) not in self.file_types:
             self.refuse(value, None, None)
 
@@ -79,7 +79,7 @@ class Whole(Kind[int], click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Accept an int, or its digits."""
-        # int() alone would take "1_000", " 7 " and digits of every script.
+        # int() alone would accept "1_000", " 7 " and digits of every script.
         if isinstance(value, str) and not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
             self.refuse(value, param, ctx)
         number = int(value)
@@ -89,7 +89,7 @@ class Whole(Kind[int], click.IntRange):
 
 
 class Number(Kind[float], click.FloatRange):
-    """A number within bounds; never infinite and never NaN."""
+    """A finite number within bounds."""
 
     file_types: ClassVar[tuple[type, ...]] = (int, float)
 
@@ -100,7 +100,7 @@ class Number(Kind[float], click.FloatRange):
         self.expects = f"{what} from {least:g} to {most:g}"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Accept an int, a float, or text that reads as one."""
+        """Accept an int, a float, or the text of one."""
         try:
             number = float(value)
         except ValueError:
@@ -111,14 +111,14 @@ class Number(Kind[float], click.FloatRange):
 
 
 class Seconds(Number):
-    """A length of time in seconds, written without a unit."""
+    """A duration in seconds, written without a unit."""
 
     def __init__(self, least: float, most: float) -> None:
         super().__init__(least, most, name="seconds", what="a number of seconds, without a unit,")
 
 
 class OneOf(Kind[T_co], click.Choice[T_co]):
-    """One of a few words, in any case."""
+    """One of a few words, in upper or lower case."""
 
     name = "choice"
 
@@ -127,7 +127,7 @@ class OneOf(Kind[T_co], click.Choice[T_co]):
         self.expects = "one of " + ", ".join(map(str, choices))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T_co:
-        """Accept one of the choices; a near miss is answered with the choice it is nearest to."""
+        """Accept one of the choices. The refusal of a similar word suggests the choice."""
         for choice in self.choices:
             if str(value).casefold() == str(choice):
                 return choice
@@ -136,10 +136,10 @@ class OneOf(Kind[T_co], click.Choice[T_co]):
 
 
 class ListenAddress(Kind[Address]):
-    """Host and port to listen on or to ask."""
+    """Host and port to listen on or to connect to."""
 
     name = "host:port"
-    expects = "an address as host:port"
+    expects = "an address of the form host:port"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
         """Accept an :class:`Address`, or its text."""
@@ -152,7 +152,7 @@ class ListenAddress(Kind[Address]):
 
 
 class UrlPath(Kind[str]):
-    """The path of a URL; the characters are those that need no encoding, so that it can be compared as it stands."""
+    """The path of a URL. Its characters need no encoding, so that paths can be compared as they are written."""
 
     name = "path"
     expects = "a URL path such as /ws (letters, digits and . _ ~ - between slashes)"
@@ -187,7 +187,7 @@ class Url(Kind[str]):
 
 
 class FileName(Kind[Path]):
-    """The name of a file; a ``~`` at its start is left as it is."""
+    """The name of a file. A ``~`` at its start is not expanded."""
 
     name = "file"
     expects = "a file name"
@@ -200,7 +200,7 @@ class FileName(Kind[Path]):
 
 
 class Secret:
-    """A text that is shown nowhere: printing it, whole settings with it, or a message about it gives ``***``."""
+    """A text that is never shown: it prints as ``***``, also within settings and messages."""
 
     __slots__ = ("value",)
 
@@ -220,7 +220,7 @@ class Secret:
 
 
 class Secrets(Kind[Secret]):
-    """A secret of visible ASCII without commas; several are separated by commas in an environment variable."""
+    """A secret of visible ASCII without commas. In an environment variable, commas separate several."""
 
     name = "secret"
     envvar_list_splitter: ClassVar[str | None] = ","
@@ -230,11 +230,11 @@ class Secrets(Kind[Secret]):
         self.expects = f"{what} of {least} to 512 characters"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Secret:
-        """Accept a :class:`Secret`, or its text; a refusal does not show it."""
+        """Accept a :class:`Secret`, or its text. The refusal does not show it."""
         if isinstance(value, Secret):
             return value
         if not self._pattern.fullmatch(str(value)):
-            raise click.BadParameter(f"what is given (and not shown) is not {self.expects}", ctx=ctx, param=param)
+            raise click.BadParameter(f"the value (not shown) is not {self.expects}", ctx=ctx, param=param)
         return Secret(str(value))
 
     def split_envvar_value(self, rv: str) -> list[str]:
@@ -243,14 +243,14 @@ class Secrets(Kind[Secret]):
 
 
 class Origin(Kind[str]):
-    """What a browser sends as ``Origin``."""
+    """The ``Origin`` header of a browser."""
 
     name = "origin"
     expects = "an origin such as https://app.example.com, without a path"
     envvar_list_splitter: ClassVar[str | None] = ","
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Accept scheme and host, as browsers write them."""
+        """Accept scheme and host, in the form that browsers send."""
         if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s?#@,]+", str(value)):
             self.refuse(value, param, ctx)
         return str(value)
@@ -271,10 +271,10 @@ class LabelValue(NamedTuple):
 
 
 class LabelValues(Kind[LabelValue]):
-    """``label=value``; several are separated by commas in an environment variable."""
+    """``label=value``. In an environment variable, commas separate several."""
 
     name = "label=value"
-    expects = "a label and its value as label=value"
+    expects = "a label and its value of the form label=value"
     envvar_list_splitter: ClassVar[str | None] = ","
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> LabelValue:

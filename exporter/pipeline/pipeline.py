@@ -26,10 +26,9 @@ from exporter.protocol.decoder import SPECS, Refused
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.registry import Session, Sessions, SessionTimeouts
-from exporter.tracing.processor import Spans
-from exporter.tracing.processor import Step as SpanStep
+from exporter.tracing.handlers import Emit, SpanHandler
+from exporter.tracing.processor import SpanProcessor
 from exporter.tracing.sampling import SpanOptions
-from exporter.tracing.turn_spans import Emit
 
 Logic = Callable[[Session, Any, float], Any]
 """Session logic of one event type: returns the event to record, or ``None`` if it is not to be."""
@@ -88,7 +87,7 @@ class Pipeline:
         for spec in DERIVED:
             self.store.add_layout([spec], tables=tables(spec))
         self.exemplars = exemplars
-        self.spans = Spans(tracing[0], SPECS, tracing[1]) if tracing else None
+        self.spans = SpanProcessor(tracing[0], SPECS, tracing[1]) if tracing else None
         without = self.spans.without_metrics if self.spans else None
         self.turns = Turns(self.store, self._limiter, timeouts.turn, self.refuse, diagnostics.metrics_missing, without=without)
         self._latency_breakdown = LatencyBreakdown(self.store, self._limiter, slow_turn)
@@ -106,7 +105,7 @@ class Pipeline:
     def answered(self, of: Session, answer: ToolAnswer | LlmAnswer | None, now: float) -> None:
         """Tell spans what was learned of the customer's app."""
         if answer is not None and self.spans is not None:
-            self.spans.answered(of, answer, now)
+            self.spans.app_answered(of, answer, now)
 
     def refuse(self, field: str, reason: Refused) -> None:
         """Count a value that was not observed."""
@@ -203,7 +202,7 @@ class Pipeline:
         }
         for spec in SPECS:
             stamped = any(field.path == ("timestamp",) for field in spec.fields)
-            span = self.spans.steps.get(spec.type) if self.spans and spec.type is not session.SessionEnded else None
+            span = self.spans.handlers.get(spec.type) if self.spans and spec.type is not session.SessionEnded else None
             counted = self.metrics.events_row(spec.name)
             yield spec.type, (logic.get(spec.type), self._recorder.record[spec.type], counted, stamped, span)
 
@@ -226,7 +225,7 @@ class Pipeline:
     def _session_ended(self, of: Session, event: session.SessionEnded, now: float) -> session.SessionEnded | None:
         """The end of the session writes its span, which has to know by then what the event says."""
         if self.spans is not None:
-            self.spans.steps[session.SessionEnded](of, event, now)
+            self.spans.handlers[session.SessionEnded](of, event, now)
         self.turn_taking.session_ended(of, event, now)
         return self.sessions.ended(of, event, now)
 
@@ -260,7 +259,7 @@ class Pipeline:
         return event
 
 
-Step = tuple[Logic | None, Record, list[Any], bool, SpanStep | None]
+Step = tuple[Logic | None, Record, list[Any], bool, SpanHandler[Wire] | None]
 """What is done with an event type.
 
 Session logic, recorder, the row that counts its events, whether they say when they happened, and what they bring to spans: those see

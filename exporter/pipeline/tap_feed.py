@@ -38,8 +38,8 @@ class TapFeed(CallFeed):
         if carried is not _NOTHING:
             self._recall(session, carried, now)
         spans = self._pipeline.spans
-        if spans is not None and begun is not None and type(begun) in spans.steps:
-            spans.steps[type(begun)](session, begun, now)
+        if spans is not None and begun is not None and (handle := spans.handlers.get(type(begun))):
+            handle(session, begun, now)
         if spans is not None and carried.kept and session.spans is not None:
             session.spans.kept = True
 

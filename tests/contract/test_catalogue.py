@@ -93,6 +93,7 @@ def test_a_field_has_the_type_of_the_protocol(event: str, field: str) -> None:
     assert expected in (None, getattr(spec.type, "__name__", ""))
 
 
+@pytest.mark.external
 def test_the_command_prints_the_catalogue() -> None:
     """The command prints the same list as JSON, with the keys that are promised for each kind of entry."""
     command = [sys.executable, "-m", "exporter.cli", "catalogue", "--format", "json"]

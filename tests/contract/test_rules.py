@@ -46,6 +46,7 @@ def run_promtool(*arguments: str, at: Path = ROOT) -> str:
     return done.stdout
 
 
+@pytest.mark.external
 def test_promtool_takes_them() -> None:
     """The rules and the example configuration are what Prometheus wants."""
     run_promtool("check", "rules", *map(str, FILES))
@@ -172,6 +173,7 @@ def test_alerts_name_no_number_of_their_own() -> None:
     assert {name: numbers for name, numbers in own.items() if set(numbers) - {"0"}} == {"AgentStackThresholdsMissing": ["32"]}
 
 
+@pytest.mark.external
 def test_alertmanager_takes_its_configuration() -> None:
     """The example routes critical alerts to the pager and others to the channel."""
     amtool, config = require("amtool"), str(ROOT / "deploy" / "alertmanager" / "alertmanager.yml")
@@ -262,6 +264,7 @@ def test_every_alert_has_a_scenario() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
+@pytest.mark.external
 def test_alerts(name: str, tmp_path: Path) -> None:
     """Each fires, survives a gap in the scrapes, and resolves; it is quiet before, just below, and where too little happens."""
     scenario = SCENARIOS[name]
@@ -276,6 +279,7 @@ def test_as_many_thresholds_are_missed_as_there_are() -> None:
     assert int(expected) == sum(":threshold:" in rule.get("record", "") for rule in rules())
 
 
+@pytest.mark.external
 def test_missing_thresholds_are_told(tmp_path: Path) -> None:
     """Without the file of thresholds one alert says so; with it, none."""
     nothing = {"interval": "1m", "input_series": [{"series": "up", "values": "1x20"}]}

@@ -43,7 +43,7 @@ def scraped(snapshot: Snapshot) -> Iterator[Sample]:
 
 def sent(snapshot: Snapshot) -> Iterator[Sample]:
     """What a receiver of OTLP makes of it under Prometheus's names."""
-    request = ExportMetricsServiceRequest.FromString(MetricsEncoder({}).prepare(snapshot).body)
+    request = ExportMetricsServiceRequest.FromString(MetricsEncoder({}).encode(snapshot).body)
     for metric in request.resource_metrics[0].scope_metrics[0].metrics:
         yield from _samples(metric)
 

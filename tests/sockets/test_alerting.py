@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.alerting import alerting, hurried
+from tests.support.alerting import alerting
 from tests.support.daemon import Endpoints, call, daemon_process, program, send_all
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually
@@ -106,18 +106,3 @@ async def test_an_agent_that_stops_answering_pages(tmp_path: Path) -> None:
         assert not [told for told in watch.told if "Latency" in told[2]]
         async with turns_of(exporter.endpoints, user_perceived_ms=400):
             await watch.hears("pager", "resolved", "AgentStackTurnsUnanswered", agent="mute")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("rate(x[10m])", "rate(x[10000ms])"),
-        ("sum(increase(x[1h])) > 5", "sum(increase(x[60000ms])) > 5"),
-        ("for: 0m", "for: 1ms"),
-        ("group_wait: 30s", "group_wait: 500ms"),
-        ("record: a:ratio_rate1h", "record: a:ratio_rate1h"),
-    ],
-)
-def test_hurrying_changes_durations_only(text: str, expected: str) -> None:
-    """Names and numbers stay; ranges and waits are a sixtieth."""
-    assert hurried(text) == expected

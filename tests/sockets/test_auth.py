@@ -1,4 +1,4 @@
-"""The doors of a running exporter: who is refused with what, that it is counted, and that nothing secret is ever shown."""
+"""Authentication of a running exporter: each refusal has its status and is counted, and secrets are never shown."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ ACCEPTED = "agentstack_exporter_connections_total"
 EVENTS = "agentstack_exporter_events_total"
 REJECTED = "agentstack_exporter_frames_rejected_total"
 TURNED_AWAY = (ssl.SSLError, ConnectionError, EOFError, InvalidMessage)
-"""What a client makes of a listener that does not speak as it does, or does not take its certificate."""
+"""Errors of a client whose protocol or certificate the listener does not accept."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 
 
 def trusting(certificate: Path, own: tuple[Path, Path] | None = None) -> ssl.SSLContext:
-    """A client that trusts this certificate and perhaps shows one of its own."""
+    """The TLS context of a client that trusts this certificate and may present its own."""
     context = ssl.create_default_context(cafile=certificate)
     if own is not None:
         context.load_cert_chain(*own)
@@ -51,7 +51,7 @@ def trusting(certificate: Path, own: tuple[Path, Path] | None = None) -> ssl.SSL
 
 
 async def status(url: str, **options: Any) -> int:
-    """The status with which a WebSocket is refused, or 101."""
+    """The status of a refused WebSocket handshake, or 101."""
     try:
         async with call(url, **options):
             return 101
@@ -80,7 +80,7 @@ MATRIX = [
 
 
 async def test_the_matrix_of_credentials(tmp_path: Path) -> None:
-    """Each way to knock has its status and its counter, and no log line or metric holds a secret, a query or a path with one."""
+    """Each handshake gets its status and is counted, and no log line or metric contains a secret, a query or a path with a secret."""
     env = {
         "AGENTSTACK_EXPORTER_AUTH_TOKENS": TOKEN,
         "AGENTSTACK_EXPORTER_PATH_SECRETS": SECRET,
@@ -115,12 +115,12 @@ async def test_settings_show_no_secret(tmp_path: Path) -> None:
         assert SECRET not in printing.output
     async with program(tmp_path, "check-config", "--auth-tokens", "hunter2") as refusing:
         assert await refusing.ended() == 2
-        assert "what is given (and not shown) is not a token" in refusing.log
+        assert "the value (not shown) is not a token" in refusing.log
         assert "hunter2" not in refusing.log
 
 
 async def test_tokens_are_exchanged_without_a_restart(tmp_path: Path) -> None:
-    """A token file that changes is read again; one that cannot be read leaves the old tokens in force."""
+    """A token file is reloaded when it changes; if the reload fails, the previous tokens stay valid."""
     tokens = tmp_path / "tokens"
     tokens.write_text(f"# this year's\n{TOKEN}\n")
     async with running_daemon(auth_token_file=tokens) as endpoints:
@@ -137,9 +137,9 @@ async def test_tokens_are_exchanged_without_a_restart(tmp_path: Path) -> None:
 
 
 async def test_a_token_file_that_cannot_be_used(tmp_path: Path) -> None:
-    """The exporter does not start without its tokens, and says which line is wrong."""
+    """The exporter does not start with a bad token file, and names the line."""
     (tmp_path / "tokens").write_text(f"{TOKEN}\nsp ace\n")
-    for file, message in (("tokens", "tokens, line 2: is not a token"), ("nowhere", "nowhere: cannot be read: No such file")):
+    for file, message in (("tokens", "tokens, line 2: expected a token"), ("nowhere", "nowhere: cannot be read: No such file")):
         async with program(tmp_path, "serve", "--auth-token-file", file) as refused:
             assert await refused.ended() == 2
             assert message in refused.log
@@ -170,7 +170,7 @@ class TestTls:
             await daemon.stop()
 
     async def test_clients_show_a_certificate(self, pki: Pki) -> None:
-        """With a client CA only those whose certificate it signed come in."""
+        """With a client CA only clients with a certificate that it signed may connect."""
         files = {"tls_cert": pki.certificate, "tls_key": pki.key, "tls_client_ca": pki.certificate}
         async with running_daemon(**files) as endpoints:
             url = endpoints.ws.replace("ws:", "wss:")
@@ -181,7 +181,7 @@ class TestTls:
             assert await endpoints.total(ACCEPTED) == 1
 
     async def test_certificates_are_exchanged_without_a_restart(self, pki: Pki, tmp_path: Path) -> None:
-        """New handshakes are made with the new files, old connections go on; a broken file leaves the old certificate in force."""
+        """New handshakes use the new files, open connections go on; if the reload fails, the previous certificate stays."""
         certificate, key, authority = tmp_path / "c.pem", tmp_path / "k.pem", tmp_path / "ca.pem"
 
         def install(from_certificate: Path, from_key: Path) -> None:
@@ -203,7 +203,7 @@ class TestTls:
             assert await status(url, ssl=trusting(pki.other, second)) == 101
 
     async def test_a_tls_handshake_that_never_ends(self, pki: Pki) -> None:
-        """Whoever opens a connection and does not speak TLS is closed within the time for handshakes."""
+        """A connection that does not speak TLS is closed within the handshake timeout."""
         files = {"tls_cert": pki.certificate, "tls_key": pki.key}
         async with running_daemon(**files, handshake_timeout=0.2) as endpoints, raw_connection(endpoints.listen) as socket:
             assert await asyncio.wait_for(socket.reader.read(), seconds(5)) == b""
@@ -211,7 +211,7 @@ class TestTls:
 
     @pytest.mark.parametrize("way", ["endpoint", "relay"])
     async def test_failed_tls_handshakes_are_counted(self, pki: Pki, way: str) -> None:
-        """Who speaks no TLS is counted once its time is over, at the endpoint and at the relay; who does is not."""
+        """A connection without TLS is counted after the handshake timeout, at the endpoint and at the relay; one with TLS is not."""
         files: dict[str, Any] = {"tls_cert": pki.certificate, "tls_key": pki.key}
         async with app() as upstream:
             more = {"upstream": upstream.url} if way == "relay" else {}
@@ -222,7 +222,7 @@ class TestTls:
                 assert await endpoints.total(REFUSED) == 1
 
     async def test_files_that_do_not_fit(self, pki: Pki, tmp_path: Path) -> None:
-        """A certificate with another's key is an error at the start, with both names and exit code 2."""
+        """A key that does not match the certificate is an error at the start, with both file names and exit code 2."""
         async with program(tmp_path, "serve", "--tls-cert", str(pki.certificate), "--tls-key", str(pki.other_key)) as refused:
             assert await refused.ended() == 2
             assert f"certificate {pki.certificate} with key {pki.other_key} cannot be used: KEY_VALUES_MISMATCH" in refused.log
@@ -242,7 +242,7 @@ def users(**passwords: str) -> str:
 
 class TestTelemetry:
     async def test_users(self, tmp_path: Path) -> None:
-        """With users in the web configuration every page but the probes asks for one, and refusals are counted."""
+        """With users in the web configuration every page but the probes requires one, and refusals are counted."""
         async with (
             guarded(tmp_path, users(prometheus="s3cret", grafana="pässword")) as endpoints,
             httpx.AsyncClient(trust_env=False) as http,
@@ -263,7 +263,7 @@ class TestTelemetry:
             assert f'{REFUSED}{{reason="no_user"}} 4' in text
 
     async def test_users_are_exchanged_without_a_restart(self, tmp_path: Path) -> None:
-        """A password that was changed in the file holds from the next request on, and the old one no longer."""
+        """A password that was changed in the file is valid from the next request on, and the old one is not."""
         async with guarded(tmp_path, users(prometheus="old-one")) as endpoints, httpx.AsyncClient(trust_env=False) as http:
             assert (await http.get(endpoints.url("/metrics"), auth=("prometheus", "old-one"))).status_code == 200
             (tmp_path / "web.yml").write_text(users(prometheus="the-new-one"))
@@ -272,14 +272,14 @@ class TestTelemetry:
 
     @pytest.mark.parametrize("content", ["", "basic_auth_users: {}\n", "http_server_config: {headers: {X-Frame-Options: deny}}\n"])
     async def test_a_change_never_opens_the_pages(self, tmp_path: Path, content: str) -> None:
-        """A file that is empty while it is written, or has lost its users, leaves the old users in force."""
+        """A reload that would disable authentication is rejected: the previous users stay valid."""
         async with guarded(tmp_path, users(prometheus="s3cret")) as endpoints, httpx.AsyncClient(trust_env=False) as http:
             (tmp_path / "web.yml").write_text(content)
             assert (await http.get(endpoints.url("/metrics"))).status_code == 401
             assert (await http.get(endpoints.url("/metrics"), auth=("prometheus", "s3cret"))).status_code == 200
 
     async def test_tls_and_headers(self, pki: Pki, tmp_path: Path) -> None:
-        """The listener speaks TLS with files named relative to the configuration, and answers with its headers; healthcheck follows."""
+        """The listener uses TLS with files relative to the configuration, and adds its headers; healthcheck uses TLS too."""
         shutil.copy(pki.certificate, tmp_path / "c.pem")
         shutil.copy(pki.key, tmp_path / "k.pem")
         config = "tls_server_config: {cert_file: c.pem, key_file: k.pem, min_version: TLS13}\n"
@@ -296,8 +296,8 @@ class TestTelemetry:
         ("config", "message"),
         [
             ("basic_auth_user: {a: b}", "web.yml: basic_auth_user: unknown key; did you mean 'basic_auth_users'?"),
-            ("basic_auth_users: {a: hunter2}", "web.yml: basic_auth_users.a: what is given (and not shown) is not a bcrypt hash"),
-            ("rate_limit: {interval: 1s}", "web.yml: rate_limit: is not supported here"),
+            ("basic_auth_users: {a: hunter2}", "web.yml: basic_auth_users.a: the value (not shown) is not a bcrypt hash"),
+            ("rate_limit: {interval: 1s}", "web.yml: rate_limit: is not supported by this exporter"),
             ("tls_server_config: {cert_file: c}", "web.yml: tls_server_config.key_file: is missing"),
             ("tls_server_config: {cert_file: c, key_file: k, min_version: SSL3}", "'SSL3' is not one of TLS12, TLS13"),
             ("a: [", "web.yml: is not YAML, see line 1"),
@@ -305,7 +305,7 @@ class TestTelemetry:
         ],
     )
     async def test_what_is_wrong_in_the_file(self, tmp_path: Path, config: str, message: str) -> None:
-        """A mistake in the web configuration is named with its place, and the exporter does not start."""
+        """An error in the web configuration is reported with its place, and the exporter does not start."""
         (tmp_path / "web.yml").write_text(config)
         async with program(tmp_path, "serve", "--web-config", "web.yml") as refused:
             assert await refused.ended() == 2
@@ -314,8 +314,9 @@ class TestTelemetry:
 
 
 class TestLimits:
+    @pytest.mark.alone
     async def test_at_the_cap_metrics_still_answer(self) -> None:
-        """The connection after the last gets 503, while metrics and health answer within a tenth of a second."""
+        """A connection above the limit gets 503, while metrics and health answer within a tenth of a second."""
         async with (
             running_daemon(max_connections=50) as endpoints,
             asyncio.TaskGroup() as tasks,
@@ -330,19 +331,19 @@ class TestLimits:
             for _ in range(50):
                 tasks.create_task(hold())
             await endpoints.reaches(ACCEPTED, 50)
-            knocks = [asyncio.create_task(status(endpoints.ws)) for _ in range(50)]
+            attempts = [asyncio.create_task(status(endpoints.ws)) for _ in range(50)]
             took = []
             for path in ("/-/healthy", "/metrics", "/-/ready") * 5:
                 before = time.perf_counter()
                 assert (await http.get(endpoints.url(path))).status_code == 200
                 took.append(time.perf_counter() - before)
-            assert set(await asyncio.gather(*knocks)) == {503}
+            assert set(await asyncio.gather(*attempts)) == {503}
             assert await endpoints.total(REFUSED, reason="too_many") == 50
             assert max(took) < seconds(0.1)
             release.set()
 
     async def test_messages_that_come_too_fast(self) -> None:
-        """Above the rate messages are counted and skipped, and the connection stays."""
+        """Messages above the rate are counted and skipped, and the connection stays open."""
         async with running_daemon(max_message_rate=20) as endpoints, call(endpoints.ws) as socket:
             await send_all(socket, [STARTED, *[{"type": "play.completed"}] * 199])
             await endpoints.reaches("agentstack_exporter_frames_received_total", 200)
@@ -357,7 +358,7 @@ class TestLimits:
             await eventually(heard)
 
     async def test_silent_connections_are_closed(self) -> None:
-        """A connection that says nothing for too long is closed with 1001 and counted; one that speaks stays."""
+        """A connection that sends nothing for too long is closed with 1001 and counted; one that sends stays open."""
         async with (
             running_daemon(max_silence=0.3) as endpoints,
             raw_websocket(endpoints.listen) as silent,
@@ -376,10 +377,10 @@ class TestLimits:
             await endpoints.reaches(EVENTS, 1, event="session.started")
 
     async def test_half_open_connections_are_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A peer that no longer answers pings is closed; the time for that is 20 s to the ping and 20 s to give up."""
-        assert (listeners.PING_EVERY, listeners.PONG_WITHIN) == (20.0, 20.0)
-        monkeypatch.setattr(listeners, "PING_EVERY", 0.1)
-        monkeypatch.setattr(listeners, "PONG_WITHIN", 0.1)
+        """A peer that does not answer pings is closed: 20 s until the ping, and 20 s for the answer."""
+        assert (listeners.PING_INTERVAL, listeners.PONG_TIMEOUT) == (20.0, 20.0)
+        monkeypatch.setattr(listeners, "PING_INTERVAL", 0.1)
+        monkeypatch.setattr(listeners, "PONG_TIMEOUT", 0.1)
         async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as deaf, call(endpoints.ws) as answering:
             assert await deaf.close_code() == 1011
             await send_all(answering, [STARTED])
@@ -399,14 +400,14 @@ class TestLimits:
         (("--telemetry-listen", "0.0.0.0:0", "--web-config", "web.yml"), 0),
     ],
 )
-async def test_listening_beyond_this_machine_takes_a_lock(tmp_path: Path, args: tuple[str, ...], code: int) -> None:
-    """Each listener that others can reach needs a way to tell who comes, or its own switch."""
+async def test_listening_beyond_this_machine_requires_authentication(tmp_path: Path, args: tuple[str, ...], code: int) -> None:
+    """Each listener that other machines can reach requires authentication, or its own switch."""
     (tmp_path / "web.yml").write_text(users(prometheus="s3cret"))
     async with program(tmp_path, "check-config", *args) as checking:
         assert await checking.ended() == code, checking.log
 
 
 def test_secrets_do_not_show_in_settings() -> None:
-    """Whoever prints the settings prints no secret."""
+    """Printed settings show no secret."""
     assert repr((Secret(TOKEN),)) == "(***,)"
     assert f"{Secret(TOKEN)}" == "***"

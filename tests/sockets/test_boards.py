@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.app import app
 from tests.support.board_rules import interpolated, queries_of
 from tests.support.daemon import Endpoints, daemon_process
@@ -115,9 +113,3 @@ async def values_of_variables(server: Prometheus) -> dict[str, list[Any]]:
             selector, _, label = variable["query"]["query"].removeprefix("label_values(").removesuffix(")").rpartition(", ")
             found[label] = await server.api(f"label/{label}/values", **{"match[]": interpolated(selector)})
     return found
-
-
-@pytest.mark.parametrize("title", sorted({title for title, _ in EMPTY}))
-def test_exceptions_are_of_panels_that_exist(title: str) -> None:
-    """No exception outlives its panel."""
-    assert title in {panel for board in BOARDS for panel, _ in queries_of(board)}

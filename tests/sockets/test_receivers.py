@@ -1,4 +1,4 @@
-"""The same calls by every way in: what is measured and traced does not depend on how the events came."""
+"""The same calls through every receiver: metrics and spans do not depend on how the events arrived."""
 
 import asyncio
 import json
@@ -30,15 +30,15 @@ BY_RECEIPT = {
     "agentstack_agent_tool_duration_seconds",
     "agentstack_session_duration_seconds",
 }
-"""Measured between receipts where the platform gives no times: what was counted is the same, how long it took is not."""
+"""Measured between receipts, because the platform sends no times: the counts are equal, the durations are not."""
 TIMES_ALONE = {"agentstack_state_duration_seconds_total"}
-"""Has nothing but such times in it, and no series where they are nothing."""
+"""Contains only such durations, and has no series for those that are 0."""
 FROM_THE_RELAY = {spec.name for spec in FROM_APP}
 Play = Callable[[Daemon, list[list[dict[str, Any]]]], AbstractAsyncContextManager[None]]
 
 
 def recorded() -> list[list[dict[str, Any]]]:
-    """Calls of every kind, each cut where it starts anew: what a connection carries."""
+    """Calls of every kind, split where a session starts: one list per connection."""
     found: list[list[dict[str, Any]]] = []
     for number, kind in enumerate(KINDS):
         for _, event in plan_call(11, number, FLEETS[kind], turns=4).steps(STARTED_AT):
@@ -49,7 +49,7 @@ def recorded() -> list[list[dict[str, Any]]]:
 
 
 async def one_by_one(daemon: Daemon, calls: list[list[dict[str, Any]]], url: str) -> None:
-    """Play each call on a connection of its own, the next when this one was measured."""
+    """Send each call on its own connection, the next one when this one was measured."""
     expected = 0.0
     for events in calls:
         async with call(url) as socket:
@@ -72,7 +72,7 @@ async def by_relay(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> AsyncIt
 
 @asynccontextmanager
 async def by_tap(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> AsyncIterator[None]:
-    """All calls by one tap, which is given events as mappings, as texts or as bytes; the next call when this one was measured."""
+    """Send all calls through one tap, with events as mappings, texts or bytes, the next call when this one was measured."""
     tap = Tap(f"ws://{daemon.listen}/ws")
     forms: tuple[Callable[[dict[str, Any]], Any], ...] = (dict, json.dumps, msgspec.json.encode)
     try:
@@ -88,10 +88,10 @@ async def by_tap(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> AsyncIter
 
 
 async def measured(play: Play, **changes: Any) -> tuple[Snapshot, list[Span]]:
-    """What is shown and traced of the recorded calls that come this way."""
+    """Metrics and spans of the recorded calls through this receiver."""
     spans: list[bytes] = []
     chosen = settings(drain_timeout=0.0, subscribe=False, **UNTIL_THE_END, **changes)
-    daemon = Daemon(chosen, OtelSettings(), watch=spans.extend)
+    daemon = Daemon(chosen, OtelSettings(), on_spans=spans.extend)
     await daemon.start()
     try:
         async with play(daemon, recorded()):
@@ -102,7 +102,7 @@ async def measured(play: Play, **changes: Any) -> tuple[Snapshot, list[Span]]:
 
 
 def essence(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, ...], object]]:
-    """Everything that is measured of calls; not of the exporter itself."""
+    """All metrics of calls, without the exporter's own."""
     for family in snapshot.families:
         name = family.spec.name
         if name.startswith(("agentstack_exporter_", "process_")) or name in FROM_THE_RELAY | TIMES_ALONE:
@@ -115,46 +115,46 @@ def essence(snapshot: Snapshot) -> Iterator[tuple[str, tuple[str, ...], object]]
 
 
 def outline(spans: list[Span]) -> list[tuple[str, ...]]:
-    """Which spans there are, where they hang, and what they say; of tools only which, since a relay waits for the app's answers."""
+    """The spans with their parents and attributes. Tool spans have no attributes here, because a relay waits for the app's answers."""
     found: list[tuple[str, ...]] = []
     for span in spans:
-        said, trace = values(span.attributes), span.trace_id.hex()
+        attributes, trace = values(span.attributes), span.trace_id.hex()
         if span.name.startswith("execute_tool"):
-            found.append((trace, span.name, str(said.get("gen_ai.tool.call.id"))))
+            found.append((trace, span.name, str(attributes.get("gen_ai.tool.call.id"))))
         else:
-            found.append((trace, span.name, json.dumps(said, sort_keys=True), span.span_id.hex(), span.parent_span_id.hex()))
+            found.append((trace, span.name, json.dumps(attributes, sort_keys=True), span.span_id.hex(), span.parent_span_id.hex()))
     return sorted(found)
 
 
 @pytest.fixture(scope="module")
-def ways() -> dict[str, Any]:
-    """What came of the calls by way, kept for the module."""
+def results() -> dict[str, Any]:
+    """The results of the calls for each receiver, kept for the module."""
     return {}
 
 
-async def reference(ways: dict[str, Any]) -> tuple[Snapshot, list[Span]]:
-    """What came of them through the endpoint."""
-    if "endpoint" not in ways:
-        ways["endpoint"] = await measured(by_endpoint)
-    found: tuple[Snapshot, list[Span]] = ways["endpoint"]
+async def reference(results: dict[str, Any]) -> tuple[Snapshot, list[Span]]:
+    """The results through the endpoint."""
+    if "endpoint" not in results:
+        results["endpoint"] = await measured(by_endpoint)
+    found: tuple[Snapshot, list[Span]] = results["endpoint"]
     return found
 
 
 def same(found: tuple[Snapshot, list[Span]], expected: tuple[Snapshot, list[Span]]) -> None:
-    """Both measured and traced the same."""
+    """Both have the same metrics and spans."""
     assert list(essence(found[0])) == list(essence(expected[0]))
     assert outline(found[1]) == outline(expected[1])
     assert len(list(essence(found[0]))) > 300
     assert len(found[1]) > 100
 
 
-async def test_through_the_relay(ways: dict[str, Any]) -> None:
-    """Calls that a relay passes on to their app are measured and traced as those that come to the endpoint."""
+async def test_through_the_relay(results: dict[str, Any]) -> None:
+    """Calls through a relay have the same metrics and spans as calls to the endpoint."""
     async with app() as upstream:
         found = await measured(by_relay, upstream=upstream.url)
-    same(found, await reference(ways))
+    same(found, await reference(results))
 
 
-async def test_through_the_tap(ways: dict[str, Any]) -> None:
-    """Calls that a tap tells of, all on one connection, are measured and traced as those that come to the endpoint."""
-    same(await measured(by_tap), await reference(ways))
+async def test_through_the_tap(results: dict[str, Any]) -> None:
+    """Calls that a tap carries on one connection have the same metrics and spans as calls to the endpoint."""
+    same(await measured(by_tap), await reference(results))

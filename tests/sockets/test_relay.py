@@ -1,4 +1,4 @@
-"""The relay before an app: bytes pass as they are, both sides' ends are passed on, and what is seen is measured."""
+"""The relay in front of an app: bytes and ends of both sides are forwarded unchanged, and messages are measured."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from websockets.frames import Frame, Opcode
 from exporter.config.kinds import Secret
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import SUBSCRIPTION
-from exporter.receivers.proxy import observer
+from exporter.receivers.proxy import inspector
 from tests.support.app import RawSide, app, heard, raw_app
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon, send_all
 from tests.support.raw_websocket import RawWebSocket, raw_connection, request
@@ -42,14 +42,14 @@ DEAD = "ws://127.0.0.1:1"
 
 @asynccontextmanager
 async def relayed(url: str, **changes: Any) -> AsyncIterator[Endpoints]:
-    """An exporter before the app at ``url``, which adds nothing of its own unless told to."""
+    """An exporter in front of the app at ``url``. By default it inserts no messages."""
     async with running_daemon(upstream=url, **{"subscribe": False, **changes}) as endpoints:
         yield endpoints
 
 
 @asynccontextmanager
 async def joined(endpoints: Endpoints, path: str = "/ws") -> AsyncIterator[RawWebSocket]:
-    """The platform's side after the handshake."""
+    """The platform's connection after the handshake."""
     async with raw_connection(endpoints.listen) as platform:
         platform.writer.write(request(path))
         assert await platform.answer() == 101
@@ -96,7 +96,7 @@ class TestBytes:
         asyncio.run(scenario())
 
     async def test_the_handshake_is_the_apps(self) -> None:
-        """The answer is the app's own, its headers as it wrote them; the request is the platform's, less extensions."""
+        """The answer is the app's own with unchanged headers; the request is the platform's, without extensions."""
         async with raw_app() as upstream, relayed(upstream.url) as endpoints, raw_connection(endpoints.listen) as platform:
             asked = request("/agents/7?caller=%2B1555&x=")[:-2]
             asked += (
@@ -114,7 +114,7 @@ class TestBytes:
         assert not [line for line in lines if b"extensions" in line.lower()]
 
     async def test_what_is_sent_before_the_answer(self) -> None:
-        """Frames that a hasty platform sends with its request reach the app behind it."""
+        """Frames that the platform sends together with its request reach the app after the request."""
         async with raw_app() as upstream, relayed(upstream.url) as endpoints, raw_connection(endpoints.listen) as platform:
             hello = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
             platform.writer.write(request() + hello)
@@ -148,7 +148,7 @@ class TestBytes:
     @pytest.mark.parametrize("who", ["platform", "app"])
     @pytest.mark.parametrize("how", ["reset", "end"])
     async def test_an_abrupt_end(self, who: str, how: str) -> None:
-        """A side that vanishes leaves no close frame on the other, only the end, and what it had said before."""
+        """If one side vanishes, the other side gets what was sent before and the end, but no close frame."""
         last_words = b"\x81\x05hello" if who == "app" else Frame(Opcode.TEXT, b"hello").serialize(mask=True)
         async with raw_app() as upstream, relayed(upstream.url) as endpoints, joined(endpoints) as platform:
             side = await upstream.side()
@@ -170,7 +170,7 @@ class TestBytes:
 
     @pytest.mark.parametrize("stalled", ["platform", "app"])
     async def test_a_side_that_does_not_read(self, stalled: str) -> None:
-        """It stops the other from sending, at a bounded amount; a call beside it is not affected."""
+        """A side that does not read stops the other one from sending, at a bounded amount; other calls are not affected."""
         flood = Frame(Opcode.BINARY, b"f" * 60_000).serialize(mask=stalled == "app")
         async with (
             raw_app() as upstream,
@@ -192,7 +192,7 @@ class TestBytes:
 
 
 async def until_held_up(writer: asyncio.StreamWriter, piece: bytes) -> int:
-    """Write pieces until nobody takes more; returns how many bytes were taken or wait here."""
+    """Write pieces until nobody reads more. Returns the number of bytes that were read or are buffered."""
     sent = 0
     while sent < 100_000_000:
         writer.write(piece)
@@ -224,8 +224,8 @@ class TestObserver:
             assert await endpoints.total("agentstack_exporter_relay_delay_seconds_count") >= 4
 
     @pytest.mark.parametrize("fault", ["crash", "hang"])
-    async def test_a_broken_observer_harms_no_call(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """If measuring fails, or never gets done, bytes pass all the same; what was not measured is counted."""
+    async def test_a_broken_inspector_harms_no_call(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If measuring fails or never happens, bytes are forwarded all the same; unmeasured messages are counted."""
         if fault == "crash":
 
             def consume(*_: object) -> bool:
@@ -233,15 +233,15 @@ class TestObserver:
 
             monkeypatch.setattr(CallFeed, "consume", consume)
         else:
-            monkeypatch.setattr(observer.Observer, "_work", lambda _: None)
-            monkeypatch.setattr(observer, "MOST_BYTES", 1000)
+            monkeypatch.setattr(inspector.MessageInspector, "_measure_some", lambda _: None)
+            monkeypatch.setattr(inspector, "MAX_QUEUED_BYTES", 1000)
         async with app() as upstream, relayed(upstream.url) as endpoints, call(endpoints.ws) as platform:
             await send_all(platform, [STARTED, *[PLAYED] * 200])
             assert len(await heard(upstream, 201)) == 201
             await endpoints.reaches(DROPPED, 100, reason="error" if fault == "crash" else "overflow")
 
     async def test_what_is_no_websocket_passes_unseen(self) -> None:
-        """After the handshake a connection may speak what it likes; that it is not understood is counted once."""
+        """After the handshake a connection may use any protocol; bytes that are not WebSocket frames are counted once."""
         async with raw_app() as upstream, relayed(upstream.url) as endpoints, joined(endpoints) as platform:
             side = await upstream.side()
             for _ in range(3):
@@ -250,7 +250,7 @@ class TestObserver:
             assert await endpoints.reaches(DROPPED, 1, reason="protocol") == 1
 
     async def test_large_messages_pass_and_are_not_read(self) -> None:
-        """A message over --max-frame-bytes arrives whole, and is counted as too large."""
+        """A message over --max-frame-bytes is forwarded completely, and counted as too large."""
         async with (
             app(max_size=None) as upstream,
             relayed(upstream.url, max_frame_bytes=2000) as endpoints,
@@ -262,7 +262,7 @@ class TestObserver:
             await endpoints.reaches("agentstack_exporter_frames_rejected_total", 1, reason="too_large")
 
     async def test_audio(self) -> None:
-        """Audio of both directions is counted, and the app's is a command too."""
+        """Audio of both directions is counted; the app's audio also counts as a command."""
 
         async def talk(socket: ServerConnection) -> None:
             await eventually(lambda: len(upstream.visits[0].heard) >= 2)
@@ -281,7 +281,7 @@ class TestObserver:
 
 class TestSubscription:
     async def test_it_is_asked_for_beside_the_app(self) -> None:
-        """After session.started, and after each update of the app that names events, the platform is asked for the union."""
+        """After session.started, and after each update of the app that names events, the exporter requests the union."""
         mine = {"type": "agent_session.update", "events": {"metrics_events": False, "mine": True}}
 
         async def talk(socket: ServerConnection) -> None:
@@ -300,7 +300,7 @@ class TestSubscription:
             assert await endpoints.total(COMMANDS) == 2
 
     async def test_it_waits_for_the_end_of_a_message(self) -> None:
-        """While the app is in the midst of a message in fragments, ours waits until that is over."""
+        """While a fragmented message of the app is under way, the exporter's message waits for its end."""
         async with raw_app() as upstream, relayed(upstream.url, subscribe=True) as endpoints, joined(endpoints) as platform:
             side = await upstream.side()
             first, second = (
@@ -318,7 +318,7 @@ class TestSubscription:
             assert await platform.read_frame() == (1, b"a time")
 
     async def test_no_subscribe(self) -> None:
-        """With --no-subscribe the platform hears the app and nobody else."""
+        """With --no-subscribe the platform receives the messages of the app only."""
         async with app() as upstream, relayed(upstream.url) as endpoints:
             async with call(endpoints.ws) as platform:
                 await send_all(platform, [STARTED])
@@ -338,12 +338,12 @@ class TestPaths:
         ],
     )
     async def test_paths(self, suffix: str, asked: str, reaches: str) -> None:
-        """Without a path in --upstream the request's own is kept, with one it is replaced; the query is always kept."""
+        """An --upstream without a path keeps the path of the request, one with a path replaces it; the query is always kept."""
         async with app() as upstream, relayed(upstream.url + suffix) as endpoints, call(f"ws://{endpoints.listen}{asked}"):
             await eventually(lambda: [visit.path for visit in upstream.visits] == [reaches])
 
     async def test_our_credentials_go_no_further(self) -> None:
-        """The secret in the path and a token for us are taken off; the app's own Authorization is not."""
+        """The secret in the path and the exporter's own token are removed; the app's own Authorization is kept."""
         locks = {"auth_tokens": (Secret(TOKEN),), "path_secrets": (Secret(SECRET),)}
         async with app() as upstream, relayed(upstream.url, **locks) as endpoints:
             for path, header in ((f"/a/{SECRET}?x=1", "Basic Zm9v"), ("/a?x=1", f"Bearer {TOKEN}")):
@@ -368,14 +368,14 @@ async def refused(url: str, **options: Any) -> tuple[int, bytes]:
 
 class TestFailures:
     async def test_an_app_that_is_not_there(self) -> None:
-        """The platform gets 502 at once, and metrics say why."""
+        """The platform gets 502 at once, and a metric has the reason."""
         async with relayed(DEAD) as endpoints:
             status, body = await asyncio.wait_for(refused(endpoints.ws), seconds(2))
             assert (status, body) == (502, b"the app behind the exporter cannot be reached\n")
             assert await endpoints.total(FAILURES, reason="unreachable") == await endpoints.total(REFUSED, reason="upstream") == 1
 
     async def test_an_app_that_does_not_answer(self) -> None:
-        """The platform gets 504 after the timeout; one that answers nonsense is 502."""
+        """The platform gets 504 after the timeout, and 502 if the answer is not HTTP."""
         answers = [b"", b"SSH-2.0-OpenSSH\r\n\r\n"]
 
         async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -390,7 +390,7 @@ class TestFailures:
             assert await endpoints.total(FAILURES, reason="timeout") == await endpoints.total(FAILURES, reason="no_answer") == 1
 
     async def test_an_app_that_refuses(self) -> None:
-        """The platform gets the app's own status, headers and words."""
+        """The platform gets the app's own status, headers and body."""
 
         def refuse(socket: ServerConnection, _: object) -> Any:
             answer = socket.respond(418, "I am a teapot\n" * 1000)
@@ -406,7 +406,7 @@ class TestFailures:
             assert await endpoints.total(FAILURES, reason="refused") == 1
 
     async def test_observing_without_the_app(self) -> None:
-        """With --observe-without-upstream a call is taken in although its app is gone: it is measured and pings are answered."""
+        """With --observe-without-upstream a call is accepted although its app is gone: it is measured and pings are answered."""
         async with relayed(DEAD, observe_without_upstream=True, subscribe=True) as endpoints, call(endpoints.ws) as platform:
             await send_all(platform, [STARTED])
             assert await platform.recv() == SUBSCRIPTION
@@ -431,21 +431,21 @@ class TestFailures:
         ],
     )
     async def test_what_is_no_opening_request(self, head: bytes, status: int) -> None:
-        """A request that asks for no WebSocket is answered here and does not reach the app."""
+        """A request that is no WebSocket handshake is refused by the exporter and does not reach the app."""
         async with raw_app() as upstream, relayed(upstream.url) as endpoints, raw_connection(endpoints.listen) as platform:
             platform.writer.write(head)
             assert await platform.answer() == status
             assert upstream.heads == []
 
     async def test_a_request_that_never_ends(self) -> None:
-        """A connection that makes no request within its time is closed and counted."""
+        """A connection without a request within the handshake timeout is closed and counted."""
         async with relayed(DEAD, handshake_timeout=0.2) as endpoints, raw_connection(endpoints.listen) as platform:
             platform.writer.write(request()[:-2])
             assert await asyncio.wait_for(platform.reader.read(), seconds(5)) == b""
             assert await endpoints.total(REFUSED, reason="slow_handshake") == 1
 
     async def test_the_cap(self) -> None:
-        """Over --max-connections a further one gets 503, and a place that is free again is given."""
+        """A connection above --max-connections gets 503, and a freed place can be used again."""
         async with app() as upstream, relayed(upstream.url, max_connections=1) as endpoints:
             async with call(endpoints.ws):
                 assert (await refused(endpoints.ws))[0] == 503
@@ -460,7 +460,7 @@ class TestFailures:
 
 class TestStopping:
     async def test_calls_go_on_until_they_end(self, tmp_path: Path) -> None:
-        """After SIGTERM under 100 live calls nothing that is said is lost, and when the calls are over the process ends with 0."""
+        """After SIGTERM with 100 live calls no message is lost, and when the calls are over the process exits with 0."""
         async with app() as upstream, daemon_process(tmp_path, "--upstream", upstream.url, "--linger") as running:
             endpoints, said = running.endpoints, 0
             platforms = [await call(f"ws://{endpoints.listen}/{number}") for number in range(100)]
@@ -483,7 +483,7 @@ class TestStopping:
             assert await running.ended() == 0
 
     async def test_after_the_deadline_they_are_told(self, tmp_path: Path) -> None:
-        """Calls that outlast the drain timeout are closed with 1001 on both sides, and the process ends with 0."""
+        """Calls that outlast the drain timeout are closed with 1001 on both sides, and the process exits with 0."""
         codes: list[int | None] = []
 
         async def note(socket: ServerConnection) -> None:

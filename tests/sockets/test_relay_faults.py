@@ -1,4 +1,4 @@
-"""What a relay meets at its edges: ends in the midst of things, errors of its own, floods of nothing."""
+"""Edge cases of the relay: ends at any moment, internal errors, and floods of empty messages."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 
 from exporter.receivers.proxy.frames import Message, Scanner
-from exporter.receivers.proxy.observer import MESSAGE_ITSELF, MOST_BYTES, Observer
+from exporter.receivers.proxy.inspector import MAX_QUEUED_BYTES, MESSAGE_OVERHEAD, MessageInspector
 from tests.sockets.test_relay import DROPPED, STARTED, joined, relayed
 from tests.support.app import app, raw_app
 from tests.support.daemon import call, daemon_process, send_all
@@ -20,7 +20,7 @@ from tests.support.waiting import seconds
 
 
 async def test_a_half_closed_call_at_the_deadline(tmp_path: Path) -> None:
-    """A call whose platform sends no more, but still reads, does not keep the process from ending with 0."""
+    """A call whose platform sends no more, but still reads, does not prevent exit code 0."""
     async with raw_app() as upstream, daemon_process(tmp_path, "--upstream", upstream.url, "--drain-timeout", "0.3") as running:
         async with joined(running.endpoints) as platform:
             side = await upstream.side()
@@ -32,7 +32,7 @@ async def test_a_half_closed_call_at_the_deadline(tmp_path: Path) -> None:
 
 
 async def test_a_platform_that_leaves_before_the_answer() -> None:
-    """If the platform goes while the app has yet to answer, the app's connection ends too."""
+    """If the platform leaves before the app has answered, the app's connection ends too."""
     asked, left = asyncio.Event(), asyncio.Event()
 
     async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,7 +55,7 @@ async def test_a_platform_that_leaves_before_the_answer() -> None:
 
 
 async def test_a_refusal_without_end() -> None:
-    """An app that refuses and then leaves its connection open holds the platform's no longer than --upstream-timeout."""
+    """If an app refuses and leaves its connection open, the platform's connection ends after --upstream-timeout."""
 
     async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -71,22 +71,22 @@ async def test_a_refusal_without_end() -> None:
 
 
 async def test_empty_messages_wait_in_bounds() -> None:
-    """Messages without content find no more room in the queue than others; the rest is dropped and counted."""
+    """The queue bounds empty messages too; the others are dropped and counted."""
     dropped: list[str] = []
 
     class Nowhere:
         def __getattr__(self, _: str) -> Any:
             return lambda *_: False
 
-    observer = Observer(Nowhere(), None, lambda _: None, dropped.append)
-    observer.offer("caller", [Message(1, b"", b"")] * 100_000, 0.0)
-    assert dropped == ["overflow"] * (100_000 - MOST_BYTES // MESSAGE_ITSELF)
-    observer.close()
+    inspector = MessageInspector(Nowhere(), None, lambda _: None, dropped.append)
+    inspector.offer("caller", [Message(1, b"", b"")] * 100_000, 0.0)
+    assert dropped == ["overflow"] * (100_000 - MAX_QUEUED_BYTES // MESSAGE_OVERHEAD)
+    inspector.close()
 
 
-@pytest.mark.parametrize("broken", [(Scanner, "scan"), (Observer, "offer")], ids=["scanner", "queue"])
-async def test_errors_of_ours_before_the_queue(broken: tuple[type, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """If even finding the messages, or queueing them, fails, the call goes on and the failure is counted."""
+@pytest.mark.parametrize("broken", [(Scanner, "scan"), (MessageInspector, "offer")], ids=["scanner", "queue"])
+async def test_internal_errors_before_the_queue(broken: tuple[type, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """If scanning or queueing messages fails, the call goes on and the failure is counted."""
 
     def fail(*_: object) -> None:
         raise RuntimeError("out of order")
@@ -102,7 +102,7 @@ async def test_errors_of_ours_before_the_queue(broken: tuple[type, str], monkeyp
 
 
 async def test_an_update_before_the_call_begins() -> None:
-    """Events that the app asked for before session.started are asked for again beside ours, not turned off by ours."""
+    """Events that the app requested before session.started are requested again, together with the exporter's own."""
 
     async def talk(socket: ServerConnection) -> None:
         await socket.send(json.dumps({"type": "agent_session.update", "events": {"mine": True}}))

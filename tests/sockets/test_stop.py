@@ -1,4 +1,4 @@
-"""Starting and stopping the real process: what was received counts, peers and probes are told, the exit code says how it went."""
+"""Start and stop of the real process: received frames count, peers and probes are informed, and the exit code is right."""
 
 import asyncio
 import contextlib
@@ -35,10 +35,10 @@ IN_TIME = DRAIN + 2.0
 
 
 async def stopped(daemon: ServingProgram, within: float = IN_TIME) -> None:
-    """Wait for an orderly end: exit code 0 in time, nothing of ours gone wrong."""
+    """Wait for an orderly end: exit code 0 in time, and no error in the log."""
     assert await daemon.ended(within) == 0
     assert "Traceback" not in daemon.log
-    assert "exporter.daemon.app: stopped" in daemon.log
+    assert "exporter.daemon.serve: stopped" in daemon.log
 
 
 async def not_ready(endpoints: Endpoints) -> None:
@@ -55,13 +55,13 @@ def names_in(directory: Path) -> set[str]:
 
 
 async def lingering(daemon: ServingProgram) -> None:
-    """Wait until everything is counted and only the last scrape is waited for."""
+    """Wait until everything is counted and only the last scrape is missing."""
     await eventually(lambda: "waiting for one more scrape" in daemon.log, because="the linger")
 
 
 class TestDrain:
     async def test_what_had_been_sent_counts(self, tmp_path: Path) -> None:
-        """Fifty sockets send many frames each and SIGTERM follows at once: every frame counts, each socket is closed with 1001."""
+        """SIGTERM arrives right after fifty sockets have sent many frames: every frame counts, and each socket is closed with 1001."""
         each, sockets = 1000, 50
         async with daemon_process(tmp_path, "--linger", "--drain-timeout", "30") as daemon, contextlib.AsyncExitStack() as stack:
             peers = [await stack.enter_async_context(raw_websocket(daemon.endpoints.listen)) for _ in range(sockets)]
@@ -80,8 +80,9 @@ class TestDrain:
         assert total(found, "agentstack_sessions_ended_total", reason="shutdown") == sockets
         assert total(found, "agentstack_sessions_active") == 0
 
+    @pytest.mark.alone
     async def test_a_peer_that_goes_on_for_a_while(self, tmp_path: Path) -> None:
-        """A peer that pauses for less than a quarter of a second is read on, and closed once it is quiet."""
+        """A peer that pauses for less than a quarter of a second is still read, and closed once it is quiet."""
         async with (
             daemon_process(tmp_path, "--linger", "--drain-timeout", "20") as daemon,
             raw_websocket(daemon.endpoints.listen) as peer,
@@ -94,7 +95,7 @@ class TestDrain:
             assert await asyncio.wait_for(peer.close_code(), seconds(5)) == 1001
 
     async def test_a_peer_that_never_answers_the_close(self, tmp_path: Path) -> None:
-        """A peer that neither answers the close nor hangs up does not hold up the end."""
+        """A peer that neither answers the close nor disconnects does not delay the stop."""
         async with daemon_process(tmp_path) as daemon, raw_websocket(daemon.endpoints.listen) as peer:
             await peer.send(b'{"type":"play.completed"}')
             await daemon.endpoints.reaches(RECEIVED, 1)
@@ -102,11 +103,12 @@ class TestDrain:
             await stopped(daemon)
             assert await peer.close_code() == 1001
 
+    @pytest.mark.alone
     @pytest.mark.parametrize(
         "flood", [PLAYED, frame(b"", PING), frame(b'{"type":"session.started"}')], ids=["events", "pings", "starts"]
     )
     async def test_a_peer_that_never_stops_sending(self, tmp_path: Path, flood: bytes) -> None:
-        """A peer that sends on and reads nothing is cut off when the drain timeout is over."""
+        """A peer that keeps sending and never reads is disconnected after the drain timeout."""
         async with daemon_process(tmp_path, "--drain-timeout", "0.5") as daemon, raw_websocket(daemon.endpoints.listen) as peer:
             sending = asyncio.create_task(_send_for_ever(peer, flood * 1000))
             await daemon.endpoints.reaches("agentstack_exporter_connections_active", 1)
@@ -116,7 +118,7 @@ class TestDrain:
             await asyncio.gather(sending, return_exceptions=True)
 
     async def test_a_peer_that_never_finishes_its_handshake(self, tmp_path: Path) -> None:
-        """A connection without a request does not hold up the end."""
+        """A connection without a request does not delay the stop."""
         async with daemon_process(tmp_path) as daemon, raw_connection(daemon.endpoints.listen) as peer:
             peer.writer.write(request()[:30])
             await peer.writer.drain()
@@ -124,7 +126,7 @@ class TestDrain:
             await stopped(daemon)
 
     async def test_new_connections_are_refused(self, tmp_path: Path) -> None:
-        """While calls drain no new ones are taken, the port is closed, and /metrics still answers."""
+        """While calls drain, new ones are refused, the port is closed, and /metrics still answers."""
         async with daemon_process(tmp_path, "--linger", "--drain-timeout", "20") as daemon:
             endpoints = daemon.endpoints
             async with raw_websocket(endpoints.listen) as peer, raw_connection(endpoints.listen) as half_open:
@@ -158,7 +160,7 @@ async def _send_slowly(peer: RawWebSocket, endpoints: Endpoints) -> None:
 
 class TestLinger:
     async def test_one_more_scrape(self, tmp_path: Path) -> None:
-        """With --linger /metrics stays up, not ready, until it was scraped once; looking at other pages does not count."""
+        """With --linger /metrics is served, not ready, until it was scraped once; requests for other pages do not count."""
         async with daemon_process(tmp_path, "--linger") as daemon:
             endpoints = daemon.endpoints
             async with call(endpoints.ws) as peer:
@@ -177,14 +179,14 @@ class TestLinger:
             await stopped(daemon)
 
     async def test_nobody_scrapes(self, tmp_path: Path) -> None:
-        """When nobody scrapes within --linger-timeout the exporter says so and ends."""
+        """Without a scrape within --linger-timeout the exporter logs that and stops."""
         async with daemon_process(tmp_path, "--linger", "--linger-timeout", "0.2") as daemon:
             daemon.signal(signal.SIGTERM)
             await stopped(daemon)
             assert "the last measurements are lost" in daemon.log
 
-    async def test_impatience_at_the_keyboard(self, tmp_path: Path) -> None:
-        """Ctrl-C ends the waiting for a scrape; a second SIGTERM, which some managers send, does not."""
+    async def test_ctrl_c_skips_the_linger(self, tmp_path: Path) -> None:
+        """Ctrl-C skips the wait for a scrape; a second SIGTERM, which some supervisors send, does not."""
         async with daemon_process(tmp_path, "--linger", "--linger-timeout", "60") as daemon:
             daemon.signal(signal.SIGTERM)
             await lingering(daemon)
@@ -197,7 +199,7 @@ class TestLinger:
 class TestSignals:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     async def test_either_signal_ends_it(self, tmp_path: Path, number: signal.Signals) -> None:
-        """SIGTERM and SIGINT end an idle exporter at once, with exit code 0 and nothing on stdout."""
+        """SIGTERM and SIGINT stop an idle exporter at once, with exit code 0 and nothing on stdout."""
         async with daemon_process(tmp_path) as daemon:
             assert daemon.ready_file.exists()
             daemon.signal(number)
@@ -206,7 +208,7 @@ class TestSignals:
             assert daemon.output == ""
 
     async def test_a_second_signal_changes_nothing(self, tmp_path: Path) -> None:
-        """Signals that come while it stops neither kill it nor cost the frames on their way."""
+        """Signals during the stop neither kill the process nor lose frames."""
         async with daemon_process(tmp_path, "--linger") as daemon, raw_websocket(daemon.endpoints.listen) as peer:
             peer.writer.write(PLAYED * 1000)
             await peer.writer.drain()
@@ -221,7 +223,7 @@ class TestSignals:
 
 class TestReadyFile:
     async def test_content(self, tmp_path: Path) -> None:
-        """The ready file names both addresses, is there when they answer, and no unfinished one stands beside it."""
+        """The ready file has both addresses, exists when they answer, and no unfinished file is left."""
         async with daemon_process(tmp_path) as daemon:
             found = json.loads(daemon.ready_file.read_text())
             assert found == {"listen": daemon.endpoints.listen, "telemetry_listen": daemon.endpoints.telemetry}
@@ -229,14 +231,14 @@ class TestReadyFile:
         assert names_in(tmp_path) == {"ready", "stdout", "stderr"}
 
     async def test_it_is_removed_when_the_drain_begins(self, tmp_path: Path) -> None:
-        """The file goes with the readiness, not at the end of the process."""
+        """The file is removed when readiness ends, not when the process ends."""
         async with daemon_process(tmp_path, "--linger") as daemon:
             daemon.signal(signal.SIGTERM)
             await not_ready(daemon.endpoints)
             assert not daemon.ready_file.exists()
 
     async def test_one_that_a_crash_left_behind(self, tmp_path: Path) -> None:
-        """A file of an earlier process does not survive a start that fails."""
+        """The file of an earlier process is removed, even if the start fails."""
         stale = tmp_path / "ready"
         stale.write_text("{}")
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -248,7 +250,7 @@ class TestReadyFile:
         assert not stale.exists()
 
     async def test_a_place_that_cannot_be_written(self, tmp_path: Path) -> None:
-        """Where the file cannot be written the exporter does not run, and says which file it is."""
+        """If the file cannot be written, the exporter does not start, and the error names the file."""
         missing = tmp_path / "nowhere" / "ready"
         async with program(
             tmp_path, "serve", "--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--ready-file", str(missing)
@@ -261,7 +263,7 @@ class TestReadyFile:
 class TestStart:
     @pytest.mark.parametrize("option", ["--listen", "--telemetry-listen"])
     async def test_a_port_in_use(self, tmp_path: Path, option: str) -> None:
-        """An address that is taken is named on stderr, and the exit code is 1."""
+        """An address in use is named on stderr, and the exit code is 1."""
         other = "--telemetry-listen" if option == "--listen" else "--listen"
         with socket.create_server(("127.0.0.1", 0)) as taken:
             where = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -289,7 +291,7 @@ class TestStart:
     async def test_a_typing_error(
         self, tmp_path: Path, args: list[str], env: dict[str, str], content: str, named: str, meant: str
     ) -> None:
-        """A setting that does not exist is named, the right one suggested, and the exit code is 2."""
+        """An unknown setting is named, the right one is suggested, and the exit code is 2."""
         (tmp_path / "exporter.toml").write_text(content)
         async with program(tmp_path, "serve", *args, env=env) as run:
             assert await run.ended() == 2
@@ -304,7 +306,7 @@ class TestStart:
             assert run.output.count("\n") == 1
 
     async def test_healthcheck(self, tmp_path: Path) -> None:
-        """healthcheck finds a running exporter well and ready, one that stops well but not ready, and a gone one not well."""
+        """healthcheck reports a running exporter as healthy and ready, a stopping one as not ready, and a stopped one as unhealthy."""
         checks = tmp_path / "checks"
         checks.mkdir()
 
@@ -324,7 +326,7 @@ class TestStart:
             assert await check() == 1
 
     async def test_memory_at_rest(self, tmp_path: Path) -> None:
-        """An exporter that has done nothing yet holds less than 80 MB, and says who and what it is."""
+        """An idle exporter uses less than 80 MB, and reports its version."""
         async with daemon_process(tmp_path) as daemon:
             found = await daemon.endpoints.scrape()
         assert 10e6 < total(found, "process_resident_memory_bytes") < 80e6
@@ -333,7 +335,7 @@ class TestStart:
 
 class TestInProcess:
     async def test_start_and_stop_again_and_again(self) -> None:
-        """A daemon that is stopped leaves nothing open: its ports can be had again and file descriptors do not add up."""
+        """A stopped daemon leaves nothing open: its ports can be used again and no file descriptors leak."""
         addresses: dict[str, Address] = {}
         open_files = []
         for _ in range(3):

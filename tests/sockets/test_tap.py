@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 
 from agentstack_tap import Tap, attach
-from exporter.receivers.tap.clients import MOST_CALLS
+from exporter.receivers.tap.clients import MAX_CALLS
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon
 from tests.support.house_rules import ROOT
 from tests.support.pki import make_pki
@@ -150,13 +150,13 @@ class TestProtocol:
     async def test_too_many_calls(self) -> None:
         """Calls beyond those that one tap may carry are refused and counted, those that are going on are not harmed."""
         async with running_daemon() as endpoints, greeted(endpoints) as tap:
-            for seq in range(1, MOST_CALLS + 1):
+            for seq in range(1, MAX_CALLS + 1):
                 await tap.send(message(seq, STARTED, f"s{seq}"))
-            await tap.send(message(MOST_CALLS + 1, STARTED, "one more"))
-            await tap.send(message(MOST_CALLS + 2, {"type": "play.completed"}, "s1"))
-            await endpoints.reaches(EVENTS, MOST_CALLS + 1)
+            await tap.send(message(MAX_CALLS + 1, STARTED, "one more"))
+            await tap.send(message(MAX_CALLS + 2, {"type": "play.completed"}, "s1"))
+            await endpoints.reaches(EVENTS, MAX_CALLS + 1)
             assert await endpoints.total(REJECTED, reason="too_many_calls") == 1
-            assert await endpoints.total(ACTIVE) == MOST_CALLS
+            assert await endpoints.total(ACTIVE) == MAX_CALLS
 
     async def test_a_call_that_was_counted_elsewhere(self) -> None:
         """A call that began in another process has its labels and is going on, but is not counted as begun."""

@@ -1,13 +1,13 @@
-"""What happens by the clock, in a running event loop."""
+"""Periodic work in a running event loop."""
 
-from exporter.daemon.ticker import Housekeeping
+from exporter.daemon.ticker import Ticker
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Diagnostics, Pipeline
 from exporter.sessions.registry import SessionTimeouts
 from tests.support.waiting import eventually
 
 
-class Told(Diagnostics):
+class Reported(Diagnostics):
     def __init__(self) -> None:
         self.errors: list[Exception] = []
 
@@ -16,17 +16,17 @@ class Told(Diagnostics):
 
 
 class Failing(Pipeline):
-    """A core with a fault in its timers."""
+    """A pipeline whose timers fail."""
 
     def tick(self, now: float) -> None:
         raise LookupError(now)
 
 
-async def test_a_fault_in_a_timer_is_reported_and_timers_go_on() -> None:
-    """An error of ours when something is due is told, tried again a second later, and does not fail the stop."""
-    told = Told()
-    housekeeping = Housekeeping(Failing(LabelLimits(), SessionTimeouts(), told, 0.0))
-    housekeeping.start()
-    await eventually(lambda: len(told.errors) >= 2)
-    await housekeeping.stop()
-    assert {type(error) for error in told.errors} == {LookupError}
+async def test_an_error_in_a_timer_is_reported_and_timers_go_on() -> None:
+    """An internal error in a timer is reported, the timer runs again a second later, and the stop does not fail."""
+    reported = Reported()
+    ticker = Ticker(Failing(LabelLimits(), SessionTimeouts(), reported, 0.0))
+    ticker.start()
+    await eventually(lambda: len(reported.errors) >= 2)
+    await ticker.stop()
+    assert {type(error) for error in reported.errors} == {LookupError}

@@ -1,4 +1,4 @@
-"""The exporter in the test's event loop, sending to a test receiver, and what the receiver got."""
+"""The exporter in the test's event loop, sending to a receiver of ours; and what that has by the end."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,10 +16,10 @@ from tests.support.daemon import Endpoints, settings
 from tests.support.otlp_receiver import Receiver, Site
 from tests.support.traced import values
 
-QUICK = BackoffConfig(unit=0.02)
+QUICK = BackoffConfig(time_scale=0.02)
 """The default back-off with 20 ms for each second."""
 UNTIL_THE_END: dict[str, Any] = {"turn_wait": 600.0, "session_resume": 3600.0, "session_linger": 600.0}
-"""Timeouts so long that none expires: what is exported depends only on the order of the events."""
+"""Settings with which nothing is over before the end: what is exported follows from the order of the events alone."""
 
 
 def environment(address: str, protocol: Protocol, **more: str) -> dict[str, str]:
@@ -34,12 +34,12 @@ def environment(address: str, protocol: Protocol, **more: str) -> dict[str, str]
 
 
 def door_of(site: Site) -> str:
-    """The addresses of a receiver."""
+    """Where a receiver is reached."""
     return f"127.0.0.1:{site.door.port}"
 
 
 def otel(variables: Mapping[str, str]) -> OtelSettings:
-    """The settings of the variables, which must be valid."""
+    """What the variables say; they have to be right."""
     found, warnings = read_otel(variables)
     assert warnings == ()
     return found
@@ -47,7 +47,7 @@ def otel(variables: Mapping[str, str]) -> OtelSettings:
 
 @dataclass(frozen=True)
 class Exporting:
-    """A running daemon: its parts and its addresses."""
+    """A running daemon: its parts, and where it is reached."""
 
     daemon: Daemon
     endpoints: Endpoints
@@ -72,7 +72,7 @@ async def exporting(
 ) -> AsyncIterator[Exporting]:
     """Run the daemon until the block ends; ``watched`` gets every span that was made, ``changes`` are fields of the settings."""
     chosen: Settings = settings(**{"drain_timeout": 0.0, **changes})
-    daemon = Daemon(chosen, otel(variables), watch=None if watched is None else watched.extend, backoff=backoff)
+    daemon = Daemon(chosen, otel(variables), on_spans=None if watched is None else watched.extend, backoff=backoff)
     await daemon.start()
     try:
         yield Exporting(daemon, Endpoints(str(daemon.listen), str(daemon.telemetry_listen)))
@@ -81,7 +81,7 @@ async def exporting(
 
 
 def spans_of(receiver: Receiver) -> list[Span]:
-    """All received spans, in order."""
+    """All spans taken, in order."""
     return list(_spans(receiver))
 
 
@@ -94,7 +94,7 @@ def _spans(receiver: Receiver) -> Iterator[Span]:
 
 
 def ids(spans: Iterable[Span]) -> list[tuple[str, str]]:
-    """The ids of the spans: trace and span."""
+    """Their names in the world: trace and span."""
     return [(span.trace_id.hex(), span.span_id.hex()) for span in spans]
 
 

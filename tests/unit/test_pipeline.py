@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.daemon.ticker import Housekeeping
+from exporter.daemon.ticker import Ticker
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import Diagnostics, Pipeline
@@ -144,7 +144,7 @@ def test_series_and_overflow_are_shown(core: Core, call: Connection) -> None:
 
 def test_the_process_is_measured(core: Core) -> None:
     """Processor time, memory, file descriptors and start time of the process are set from what the system says."""
-    Housekeeping(core.pipeline).measure_process()
+    Ticker(core.pipeline).measure_process()
     names = ("cpu_seconds_total", "resident_memory_bytes", "virtual_memory_bytes", "open_fds", "max_fds", "start_time_seconds")
     for name in names:
         assert core.value(f"process_{name}") > 0, name

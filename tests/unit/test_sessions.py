@@ -387,7 +387,9 @@ def test_long_names_are_not_kept() -> None:
     one, other = core.call("x" * 20_000 + "1", "a" * 20_000), core.call("x" * 20_000 + "2", "a" * 20_000)
     assert one.session is not other.session
     assert len(one.session.id) < 200
-    assert len(one.session.agent or "") < 200
+    assert one.session.agent is not None
+    assert one.session.agent.startswith("aaa")
+    assert len(one.session.agent) < 200
     assert core.call("x" * 20_000 + "1").session is one.session
 
 

@@ -1,23 +1,24 @@
-"""The two connections that a relay joins: the platform's, which comes with a request, and the app's, which answers it."""
+"""The two connections that a relay joins: the platform's, which opens with a request, and the app's, which answers it."""
 
 import asyncio
 import logging
 import socket
 from time import monotonic
-from typing import Any, Final
+from typing import Final, cast
 
+from exporter.auth import Refusal
 from exporter.receivers.proxy.fallback_session import FallbackSession, acceptance
 from exporter.receivers.proxy.http1 import (
-    END,
     EXTENSIONS,
-    LONGEST,
+    HEAD_END,
+    MAX_HEAD,
     BadHeadError,
     Head,
     Target,
     handshake_of,
     is_upgrade,
     parse_head,
-    refusal,
+    refusal_answer,
     status_of,
     target_of,
 )
@@ -26,257 +27,286 @@ from exporter.receivers.proxy.tunnel import Tunnel
 
 _SWITCHING: Final = 101
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 20), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 4))
-"""A peer that is gone is found out after 40 s: pings are the two sides' own affair."""
+"""TCP detects a vanished peer after 40 s. WebSocket pings are the business of platform and app."""
 
 log = logging.getLogger(__name__)
 
 
-class PlatformSide(asyncio.Protocol):
-    """The platform's connection: first its request, then what it sends."""
+class PlatformConnection(asyncio.Protocol):
+    """The platform's connection: first its request, then the bytes for the app. ``tunnel`` is set once the app has accepted."""
 
-    def __init__(self, board: ProxyRegistry) -> None:
-        self._board = board
-        self._raw = bytearray()
-        self._read_head = False
-        self._dialling: asyncio.Task[None] | None = None
-        self._app: AppLatency | None = None
-        self._patience: asyncio.TimerHandle | None = None
-        self.transport: Any = None
+    transport: asyncio.Transport | None = None
+    """Set when the connection is made, after a TLS handshake if there is one."""
+
+    def __init__(self, registry: ProxyRegistry) -> None:
+        self._registry = registry
+        self._received = bytearray()
+        self._head_complete = False
+        self._dial_task: asyncio.Task[None] | None = None
+        self._app: AppConnection | None = None
+        self._handshake_timer: asyncio.TimerHandle | None = None
         self.tunnel: Tunnel | FallbackSession | None = None
 
+    @property
+    def open_transport(self) -> asyncio.Transport:
+        """The transport; only once the connection is made."""
+        assert self.transport is not None  # noqa: S101 - asyncio calls connection_made before anything else
+        return self.transport
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the request, for a time."""
-        self.transport = transport
+        """Wait for the request, within the handshake timeout."""
+        self.transport = cast(asyncio.Transport, transport)  # what asyncio makes for a stream socket
         _keep_alive(self.transport)
-        self._board.opening += 1
-        self._patience = asyncio.get_running_loop().call_later(self._board.plan.handshake_timeout, self._lose_patience)
+        self._registry.handshakes += 1
+        loop = asyncio.get_running_loop()
+        self._handshake_timer = loop.call_later(self._registry.config.handshake_timeout, self._on_handshake_timeout)
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what came, or read on for the request; what comes with it waits for the app's answer."""
+        """Forward bytes, or read the request. Bytes after the request wait until the app has answered."""
         if self.tunnel is not None:
             self.tunnel.from_platform(data)
             return
-        self._raw += data
-        if self._read_head:
-            if len(self._raw) > LONGEST:
-                self.transport.pause_reading()
+        self._received += data
+        if self._head_complete:
+            if len(self._received) > MAX_HEAD:
+                self.open_transport.pause_reading()
             return
-        end = self._raw.find(END)
+        end = self._received.find(HEAD_END)
         if end >= 0:
-            self._read_head = True
-            head, self._raw = bytes(self._raw[:end]), self._raw[end + len(END) :]
-            self._ask(head)
-        elif len(self._raw) > LONGEST:
-            self.refuse(431, "bad_request", "the request is too large")
+            self._head_complete = True
+            head, self._received = bytes(self._received[:end]), self._received[end + len(HEAD_END) :]
+            self._request_received(head)
+        elif len(self._received) > MAX_HEAD:
+            self._refuse(Refusal(431, "bad_request", f"the request is too large: expected at most {MAX_HEAD} bytes"))
 
     def eof_received(self) -> bool:
-        """The platform sends no more; it may still read."""
+        """The platform sends no more, but it may still read."""
         if self.tunnel is None:
             return False
-        self.tunnel.ended(self.transport)
-        return bool(self.transport.can_write_eof())
+        self.tunnel.eof_received(self.open_transport)
+        return bool(self.open_transport.can_write_eof())
 
     def connection_lost(self, _: Exception | None) -> None:
-        """The platform is gone."""
-        self._stop_waiting()
+        """The platform's connection has ended."""
+        self._cancel_handshake_timer()
         if self.tunnel is None:
-            self._board.opening -= 1
-        if self._dialling is not None:
-            self._dialling.cancel()
+            self._registry.handshakes -= 1
+        if self._dial_task is not None:
+            self._dial_task.cancel()
         if self.tunnel is not None:
-            self.tunnel.lost(self.transport)
-        elif self._app is not None and self._app.transport is not None:
-            self._app.transport.abort()
+            self.tunnel.connection_lost(self.open_transport)
+        elif self._app is not None:
+            self._app.abort()
 
     def pause_writing(self) -> None:
         """The platform does not read."""
         if self.tunnel is not None:
-            self.tunnel.pause(self.transport)
+            self.tunnel.pause_writing(self.open_transport)
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """The platform reads again."""
         if self.tunnel is not None:
-            self.tunnel.resume(self.transport)
+            self.tunnel.resume_writing(self.open_transport)
 
-    def refuse(self, status: int, reason: str, told: str) -> None:
-        """Turn the connection away."""
-        self._board.counts.refused(reason)
-        log.info("a connection was refused", extra={"reason": reason, "status": status})
-        if not self.transport.is_closing():
-            self.transport.write(refusal(status, told))
-            self.transport.close()
-
-    def joined(self, tunnel: Tunnel | FallbackSession, answer: bytes) -> None:
-        """The app accepted: answer the platform, and pass on what it sent meanwhile."""
-        self._board.opening -= 1
-        self.transport.write(answer)
+    def join(self, tunnel: Tunnel | FallbackSession, answer: bytes) -> None:
+        """Send the answer that accepts the request, then forward what the platform sent meanwhile."""
+        self._registry.handshakes -= 1
+        self.open_transport.write(answer)
         self.tunnel = tunnel
-        early, self._raw = bytes(self._raw), bytearray()
+        early, self._received = bytes(self._received), bytearray()
         if early:
             tunnel.from_platform(early)
-        self.transport.resume_reading()
+        self.open_transport.resume_reading()
 
-    def _ask(self, raw: bytes) -> None:
-        self._stop_waiting()
+    def _refuse(self, refusal: Refusal) -> None:
+        self._registry.observer.refused(refusal.reason)
+        log.info("connection refused", extra={"reason": refusal.reason, "status": refusal.status})
+        if not self.open_transport.is_closing():
+            self.open_transport.write(refusal_answer(refusal.status, refusal.message))
+            self.open_transport.close()
+
+    def _request_received(self, raw: bytes) -> None:
+        self._cancel_handshake_timer()
         try:
             head = parse_head(raw)
             target = target_of(head)
         except BadHeadError as error:
-            self.refuse(400, "bad_request", str(error))
+            self._refuse(Refusal(400, "bad_request", f"bad request: {error}"))
             return
         if not is_upgrade(head):
-            self.refuse(426, "no_websocket", "this is a WebSocket endpoint")
+            self._refuse(Refusal(426, "no_websocket", "expected a WebSocket handshake"))
             return
-        judged = self._board.judged(head, target)
-        if judged is not None:
-            self.refuse(*judged)
+        handshake = handshake_of(head, target)
+        refusal = self._registry.decide(handshake)
+        if refusal is not None:
+            self._refuse(refusal)
             return
-        door, plan = self._board.door, self._board.plan
-        public = Target(door.public_path(target.path), target.query)
-        request = plan.upstream.request(head, public, ours=door.took_token(handshake_of(head, target)))
-        self._dialling = asyncio.get_running_loop().create_task(self._dial(head, request.encoded()))
+        policy = self._registry.auth_policy
+        request = self._registry.config.upstream.request(
+            head, Target(policy.public_path(target.path), target.query), drop_authorization=policy.consumed_authorization(handshake)
+        )
+        self._dial_task = asyncio.get_running_loop().create_task(self._dial(head, request.encoded()))
 
     async def _dial(self, head: Head, request: bytes) -> None:
-        """Reach the app, send it the request, and see what it answers."""
-        plan, counts, loop = self._board.plan, self._board.counts, asyncio.get_running_loop()
-        upstream, before = plan.upstream, monotonic()
-        app = self._app = AppLatency(self._board, self)
+        """Connect to the app, send it the request, and wait for its answer."""
+        config, loop = self._registry.config, asyncio.get_running_loop()
+        upstream, started = config.upstream, monotonic()
+        app = self._app = AppConnection(self._registry, self)
+        server_name = upstream.host if upstream.tls else None
         try:
-            async with asyncio.timeout(plan.timeout):
-                tls: dict[str, Any] = {"ssl": upstream.tls, "server_hostname": upstream.host} if upstream.tls else {}
-                await loop.create_connection(lambda: app, upstream.host, upstream.port, **tls)
-                counts.upstream_connected(monotonic() - before)
-                app.transport.write(request)
+            async with asyncio.timeout(config.upstream_timeout):
+                await loop.create_connection(lambda: app, upstream.host, upstream.port, ssl=upstream.tls, server_hostname=server_name)
+                self._registry.observer.upstream_connected(monotonic() - started)
+                app.open_transport.write(request)
                 await app.answered
         except TimeoutError:
-            self._fail(head, app, (504, "timeout"), f"did not answer within {plan.timeout:g} s")
+            self._dial_failed(head, app, 504, "timeout", f"no answer within {config.upstream_timeout:g} s")
         except OSError as error:
-            self._fail(head, app, (502, "unreachable"), error.strerror or type(error).__name__)
+            self._dial_failed(head, app, 502, "unreachable", error.strerror or type(error).__name__)
         except BadHeadError as error:
-            self._fail(head, app, (502, "no_answer"), str(error))
+            self._dial_failed(head, app, 502, "no_answer", str(error))
 
-    def _fail(self, head: Head, app: "AppLatency", answer: tuple[int, str], why: str) -> None:
-        status, reason = answer
-        self._board.counts.upstream_failed(reason)
-        log.warning("the app cannot be reached", extra={"upstream": str(self._board.plan.upstream), "reason": why})
-        if app.transport is not None:
-            app.transport.abort()
-        if not self._board.plan.alone:
-            self.refuse(status, "upstream", "the app behind the exporter cannot be reached")
-        elif not self.transport.is_closing():
-            taken = FallbackSession(self.transport, self._board.plan.longest, self._board.gone)
-            self._board.watch(taken)
-            self.joined(taken, acceptance(head))
+    def _dial_failed(self, head: Head, app: "AppConnection", status: int, reason: str, detail: str) -> None:
+        registry = self._registry
+        registry.observer.upstream_failed(reason)
+        log.warning("connection to the app failed", extra={"upstream": str(registry.config.upstream), "reason": detail})
+        app.abort()
+        if not registry.config.allow_fallback:
+            self._refuse(Refusal(status, "upstream", "the app behind the exporter cannot be reached"))
+        elif not self.open_transport.is_closing():
+            session = FallbackSession(self.open_transport, registry.config.max_message, registry.remove)
+            registry.add(session)
+            self.join(session, acceptance(head))
 
-    def _lose_patience(self) -> None:
-        self._board.counts.refused("slow_handshake")
-        self.transport.close()
+    def _on_handshake_timeout(self) -> None:
+        self._registry.observer.refused("slow_handshake")
+        self.open_transport.close()
 
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _cancel_handshake_timer(self) -> None:
+        if self._handshake_timer is not None:
+            self._handshake_timer.cancel()
+            self._handshake_timer = None
 
 
-class AppLatency(asyncio.Protocol):
-    """The app's connection: first its answer, then what it sends."""
+class AppConnection(asyncio.Protocol):
+    """The app's connection: first its answer, then the bytes for the platform.
 
-    def __init__(self, board: ProxyRegistry, platform: PlatformSide) -> None:
-        self._board = board
+    ``answered`` is done once the answer is there. It holds :class:`BadHeadError` if the answer is not HTTP or never came.
+    """
+
+    def __init__(self, registry: ProxyRegistry, platform: PlatformConnection) -> None:
+        self._registry = registry
         self._platform = platform
-        self._raw = bytearray()
-        self._passing = False
+        self._received = bytearray()
+        self._forwarding_refusal = False
+        self._transport: asyncio.Transport | None = None
         self.tunnel: Tunnel | None = None
-        self.transport: Any = None
         self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def open_transport(self) -> asyncio.Transport:
+        """The transport; only once the connection is made."""
+        assert self._transport is not None  # noqa: S101 - asyncio calls connection_made before anything else
+        return self._transport
+
+    def abort(self) -> None:
+        """Close the connection at once, if it is made."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The app was reached."""
-        self.transport = transport
-        _keep_alive(self.transport)
+        self._transport = cast(asyncio.Transport, transport)  # as above
+        _keep_alive(self._transport)
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what came, or read on for the answer."""
+        """Forward bytes, or read the answer."""
         if self.tunnel is not None:
             self.tunnel.from_app(data)
-        elif self._passing:
-            self._platform.transport.write(data)
+        elif self._forwarding_refusal:
+            self._platform.open_transport.write(data)
         else:
-            self._raw += data
-            end = self._raw.find(END)
+            self._received += data
+            end = self._received.find(HEAD_END)
             if end >= 0:
-                head, rest = bytes(self._raw[:end]), bytes(self._raw[end + len(END) :])
-                self._take(head, rest)
-            elif len(self._raw) > LONGEST:
-                self._give_up("the app's answer is too large")
+                head, rest = bytes(self._received[:end]), bytes(self._received[end + len(HEAD_END) :])
+                self._answer_received(head, rest)
+            elif len(self._received) > MAX_HEAD:
+                self._answer_failed(f"the app's answer is too large: expected at most {MAX_HEAD} bytes")
 
     def eof_received(self) -> bool:
-        """The app sends no more; it may still read."""
+        """The app sends no more, but it may still read."""
         if self.tunnel is None:
             return False
-        self.tunnel.ended(self.transport)
-        return bool(self.transport.can_write_eof())
+        self.tunnel.eof_received(self.open_transport)
+        return bool(self.open_transport.can_write_eof())
 
     def connection_lost(self, _: Exception | None) -> None:
-        """The app is gone."""
+        """The app's connection has ended."""
         if self.tunnel is not None:
-            self.tunnel.lost(self.transport)
-        elif self._passing:
-            self._platform.transport.close()
+            self.tunnel.connection_lost(self.open_transport)
+        elif self._forwarding_refusal:
+            self._platform.open_transport.close()
         else:
-            self._give_up("the app closed the connection without an answer")
+            self._answer_failed("the app closed the connection without an answer")
 
     def pause_writing(self) -> None:
         """The app does not read."""
         if self.tunnel is not None:
-            self.tunnel.pause(self.transport)
+            self.tunnel.pause_writing(self.open_transport)
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """The app reads again."""
         if self.tunnel is not None:
-            self.tunnel.resume(self.transport)
+            self.tunnel.resume_writing(self.open_transport)
 
-    def _take(self, raw: bytes, rest: bytes) -> None:
+    def _answer_received(self, raw: bytes, rest: bytes) -> None:
         try:
             head = parse_head(raw)
             status = status_of(head)
         except BadHeadError as error:
-            self._give_up(str(error))
+            self._answer_failed(f"the app's answer is not HTTP: {error}")
             return
         if not self.answered.done():
             self.answered.set_result(None)
-        if self._platform.transport.is_closing():
-            self.transport.abort()
+        if self._platform.open_transport.is_closing():
+            self.abort()
         elif status == _SWITCHING:
             self._join(head.without(EXTENSIONS).encoded(), rest)
         else:
-            self._pass_refusal(head, rest)
+            self._forward_refusal(head, rest)
 
     def _join(self, answer: bytes, rest: bytes) -> None:
-        board, platform = self._board, self._platform
-        tunnel = Tunnel(platform.transport, self.transport, board.plan.longest, board.counts.relay_delay, board.gone)
-        board.watch(tunnel)
+        registry, platform = self._registry, self._platform
+        tunnel = Tunnel(
+            platform.open_transport,
+            self.open_transport,
+            registry.config.max_message,
+            registry.observer.relay_delay,
+            registry.remove,
+        )
+        registry.add(tunnel)
         self.tunnel = tunnel
-        platform.joined(tunnel, answer)
+        platform.join(tunnel, answer)
         if rest:
             tunnel.from_app(rest)
 
-    def _pass_refusal(self, head: Head, rest: bytes) -> None:
-        """The app will not have the connection: the platform gets the app's own words."""
-        self._passing = True
-        asyncio.get_running_loop().call_later(self._board.plan.timeout, self.transport.close)
-        self._board.counts.upstream_failed("refused")
-        self._board.counts.refused("upstream")
-        self._platform.transport.write(head.encoded() + rest)
+    def _forward_refusal(self, head: Head, rest: bytes) -> None:
+        """The app refuses the connection: forward its own answer to the platform."""
+        self._forwarding_refusal = True
+        asyncio.get_running_loop().call_later(self._registry.config.upstream_timeout, self.open_transport.close)
+        self._registry.observer.upstream_failed("refused")
+        self._registry.observer.refused("upstream")
+        self._platform.open_transport.write(head.encoded() + rest)
 
-    def _give_up(self, why: str) -> None:
+    def _answer_failed(self, problem: str) -> None:
         if not self.answered.done():
-            self.answered.set_exception(BadHeadError(why))
+            self.answered.set_exception(BadHeadError(problem))
 
 
 def _keep_alive(transport: asyncio.Transport) -> None:
-    """Notice peers that vanished, and send small frames at once."""
-    found = transport.get_extra_info("socket")
+    """Detect vanished peers, and send small frames without delay."""
+    found: socket.socket | None = transport.get_extra_info("socket")
     if found is not None:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEPALIVE:

@@ -1,68 +1,33 @@
-"""The calls of taps: what outlives a tap's connection, so that its end ends no call and nothing counts twice."""
+"""Taps and their calls. Both outlive the connection of a tap, so its end ends no call and no event counts twice."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
+from exporter.bounded_dict import BoundedDict
 from exporter.protocol.decoder import Reason
-from exporter.receivers.tap.envelope import DropReason, Envelope, Hello, MalformedError, Resume, is_there, read_envelope, unwrap
+from exporter.receivers.feeds import TapFeedProtocol
+from exporter.receivers.observers import TapObserver
+from exporter.receivers.tap.envelope import Envelope, Hello, MalformedError, Resume, is_present, read_envelope, unwrap
 
-MOST_CALLS: Final = 2_000
-"""Calls that one tap may carry at once."""
-MOST_AWAY: Final = 256
-"""Taps that are remembered while they are away; the one that is longest away makes room."""
-_ENVELOPE: Final = 4_096
+MAX_CALLS: Final = 2_000
+"""Calls that one tap may carry at the same time."""
+MAX_DISCONNECTED: Final = 256
+"""Disconnected taps that are remembered. One more evicts the tap that has been disconnected longest."""
+_ENVELOPE_BYTES: Final = 4_096
 """Bytes that an envelope may take besides its event."""
-_ESCAPED: Final = 2
-"""How many times its own size an event takes that is sent as a string, at most but for control characters."""
-
-
-class Call(Protocol):
-    """Where the events of one call go."""
-
-    def consume(self, frame: str | bytes, now: float) -> bool:
-        """Take in an event."""
-
-    def resume(self, start: str | bytes | None, state: str | None, now: float) -> None:
-        """Go on with a call that was counted before."""
-
-    def hand_over(self, now: float) -> str | None:
-        """What the next process has to know of the call, which is none of this one's any more."""
-
-    def malformed(self, reason: Reason) -> None:
-        """A message came that no event could be taken from."""
-
-    def ignore(self) -> None:
-        """A message came that brings no event that counts."""
-
-    def close(self, now: float) -> None:
-        """The call's connection is gone."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the call is over."""
-
-
-class Counts(Protocol):
-    """What taps report of themselves."""
-
-    def tap_connected(self, change: int) -> None:
-        """So many more taps are connected."""
-
-    def tap_dropped(self, reason: str, events: int) -> None:
-        """A tap could not send so many events."""
-
-    def tap_duplicate(self) -> None:
-        """An event came a second time."""
+_STRING_FACTOR: Final = 2
+"""An event sent as a JSON string takes at most this many times its own size, unless it is full of control characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class TapLimits:
-    """``event`` is the largest event in bytes.
+    """Limits of taps. Times are in seconds.
 
-    A call stays ``linger`` seconds after its end and ``silence`` after its last event, a tap ``silence`` after its connection.
+    ``event`` is the largest event in bytes. A call is kept for ``linger`` after its end and ``silence`` after its last event; a tap is
+    kept for ``silence`` after its connection has ended.
     """
 
     event: int
@@ -71,123 +36,130 @@ class TapLimits:
 
 
 @dataclass(slots=True)
-class _Open:
-    call: Call
-    heard_at: float
+class _OpenCall:
+    feed: TapFeedProtocol
+    received_at: float
 
 
 @dataclass(slots=True, eq=False)
-class Client:
-    """One tap: ``seq`` is the number of the last message that was processed, ``left_at`` when its connection went (0: it is here)."""
+class TapClient:
+    """One tap.
 
+    ``seq`` is the number of the last processed message. ``connection`` identifies the current connection, or is ``None`` since
+    ``disconnected_at`` (unix seconds; 0 while connected).
+    """
+
+    name: str
     seq: int = 0
-    left_at: float = 0.0
+    disconnected_at: float = 0.0
     connection: object = None
-    calls: dict[str, _Open] = field(default_factory=dict)
+    calls: dict[str, _OpenCall] = field(default_factory=dict)
 
 
-class Clients:
-    """All taps, and the calls they carry. ``call`` makes a call's way in from its name. Times are unix seconds."""
+class TapClients:
+    """All taps and their calls. ``open_feed`` makes the feed of a call from its name. Times are unix seconds."""
 
-    def __init__(self, limits: TapLimits, call: Callable[[str], Call], counts: Counts) -> None:
+    def __init__(self, limits: TapLimits, open_feed: Callable[[str], TapFeedProtocol], observer: TapObserver) -> None:
         self._limits = limits
-        self._call = call
-        self._counts = counts
-        self._nobody = call("")
-        self._known: dict[str, Client] = {}
+        self._open_feed = open_feed
+        self._observer = observer
+        self._no_call = open_feed("")
+        self._connected: dict[str, TapClient] = {}
+        self._disconnected: BoundedDict[str, TapClient] = BoundedDict(MAX_DISCONNECTED)
 
-    def arrive(self, hello: Hello, connection: object) -> Client:
-        """A tap connects, or comes back; what still comes on its earlier connection is not taken any more."""
-        client = self._known.pop(hello.client, None) or Client()
-        self._known[hello.client] = client
-        client.connection, client.left_at = connection, 0.0
-        self._nobody.ignore()
-        self._counts.tap_connected(1)
+    def connect(self, hello: Hello, connection: object) -> TapClient:
+        """A tap connects or reconnects. Messages on an earlier connection of it are ignored from now on."""
+        name = hello.client
+        client = self._connected.get(name) or self._disconnected.pop(name, None) or TapClient(name)
+        self._connected[name] = client
+        client.connection, client.disconnected_at = connection, 0.0
+        self._no_call.ignore()
+        self._observer.tap_connected()
         return client
 
-    def leave(self, client: Client, connection: object, now: float) -> None:
-        """A connection is gone; its calls go on."""
-        self._counts.tap_connected(-1)
+    def disconnect(self, client: TapClient, connection: object, now: float) -> None:
+        """A connection has ended. The calls of the tap go on."""
+        self._observer.tap_disconnected()
         if client.connection is not connection:
             return
-        client.connection, client.left_at = None, now
-        away = [name for name, known in self._known.items() if known.connection is None]
-        for name in away[: max(0, len(away) - MOST_AWAY)]:
-            self._forget(name, now)
+        client.connection, client.disconnected_at = None, now
+        del self._connected[client.name]
+        evicted = self._disconnected.add(client.name, client)
+        if evicted is not None:
+            self._close_calls(evicted[1], now)
 
-    def take(self, client: Client, frame: str | bytes, now: float) -> str | None:
-        """Take in a message; returns what is to be answered besides its number."""
+    def process(self, client: TapClient, frame: str | bytes, now: float) -> str | None:
+        """Process a message. Returns the answer to send besides the acknowledgement, if any."""
         try:
-            if len(frame) > _ESCAPED * self._limits.event + _ENVELOPE:
-                return self._refuse(Reason.TOO_LARGE, f"is longer than events of {self._limits.event} bytes need")
+            if len(frame) > _STRING_FACTOR * self._limits.event + _ENVELOPE_BYTES:
+                return self._reject(Reason.TOO_LARGE, f"is too long: an event may have at most {self._limits.event} bytes")
             envelope = read_envelope(frame)
         except MalformedError as problem:
-            return self._refuse(Reason.BAD_ENVELOPE, str(problem))
+            return self._reject(Reason.BAD_ENVELOPE, str(problem))
         if envelope.seq is not None:
             if envelope.seq <= client.seq:
-                self._counts.tap_duplicate()
-                self._nobody.ignore()
+                self._observer.tap_duplicate()
+                self._no_call.ignore()
                 return None
             client.seq = envelope.seq
-        return self._process(client, envelope, now)
+        return self._dispatch(client, envelope, now)
 
-    def hand_over(self, client: Client, now: float) -> Iterator[tuple[str, str]]:
-        """The names of the tap's calls, with what the next process has to know; none is this one's any more."""
-        for name, entry in client.calls.items():
-            state = entry.call.hand_over(now)
+    def hand_over(self, client: TapClient, now: float) -> Iterator[tuple[str, str]]:
+        """Detach the calls of a tap from this process. Yields name and state of each call that the next process can continue."""
+        for name, call in client.calls.items():
+            state = call.feed.hand_over(now)
             if state is not None:
                 yield name, state
 
     def sweep(self, now: float) -> None:
-        """Let go of calls that are over or long silent, and of taps that are long away; to be called now and then."""
-        for client in self._known.values():
-            for name in [name for name, entry in client.calls.items() if self._is_over(entry, now)]:
-                client.calls.pop(name).call.close(now)
-        for name in [name for name, each in self._known.items() if each.left_at and now - each.left_at > self._limits.silence]:
-            self._forget(name, now)
+        """Close calls that are over or silent for too long, and forget taps that stay away. To be called about once a second."""
+        for clients in (self._connected, self._disconnected):
+            for client in clients.values():
+                for name in [name for name, call in client.calls.items() if self._has_expired(call, now)]:
+                    client.calls.pop(name).feed.close(now)
+        for client in [each for each in self._disconnected.values() if now - each.disconnected_at > self._limits.silence]:
+            del self._disconnected[client.name]
+            self._close_calls(client, now)
 
-    def _process(self, client: Client, envelope: Envelope, now: float) -> str | None:
+    def _dispatch(self, client: TapClient, envelope: Envelope, now: float) -> str | None:
         name = envelope.session or ""
         if envelope.dropped is not None:
-            self._report(envelope.dropped)
+            self._no_call.ignore()
+            for reason, events in envelope.dropped.items():
+                self._observer.tap_dropped(reason, events)
         elif envelope.end:
             self._end(client, name, now)
-        elif name not in client.calls and len(client.calls) >= MOST_CALLS:
-            return self._refuse(Reason.TOO_MANY_CALLS, f"would be one more than the {MOST_CALLS} calls that a tap may carry")
+        elif name not in client.calls and len(client.calls) >= MAX_CALLS:
+            return self._reject(Reason.TOO_MANY_CALLS, f"would open one more than the {MAX_CALLS} calls that a tap may carry")
         elif envelope.resume is not None:
             self._resume(client, name, envelope.resume, now)
         else:
-            entry = client.calls.get(name)
-            if entry is None:
-                entry = client.calls[name] = _Open(self._call(name), now)
-            entry.heard_at = now
-            entry.call.consume(unwrap(envelope.event), now)
+            call = client.calls.get(name)
+            if call is None:
+                call = client.calls[name] = _OpenCall(self._open_feed(name), now)
+            call.received_at = now
+            call.feed.consume(unwrap(envelope.event), now)
         return None
 
-    def _resume(self, client: Client, name: str, resume: Resume, now: float) -> None:
-        self._nobody.ignore()
+    def _resume(self, client: TapClient, name: str, resume: Resume, now: float) -> None:
+        self._no_call.ignore()
         if name not in client.calls:
-            entry = client.calls[name] = _Open(self._call(name), now)
-            entry.call.resume(unwrap(resume.start) if is_there(resume.start) else None, resume.state, now)
+            call = client.calls[name] = _OpenCall(self._open_feed(name), now)
+            call.feed.resume(unwrap(resume.start) if is_present(resume.start) else None, resume.state, now)
 
-    def _end(self, client: Client, name: str, now: float) -> None:
-        self._nobody.ignore()
-        entry = client.calls.pop(name, None)
-        if entry is not None:
-            entry.call.close(now)
+    def _end(self, client: TapClient, name: str, now: float) -> None:
+        self._no_call.ignore()
+        call = client.calls.pop(name, None)
+        if call is not None:
+            call.feed.close(now)
 
-    def _report(self, dropped: dict[DropReason, int]) -> None:
-        self._nobody.ignore()
-        for reason, events in dropped.items():
-            self._counts.tap_dropped(reason, events)
-
-    def _refuse(self, reason: Reason, problem: str) -> str:
-        self._nobody.malformed(reason)
+    def _reject(self, reason: Reason, problem: str) -> str:
+        self._no_call.malformed(reason)
         return msgspec.json.encode({"error": f"the message {problem}"}).decode()
 
-    def _is_over(self, entry: _Open, now: float) -> bool:
-        return now - entry.heard_at > (self._limits.linger if entry.call.ended else self._limits.silence)
+    def _has_expired(self, call: _OpenCall, now: float) -> bool:
+        return now - call.received_at > (self._limits.linger if call.feed.ended else self._limits.silence)
 
-    def _forget(self, name: str, now: float) -> None:
-        for entry in self._known.pop(name).calls.values():
-            entry.call.close(now)
+    def _close_calls(self, client: TapClient, now: float) -> None:
+        for call in client.calls.values():
+            call.feed.close(now)
