@@ -19,7 +19,8 @@ import msgspec
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.self_metrics import LABEL_OVERFLOW
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts
 
 _BEGINNING = 1_777_885_200.0
@@ -82,11 +83,11 @@ def overflow(pipeline: Pipeline, now: float) -> float:
 
 def measure(name: str, combinations: Callable[[], Iterable[Combination]], many: int) -> str:
     """A line of the table: one flood through its own pipeline."""
-    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), _BEGINNING)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), _BEGINNING)
     before, started = resident(), perf_counter()
     now = flood(pipeline, combinations(), _BEGINNING)
     took, after = perf_counter() - started, resident()
-    cells = [
+    series_cache = [
         name,
         f"{many:,}",
         f"{pipeline.store.series:,} of {LabelLimits().series:,}",
@@ -94,7 +95,7 @@ def measure(name: str, combinations: Callable[[], Iterable[Combination]], many: 
         f"{(after - before) / 1e6:.1f} MB",
         f"{took / many * 1e6:.0f} µs",
     ]
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(series_cache)} |"
 
 
 def run(*, quick: bool) -> None:

@@ -61,7 +61,7 @@ class Instrumented(Naive):
             value = event.get(field) if field else 1.0
             if value is not None:
                 attributes = {name: label_of(source, event, agent) for name, source in feeds.labels.sources}
-                self._instrument(feeds.spec)(value / divisor if feeds.takes == "value" else 1.0, attributes)
+                self._instrument(feeds.spec)(value / divisor if feeds.amount == "value" else 1.0, attributes)
         if event["type"] == "turn.metrics":
             self._trace(event)
 

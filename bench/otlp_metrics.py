@@ -112,7 +112,7 @@ def report(samples: int, histograms: str, subjects: list[Subject]) -> Iterator[s
     reference = median(subjects[-1].times)
     for subject in subjects:
         time = median(subject.times)
-        cells = [
+        series_cache = [
             f"{samples:,}",
             histograms,
             subject.kind,
@@ -121,7 +121,7 @@ def report(samples: int, histograms: str, subjects: list[Subject]) -> Iterator[s
             f"{median(subject.stalls) * 1e3:.2f} ms (worst {max(subject.stalls) * 1e3:.2f})",
             f"{subject.size / 1e3:,.0f} kB",
         ]
-        yield f"| {' | '.join(cells)} |"
+        yield f"| {' | '.join(series_cache)} |"
 
 
 def run(*, quick: bool = False, sizes: tuple[int, ...] = (1_000, 10_000, 50_000), rounds: int = 15) -> None:

@@ -31,7 +31,7 @@ class Naive:
 
     def _of_fields(self, spec: EventSpec) -> list[Step]:
         return [
-            (field.name, feeds, self._metric(feeds.spec), field.divisor if feeds.takes == "value" else 1.0)
+            (field.name, feeds, self._metric(feeds.spec), field.divisor if feeds.amount == "value" else 1.0)
             for field in spec.fields
             if len(field.path) == 1
             for feeds in field.feeds
@@ -71,7 +71,7 @@ class Naive:
             elif feeds.spec.kind == "gauge":
                 child.set(value)
             else:
-                child.inc(value / divisor if feeds.takes == "value" else 1.0)
+                child.inc(value / divisor if feeds.amount == "value" else 1.0)
 
 
 def label_of(source: Any, event: Event, agent: str) -> str:  # noqa: ANN401 - label sources have no common type

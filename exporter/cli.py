@@ -141,7 +141,7 @@ def catalogue(form: Literal["json", "markdown"]) -> None:
     from exporter.metrics import inventory
 
     render = as_json if form == "json" else as_markdown
-    click.echo(render(inventory.events(), inventory.unbound()).rstrip("\n"))
+    click.echo(render(inventory.events(), inventory.other_metrics()).rstrip("\n"))
 
 
 def _speaks_tls(web_config: Path | None) -> bool:

@@ -31,7 +31,7 @@ from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
-from exporter.pipeline.pipeline import Pipeline
+from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.server.listeners import Listener
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.handlers import Emit
@@ -133,7 +133,7 @@ class Daemon:
             slow_turn=settings.slow_turn,
             prices=None if settings.prices is None else read_prices(settings.prices),
             exemplars=otel.exemplar_filter != "always_off",
-            tracing=(span_options(settings, otel), self._emit) if exports_spans(settings, otel) or self._on_spans else None,
+            tracing=Tracing(span_options(settings, otel), self._emit) if exports_spans(settings, otel) or self._on_spans else None,
         )
 
     def _new_telemetry_listener(self, metrics: ReceiverMetrics) -> tuple[Listener, str]:

@@ -45,36 +45,36 @@ class SelfMetricsObserver:
     def __init__(self, metrics: SelfMetrics, signal: Signal) -> None:
         self._metrics = metrics
         self._signal = signal
-        self._queued_items = metrics.otlp_queue_items.row(signal, now=0.0)
-        self._queued_bytes = metrics.otlp_queue.row(signal, now=0.0)
+        self._queued_items = metrics.otlp_queue_items.row(signal=signal)
+        self._queued_bytes = metrics.otlp_queue.row(signal=signal)
 
     def start_at_zero(self) -> None:
         """Create the series of losses before the first loss: ``increase()`` does not see a series that begins at 1."""
         for reason in DROP_REASONS:
-            self._metrics.otlp_dropped.add(0, self._signal, reason)
+            self._metrics.otlp_dropped.add(0, signal=self._signal, reason=reason)
 
     def delivered(self, items: int) -> None:
         """Count items that the receiver has accepted."""
-        self._metrics.otlp_items.add(items, self._signal, "delivered")
+        self._metrics.otlp_items.add(items, signal=self._signal, outcome="delivered")
 
     def rejected(self, items: int) -> None:
         """Count items that the receiver has rejected in an accepted request."""
-        self._metrics.otlp_items.add(items, self._signal, "rejected")
+        self._metrics.otlp_items.add(items, signal=self._signal, outcome="rejected")
 
     def dropped(self, reason: str, items: int) -> None:
         """Count lost items by reason."""
-        self._metrics.otlp_items.add(items, self._signal, "dropped")
-        self._metrics.otlp_dropped.add(items, self._signal, reason)
+        self._metrics.otlp_items.add(items, signal=self._signal, outcome="dropped")
+        self._metrics.otlp_dropped.add(items, signal=self._signal, reason=reason)
 
     def replaced(self, items: int) -> None:
         """Count data points that were replaced by newer ones."""
-        self._metrics.otlp_items.add(items, self._signal, "replaced")
+        self._metrics.otlp_items.add(items, signal=self._signal, outcome="replaced")
 
     def attempted(self, outcome: AttemptOutcome, reason: str) -> None:
         """Count a request by outcome, and by reason if it failed."""
-        self._metrics.otlp_attempts.add(1, self._signal, outcome)
+        self._metrics.otlp_attempts.add(1, signal=self._signal, outcome=outcome)
         if outcome != "delivered":
-            self._metrics.otlp_failures.add(1, self._signal, reason)
+            self._metrics.otlp_failures.add(1, signal=self._signal, reason=reason)
 
     def queued(self, items: int, size: int) -> None:
         """Set the size of the queue."""
@@ -83,11 +83,11 @@ class SelfMetricsObserver:
 
     def disk_failed(self) -> None:
         """Count a failure of the queue's directory."""
-        self._metrics.otlp_disk_errors.add(1, self._signal)
+        self._metrics.otlp_disk_errors.add(1, signal=self._signal)
 
     def disk_damaged(self, places: int) -> None:
         """Count damaged places in the queue's files."""
-        self._metrics.otlp_disk_damaged.add(places, self._signal)
+        self._metrics.otlp_disk_damaged.add(places, signal=self._signal)
 
 
 class OtlpExporter:

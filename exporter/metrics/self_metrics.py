@@ -1,17 +1,18 @@
-"""What the exporter measures of itself: the metrics' specs, and a handle on each."""
+"""The exporter's metrics about itself: their specs, and a handle on each."""
 
 from typing import Final, Literal
 
 from exporter.catalogue import buckets
 from exporter.catalogue.model import PREFIX, MetricSpec
-from exporter.metrics.store import Instrument, Row, Store
-from exporter.protocol.decoder import Reason
+from exporter.metrics.instrument import Instrument
+from exporter.metrics.store import Row, Store
+from exporter.protocol.decoder import RejectionReason
 
 Outcome = Literal["processed", "ignored", "rejected"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("processed", "ignored", "rejected")
 INTERNAL_ERROR: Final = "internal_error"
-"""A frame that met an error of ours; the only reason that is not the sender's."""
-REJECTION_REASONS: Final = (*(str(reason) for reason in Reason), INTERNAL_ERROR)
+"""The exporter failed at the frame: the only rejection reason that is not the sender's fault."""
+REJECTION_REASONS: Final = (*(str(reason) for reason in RejectionReason), INTERNAL_ERROR)
 _SELF = PREFIX + "exporter."
 
 
@@ -160,18 +161,18 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     PROCESS_START,
 )
 _TABLES: Final[dict[MetricSpec, tuple[str, ...]]] = {UNKNOWN_EVENTS: ("event",), UNKNOWN_FIELDS: ("field",)}
-"""Which tables of label values bound those that carry names from the wire."""
+"""The tables of label values that bound metrics whose labels carry names from the wire."""
 FROM_ZERO: Final[dict[MetricSpec, tuple[str, ...]]] = {
     LABEL_OVERFLOW: ("agent", "model", "series"),
     UPSTREAM_FAILURES: ("unreachable", "timeout", "no_answer", "refused"),
     RELAY_DROPPED: ("overflow", "protocol", "error"),
     TAP_DROPPED: ("overflow", "too_large", "unreadable"),
 }
-"""Faults that are shown before they happen: what begins at 1 has no increase, and no alert would tell of the first."""
+"""Faults that are exported as 0 before the first one happens. A series that starts at 1 has no increase, so no alert would fire."""
 
 
 class SelfMetrics:
-    """A handle on each of the exporter's own metrics; those the hot path moves are plain rows (first cell counts)."""
+    """A handle on each of the exporter's own metrics. Those that the hot path changes are plain rows: the first cell is the count."""
 
     def __init__(self, store: Store, now: float) -> None:
         for spec in SELF_METRICS:
@@ -179,8 +180,8 @@ class SelfMetrics:
         self._store = store
         self._now = now
         self.frames_received: Row = self._row(FRAMES_RECEIVED)
-        self.processed, self.ignored, self.rejected = (self._row(FRAMES, outcome) for outcome in OUTCOMES)
-        self.rejected_by = {reason: self._row(FRAMES_REJECTED, reason) for reason in REJECTION_REASONS}
+        self.processed, self.ignored, self.rejected = (self._row(FRAMES, outcome=outcome) for outcome in OUTCOMES)
+        self.rejected_by = {reason: self._row(FRAMES_REJECTED, reason=reason) for reason in REJECTION_REASONS}
         self.unknown_events = Instrument(store, UNKNOWN_EVENTS)
         self.unknown_fields = Instrument(store, UNKNOWN_FIELDS)
         self.values_refused = Instrument(store, VALUES_REFUSED)
@@ -210,28 +211,29 @@ class SelfMetrics:
         self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)
         self.otlp_disk_damaged = Instrument(store, OTLP_DISK_DAMAGED)
         for spec, values in FROM_ZERO.items():
+            (label,) = spec.labels
             for value in values:
-                self._row(spec, value)
+                self._row(spec, **{label: value})
         self.connections_active.set(0)
         self.taps_active.set(0)
         self.series.set(0)
 
     def events_row(self, event: str) -> Row:
-        """The row that counts events called ``event``."""
-        return self._row(EVENTS, event)
+        """The row that counts events of type ``event``."""
+        return self._row(EVENTS, event=event)
 
     def build_info(self, version: str, python: str) -> None:
-        """Say which exporter this is."""
-        Instrument(self._store, BUILD_INFO).set(1, version, python, now=self._now)
+        """Export the version of the exporter and of Python."""
+        Instrument(self._store, BUILD_INFO).set(1, version=version, python=python, now=self._now)
 
     def reject(self, reason: str) -> None:
-        """Count a frame that is no event."""
+        """Count a rejected frame by its reason."""
         self.rejected[0] += 1.0
         self.rejected_by[reason][0] += 1.0
 
     def process(self, spec: MetricSpec, value: float) -> None:
-        """Set one of the process metrics to what the system says."""
+        """Set one of the process metrics to the value that the system reports."""
         Instrument(self._store, spec).set(value, now=self._now)
 
-    def _row(self, spec: MetricSpec, *labels: str) -> Row:
-        return self._store.row(self._store.place(spec)[0], labels, self._now)
+    def _row(self, spec: MetricSpec, **labels: str) -> Row:
+        return Instrument(self._store, spec).row(now=self._now, **labels)

@@ -73,12 +73,12 @@ def _bar(span: Span, scale: Span) -> Text:
         return min(max((moment - scale.start_time_unix_nano) * WIDTH // whole, 0), WIDTH - 1)
 
     first, last = column(span.start_time_unix_nano), column(span.end_time_unix_nano)
-    cells = [" "] * WIDTH
-    cells[first : last + 1] = ["━"] * (last + 1 - first) if span.end_time_unix_nano > span.start_time_unix_nano else ["·"]
+    series_cache = [" "] * WIDTH
+    series_cache[first : last + 1] = ["━"] * (last + 1 - first) if span.end_time_unix_nano > span.start_time_unix_nano else ["·"]
     for event in span.events:
         if event.name in ("first_token", "first_byte"):
-            cells[column(event.time_unix_nano)] = "◆"
-    return Text("".join(cells), style="red" if _failed(span) else _colour(span))
+            series_cache[column(event.time_unix_nano)] = "◆"
+    return Text("".join(series_cache), style="red" if _failed(span) else _colour(span))
 
 
 def _notes(span: Span) -> Text:

@@ -9,7 +9,7 @@ from exporter.catalogue.inspect import inspect_entry, inspect_event
 from exporter.events import Event
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted, ToolExecution
 from exporter.protobuf import attribute, attributes
-from exporter.protocol.ids import compact
+from exporter.protocol.ids import shorten_id
 from exporter.sessions.span_state import OpenToolCall, RunningAgent, SpanState, ToolCall
 from exporter.tracing.attributes import Write, attributes_of, compile_attributes, span_attributes
 from exporter.tracing.encoder import INTERNAL, ON_SPAN, SpanNameCache
@@ -49,7 +49,7 @@ class ToolSpans:
             self.called(state, event, at)
         elif len(state.open_tool_calls) < MAX_RUNNING:
             tool = event.tool_name and event.tool_name[:_LONGEST_TYPE]
-            state.open_tool_calls[compact(event.id)] = OpenToolCall(tool, at, self._write[ToolCalled](event))
+            state.open_tool_calls[shorten_id(event.id)] = OpenToolCall(tool, at, self._write[ToolCalled](event))
         else:
             self.dropped += 1
 
@@ -74,13 +74,15 @@ class ToolSpans:
             self._add(state, self._call(event.agent_tool_type, at, at, self._write[AgentToolStarted](event)))
         elif len(state.running_agents) < MAX_RUNNING:
             agent_type = (event.agent_tool_type or "")[:_LONGEST_TYPE] or None
-            state.running_agents[compact(event.agent_tool_id)] = RunningAgent(agent_type, at)
+            state.running_agents[shorten_id(event.agent_tool_id)] = RunningAgent(agent_type, at)
         else:
             self.dropped += 1
 
     def agent_ended(self, state: SpanState, event: AgentToolCompleted | AgentToolFailed, at: int) -> None:
         """A sub-agent completed or failed: add it, with the type from its start if the end has none."""
-        agent = state.running_agents.pop(compact(event.agent_tool_id), None) if state.running_agents and event.agent_tool_id else None
+        agent = (
+            state.running_agents.pop(shorten_id(event.agent_tool_id), None) if state.running_agents and event.agent_tool_id else None
+        )
         start = at if agent is None else min(agent.start, at)
         if event.agent_tool_type is None and agent is not None and agent.agent_type is not None:
             event = msgspec.structs.replace(event, agent_tool_type=agent.agent_type)

@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.model import SpanName
 from exporter.compiled.build import PLAIN, sources
+from exporter.compiled.record_instructions import GroupInstruction
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.exporters.otlp.sender import requests
 from exporter.metrics import recorder
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.attributes import span_attributes
 from exporter.tracing.sampling import SpanOptions
@@ -71,7 +73,7 @@ def compiled() -> Compiled:
     return Compiled(folder, *(load(folder, name) for name in ("attributes", "record", "spans")))
 
 
-class Loud(Diagnostics):
+class Loud(NoDiagnostics):
     def internal_error(self, error: Exception) -> None:
         raise error
 
@@ -182,7 +184,7 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     with pytest.raises(ValueError, match="must be the places"):
         compiled.attributes.AttributeWriter([[entry]], 5, 9, 100)
     with pytest.raises(ValueError, match="no places"):
-        compiled.record.RecordWriter([(0, (9,), [])], 5, None)
+        compiled.record.RecordWriter([GroupInstruction(number=0, key=(9,), updates=[])], 5, None)
     with pytest.raises(ValueError, match="4 values, not 6"):
         compiled.attributes.AttributeWriter([[entry]], 6, 9, 100).write((1, 2, 3, 4))
     with pytest.raises(ValueError, match="a span id has 8 bytes"):

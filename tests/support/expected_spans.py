@@ -11,7 +11,7 @@ from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.catalogue.model import SpanAttribute, SpanTime
 from exporter.events.audio_stream import Start
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.protocol.decoder import SPECS, Flawed, decode
+from exporter.protocol.decoder import SPECS, PartialEvent, decode
 from exporter.protocol.ids import TurnKey, trace_id, turn_key, turn_span_id
 from exporter.simulate.truth import Record
 
@@ -37,7 +37,7 @@ DURATIONS = {
 def understood(event: dict[str, Any]) -> Any:
     """The event as the exporter understands it, without what is refused of it."""
     found: Any = decode(msgspec.json.encode(event))
-    return found.event if isinstance(found, Flawed) else found
+    return found.event if isinstance(found, PartialEvent) else found
 
 
 @dataclass

@@ -8,7 +8,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.protocol.decoder import SPECS, Flawed, decode
+from exporter.protocol.decoder import SPECS, PartialEvent, decode
 from exporter.protocol.ids import TurnKey, trace_id, turn_key
 from exporter.sessions.app_state import AppState
 from exporter.sessions.span_state import SpanState
@@ -53,7 +53,7 @@ class Player:
         """Handle events, as the pipeline would."""
         for document in events:
             event: Any = decode(msgspec.json.encode(document))
-            event = event.event if isinstance(event, Flawed) else event
+            event = event.event if isinstance(event, PartialEvent) else event
             handle = self.spans.handlers.get(type(event))
             self.session.last_event_at = receipt
             if handle is not None:

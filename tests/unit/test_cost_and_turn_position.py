@@ -129,7 +129,7 @@ def test_the_example_has_prices() -> None:
     prices = read_prices(ROOT / "deploy" / "prices" / "prices.toml")
     found = prices.find("llm", "openai", "gpt-4o-2024-11-20")
     assert found is not None
-    assert found.of_one("output") == 10 / 1e6
+    assert found.per_unit("output") == 10 / 1e6
     assert prices.find("llm", "acme", "m") is None
 
 

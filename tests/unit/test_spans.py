@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.metrics.label_limits import LabelLimits
-from exporter.pipeline.pipeline import Pipeline
+from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id
 from exporter.sessions.app_state import AppState, LlmAnswer, ToolAnswer
 from exporter.sessions.registry import SessionTimeouts
@@ -301,7 +301,7 @@ def test_a_call_that_goes_on_after_it_was_cut_off() -> None:
     """Every end writes a session span; later ones are children of the first, and all ids differ."""
     made: list[bytes] = []
     core = Core()
-    core.pipeline = Pipeline(LabelLimits(), SessionTimeouts(resume=5.0), core, core.now, tracing=(SpanOptions(), made.extend))
+    core.pipeline = Pipeline(LabelLimits(), SessionTimeouts(resume=5.0), core, core.now, tracing=Tracing(SpanOptions(), made.extend))
     for number in (1, 2, 3):
         call = core.call()
         call.turn(number, user_perceived_ms=800)
@@ -319,7 +319,7 @@ def test_a_session_that_gets_its_name_late() -> None:
     """Turns before session.started are in a complete trace of their own, later turns in the session's trace."""
     made: list[bytes] = []
     core = Core()
-    core.pipeline = Pipeline(LabelLimits(), SessionTimeouts(), core, core.now, tracing=(SpanOptions(), made.extend))
+    core.pipeline = Pipeline(LabelLimits(), SessionTimeouts(), core, core.now, tracing=Tracing(SpanOptions(), made.extend))
     call = core.connect()
     call.send("call.transferred", destination=["+14155550100"])
     call.turn(1, user_perceived_ms=800)
