@@ -1,7 +1,7 @@
 """The usual wiring by hand with OpenTelemetry on top: the SDK's meter beside ``prometheus_client``, its tracer, a BatchSpanProcessor.
 
 Every field that the exporter measures is recorded in both, and every turn becomes the spans and attributes that the exporter makes of
-it. It has no timeline: each stage is as long as its field says and begins with the turn.
+it. It computes no timeline: each stage begins with the turn and is as long as its field says.
 """
 
 import os
@@ -55,7 +55,7 @@ class Instrumented(Naive):
                     self._attributes.setdefault(item.span, []).append((field.name, key))
 
     def record(self, event: Event, agent: str) -> None:
-        """Record it in one library, in the other, and trace it."""
+        """Record the event in both libraries, and trace it."""
         super().record(event, agent)
         for field, feeds, _, divisor in self.steps.get(event["type"], ()):
             value = event.get(field) if field else 1.0
@@ -100,7 +100,7 @@ class Instrumented(Naive):
 
 
 class _Post:
-    """Where requests go."""
+    """Posts requests to one endpoint."""
 
     def __init__(self, endpoint: str) -> None:
         self._address = urlsplit(endpoint).netloc

@@ -47,7 +47,7 @@ def ours(snapshot: Snapshot, temporality: Temporality = "cumulative") -> Subject
 
 
 def sliced(encoder: MetricsEncoder, snapshot: Snapshot) -> Iterator[float]:
-    """How long each slice takes: the time from one pause to the next, on a coroutine driven by hand."""
+    """How long each slice takes: the time from one pause to the next, in a coroutine that is stepped by hand."""
     task = encoder.encode_in_slices(snapshot)
     while True:
         started = perf_counter()

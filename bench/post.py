@@ -14,12 +14,12 @@ from exporter.exporters.otlp.sender import create_transport
 from exporter.exporters.otlp.target import Target
 
 SIZES = (1_000, 230_000)
-"""Bytes of a request; the larger is about what 512 spans take."""
+"""Sizes of a request in bytes. 512 spans take about the larger one."""
 Post = Callable[[bytes], Awaitable[object]]
 
 
 async def _cost(post: Post, body: bytes, requests: int) -> float:
-    """Microseconds of this process's processor time a request; the receiver has a process of its own."""
+    """Processor time of a request in this process, in microseconds. The receiver runs in its own process."""
     await post(body)
     begun = time.process_time()
     for _ in range(requests):

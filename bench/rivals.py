@@ -1,4 +1,4 @@
-"""The servers the exporter is compared with; ``python -m bench.rivals NAME`` takes its addresses as ``serve`` does."""
+"""The servers that the exporter is compared with. ``python -m bench.rivals NAME`` takes the same address flags as ``serve``."""
 
 import argparse
 import asyncio
@@ -29,7 +29,7 @@ App = Callable[[Event, Callable[[], Awaitable[Event]], Callable[[Event], Awaitab
 
 
 class Sink:
-    """Receives and decodes, and keeps nothing."""
+    """Receives and decodes frames, and keeps nothing."""
 
     def __init__(self) -> None:
         self.processed = 0
@@ -49,7 +49,7 @@ class Sink:
 
 
 def _counted(rival: Sink | Naive) -> App:
-    """Answers any request with how many frames were processed, in the exporter's words."""
+    """Answers every request with the number of processed frames, under the exporter's metric name."""
 
     async def app(_: Event, _receive: Callable[[], Awaitable[Event]], send: Callable[[Event], Awaitable[None]]) -> None:
         body = b'agentstack_exporter_frames_total{outcome="processed"} %d\n' % rival.processed
@@ -61,7 +61,7 @@ def _counted(rival: Sink | Naive) -> App:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn as it comes, with the exporter's settings, that leaves signals alone."""
+    """Unmodified uvicorn with the exporter's settings, without its signal handling."""
 
     def __init__(self, app: Any) -> None:  # noqa: ANN401 - ASGI applications have no common type
         super().__init__(
@@ -82,12 +82,12 @@ class _Server(uvicorn.Server):
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address it listens on."""
         return str(Address(*self.socket.getsockname()))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave SIGTERM to whoever runs the two servers."""
+        """Leave SIGTERM to the caller, who runs two servers."""
         yield
 
 
@@ -122,7 +122,7 @@ async def _serve_rival(name: str, ready: Path) -> None:
 
 
 async def _watched(ready: Path) -> None:
-    """The exporter with a heartbeat; prints the longest gap since the last time, and the 99th percentile, when it gets SIGUSR1."""
+    """The exporter with a heartbeat task. On SIGUSR1 it prints the longest gap since the last time, and the 99th percentile."""
     gaps = [0.0]
 
     def tell() -> None:

@@ -13,11 +13,11 @@ from exporter.protocol.decoder import SPECS
 
 Event = dict[str, Any]
 Step = tuple[str, Feeds, Any, float]
-"""Field (or nothing, for the event as a whole), what it feeds, the metric of prometheus_client, divisor."""
+"""Field (``None`` for the event as a whole), what it feeds, the metric of prometheus_client, divisor."""
 
 
 class Naive:
-    """Every field that the exporter measures, measured with the client library as its documentation shows it."""
+    """Measures every field that the exporter measures, with the client library used as in its documentation."""
 
     def __init__(self) -> None:
         self.processed = 0

@@ -21,9 +21,9 @@ COPIES = ROOT / ".cache" / "compiled-tests"
 
 
 def compiled_copy() -> Path:
-    """A folder with a compiled copy of the package in it; without a C compiler or Python's headers a skip, in CI a failure.
+    """A folder with a compiled copy of the package. Without a C compiler or Python's headers the test is skipped; in CI it fails.
 
-    It is made once for the same files, whichever process asks first; the others wait for it.
+    It is built once for the same files: the first process builds it, the others wait.
     """
     if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no C compiler, or no Python.h")

@@ -17,7 +17,7 @@ from tests.support.otlp_receiver import Receiver, Site
 from tests.support.traced import values
 
 QUICK = BackoffConfig(time_scale=0.02)
-"""Retries as they are, a second being 20 ms."""
+"""The default back-off with 20 ms for each second."""
 UNTIL_THE_END: dict[str, Any] = {"turn_wait": 600.0, "session_resume": 3600.0, "session_linger": 600.0}
 """Settings with which nothing is over before the end: what is exported follows from the order of the events alone."""
 

@@ -1,4 +1,4 @@
-"""A process that sends spans by way of a disk queue, to be killed by a test.
+"""A process that sends spans through a disk queue. A test kills it.
 
 Arguments: endpoint, directory, how many spans. It says ``stored`` when all of them are on disk or delivered, and then waits.
 """

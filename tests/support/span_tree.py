@@ -9,7 +9,7 @@ from tests.support.traced import values
 
 
 def tree(spans: Iterable[Span]) -> str:
-    """The spans below each other, times in milliseconds since the first began."""
+    """The spans as an indented tree, with times in milliseconds since the first span began."""
     spans = sorted(spans, key=lambda span: (span.start_time_unix_nano, span.name))
     known = {span.span_id for span in spans}
     first = min((span.start_time_unix_nano for span in spans), default=0)
