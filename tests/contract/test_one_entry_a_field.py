@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.external
+
 ROOT = Path(__file__).parents[2]
 FIELD = """
     probe_ms: Annotated[
@@ -34,12 +36,13 @@ from exporter.exporters.prometheus.negotiation import Format
 from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.sampling import SpanOptions
 
 spans = []
-pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), 1e9, tracing=(SpanOptions(), spans.extend))
+pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), 1e9, tracing=Tracing(SpanOptions(), spans.extend))
 feed = CallFeed(pipeline)
 for frame in json.loads(sys.argv[1]):
     feed.consume(json.dumps(frame), 1e9)
