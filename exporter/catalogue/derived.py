@@ -34,10 +34,10 @@ TURNS_WITHOUT_METRICS: Final = counter_spec(
     "turns_without_metrics", "{turn}", "Turns that completed and whose turn.metrics did not come in time.", "agent"
 )
 TURN_METRICS_LATE: Final = counter_spec(
-    "turn_metrics.late", "{turn}", "turn.metrics that came after their turn had been counted without them.", "agent"
+    "turn_metrics.late", "{turn}", "Late turn.metrics: they came after their turn had been counted without them.", "agent"
 )
 TURN_METRICS_DUPLICATES: Final = counter_spec(
-    "turn_metrics.duplicates", "{event}", "turn.metrics that came again for a turn that had its own already; they are ignored.", "agent"
+    "turn_metrics.duplicates", "{event}", "Repeated turn.metrics: their turn had its own already. They are ignored.", "agent"
 )
 STATE_DURATION: Final = counter_spec(
     "state_duration", "s", "Time the user and the agent spent in each state.", *("agent", "participant", "state")
