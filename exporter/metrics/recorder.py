@@ -45,7 +45,8 @@ class SeriesCache:
 
     ``agent`` is the label value the sessions were given. The dictionaries are emptied now and then, so that label values still in
     use show themselves. The others hold what the analysis of that name has found: ``latency_breakdown`` by pipeline,
-    ``turn_position`` by position, ``turns`` by how turns count, ``app_commands`` by kind, ``audio`` and ``audio_jitter`` by direction.
+    ``turn_position`` by position, ``turns`` by how turns count, ``states`` by participant and state, ``app_commands`` by kind,
+    ``audio`` and ``audio_jitter`` by direction.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class SeriesCache:
         "audio_jitter",
         "caches",
         "latency_breakdown",
+        "states",
         "turn_position",
         "turns",
     )
@@ -67,12 +69,14 @@ class SeriesCache:
         self.latency_breakdown: dict[str, list[Row | None]] = {}
         self.turn_position: dict[str, tuple[Observe, Observe]] = {}
         self.turns: dict[Counted, tuple[Row, ...]] = {}
+        self.states: dict[tuple[str, str], Row] = {}
         self.app_commands: dict[str, Row] = {}
         self.audio: dict[Direction, AudioRows] = {}
         self.audio_jitter: dict[Direction, Observe] = {}
 
     def forget(self) -> None:
         """Empty the dictionaries."""
+        self.states.clear()
         self.app_commands.clear()
         self.audio.clear()
         self.audio_jitter.clear()
