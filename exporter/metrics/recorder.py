@@ -73,9 +73,9 @@ class SeriesCache:
 
     ``agent`` and ``answered_by`` are the label values of these sessions. ``rows`` has a dictionary for each label group: the raw
     values of its fields (``None``, one value, or a tuple) → its rows. The others keep the rows of the analysis modules of the same
-    names: ``latency_breakdown`` by pipeline, ``turn_position`` by position, ``turns`` by kind of turn, ``app_commands`` by kind of
-    command, ``audio`` and ``audio_jitter`` by direction. All are emptied once an hour, so that label values that are still in use
-    are looked up again.
+    names: ``latency_breakdown`` by pipeline, ``turn_position`` by position, ``turns`` by kind of turn, ``states`` by participant and
+    state, ``app_commands`` by kind of command, ``audio`` and ``audio_jitter`` by direction. All are emptied once an hour, so that
+    label values that are still in use are looked up again.
     """
 
     __slots__ = (
@@ -86,6 +86,7 @@ class SeriesCache:
         "audio_jitter",
         "latency_breakdown",
         "rows",
+        "states",
         "turn_position",
         "turns",
     )
@@ -97,12 +98,14 @@ class SeriesCache:
         self.latency_breakdown: dict[str, list[Row | None]] = {}
         self.turn_position: dict[str, tuple[Observe, Observe]] = {}
         self.turns: dict[Hashable, tuple[Row, ...]] = {}  # by TurnKind, or the equal plain tuple, which is cheaper to make
+        self.states: dict[tuple[str, str], Row] = {}
         self.app_commands: dict[str, Row] = {}
         self.audio: dict[Direction, AudioRows] = {}
         self.audio_jitter: dict[Direction, Observe] = {}
 
     def clear(self) -> None:
         """Empty the dictionaries."""
+        self.states.clear()
         self.app_commands.clear()
         self.audio.clear()
         self.audio_jitter.clear()
