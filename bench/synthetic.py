@@ -1,4 +1,4 @@
-"""Snapshots of a wanted size for measuring: nine tenths of the samples in histograms of 20 buckets, the rest counters."""
+"""Snapshots of a given size for measurements: 90 % of the samples are histograms of 20 buckets, the rest counters."""
 
 import random
 

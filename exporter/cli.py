@@ -59,29 +59,31 @@ def demo(loaded: Loaded, calls: int, seed: int | None, speed: float, print_trace
 
 @main.command()
 @click.option(
-    "--url", type=Url("ws", "wss"), default="ws://127.0.0.1:8790/ws", show_default=True, help="WebSocket that the calls connect to."
+    "--url", type=Url("ws", "wss"), default="ws://127.0.0.1:8790/ws", show_default=True, help="WebSocket URL to send the calls to."
 )
 @_seed_option
-@click.option("--calls", type=Whole(1, _MOST_CALLS), default=20, show_default=True, help="Calls in total.")
-@click.option("--concurrency", type=Whole(1, _MOST_AT_ONCE), help="Calls at the same time.  [default: all of them, at most 50]")
-@click.option("--rate", type=Number(0, 1_000_000), default=0.0, show_default=True, help="New calls per second; 0 does not wait.")
-@click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 is ten times as fast, 0 does not wait.")
-@click.option("--turns", type=Whole(1, 10_000), help="Turns of the caller in each call.  [default: from the profile]")
+@click.option("--calls", type=Whole(1, _MOST_CALLS), default=20, show_default=True, help="Number of calls.")
+@click.option("--concurrency", type=Whole(1, _MOST_AT_ONCE), help="Most calls open at once.  [default: all of them, at most 50]")
+@click.option(
+    "--rate", type=Number(0, 1_000_000), default=0.0, show_default=True, help="Calls that begin per second; 0 means no limit."
+)
+@click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting.")
+@click.option("--turns", type=Whole(1, 10_000), help="Turns the caller takes in each call.  [default: drawn from the profile]")
 @click.option(
     "--profile",
     "profiles",
     type=OneOf(PROFILES),
     multiple=True,
-    help="Profile of the calls, see docs/simulate.md. Can be given several times.  [default: mixed]",
+    help="Kind of calls (see docs/simulate.md); can be given several times.  [default: mixed]",
 )
 @click.option(
     "--token",
     envvar="AGENTSTACK_SIMULATE_TOKEN",
     show_envvar=True,
-    help="Bearer token to present. Set it in the environment rather than as a flag, which every user of the machine can see.",
+    help="Bearer token to send. Prefer the environment variable: every user of the machine can see flags.",
 )
-@click.option("--truth", type=FileName(), help="File for a record of what was sent and what happened, for comparison with the metrics.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.option("--truth", type=FileName(), help="File for the truth: every event sent, and the platform's account of each call.")
+@click.option("--quiet", is_flag=True, help="Print no progress.")
 def simulate(
     url: str,
     seed: int | None,
@@ -139,7 +141,7 @@ def catalogue(form: Literal["json", "markdown"]) -> None:
     from exporter.metrics import inventory
 
     render = as_json if form == "json" else as_markdown
-    click.echo(render(inventory.events(), inventory.unbound()).rstrip("\n"))
+    click.echo(render(inventory.events(), inventory.other_metrics()).rstrip("\n"))
 
 
 def _speaks_tls(web_config: Path | None) -> bool:

@@ -1,7 +1,7 @@
-"""What an event field can become: the words of a declaration, validated when they are written down.
+"""Declarations: what an event field becomes. They are validated when the module that holds them is imported.
 
-A declaration stands as ``Annotated`` metadata on the field it is about (or in ``metrics=`` of the event it counts), so that a
-field is described in one place. Every name follows from the OTel name, see :mod:`exporter.catalogue.names`.
+A field carries its declarations as ``Annotated`` metadata (an event in its ``metrics``), so each field is described in one place.
+Prometheus names follow from the OTel names, see :mod:`exporter.catalogue.names`.
 """
 
 import re
@@ -25,20 +25,20 @@ SpanName = Literal[
     "execute_tool",
 ]
 
-
-Takes = Literal["value", "presence", "base64_bytes"]
+Amount = Literal["value", "presence", "base64_bytes"]
+"""What a field adds to a counter: its value, 1 if it is present (and not empty or false), or the bytes its base64 text encodes."""
 
 
 class DeclarationError(ValueError):
-    """A catalogue entry contradicts itself or another; raised at import, never later."""
+    """A declaration contradicts itself or another one. Raised when the process starts, never later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec:
-    """One metric family, as both views show it.
+    """One metric family, as ``/metrics`` and OTLP export it.
 
-    ``bounds`` are the finite upper bounds of a histogram's buckets in ``unit``; ``labels`` are in the order in which series carry
-    their values.
+    ``bounds`` are the finite upper bounds of a histogram's buckets in ``unit``. ``labels`` are in the order in which series hold their
+    values. ``name`` is the scraped name.
     """
 
     kind: Kind
@@ -65,7 +65,7 @@ class MetricSpec:
 
     @property
     def unit_suffix(self) -> str:
-        """The unit as the name ends in it (``seconds``, ``bytes``, ``ratio``), or nothing."""
+        """The unit at the end of the name (``seconds``, ``bytes``, ``ratio``), or an empty text."""
         suffix = "_".join(word for word in unit_words(self.unit) if word)
         if self.unit == "1" and self.kind == "gauge":
             suffix = "ratio"
@@ -74,39 +74,39 @@ class MetricSpec:
 
 
 def counter_spec(name: str, unit: str, text: str, *labels: str) -> MetricSpec:
-    """A counter of no single field; ``name`` is the OTel name without the prefix."""
+    """A counter that no single field feeds; ``name`` is the OTel name without the ``agentstack.`` prefix."""
     return MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=text, labels=labels)
 
 
 def gauge_spec(name: str, unit: str, text: str, *labels: str) -> MetricSpec:
-    """A gauge of no single field; ``name`` is the OTel name without the prefix."""
+    """A gauge that no single field feeds; ``name`` is the OTel name without the ``agentstack.`` prefix."""
     return MetricSpec(kind="gauge", otel_name=PREFIX + name, unit=unit, help=text, labels=labels)
 
 
 @dataclass(frozen=True, slots=True)
 class OfSession:
-    """Label source: what is known of the session: its ``agent``, or whether a ``human`` or a ``machine`` answered."""
+    """Label source: the session's ``agent``, or who answered the call (``human``, ``machine`` or ``unknown``)."""
 
     what: Literal["agent", "answered_by"]
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Label source: a text field of the event, bounded in how many values it may bring; absent → ``unknown``."""
+    """Label source: a text field of the event; the number of its values is limited. Absent → ``unknown``."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """Label source: a boolean field of the event; absent counts as ``false``."""
+    """Label source: a boolean field of the event. Absent → ``false``."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Label source: a text field with a closed set of values; anything else → ``other``, absent → ``unknown``."""
+    """Label source: a text field with a closed set of values. Any other value → ``other``, absent → ``unknown``."""
 
     field: str
     values: tuple[str, ...]
@@ -114,7 +114,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Const:
-    """Label source: a fixed value, where several fields feed one family."""
+    """Label source: a fixed value, which tells apart the fields that feed one family."""
 
     value: str
 
@@ -124,9 +124,9 @@ Source = OfSession | Text | Flag | OneOf | Const
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The labels of a metric and where each value comes from.
+    """The labels of a metric, and the source of each label's value.
 
-    ``component`` names the table in which (provider, model) pairs are bounded together.
+    ``component`` is the component whose (provider, model) pairs are limited together; empty if the labels hold no such pair.
     """
 
     sources: tuple[tuple[str, Source], ...] = ()
@@ -134,17 +134,17 @@ class Labels:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The label names in the order of the series."""
+        """The label names, in the order in which series hold their values."""
         return tuple(name for name, _ in self.sources)
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The event fields the values are read from."""
+        """The event fields that the values are read from."""
         return tuple(source.field for _, source in self.sources if isinstance(source, Text | Flag | OneOf))
 
 
 def labels(component: str = "", /, **sources: Source) -> Labels:
-    """Write a label set down: ``labels("llm", provider=Text("llm_provider"), …)``."""
+    """A label set, by name: ``labels("llm", provider=Text("llm_provider"), …)``."""
     return Labels(tuple(sources.items()), component)
 
 
@@ -153,28 +153,27 @@ NO_LABELS = Labels()
 
 @dataclass(frozen=True, slots=True)
 class Feeds:
-    """A metric that a field (or an event) moves: what is observed, in which series.
+    """The field (or the event) feeds a metric, in the series that ``labels`` say.
 
-    ``zero_is_unknown`` marks fields where the platform writes 0 for "not measured": such a value is not observed.
-    ``takes`` says what of the field counts: its value, that it is there at all, or the bytes its base64 text stands for.
+    ``zero_is_unknown`` marks fields for which the platform writes 0 for "not measured": that value is not observed.
     """
 
     spec: MetricSpec
     labels: Labels
     zero_is_unknown: bool = False
-    takes: Takes = "value"
+    amount: Amount = "value"
 
 
 @dataclass(frozen=True, slots=True)
 class BecomesLabel:
-    """The field is a label of metrics."""
+    """The field is the label ``name`` of metrics."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class SpanAttribute:
-    """The field is an attribute of a span. ``personal`` ones are left out unless content capture is switched on."""
+    """The field is an attribute of a span. A ``personal`` one is left out unless content capture is switched on."""
 
     span: SpanName
     name: str
@@ -183,15 +182,18 @@ class SpanAttribute:
 
 @dataclass(frozen=True, slots=True)
 class SpanTime:
-    """The field fixes a time of a span: its start, end, or how long it took."""
+    """The field sets the start, end or duration of a span."""
 
     span: SpanName
-    edge: Literal["start", "end", "duration"]
+    sets: Literal["start", "end", "duration"]
 
 
 @dataclass(frozen=True, slots=True)
 class SpanEvent:
-    """The field is, or times, an event on a span. The value of a ``personal`` one is left out unless capture is switched on."""
+    """The field is an attribute, or the time, of an event on a span.
+
+    The value of a ``personal`` one is left out unless content capture is switched on.
+    """
 
     span: SpanName
     name: str
@@ -200,24 +202,24 @@ class SpanEvent:
 
 @dataclass(frozen=True, slots=True)
 class DrivesLogic:
-    """The field drives session logic, which feeds the named metrics (OTel names)."""
+    """The field drives session logic, which feeds ``metrics`` (OTel names). ``effect`` says what the field does, as a verb phrase."""
 
     metrics: tuple[str, ...]
-    does: str
+    effect: str
 
 
 @dataclass(frozen=True, slots=True)
 class AliasOf:
-    """The field is an earlier generation's name of another field of the event and lands where that one does."""
+    """The field is an earlier generation's name of another field of the event, and becomes the same."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """The field becomes nothing, and this is why."""
+    """The field becomes nothing, for this ``reason``."""
 
-    why: str
+    reason: str
 
 
 Declaration = Feeds | BecomesLabel | SpanAttribute | SpanTime | SpanEvent | DrivesLogic | AliasOf | Ignored
@@ -233,7 +235,7 @@ def histogram(
     exemplars: bool = False,
     zero_is_unknown: bool = False,
 ) -> Feeds:
-    """The field's value is observed in a histogram. ``name`` is the OTel name without the ``agentstack.`` prefix."""
+    """Observe the field's value in a histogram. ``name`` is the OTel name without the ``agentstack.`` prefix."""
     spec = MetricSpec(
         kind="histogram",
         otel_name=PREFIX + name,
@@ -252,8 +254,8 @@ def counter(
     by: Labels = NO_LABELS,
     *,
     unit: str,
-    takes: Takes = "value",
+    amount: Amount = "value",
 ) -> Feeds:
-    """The field's value (or, on an event, one) is added to a counter."""
+    """Add ``amount`` of the field (or, for an event, 1) to a counter. ``name`` is the OTel name without the ``agentstack.`` prefix."""
     spec = MetricSpec(kind="counter", otel_name=PREFIX + name, unit=unit, help=help, labels=by.names)
-    return Feeds(spec, by, takes=takes)
+    return Feeds(spec, by, amount=amount)

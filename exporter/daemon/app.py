@@ -18,21 +18,23 @@ from exporter.config.otel import OtelSettings
 from exporter.config.prices import read_prices
 from exporter.daemon.auth import TelemetryGuard
 from exporter.daemon.diagnostics import LoggingDiagnostics
+from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
-from exporter.daemon.otlp import Otlp, span_options
+from exporter.daemon.otlp import span_options
 from exporter.daemon.ready_file import ReadyFile
 from exporter.daemon.receiver import Receiver
 from exporter.daemon.receiver_metrics import ReceiverMetrics
 from exporter.daemon.ticker import Ticker
-from exporter.exporters.landing import Product, StatusLine
+from exporter.exporters.landing_page import Product, StatusLine
 from exporter.exporters.otlp.sender import BackoffConfig
-from exporter.exporters.routes import Readiness, telemetry_app
+from exporter.exporters.prometheus.endpoint import Scrape
+from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
-from exporter.pipeline.pipeline import Pipeline
+from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.server.listeners import Listener
 from exporter.sessions.registry import SessionTimeouts
-from exporter.tracing.turn_spans import Emit
+from exporter.tracing.handlers import Emit
 
 PRODUCT: Final = Product(
     name="agentstack-exporter",
@@ -60,8 +62,8 @@ class Daemon:
         self._settings = settings
         self._on_spans = on_spans
         self.pipeline = self._new_pipeline(settings, otel)
+        self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         self.pipeline.metrics.build_info(__version__, platform.python_version())
-        self._otlp = Otlp(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         receiver_metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
         self._receiver = Receiver(settings, self.pipeline, receiver_metrics)
         self._ticker = Ticker(self.pipeline, self._receiver.sweep)
@@ -97,7 +99,8 @@ class Daemon:
             await self._telemetry.stop()
             raise
         self._ticker.start()
-        self._otlp.start()
+        for exporter in self._exporters:
+            exporter.start()
         gc.collect()
         gc.freeze()
         log.info("receiving events", extra={"url": self._receiver.url})
@@ -108,7 +111,7 @@ class Daemon:
         self._set_ready(ready=False)
         await self._receiver.stop()
         self.pipeline.close(time.time())
-        flush = asyncio.create_task(self._otlp.stop())
+        flush = asyncio.gather(*(exporter.stop() for exporter in self._exporters))
         if self._settings.linger:
             await self._final_scrape.wait(self._settings.linger_timeout)
         await flush
@@ -130,7 +133,7 @@ class Daemon:
             slow_turn=settings.slow_turn,
             prices=None if settings.prices is None else read_prices(settings.prices),
             exemplars=otel.exemplar_filter != "always_off",
-            tracing=(span_options(settings, otel), self._emit) if otel.traces or self._on_spans else None,
+            tracing=Tracing(span_options(settings, otel), self._emit) if exports_spans(settings, otel) or self._on_spans else None,
         )
 
     def _new_telemetry_listener(self, metrics: ReceiverMetrics) -> tuple[Listener, str]:
@@ -151,7 +154,8 @@ class Daemon:
     def _emit(self, spans: Sequence[bytes]) -> None:
         if self._on_spans is not None:
             self._on_spans(spans)
-        self._otlp.offer(spans)
+        for exporter in self._exporters:
+            exporter.offer(spans)
 
     def _set_ready(self, *, ready: bool) -> None:
         """Change what ``/-/ready`` answers, and write or remove the ready file."""
@@ -166,14 +170,14 @@ class Daemon:
 
     def _status(self) -> Iterable[StatusLine]:
         metrics = self.pipeline.metrics
-        yield ("Active calls", str(self.pipeline.sessions.active))
-        yield ("Events processed", f"{metrics.processed[0]:.0f}")
-        yield ("Frames rejected", f"{metrics.rejected[0]:.0f}")
+        yield StatusLine("Active calls", str(self.pipeline.sessions.active))
+        yield StatusLine("Events processed", f"{metrics.processed[0]:.0f}")
+        yield StatusLine("Frames rejected", f"{metrics.rejected[0]:.0f}")
 
-    def _on_scrape(self, duration: float, _samples: int, size: int) -> None:
-        self.pipeline.metrics.render_duration.set(duration)
-        self.pipeline.metrics.scrape_size.set(size)
-        self._final_scrape.scraped(began_at=perf_counter() - duration)
+    def _on_scrape(self, scrape: Scrape) -> None:
+        self.pipeline.metrics.render_duration.set(scrape.duration)
+        self.pipeline.metrics.scrape_size.set(scrape.size)
+        self._final_scrape.scraped(began_at=perf_counter() - scrape.duration)
 
 
 def _label_limits(settings: Settings) -> LabelLimits:

@@ -2,7 +2,7 @@
 
 import logging
 
-from exporter.pipeline.pipeline import Diagnostics
+from exporter.pipeline.diagnostics import Diagnostics
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ class ReceiverMetrics(ProxyObserver, TapObserver):
 
     def refused(self, reason: str) -> None:
         """Count a connection that was refused, or closed by the exporter."""
-        self._metrics.connections_refused.add(1, reason)
+        self._metrics.connections_refused.add(1, reason=reason)
 
     def handshake_timeout(self) -> None:
         """Count a connection that sent no request in time."""
@@ -44,7 +44,7 @@ class ReceiverMetrics(ProxyObserver, TapObserver):
 
     def tap_dropped(self, reason: str, events: int) -> None:
         """Count the events that a tap reports as dropped."""
-        self._metrics.tap_dropped.add(events, reason)
+        self._metrics.tap_dropped.add(events, reason=reason)
 
     def tap_duplicate(self) -> None:
         """Count an event that a tap sent again."""
@@ -52,7 +52,7 @@ class ReceiverMetrics(ProxyObserver, TapObserver):
 
     def upstream_failed(self, reason: str) -> None:
         """Count a connection that the app did not get or refused."""
-        self._metrics.upstream_failures.add(1, reason)
+        self._metrics.upstream_failures.add(1, reason=reason)
 
     def upstream_connected(self, duration: float) -> None:
         """Record the seconds that connecting to the app took."""
@@ -65,4 +65,4 @@ class ReceiverMetrics(ProxyObserver, TapObserver):
 
     def relay_dropped(self, reason: RelayDropReason) -> None:
         """Count a message that was forwarded but not measured."""
-        self._metrics.relay_dropped.add(1, reason)
+        self._metrics.relay_dropped.add(1, reason=reason)

@@ -1,4 +1,4 @@
-"""Raw audio streaming: messages named by ``event``, their payload nested. Fields carry their un-nested snake_case names."""
+"""Raw audio streaming: messages named by ``event``, with a nested payload. Fields have snake_case names, on the wire camelCase."""
 
 from typing import Annotated, ClassVar
 
@@ -37,7 +37,7 @@ class MediaFormat(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class StartPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
-    """What the first message says of the stream."""
+    """The payload of the first message: which stream and call it is."""
 
     stream_id: Annotated[
         str | None,
@@ -65,11 +65,11 @@ class Start(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag=
 
 
 class MediaPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
-    """A piece of audio."""
+    """The payload of a media message: a piece of audio."""
 
     payload: Annotated[
         str | None,
-        counter("audio_stream.received", "Audio received in media messages.", BY_AGENT, unit="By", takes="base64_bytes"),
+        counter("audio_stream.received", "Audio received in media messages.", BY_AGENT, unit="By", amount="base64_bytes"),
     ] = None
     content_type: Annotated[str | None, Ignored("the same in every frame; the stream's start carries it")] = None
     sample_rate: Annotated[Hertz | None, Ignored("the same in every frame; the stream's start carries it")] = None
@@ -77,7 +77,7 @@ class MediaPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class Media(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="media"):
-    """A piece of audio, about 50 a second."""
+    """A piece of audio; about 50 a second."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (counter("audio_stream.frames", "Media messages received.", BY_AGENT, unit="{frame}"),)
 
@@ -86,7 +86,7 @@ class Media(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag=
 
 
 class DtmfPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
-    """A key."""
+    """The payload of a dtmf message: a key."""
 
     digit: Annotated[str | None, SpanEvent("session", "dtmf", personal=True)] = None
 
@@ -112,7 +112,7 @@ class PlayedStream(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=Tru
 
 
 class ClearedAudio(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="clearedAudio"):
-    """Audio that was waiting to be played was thrown away."""
+    """Audio that was queued for playback was discarded."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("audio_stream.clears", "Times waiting audio was thrown away.", BY_AGENT, unit="{clear}"),

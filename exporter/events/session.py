@@ -48,7 +48,7 @@ class SessionStarted(Event, frozen=True, gc=False, forbid_unknown_fields=True, t
             "Sessions started, by audio format and whether packet loss is concealed.",
             labels(format=Text("audio_format"), loss_concealed=Flag("plc_enabled")),
             unit="{session}",
-            takes="presence",
+            amount="presence",
         ),
         SpanAttribute("session", "agentstack.audio.format"),
     ] = None
@@ -128,7 +128,7 @@ class SessionError(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
 
 
 class ModelUsage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One entry of session.usage: what a model has used since the session began."""
+    """One entry of session.usage: what one model has used since the session began."""
 
     type: str | None = None
     provider: str | None = None

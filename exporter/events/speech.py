@@ -42,7 +42,7 @@ _STOPPED = _vad("stopped")
 
 
 class UserSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.speech_started"):
-    """The voice activity detector heard the user begin."""
+    """The voice activity detector heard the user start to speak."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("vad.speech_started",)
     metrics: ClassVar[tuple[Feeds, ...]] = (counter("user_speech.starts", "Times the user began to speak.", BY_AGENT, unit="{start}"),)
@@ -56,7 +56,7 @@ class UserSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 
 
 class UserSpeechStopped(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.speech_stopped"):
-    """The voice activity detector heard the user stop."""
+    """The voice activity detector heard the user stop speaking."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("vad.speech_stopped",)
     metrics: ClassVar[tuple[Feeds, ...]] = (counter("user_speech.stops", "Times the user stopped speaking.", BY_AGENT, unit="{stop}"),)
@@ -75,7 +75,7 @@ class UserSpeechStopped(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 
 
 class UserStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.state_changed"):
-    """The user began to speak, to listen, or went away."""
+    """The user's state changed: speaking, listening or away."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
@@ -97,7 +97,7 @@ class UserStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tru
 
 
 class AgentStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.state_changed"):
-    """The agent began to listen, think, speak or idle."""
+    """The agent's state changed: idle, listening, thinking or speaking."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
@@ -119,12 +119,12 @@ class AgentStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 
 
 class AgentSpeechCreated(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_created"):
-    """The agent is going to say something."""
+    """The agent is about to say something."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "agent_speech.created",
-            "Speech the agent set out to give, by what caused it.",
+            "Utterances that the agent was about to speak, by what caused them.",
             labels(agent=AGENT, source=Text("source"), user_initiated=Flag("user_initiated")),
             unit="{speech}",
         ),
@@ -137,7 +137,7 @@ class AgentSpeechCreated(Stamped, frozen=True, gc=False, forbid_unknown_fields=T
 
 
 class AgentSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_started"):
-    """The caller hears the agent begin."""
+    """The agent started to speak: the caller hears it."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("agent_speech.starts", "Times the agent began to speak.", BY_AGENT, unit="{start}"),
@@ -145,7 +145,7 @@ class AgentSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=T
 
 
 class AgentSpeechCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_completed"):
-    """The agent said all it had to say."""
+    """The agent spoke to the end without interruption."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("agent_speech.completions", "Times the agent spoke to the end.", BY_AGENT, unit="{completion}"),
@@ -160,7 +160,7 @@ class AgentSpeechCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields
 
 
 class AgentSpeechInterrupted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_interrupted"):
-    """The user barged in."""
+    """The user interrupted the agent (barge-in)."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("interruption",)
     metrics: ClassVar[tuple[Feeds, ...]] = (
@@ -177,7 +177,7 @@ class AgentSpeechInterrupted(Stamped, frozen=True, gc=False, forbid_unknown_fiel
 
 
 class AgentFalseInterruption(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.false_interruption"):
-    """The agent stopped for what was no interruption."""
+    """The agent stopped for an interruption that was none."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
@@ -192,7 +192,7 @@ class AgentFalseInterruption(Stamped, frozen=True, gc=False, forbid_unknown_fiel
 
 
 class UserBackchannel(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.backchannel"):
-    """Overlapping speech was judged."""
+    """The platform judged whether overlapping speech is an interruption or a backchannel."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
@@ -211,7 +211,7 @@ class UserBackchannel(Stamped, frozen=True, gc=False, forbid_unknown_fields=True
     ] = None
     detection_delay_ms: Annotated[
         LatencyMs | None,
-        histogram("backchannel.detection_delay", "Start of overlapping speech to its judgement.", buckets.COMPONENT),
+        histogram("backchannel.detection_delay", "From the start of overlapping speech until it was judged.", buckets.COMPONENT),
         SpanEvent("turn", "user.backchannel"),
     ] = None
     total_duration_ms: Annotated[

@@ -31,7 +31,7 @@ class UserDtmf(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="us
 
 
 class DtmfSent(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="dtmf.sent"):
-    """The agent sent keys."""
+    """The agent sent DTMF digits."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (counter("dtmf.sent", "Times the agent sent keys.", BY_AGENT, unit="{message}"),)
 
@@ -39,7 +39,7 @@ class DtmfSent(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="dt
 
 
 class VoicemailDetected(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="voicemail.detected"):
-    """Who answered an outbound call was judged."""
+    """The platform judged whether a human or a machine answered an outbound call."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
@@ -147,7 +147,7 @@ class UserIdle(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="us
 
     retry_count: Annotated[
         Count | None,
-        histogram("user_idle.retries", "How often the agent had asked when the user was still silent.", buckets.COUNT, unit="{retry}"),
+        histogram("user_idle.retries", "How often the agent had prompted a user who stayed silent.", buckets.COUNT, unit="{retry}"),
         SpanEvent("turn", "user.idle"),
     ] = None
     reason: Annotated[str | None, BecomesLabel("reason"), SpanEvent("turn", "user.idle")] = None

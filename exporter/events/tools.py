@@ -26,7 +26,7 @@ _ID_ATTRIBUTE = SpanAttribute("execute_tool", "agentstack.agent_tool.id")
 
 
 class ToolCalled(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="tool.called"):
-    """The agent calls a tool of the customer's app, which answers tool.result or tool.error."""
+    """The agent calls a tool of the customer's app. The app answers with tool.result or tool.error."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("tool_call",)
     metrics: ClassVar[tuple[Feeds, ...]] = (
@@ -47,7 +47,7 @@ class ToolCalled(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="
 
 
 class ToolExecution(msgspec.Struct, frozen=True, gc=False):
-    """One entry of tool.executed: a tool the server ran."""
+    """One entry of tool.executed: a tool that the platform ran."""
 
     name: Annotated[str | None, SpanAttribute("execute_tool", "gen_ai.tool.name")] = None
     call_id: Annotated[str | None, SpanAttribute("execute_tool", "gen_ai.tool.call.id")] = None
@@ -57,7 +57,7 @@ class ToolExecution(msgspec.Struct, frozen=True, gc=False):
 
 
 class ToolExecuted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="tool.executed"):
-    """Server-side tools ran."""
+    """The platform ran tools on its servers."""
 
     calls: Annotated[
         list[ToolExecution] | None,
@@ -82,7 +82,7 @@ class AgentToolStarted(Event, frozen=True, gc=False, forbid_unknown_fields=True,
 
 
 class AgentToolCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent_tool.completed"):
-    """A sub-agent did its part."""
+    """A sub-agent completed its part of the call."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("agent_tool.completions", "Sub-agents that completed, by type.", _BY_AGENT_TOOL, unit="{completion}"),
@@ -121,7 +121,7 @@ class AgentHandoff(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
 
 
 class LlmAvailabilityChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="llm.availability_changed"):
-    """An LLM of a fallback chain went down or came back."""
+    """An LLM of a fallback chain became unavailable or available again."""
 
     metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(

@@ -1,4 +1,4 @@
-"""Turns as they happen: user.turn_completed, turn.completed, and what the user said."""
+"""Turns as they happen: user.turn_completed, turn.completed and user.transcription."""
 
 from typing import Annotated, ClassVar
 
@@ -59,7 +59,7 @@ class UserTurnCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 
 
 class TurnCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="turn.completed"):
-    """A turn is over; its turn.metrics should follow and say the same in milliseconds."""
+    """A turn is over. Its turn.metrics should follow, with the same times in milliseconds."""
 
     turn_number: Annotated[
         Ordinal | None, DrivesLogic(_COMPLETED, "names the turn"), SpanAttribute("turn", "agentstack.turn.number")

@@ -1,4 +1,4 @@
-"""Everything the exporter measures, in one list: the events' declarations, what is derived from them, and its own metrics."""
+"""Every event and every metric in one list: the events' declarations, derived metrics, and the exporter's own."""
 
 from exporter.catalogue.derived import DERIVED
 from exporter.catalogue.inspect import EventSpec
@@ -12,17 +12,20 @@ def events() -> tuple[EventSpec, ...]:
     return SPECS
 
 
-def unbound() -> tuple[MetricSpec, ...]:
-    """The metrics of no single event: derived ones and the exporter's own."""
+def other_metrics() -> tuple[MetricSpec, ...]:
+    """The metrics that no single event feeds: derived ones and the exporter's own."""
     return (*DERIVED, *SELF_METRICS)
 
 
 def metrics() -> dict[str, MetricSpec]:
-    """Every metric by its scraped name; raises :class:`DeclarationError` where two differ or a State names none."""
+    """Every metric by its scraped name.
+
+    Raises :class:`DeclarationError` if a name has two different declarations, or a ``DrivesLogic`` names a metric that does not exist.
+    """
     found: dict[str, MetricSpec] = {}
-    moved = [feeds.spec for event in SPECS for feeds in event.metrics]
-    moved += [feeds.spec for event in SPECS for field in event.fields for feeds in field.feeds]
-    for spec in (*moved, *unbound()):
+    fed = [feeds.spec for event in SPECS for feeds in event.metrics]
+    fed += [feeds.spec for event in SPECS for field in event.fields for feeds in field.feeds]
+    for spec in (*fed, *other_metrics()):
         if found.setdefault(spec.name, spec) != spec:
             raise DeclarationError(f"{spec.name} is declared in two ways")
     known = {spec.otel_name for spec in found.values()}

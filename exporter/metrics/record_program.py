@@ -1,26 +1,28 @@
-"""What a recorder written in C is told to do: the uses of :mod:`exporter.metrics.recorder_source`, as plain values."""
+"""The instructions for a recorder written in C: the updates of :mod:`exporter.metrics.recorder_source`, with places for names."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from exporter.catalogue.inspect import EventSpec, FieldSpec
+from exporter.catalogue.inspect import EventSpec
+from exporter.compiled.record_instructions import GroupInstruction, Kind, UpdateInstruction
 from exporter.metrics.recorder_source import LabelGroup, Update
 from exporter.metrics.store import Layout, wire_bounds
 
-if TYPE_CHECKING:
-    from exporter.compiled import record
-
-WORTH_IT: Final = 32
-"""Fields from which on C pays: reading all fields of a small event into a tuple costs more than it saves."""
+_FEWEST_FIELDS: Final = 32
+"""Fields an event has at least for C to pay: reading all fields of a small event into a tuple costs more than C saves."""
 
 
 def record_program(
     event: EventSpec, groups: list[LabelGroup], layouts: Mapping[str, Layout], first: int
-) -> "list[record.LabelGroup] | None":
-    """The bundles with places instead of names, or ``None`` if the event is too small or has what only the text can say."""
-    if len(event.fields) < WORTH_IT or any(layout.exponential for layout in layouts.values()):
+) -> list[GroupInstruction] | None:
+    """The event's label groups as instructions; ``first`` is the index of the first group.
+
+    ``None`` if the event is small, or needs what only the Python text can do: exponential buckets, nested fields, base64.
+    """
+    if len(event.fields) < _FEWEST_FIELDS or any(layout.exponential for layout in layouts.values()):
         return None
-    if any(len(field.path) > 1 for field in event.fields) or any(use.feeds.takes == "base64_bytes" for b in groups for use in b.uses):
+    updates = [update for group in groups for update in group.updates]
+    if any(len(field.path) > 1 for field in event.fields) or any(update.feeds.amount == "base64_bytes" for update in updates):
         return None
     places = {name: place for place, name in enumerate(event.type.__struct_fields__)}
     return [_group(event, group, first + offset, layouts, places) for offset, group in enumerate(groups)]
@@ -28,30 +30,32 @@ def record_program(
 
 def _group(
     event: EventSpec, group: LabelGroup, index: int, layouts: Mapping[str, Layout], places: Mapping[str, int]
-) -> "record.LabelGroup":
+) -> GroupInstruction:
     rows = [layouts[names[0]] for names in group.metrics]
-    key = tuple(places[event.field(name).path[0]] for name in group.fields)
-    return index, key, [_use(use, rows, layouts[use.feeds.spec.name], places) for use in group.uses]
-
-
-def _use(use: Update, rows: list[Layout], layout: Layout, places: Mapping[str, int]) -> "record.Update":
-    spec = use.feeds.spec
-    fields: tuple[FieldSpec, ...] = (use.field, *use.aliases) if use.field else ()
-    return (
-        _kind(use),
-        tuple(places[field.path[0]] for field in fields),
-        rows.index(layout),
-        layout.specs.index(spec),
-        wire_bounds(spec.bounds, use.divisor),
-        use.feeds.zero_is_unknown,
-        spec.exemplars,
+    return GroupInstruction(
+        number=index,
+        key=tuple(places[event.field(name).path[0]] for name in group.fields),
+        updates=[_update(update, rows, layouts[update.feeds.spec.name], places) for update in group.updates],
     )
 
 
-def _kind(use: Update) -> "record.Kind":
-    kind = use.feeds.spec.kind
-    if use.field is None:
+def _update(update: Update, rows: list[Layout], layout: Layout, places: Mapping[str, int]) -> UpdateInstruction:
+    spec = update.feeds.spec
+    return UpdateInstruction(
+        kind=_kind(update),
+        fields=tuple(places[field.path[0]] for field in update.fields),
+        row=rows.index(layout),
+        column=layout.specs.index(spec),
+        bounds=wire_bounds(spec.bounds, update.divisor),
+        zero_is_unknown=update.feeds.zero_is_unknown,
+        exemplars=spec.exemplars,
+    )
+
+
+def _kind(update: Update) -> Kind:
+    kind = update.feeds.spec.kind
+    if update.field is None:
         return "event"
     if kind == "counter":
-        return "presence" if use.feeds.takes == "presence" else "counter"
+        return "presence" if update.feeds.amount == "presence" else "counter"
     return kind

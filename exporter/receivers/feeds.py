@@ -7,7 +7,7 @@ All times are unix seconds.
 from typing import Protocol
 
 from exporter.protocol.commands import Direction
-from exporter.protocol.decoder import Reason
+from exporter.protocol.decoder import RejectionReason
 
 
 class CallFeedProtocol(Protocol):
@@ -61,10 +61,10 @@ class TapFeedProtocol(Protocol):
     def resume(self, start: str | bytes | None, state: str | None, now: float) -> None:
         """Continue a call that another process counted before."""
 
-    def hand_over(self, now: float) -> str | None:
+    def hand_off(self, now: float) -> str | None:
         """Detach the call from this process. Returns the state that the next process needs, if any."""
 
-    def malformed(self, reason: Reason) -> None:
+    def malformed(self, reason: RejectionReason) -> None:
         """Count a message that holds no readable event."""
 
     def ignore(self) -> None:

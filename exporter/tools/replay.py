@@ -16,36 +16,37 @@ from exporter.metrics.label_limits import LabelLimits, normalise
 from exporter.metrics.self_metrics import FRAMES, FRAMES_REJECTED, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
-from exporter.protocol.decoder import Reason, Refused
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline, Tracing
+from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tools.waterfall import draw
+from exporter.tracing.handlers import Emit
 from exporter.tracing.sampling import SpanOptions
-from exporter.tracing.turn_spans import Emit
 
 WHY_REFUSED: Final[dict[str, str]] = {
-    Refused.WRONG_TYPE: "its type is not the one in the protocol",
-    Refused.SENTINEL: "a stage reports -1 if it measured nothing",
-    Refused.NEGATIVE: "it is below zero",
-    Refused.TOO_LARGE: "it is implausibly large, as from a stale clock anchor",
-    Refused.TOO_SMALL: "it is implausibly small",
-    Refused.NOT_A_TIME: "it is not an RFC 3339 date-time with a time zone",
-    Refused.NOT_APPLICABLE: "turns that the agent began have none",
+    RefusalReason.WRONG_TYPE: "its type is not the one in the protocol",
+    RefusalReason.SENTINEL: "a stage reports -1 if it measured nothing",
+    RefusalReason.NEGATIVE: "it is below zero",
+    RefusalReason.TOO_LARGE: "it is implausibly large, as from a stale clock anchor",
+    RefusalReason.TOO_SMALL: "it is implausibly small",
+    RefusalReason.NOT_A_TIME: "it is not an RFC 3339 date-time with a time zone",
+    RefusalReason.NOT_APPLICABLE: "turns that the agent began have none",
 }
 WHY_REJECTED: Final[dict[str, str]] = {
-    Reason.EMPTY: "the frame is empty",
-    Reason.TOO_LARGE: "the frame is larger than --max-frame-bytes",
-    Reason.NOT_UTF8: "the frame is not UTF-8",
-    Reason.NOT_JSON: "the frame is not JSON",
-    Reason.NOT_FINITE: "JSON has no NaN or Infinity",
-    Reason.LONE_SURROGATE: "a string holds half a surrogate pair",
-    Reason.HUGE_NUMBER: "a number is beyond 64 bits",
-    Reason.TOO_DEEP: "the nesting is too deep",
-    Reason.NOT_OBJECT: "the frame is JSON, but not an object",
-    Reason.NO_TYPE: "the event has no name: expected type or event",
-    Reason.BAD_ENVELOPE: "the message of a tap is not an envelope",
-    Reason.TOO_MANY_CALLS: "the tap carries too many calls at the same time",
-    Reason.TOO_FAST: "the connection exceeds --max-message-rate",
+    RejectionReason.EMPTY: "the frame is empty",
+    RejectionReason.TOO_LARGE: "the frame is larger than --max-frame-bytes",
+    RejectionReason.NOT_UTF8: "the frame is not UTF-8",
+    RejectionReason.NOT_JSON: "the frame is not JSON",
+    RejectionReason.NOT_FINITE: "JSON has no NaN or Infinity",
+    RejectionReason.LONE_SURROGATE: "a string holds half a surrogate pair",
+    RejectionReason.HUGE_NUMBER: "a number is beyond 64 bits",
+    RejectionReason.TOO_DEEP: "the nesting is too deep",
+    RejectionReason.NOT_OBJECT: "the frame is JSON, but not an object",
+    RejectionReason.NO_TYPE: "the event has no name: expected type or event",
+    RejectionReason.BAD_ENVELOPE: "the message of a tap is not an envelope",
+    RejectionReason.TOO_MANY_CALLS: "the tap carries too many calls at the same time",
+    RejectionReason.TOO_FAST: "the connection exceeds --max-message-rate",
 }
 _SELF = "agentstack_exporter_"
 _SETTLE_TIME: Final = 60.0
@@ -77,7 +78,7 @@ class Replay:
 
     def __init__(self, now: float, emit: Emit | None = None) -> None:
         self._pipeline = Pipeline(
-            LabelLimits(), SessionTimeouts(), Diagnostics(), now=now, tracing=(SpanOptions(), emit) if emit else None
+            LabelLimits(), SessionTimeouts(), NoDiagnostics(), now=now, tracing=Tracing(SpanOptions(), emit) if emit else None
         )
         self._feeds: dict[tuple[bytes, ...], CallFeed] = {}
         self._now = now

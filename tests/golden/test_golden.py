@@ -10,7 +10,8 @@ from exporter.exporters.prometheus.exposition import Renderer
 from exporter.exporters.prometheus.negotiation import Format
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
@@ -27,7 +28,7 @@ Sent = tuple[float, int, str]
 """When it is received, on which call, and the frame."""
 
 
-class LoudNotices(Diagnostics):
+class LoudDiagnostics(NoDiagnostics):
     def internal_error(self, error: Exception) -> None:
         raise error
 
@@ -50,7 +51,7 @@ def fleet() -> Iterator[Sent]:
 
 def fed(sent: Iterator[Sent]) -> Pipeline:
     """A pipeline to which all of it was fed, a tick each second; a start within a call comes on a connection of its own."""
-    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), LoudNotices(), STARTED_AT)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), LoudDiagnostics(), STARTED_AT)
     feeds: dict[int, CallFeed] = {}
     now = ticked = STARTED_AT
     for now, call, frame in sent:

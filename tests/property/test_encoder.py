@@ -1,5 +1,6 @@
-"""The bytes we write are those of the protobuf library."""
+"""Our bytes equal those of the protobuf library."""
 
+import struct
 from typing import Any
 
 from hypothesis import given
@@ -7,7 +8,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from exporter.tracing import encoder as wire
+from exporter import protobuf
+from exporter.tracing import encoder
 
 _texts = st.text(max_size=40) | st.sampled_from(["", "é" * 70, "𝄞" * 40, "x" * 126, "x" * 127, "x" * 128, "x" * 20_000])
 _values = _texts | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.lists(_texts, max_size=4)
@@ -37,8 +39,8 @@ def entries(values: dict[str, Any]) -> list[KeyValue]:
     span=_ids,
     parent=st.none() | _ids,
     name=_texts.filter(bool),
-    kind=st.sampled_from([wire.INTERNAL, wire.CLIENT]),
-    edges=st.tuples(_times.filter(bool), _times.filter(bool)),
+    kind=st.sampled_from([encoder.INTERNAL, encoder.CLIENT]),
+    start_end=st.tuples(_times.filter(bool), _times.filter(bool)),
     attributes=_attributes,
     events=st.lists(st.tuples(_times.filter(bool), _texts.filter(bool), _attributes), max_size=3),
     dropped=st.integers(0, 2**32 - 1),
@@ -46,20 +48,21 @@ def entries(values: dict[str, Any]) -> list[KeyValue]:
     failed=st.booleans(),
 )
 def test_a_span_is_byte_for_byte_the_librarys(
-    trace: bytes, span: bytes, parent: bytes | None, name: str, kind: Any, edges: tuple[int, int],
+    trace: bytes, span: bytes, parent: bytes | None, name: str, kind: Any, start_end: tuple[int, int],
     attributes: dict[str, Any], events: list[Any], dropped: int, linked: bool, failed: bool,
 ) -> None:  # fmt: skip
-    """Whatever is in a span, we write the very bytes that the library writes for the same message."""
+    """For any span, we write the bytes that the library writes for the same message."""
     written = b"".join((
-        wire.trace_part(trace), span, wire.parent_part(parent) if parent else b"", wire.name_part(name, kind),
-        wire.edges_part(*edges), wire.attributes(wire.ON_SPAN, attributes),
-        *(wire.event(at, wire.event_name(told), wire.attributes(wire.ON_EVENT, more)) for at, told, more in events),
-        wire.dropped_events(dropped), wire.link(trace, span) if linked else b"", wire.FAILED if failed else b"", wire.FLAGS,
+        encoder.trace_part(trace), span, encoder.parent_part(parent) if parent else b"", encoder.name_part(name, kind),
+        encoder.start_end_part(*start_end), protobuf.attributes(encoder.ON_SPAN, attributes),
+        *(encoder.event(at, encoder.event_name(name), protobuf.attributes(encoder.ON_EVENT, more)) for at, name, more in events),
+        encoder.dropped_events_part(dropped), encoder.link_part(trace, span) if linked else b"",
+        encoder.FAILED if failed else b"", encoder.FLAGS,
     ))  # fmt: skip
     expected = Span(
         trace_id=trace, span_id=span, parent_span_id=parent or b"", name=name, kind=kind,
-        start_time_unix_nano=edges[0], end_time_unix_nano=edges[1], attributes=entries(attributes),
-        events=[Span.Event(time_unix_nano=at, name=told, attributes=entries(more)) for at, told, more in events],
+        start_time_unix_nano=start_end[0], end_time_unix_nano=start_end[1], attributes=entries(attributes),
+        events=[Span.Event(time_unix_nano=at, name=name, attributes=entries(more)) for at, name, more in events],
         dropped_events_count=dropped, links=[Span.Link(trace_id=trace, span_id=span)] if linked else [],
         status=Status(code=Status.STATUS_CODE_ERROR) if failed else None, flags=0x101,
     )  # fmt: skip
@@ -70,14 +73,14 @@ def test_a_span_is_byte_for_byte_the_librarys(
 @given(
     key=st.text(min_size=1, max_size=30),
     value=_values,
-    tag=st.sampled_from(list(wire.HEADS)),
+    field=st.sampled_from([encoder.ON_SPAN, encoder.ON_EVENT]),
 )
-def test_prefixes_are_those_of_whole_attributes(key: str, value: Any, tag: int) -> None:
-    """What compiled code puts before a number makes the same attribute as writing it whole."""
+def test_prefixes_are_those_of_whole_attributes(key: str, value: Any, field: int) -> None:
+    """A prefix and a number make the same bytes as the whole attribute."""
     if isinstance(value, bool | str | list):
         return
     if isinstance(value, float):
-        assert wire.double_prefix(tag, key) + wire.DOUBLE.pack(value) == wire.attribute(tag, key, value)
+        assert protobuf.double_prefix(field, key) + struct.pack("<d", value) == protobuf.attribute(field, key, value)
     elif value >= 0:
-        varint = wire.Varints()[value]
-        assert wire.int_prefixes(tag, key)[len(varint)] + varint == wire.attribute(tag, key, value)
+        varint = protobuf.VarintCache()[value]
+        assert protobuf.integer_prefixes(field, key)[len(varint)] + varint == protobuf.attribute(field, key, value)

@@ -14,8 +14,9 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 
 from exporter.catalogue.exponential import MOST_BUCKETS, SCALE, ZERO_THRESHOLD, bucket_places, downscaled
 from exporter.catalogue.model import MetricSpec
+from exporter.metrics.instrument import Instrument
 from exporter.metrics.snapshot import ExponentialPoint, HistogramPoint
-from exporter.metrics.store import Instrument, Store
+from exporter.metrics.store import Store
 
 SPEC = MetricSpec(kind="histogram", otel_name="agentstack.delay", unit="s", help="Delay.", bounds=(0.0, 0.3, 1.0, 10.0))
 

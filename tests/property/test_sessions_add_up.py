@@ -114,9 +114,9 @@ class Lives(RuleBasedStateMachine):
         self.core.let_pass(60)
         assert self.core.value("agentstack_sessions_active") == 0
         assert len(self.core.pipeline.sessions) == 0
-        assert not self.core.pipeline.turns._due
+        assert not self.core.pipeline.trackers.turns._due
         assert not self.core.pipeline.sessions._by_id
-        assert not self.core.pipeline.sessions._away
+        assert not self.core.pipeline.sessions._disconnected
 
 
 TestLives = Lives.TestCase

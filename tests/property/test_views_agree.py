@@ -17,7 +17,8 @@ from exporter.exporters.prometheus.negotiation import Format
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts
 from exporter.simulate.call import plan_call
 from exporter.simulate.profiles import FLEETS
@@ -43,7 +44,7 @@ def scraped(snapshot: Snapshot) -> Iterator[Sample]:
 
 def sent(snapshot: Snapshot) -> Iterator[Sample]:
     """What a receiver of OTLP makes of it under Prometheus's names."""
-    request = ExportMetricsServiceRequest.FromString(MetricsEncoder({}).prepare(snapshot).body)
+    request = ExportMetricsServiceRequest.FromString(MetricsEncoder({}).encode(snapshot).body)
     for metric in request.resource_metrics[0].scope_metrics[0].metrics:
         yield from _samples(metric)
 
@@ -85,7 +86,7 @@ def countable(snapshot: Snapshot) -> bool:
 
 def after_calls(fleet: str, seed: int, calls: int, *, exponential: bool) -> Snapshot:
     """What a pipeline holds after simulated calls."""
-    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), STARTED_AT, exponential=exponential)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), STARTED_AT, exponential=exponential)
     now = STARTED_AT
     for number in range(calls):
         feed = CallFeed(pipeline)

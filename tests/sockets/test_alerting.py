@@ -81,7 +81,7 @@ async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path) -> None:
             await watch.hears("channel", "firing", "AgentStackLatencyHigh")
         async with simulated(subdirectory(tmp_path, "fast"), exporter.endpoints, "fast"):
             await watch.hears("channel", "resolved", "AgentStackLatencyHigh")
-        watch.told.clear()
+        watch.notifications.clear()
         async with simulated(subdirectory(tmp_path, "slow again"), exporter.endpoints, "slow"):
             await watch.hears("channel", "firing", "AgentStackLatencyHigh")
             exporter.signal(signal.SIGKILL)
@@ -103,6 +103,6 @@ async def test_an_agent_that_stops_answering_pages(tmp_path: Path) -> None:
         async with turns_of(exporter.endpoints):
             await watch.hears("pager", "firing", "AgentStackTurnsUnanswered", agent="mute")
             await watch.server.reaches('count(ALERTS{alertname="AgentStackObjectiveBurnsFast", alertstate="firing", agent="mute"})', 1)
-        assert not [told for told in watch.told if "Latency" in told[2]]
+        assert not [notifications for notifications in watch.notifications if "Latency" in notifications[2]]
         async with turns_of(exporter.endpoints, user_perceived_ms=400):
             await watch.hears("pager", "resolved", "AgentStackTurnsUnanswered", agent="mute")

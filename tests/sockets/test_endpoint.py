@@ -201,7 +201,7 @@ class TestFrames:
     @pytest.mark.parametrize("opcode", [TEXT, BINARY])
     @pytest.mark.parametrize("char", ["x", "é", "語"])
     async def test_the_frame_limit(self, opcode: int, char: str) -> None:
-        """An event of 64 KiB is read; one byte more is counted as too large and the connection stays open. The limit is in bytes."""
+        """An event of 64 KiB, in bytes, is read; one byte more is counted as too large and the connection stays open."""
         frame_without_text = encoded({"type": "user.transcription", "text": ""})
         text = char * ((65_536 - len(frame_without_text)) // len(char.encode()))
         event = json.dumps({"type": "user.transcription", "text": text}, ensure_ascii=False).encode()
@@ -351,7 +351,7 @@ class TestHostilePeers:
 
 class TestEndOfACall:
     async def test_late_metrics_count_and_the_server_closes_after_the_linger(self) -> None:
-        """After session.ended late metrics count. If the platform does not close, the exporter does, with 1000."""
+        """After session.ended late metrics count, and if the platform does not close, the exporter does, with 1000."""
         async with running_daemon(session_linger=0.3) as endpoints, call(endpoints.ws) as socket:
             await send_all(socket, [STARTED, {"type": "session.ended", "duration_seconds": 9, "reason": "user_hangup"}])
             await send_all(socket, [{"type": "turn.metrics", "turn_number": 1, "user_perceived_ms": 800}])

@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 
 Event = dict[str, Any]
 PROTOCOL: dict[str, dict[str, dict[str, Any]]] = json.loads((Path(__file__).parents[1] / "data" / "events.json").read_text())["events"]
-CATALOGUE: list[dict[str, Any]] = json.loads(as_json(inventory.events(), inventory.unbound()))
+CATALOGUE: list[dict[str, Any]] = json.loads(as_json(inventory.events(), inventory.other_metrics()))
 FIELDS = [entry for entry in CATALOGUE if entry["event"] and entry["field"]]
 STREAM = ("start", "media", "dtmf", "playedStream", "clearedAudio", "stop")
 NESTED = {

@@ -12,7 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from agentstack_tap import Tap
 from agentstack_tap.voice_app import name_of
-from exporter.catalogue.app_metrics import FROM_APP
+from exporter.catalogue.app_metrics import APP_METRICS
 from exporter.config.otel import OtelSettings
 from exporter.daemon.app import Daemon
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
@@ -33,7 +33,7 @@ BY_RECEIPT = {
 """Measured between receipts, because the platform sends no times: the counts are equal, the durations are not."""
 TIMES_ALONE = {"agentstack_state_duration_seconds_total"}
 """Contains only such durations, and has no series for those that are 0."""
-FROM_THE_RELAY = {spec.name for spec in FROM_APP}
+FROM_THE_RELAY = {spec.name for spec in APP_METRICS}
 Play = Callable[[Daemon, list[list[dict[str, Any]]]], AbstractAsyncContextManager[None]]
 
 

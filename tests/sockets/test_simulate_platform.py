@@ -15,11 +15,11 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from exporter.simulate.account import in_short
+from exporter.simulate.account import summarize
 from exporter.simulate.call import SESSION_ENDS, Call, event_name, plan_call
 from exporter.simulate.command import SimulateOptions, run_simulate, simulate
-from exporter.simulate.fleet import FleetRun, Plan, Tally
-from exporter.simulate.platform import Line, Outcome, Player
+from exporter.simulate.fleet import FleetRun, RunConfig, Tally
+from exporter.simulate.platform import Outcome, PlayConfig, Player
 from exporter.simulate.profiles import FLEETS
 from exporter.simulate.progress import progress_line
 from exporter.simulate.truth import TruthWriter, nearest_rank, perceived_of, read_accounts, read_truth
@@ -84,7 +84,7 @@ async def test_a_call_arrives_as_generated() -> None:
     """What the app receives is the script, then a normal close."""
     app, call = App(), plain_call()
     async with listening(app) as url:
-        outcome = await Player(call, Line(url=url, speed=0)).play(STARTED_AT)
+        outcome = await Player(call, PlayConfig(url=url, speed=0)).play(STARTED_AT)
     assert app.connections == [script(call)]
     assert app.close_codes == [1000]
     assert (outcome.failure, outcome.events, outcome.connections) == (None, len(script(call)), 1)
@@ -114,8 +114,8 @@ async def test_events_do_not_depend_on_concurrency(concurrency: int) -> None:
     """With a fixed start every call of a seed sends the same, however many run beside it."""
     app = App()
     async with listening(app) as url:
-        plan = Plan(
-            line=Line(url=url, speed=0),
+        config = RunConfig(
+            play=PlayConfig(url=url, speed=0),
             seed=7,
             fleet=FLEETS["typical"],
             calls=20,
@@ -123,7 +123,7 @@ async def test_events_do_not_depend_on_concurrency(concurrency: int) -> None:
             turns=2,
             started_at=STARTED_AT,
         )
-        await FleetRun(plan).run()
+        await FleetRun(config).run()
     expected = [list(plan_call(7, n, FLEETS["typical"], turns=2).steps(STARTED_AT + n)) for n in range(20)]
     assert sorted(map(json.dumps, app.connections)) == sorted(json.dumps([event for _, event in steps]) for steps in expected)
 
@@ -132,7 +132,7 @@ async def test_opt_in_events_are_withheld_until_asked_for() -> None:
     """An app that never subscribes gets no turn.metrics, no VAD events and no turn events."""
     app, call = App(), plain_call()
     async with listening(app) as url:
-        outcome = await Player(call, Line(url=url, speed=0, opt_in=True)).play(STARTED_AT)
+        outcome = await Player(call, PlayConfig(url=url, speed=0, opt_in=True)).play(STARTED_AT)
     withheld = {"turn.metrics", "user.speech_started", "user.speech_stopped", "user.turn_completed", "turn.completed"}
     kept = [event for event in script(call) if event_name(event) not in withheld]
     assert app.connections == [kept]
@@ -143,7 +143,7 @@ async def test_a_subscription_is_honoured() -> None:
     """An app that subscribes gets everything, and the outcome says that it did."""
     app, call = App(subscribe), plain_call()
     async with listening(app) as url:
-        outcome = await Player(call, Line(url=url, speed=0, opt_in=True)).play(STARTED_AT)
+        outcome = await Player(call, PlayConfig(url=url, speed=0, opt_in=True)).play(STARTED_AT)
     assert app.connections == [script(call)]
     assert (outcome.subscribed, outcome.withheld, outcome.commands) == (True, 0, Counter({"agent_session.update": 1}))
 
@@ -153,7 +153,7 @@ async def test_a_lost_line_has_no_goodbye() -> None:
     app = App()
     call = next(call for call in calls("messy") if not {event_name(event) for event in script(call)} & set(SESSION_ENDS))
     async with listening(app) as url:
-        await Player(call, Line(url=url, speed=0)).play(STARTED_AT)
+        await Player(call, PlayConfig(url=url, speed=0)).play(STARTED_AT)
     assert list(chain.from_iterable(app.connections)) == script(call)
     assert app.close_codes[-1] == 1006
 
@@ -163,7 +163,7 @@ async def test_a_resumed_call_comes_back_on_another_connection() -> None:
     app = App()
     call = next(call for call in calls("messy") if sum(event_name(event) == "session.started" for event in script(call)) == 2)
     async with listening(app) as url:
-        await Player(call, Line(url=url, speed=0)).play(STARTED_AT)
+        await Player(call, PlayConfig(url=url, speed=0)).play(STARTED_AT)
     assert len(app.connections) == 2
     assert list(chain.from_iterable(app.connections)) == script(call)
     assert {received[0]["agent_session_id"] for received in app.connections} == {call.session_id}
@@ -176,7 +176,7 @@ async def test_a_paced_call_takes_its_time() -> None:
     length = max(offset for offset, _ in call.steps(STARTED_AT))
     begun = asyncio.get_running_loop().time()
     async with listening(app) as url:
-        await Player(call, Line(url=url, speed=1000)).play(STARTED_AT)
+        await Player(call, PlayConfig(url=url, speed=1000)).play(STARTED_AT)
     assert asyncio.get_running_loop().time() - begun >= length / 1000 - 0.002
     assert app.connections == [script(call)]
 
@@ -191,7 +191,7 @@ async def test_an_app_may_close_once_the_session_is_over() -> None:
     app = App(close_at_end)
     call = next(call for call in calls("typical") if event_name(script(call)[-1]) == "turn.metrics")
     async with listening(app) as url:
-        outcome = await Player(call, Line(url=url, speed=1000)).play(STARTED_AT)
+        outcome = await Player(call, PlayConfig(url=url, speed=1000)).play(STARTED_AT)
     assert outcome.failure is None
 
 
@@ -202,7 +202,7 @@ async def test_a_close_in_mid_call_is_a_failure() -> None:
         await socket.close(1011)
 
     async with listening(App(close_early)) as url:
-        outcome = await Player(plain_call(), Line(url=url, speed=200)).play(STARTED_AT)
+        outcome = await Player(plain_call(), PlayConfig(url=url, speed=200)).play(STARTED_AT)
     assert outcome.failure == f"{url} closed the connection in mid-call (code 1011)"
 
 
@@ -214,7 +214,7 @@ async def test_a_refused_handshake_names_the_status() -> None:
 
     async with serve(App(), "127.0.0.1", 0, process_request=refuse) as server:
         url = url_of(server)
-        outcome = await Player(plain_call(), Line(url=url + "?token=secret", speed=0)).play(STARTED_AT)
+        outcome = await Player(plain_call(), PlayConfig(url=url + "?token=secret", speed=0)).play(STARTED_AT)
     assert outcome.refused
     assert outcome.failure == f"cannot connect to {url}: it answered with HTTP status 403"
 
@@ -241,7 +241,7 @@ async def test_the_command_prints_its_summary(capsys: pytest.CaptureFixture[str]
     assert summary["events"] == sum(map(len, app.connections))
     accounts = [record.account for record in read_accounts(path)]
     assert len(accounts) == 10
-    assert Counter(summary["account"]) == sum(map(in_short, accounts), Counter[str]())
+    assert Counter(summary["account"]) == sum(map(summarize, accounts), Counter[str]())
     assert summary["account"]["answered_turns"] > 10
 
 

@@ -346,10 +346,10 @@ else:
         pki = make_pki(tmp_path)
         monkeypatch.setenv("SSL_CERT_FILE", str(pki.other if given else pki.certificate))
         tls = ssl.create_default_context(cafile=pki.certificate) if given else None
-        async with running_daemon(tls_cert=pki.certificate, tls_key=pki.key) as doors:
-            tap = Tap(doors.ws.replace("ws:", "wss:"), tls=tls)
+        async with running_daemon(tls_cert=pki.certificate, tls_key=pki.key) as endpoints:
+            tap = Tap(endpoints.ws.replace("ws:", "wss:"), tls=tls)
             tap.send("s1", STARTED)
-            await doors.reaches(EVENTS, 1)
+            await endpoints.reaches(EVENTS, 1)
             assert await asyncio.to_thread(tap.close)
 
     def test_tls_without_a_url_for_it(self) -> None:

@@ -2,12 +2,13 @@
 
 from exporter.daemon.ticker import Ticker
 from exporter.metrics.label_limits import LabelLimits
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts
 from tests.support.waiting import eventually
 
 
-class Reported(Diagnostics):
+class Reported(NoDiagnostics):
     def __init__(self) -> None:
         self.errors: list[Exception] = []
 

@@ -43,16 +43,19 @@ class Alerting:
 
     server: Prometheus
     manager: str
-    told: list[tuple[str, str, str, str]] = field(default_factory=list)
+    notifications: list[tuple[str, str, str, str]] = field(default_factory=list)
     """Receiver, status, alert and agent, in the order in which they were told."""
 
     async def hears(self, receiver: str, status: str, alert: str, *, agent: str | None = None, within: float = 40) -> None:
         """Wait until the receiver was told that an alert is firing, or resolved."""
 
         def heard() -> bool:
-            return any(told[:3] == (receiver, status, alert) and agent in (None, told[3]) for told in self.told)
+            return any(
+                notifications[:3] == (receiver, status, alert) and agent in (None, notifications[3])
+                for notifications in self.notifications
+            )
 
-        await eventually(heard, within=within, because=f"{receiver} to hear that {alert} is {status}; heard {set(self.told)}")
+        await eventually(heard, within=within, because=f"{receiver} to hear that {alert} is {status}; heard {set(self.notifications)}")
 
     async def suppressed(self) -> set[str]:
         """Alerts that Alertmanager keeps to itself because of others."""
@@ -74,15 +77,15 @@ async def alerting(directory: Path, target: str) -> AsyncIterator[Alerting]:
         for alert in message["alerts"]:
             labels = alert["labels"]
             assert alert["annotations"]["runbook_url"].endswith(f"{labels['alertname']}.md")
-            found.told.append((receiver, alert["status"], labels["alertname"], labels.get("agent", "")))
+            found.notifications.append((receiver, alert["status"], labels["alertname"], labels.get("agent", "")))
         return PlainTextResponse("ok")
 
     async with AsyncExitStack() as stack:
         hook = await stack.enter_async_context(http_server(Starlette(routes=[Route("/{receiver}", take, methods=["POST"])])))
         _write(directory, hook)
         await stack.enter_async_context(_alertmanager(directory, port))
-        told = f"alerting:\n  alertmanagers:\n    - static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
-        more = f"\nrule_files: ['{directory}/*.rules.yml']\n{told}"
+        notifications = f"alerting:\n  alertmanagers:\n    - static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
+        more = f"\nrule_files: ['{directory}/*.rules.yml']\n{notifications}"
         server = await stack.enter_async_context(prometheus(directory, {JOB: target}, more=more))
         found.server = server
         yield found

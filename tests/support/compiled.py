@@ -1,4 +1,4 @@
-"""The compiled parts, made from these files for the tests that compare them with what they stand for."""
+"""Compiled modules, built for the tests that compare them with the Python they replace."""
 
 import fcntl
 import hashlib
@@ -21,9 +21,9 @@ COPIES = ROOT / ".cache" / "compiled-tests"
 
 
 def compiled_copy() -> Path:
-    """A folder with a compiled copy of the package in it; without a C compiler or Python's headers a skip, in CI a failure.
+    """A folder with a compiled copy of the package. Without a C compiler or Python's headers the test is skipped; in CI it fails.
 
-    It is made once for the same files, whichever process asks first; the others wait for it.
+    It is built once for the same files: the first process builds it, the others wait.
     """
     if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no C compiler, or no Python.h")
@@ -52,7 +52,7 @@ def _digest() -> str:
 
 
 def load(folder: Path, name: str) -> ModuleType:
-    """One of the modules of ``exporter.compiled``, beside the package that runs without them."""
+    """Load one module of ``exporter.compiled`` from there; the running package stays plain Python."""
     [path] = (folder / "exporter" / "compiled").glob(f"{name}.*.so")
     spec = importlib.util.spec_from_file_location(f"exporter.compiled.{name}", path)
     assert spec is not None
@@ -63,6 +63,6 @@ def load(folder: Path, name: str) -> ModuleType:
 
 
 def run_compiled(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Python with the compiled copy in place of the package."""
+    """Run Python with the compiled copy in place of the package."""
     environment: dict[str, Any] = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     return subprocess.run([sys.executable, "-P", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

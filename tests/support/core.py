@@ -7,14 +7,16 @@ import msgspec
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import HistogramPoint, Series
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
-from exporter.sessions.registry import Session, SessionTimeouts
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import SessionTimeouts
+from exporter.sessions.session import Session
 
 BEGINNING = 1_777_885_200.0
 
 
-class Core(Diagnostics):
-    """A pipeline at a moment of the test's choice; it fails the test for any error of ours, and keeps what it is told to say."""
+class Core(NoDiagnostics):
+    """A pipeline at a moment of the test's choice. An internal error fails the test; agents reported without metrics are kept."""
 
     def __init__(self, limits: LabelLimits | None = None, waits: SessionTimeouts | None = None) -> None:
         self.now = BEGINNING

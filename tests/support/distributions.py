@@ -1,4 +1,4 @@
-"""The two distributions as a package index would have them: built, and installed into environments that hold nothing else."""
+"""The two distributions as on a package index: built, and installed into empty environments."""
 
 import os
 import re
@@ -16,14 +16,14 @@ _UV = str(Path(sys.executable).parent / "uv")
 
 
 def build_wheel(name: str, folder: Path) -> Path:
-    """Build a distribution's wheel with the back end of this environment: nothing is fetched."""
+    """Build a distribution's wheel with the back end of this environment. Nothing is downloaded."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=SOURCES[name], check=True, capture_output=True)
     return next(folder.glob(f"{name.replace('-', '_')}-*.whl"))
 
 
 def lock_entry(lock: str, name: str) -> str:
-    """What a lock says of one package."""
+    """The entry of one package in a lock."""
     found = re.search(rf"^{name}==.*?(?=^\S|\Z)", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert found is not None, f"{lock} has no {name}"
     return found[0]
@@ -61,7 +61,7 @@ class Environment:
         return cls(folder)
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one of its programs, far from the checkout."""
+        """Run one of its programs outside the checkout."""
         command = [str(self.folder / "bin" / program), *arguments]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)

@@ -43,7 +43,7 @@ def _edges(spec: FieldSpec) -> list[float]:
 
 
 def _base64(feeds: tuple[Feeds, ...]) -> bool:
-    return any(item.takes == "base64_bytes" for item in feeds)
+    return any(item.amount == "base64_bytes" for item in feeds)
 
 
 def _right(spec: FieldSpec) -> st.SearchStrategy[Any]:

@@ -16,8 +16,8 @@ from tests.support.daemon import Endpoints, settings
 from tests.support.otlp_receiver import Receiver, Site
 from tests.support.traced import values
 
-QUICK = BackoffConfig(unit=0.02)
-"""Retries as they are, a second being 20 ms."""
+QUICK = BackoffConfig(time_scale=0.02)
+"""The default back-off with 20 ms for each second."""
 UNTIL_THE_END: dict[str, Any] = {"turn_wait": 600.0, "session_resume": 3600.0, "session_linger": 600.0}
 """Settings with which nothing is over before the end: what is exported follows from the order of the events alone."""
 
@@ -33,9 +33,9 @@ def environment(address: str, protocol: Protocol, **more: str) -> dict[str, str]
     }
 
 
-def door_of(site: Site) -> str:
+def address_of(site: Site) -> str:
     """Where a receiver is reached."""
-    return f"127.0.0.1:{site.door.port}"
+    return f"127.0.0.1:{site.listener.port}"
 
 
 def otel(variables: Mapping[str, str]) -> OtelSettings:

@@ -1,7 +1,7 @@
-"""What an event moves, worked out the slow and obvious way from the declarations: dictionaries, loops, exact decimals.
+"""A slow and obvious recorder, which interprets the declarations: dictionaries, loops, exact decimals.
 
-It reads events as plain JSON values, so it shares nothing with the decoder or the written-out recorders but the declarations
-themselves and the normalisation of label values.
+It reads events as plain JSON values. It shares only the declarations and the normalisation of label values with the decoder and the
+real recorders.
 """
 
 import base64
@@ -91,20 +91,20 @@ class ReferenceRecorder:
             for feeds in spec.feeds:
                 if value is not None and not (value == 0 and feeds.zero_is_unknown):
                     key = self._key(feeds, values, agent, answered_by)
-                    self._move(feeds, key, value, spec.divisor, exemplar=exemplar and feeds.spec.exemplars)
+                    self._update(feeds, key, value, spec.divisor, exemplar=exemplar and feeds.spec.exemplars)
 
     def values_of(self, document: dict[str, Json]) -> dict[str, Json]:
         """The fields of an event that can be taken for what they say."""
         return self._values(self._events[document.get("type") or document["event"]], document)
 
-    def _move(self, feeds: Feeds, key: SeriesKey, value: Json, divisor: float, *, exemplar: bool) -> None:
+    def _update(self, feeds: Feeds, key: SeriesKey, value: Json, divisor: float, *, exemplar: bool) -> None:
         if feeds.spec.kind == "histogram":
             found = self.histograms.setdefault(key, ReferenceHistogram(feeds.spec.bounds))
             found.observe(_decimal(value) / _decimal(divisor), exemplar=exemplar)
             return
-        if feeds.takes == "presence":
+        if feeds.amount == "presence":
             amount = Decimal(1 if value else 0)
-        elif feeds.takes == "base64_bytes":
+        elif feeds.amount == "base64_bytes":
             amount = Decimal(len(base64.b64decode(value)))
         else:
             amount = _decimal(value) / _decimal(divisor)
@@ -130,13 +130,13 @@ class ReferenceRecorder:
 
 
 def metrics_of(events: Iterable[EventSpec]) -> dict[str, MetricSpec]:
-    """The metrics that events or their fields move by themselves, by name."""
-    moved: list[Feeds] = []
+    """The metrics that events or their fields feed directly, by name."""
+    fed: list[Feeds] = []
     for event in events:
-        moved += event.metrics
+        fed += event.metrics
         for spec in event.fields:
-            moved += spec.feeds
-    return {feeds.spec.name: feeds.spec for feeds in moved}
+            fed += spec.feeds
+    return {feeds.spec.name: feeds.spec for feeds in fed}
 
 
 def _label_values(labels: Labels, values: dict[str, Json], agent: str | None, answered_by: str) -> Iterator[str]:

@@ -38,7 +38,7 @@ def subdirectory(directory: Path, name: str) -> Path:
 async def final_scrape(
     directory: Path, *, calls: int, profiles: Iterable[str], seed: int, at_once: int = 200, options: Iterable[str] = ()
 ) -> tuple[Samples, Path, dict[str, Any]]:
-    """Play calls against an exporter of their own and stop it: what its last scrape shows, the truth file, the summary.
+    """Play calls against a new exporter and stop it; returns its last scrape, the truth file and the summary.
 
     Its waits are so long that none is over before the end: what is shown follows from the order of the events alone. ``options`` are
     further ones of the exporter.

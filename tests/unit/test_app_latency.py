@@ -2,8 +2,9 @@
 
 import pytest
 
-from exporter.analysis.app_latency import LONGEST, MOST_OPEN_CALLS
+from exporter.analysis.app_latency import LONGEST
 from exporter.protocol.commands import KINDS, OTHER, UNREADABLE, read_command
+from exporter.sessions.app_state import MOST_OPEN_CALLS
 from tests.support.core import Connection, Core
 
 COMMANDS = "agentstack_app_commands_total"

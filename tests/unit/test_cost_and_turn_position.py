@@ -129,16 +129,16 @@ def test_the_example_has_prices() -> None:
     prices = read_prices(ROOT / "deploy" / "prices" / "prices.toml")
     found = prices.find("llm", "openai", "gpt-4o-2024-11-20")
     assert found is not None
-    assert found.of_one("output") == 10 / 1e6
+    assert found.per_unit("output") == 10 / 1e6
     assert prices.find("llm", "acme", "m") is None
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no table"),
-        ("x = 1", "unknown key 'x'; prices stand in tables"),
-        ("[[price]]\ncomponent = 'llm'", "price 1: has no price"),
+        ("", "expected at least one table [[price]]"),
+        ("x = 1", "unknown key 'x'; expected tables [[price]]"),
+        ("[[price]]\ncomponent = 'llm'", "price 1: expected at least one of input, cached_input, output"),
         ("[[price]]\ncomponent = 'lmm'\ninput = 1", "price 1: component: 'lmm' is not one of llm, tts, stt, realtime"),
         ("[[price]]\ncomponent = 'llm'\ninputs = 1", "unknown key 'inputs'; did you mean 'input'?"),
         ("[[price]]\ncomponent = 'llm'\ninput = '1'", "input: '1' is not a number of dollars"),

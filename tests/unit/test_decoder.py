@@ -16,7 +16,7 @@ from exporter.events.telephony import UserDtmf
 from exporter.events.tools import ToolCalled
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics import inventory
-from exporter.protocol.decoder import Flawed, FrameRejected, Reason, Refusal, Refused, decode
+from exporter.protocol.decoder import FrameRejected, PartialEvent, RefusalReason, RefusedValue, RejectionReason, decode
 
 EARLIER = {
     "agent_session.started": "session.started",
@@ -32,15 +32,15 @@ EARLIER = {
 }
 
 
-def flawed(document: dict[str, Any]) -> Flawed:
+def partial(document: dict[str, Any]) -> PartialEvent:
     found = decode(json.dumps(document))
-    assert isinstance(found, Flawed)
+    assert isinstance(found, PartialEvent)
     return found
 
 
 def name_of(frame: str | bytes) -> str:
     found = decode(frame)
-    assert not isinstance(found, Flawed)
+    assert not isinstance(found, PartialEvent)
     return event_name(type(found))
 
 
@@ -51,19 +51,19 @@ def turn(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        ("", Reason.EMPTY),
-        (b'{"type":"\xff"}', Reason.NOT_UTF8),
-        ("{", Reason.NOT_JSON),
-        ('{"type":NaN}', Reason.NOT_FINITE),
-        (r'{"type":"\ud800"}', Reason.LONE_SURROGATE),
-        ('{"type":"user.dtmf","x":1e999}', Reason.HUGE_NUMBER),
-        (f'{{"type":"user.dtmf","x":{2**63}}}', Reason.HUGE_NUMBER),
-        ("[" * 5_000 + "]" * 5_000, Reason.TOO_DEEP),
-        ("[]", Reason.NOT_OBJECT),
-        ("{}", Reason.NO_TYPE),
+        ("", RejectionReason.EMPTY),
+        (b'{"type":"\xff"}', RejectionReason.NOT_UTF8),
+        ("{", RejectionReason.NOT_JSON),
+        ('{"type":NaN}', RejectionReason.NOT_FINITE),
+        (r'{"type":"\ud800"}', RejectionReason.LONE_SURROGATE),
+        ('{"type":"user.dtmf","x":1e999}', RejectionReason.HUGE_NUMBER),
+        (f'{{"type":"user.dtmf","x":{2**63}}}', RejectionReason.HUGE_NUMBER),
+        ("[" * 5_000 + "]" * 5_000, RejectionReason.TOO_DEEP),
+        ("[]", RejectionReason.NOT_OBJECT),
+        ("{}", RejectionReason.NO_TYPE),
     ],
 )
-def test_what_is_no_event_is_rejected(frame: str | bytes, reason: Reason) -> None:
+def test_what_is_no_event_is_rejected(frame: str | bytes, reason: RejectionReason) -> None:
     """Each reason for which a frame is rejected is told apart from the others."""
     with pytest.raises(FrameRejected) as rejected:
         decode(frame)
@@ -73,31 +73,31 @@ def test_what_is_no_event_is_rejected(frame: str | bytes, reason: Reason) -> Non
 @pytest.mark.parametrize(
     ("field", "value", "why"),
     [
-        ("llm_ttft_ms", "400", Refused.WRONG_TYPE),
-        ("llm_ttft_ms", True, Refused.WRONG_TYPE),
-        ("llm_ttft_ms", [400], Refused.WRONG_TYPE),
-        ("llm_model", 4, Refused.WRONG_TYPE),
-        ("interrupted", 1, Refused.WRONG_TYPE),
-        ("llm_availability", {"a": 1}, Refused.WRONG_TYPE),
-        ("user_stopped_speaking_at", 1_777_885_206.2, Refused.WRONG_TYPE),
-        ("llm_ttft_ms", -1, Refused.SENTINEL),
-        ("llm_ttft_ms", -1.0, Refused.SENTINEL),
-        ("llm_ttft_ms", -2, Refused.NEGATIVE),
-        ("llm_ttft_ms", -0.001, Refused.NEGATIVE),
-        ("stt_delay_ms", 214_000, Refused.TOO_LARGE),
-        ("llm_ttft_ms", 2**63 - 1, Refused.TOO_LARGE),
-        ("stt_confidence", 1.01, Refused.TOO_LARGE),
-        ("llm_timestamp", 5, Refused.TOO_SMALL),
-        ("llm_timestamp", 0, Refused.TOO_SMALL),
-        ("llm_timestamp", 1_777_885_206_000, Refused.TOO_LARGE),
-        ("user_stopped_speaking_at", "yesterday", Refused.NOT_A_TIME),
-        ("user_stopped_speaking_at", "2026-05-04T09:00:06.200", Refused.NOT_A_TIME),
+        ("llm_ttft_ms", "400", RefusalReason.WRONG_TYPE),
+        ("llm_ttft_ms", True, RefusalReason.WRONG_TYPE),
+        ("llm_ttft_ms", [400], RefusalReason.WRONG_TYPE),
+        ("llm_model", 4, RefusalReason.WRONG_TYPE),
+        ("interrupted", 1, RefusalReason.WRONG_TYPE),
+        ("llm_availability", {"a": 1}, RefusalReason.WRONG_TYPE),
+        ("user_stopped_speaking_at", 1_777_885_206.2, RefusalReason.WRONG_TYPE),
+        ("llm_ttft_ms", -1, RefusalReason.SENTINEL),
+        ("llm_ttft_ms", -1.0, RefusalReason.SENTINEL),
+        ("llm_ttft_ms", -2, RefusalReason.NEGATIVE),
+        ("llm_ttft_ms", -0.001, RefusalReason.NEGATIVE),
+        ("stt_delay_ms", 214_000, RefusalReason.TOO_LARGE),
+        ("llm_ttft_ms", 2**63 - 1, RefusalReason.TOO_LARGE),
+        ("stt_confidence", 1.01, RefusalReason.TOO_LARGE),
+        ("llm_timestamp", 5, RefusalReason.TOO_SMALL),
+        ("llm_timestamp", 0, RefusalReason.TOO_SMALL),
+        ("llm_timestamp", 1_777_885_206_000, RefusalReason.TOO_LARGE),
+        ("user_stopped_speaking_at", "yesterday", RefusalReason.NOT_A_TIME),
+        ("user_stopped_speaking_at", "2026-05-04T09:00:06.200", RefusalReason.NOT_A_TIME),
     ],
 )
-def test_a_value_that_cannot_be_right_is_refused(field: str, value: Any, why: Refused) -> None:
+def test_a_value_that_cannot_be_right_is_refused(field: str, value: Any, why: RefusalReason) -> None:
     """A wrong value costs its field, is noted with the reason, and leaves the other fields as they are."""
-    found = flawed(turn(**{"turn_number": 3, "pipeline": "s2s", field: value}))
-    assert found.refusals == (Refusal(field, why),)
+    found = partial(turn(**{"turn_number": 3, "pipeline": "s2s", field: value}))
+    assert found.refused_values == (RefusedValue(field, why),)
     assert found.unknown_fields == ()
     assert isinstance(found.event, TurnMetrics)
     assert getattr(found.event, field) is None
@@ -114,13 +114,13 @@ def test_the_ends_of_the_range_are_plausible(value: float | None) -> None:
 
 def test_the_refused_value_itself_is_not_kept() -> None:
     """What was refused may be personal and is not part of what is noted."""
-    assert "4155550100" not in repr(flawed({"type": "user.dtmf", "digit": [4155550100]}).refusals)
+    assert "4155550100" not in repr(partial({"type": "user.dtmf", "digit": [4155550100]}).refused_values)
 
 
 def test_several_flaws_are_all_noted() -> None:
     """Refused values and unknown fields of one frame are all noted, and what is right is kept."""
-    found = flawed(turn(llm_ttft_ms=-1, tts_ttfb_ms="x", brand_new=1, other_new=None, user_perceived_ms=300))
-    assert {refusal.field for refusal in found.refusals} == {"llm_ttft_ms", "tts_ttfb_ms"}
+    found = partial(turn(llm_ttft_ms=-1, tts_ttfb_ms="x", brand_new=1, other_new=None, user_perceived_ms=300))
+    assert {refusal.field for refusal in found.refused_values} == {"llm_ttft_ms", "tts_ttfb_ms"}
     assert found.unknown_fields == ("brand_new", "other_new")
     assert isinstance(found.event, TurnMetrics)
     assert found.event.user_perceived_ms == 300
@@ -128,15 +128,15 @@ def test_several_flaws_are_all_noted() -> None:
 
 def test_an_unknown_field_costs_nothing_else() -> None:
     """A field that is not in the protocol is noted by its name, and all the others are read."""
-    found = flawed({"type": "user.dtmf", "digit": "5", "pressure": 0.3})
-    assert (found.unknown_fields, found.refusals) == (("pressure",), ())
+    found = partial({"type": "user.dtmf", "digit": "5", "pressure": 0.3})
+    assert (found.unknown_fields, found.refused_values) == (("pressure",), ())
     assert found.event == UserDtmf(digit="5")
 
 
 @pytest.mark.parametrize("document", [{"type": "user.levitated", "height_m": 3}, {"event": "levitated"}, {"type": "start"}])
 def test_an_unknown_event_is_named(document: dict[str, Any]) -> None:
     """An event that is not in the protocol is no rejection: its name is handed on."""
-    assert flawed(document) == Flawed(next(iter(document.values())), None, (), ())
+    assert partial(document) == PartialEvent(next(iter(document.values())), None, (), ())
 
 
 @pytest.mark.parametrize(("earlier", "current"), EARLIER.items())
@@ -188,8 +188,8 @@ def test_other_stream_events_are_read() -> None:
 
 def test_a_flaw_in_a_nested_part_costs_that_field() -> None:
     """What is wrong or unknown inside a nested part is noted by its own name and the part is kept."""
-    found = flawed({"event": "start", "start": {"callId": "c-1", "codec": 1, "mediaFormat": {"type": "x", "rate": -1}}})
-    assert found.refusals == (Refusal("sample_rate", Refused.SENTINEL),)
+    found = partial({"event": "start", "start": {"callId": "c-1", "codec": 1, "mediaFormat": {"type": "x", "rate": -1}}})
+    assert found.refused_values == (RefusedValue("sample_rate", RefusalReason.SENTINEL),)
     assert found.unknown_fields == ("codec",)
     assert isinstance(found.event, Start)
     assert found.event.start is not None
@@ -199,7 +199,7 @@ def test_a_flaw_in_a_nested_part_costs_that_field() -> None:
 
 def test_a_nested_part_that_is_none() -> None:
     """A nested part that is no object is refused as a whole."""
-    assert flawed({"event": "start", "start": "now"}).refusals == (Refusal("start", Refused.WRONG_TYPE),)
+    assert partial({"event": "start", "start": "now"}).refused_values == (RefusedValue("start", RefusalReason.WRONG_TYPE),)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_stream_event_is_found_however_it_is_written(frame: str | bytes) -> No
 
 def test_type_wins_over_event() -> None:
     """A frame that has both names is what its type says, and the other is an unknown field."""
-    found = flawed({"event": "stop", "type": "user.dtmf"})
+    found = partial({"event": "stop", "type": "user.dtmf"})
     assert isinstance(found.event, UserDtmf)
     assert found.unknown_fields == ("event",)
 
@@ -252,9 +252,9 @@ def test_a_bad_entry_costs_no_other() -> None:
         7,
         {"type": "llm_usage", "model": 5, "input_tokens": 9},
     ]
-    found = flawed({"type": "session.usage", "models": entries})
+    found = partial({"type": "session.usage", "models": entries})
     assert isinstance(found.event, SessionUsage)
     assert found.event.models == [ModelUsage("llm_usage", model="a", output_tokens=3), ModelUsage("llm_usage", input_tokens=9)]
-    refused = [(refusal.field, refusal.reason) for refusal in found.refusals]
-    assert refused == [(name, Refused.WRONG_TYPE) for name in ("models.input_tokens", "models", "models.model")]
+    refused = [(refusal.field, refusal.reason) for refusal in found.refused_values]
+    assert refused == [(name, RefusalReason.WRONG_TYPE) for name in ("models.input_tokens", "models", "models.model")]
     assert found.unknown_fields == ()

@@ -1,4 +1,4 @@
-"""What answers of a receiver mean, and how long to pause after them."""
+"""The result of an export from a receiver's response, and the pause before a retry."""
 
 from datetime import UTC, datetime
 
@@ -18,14 +18,14 @@ from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope
 from exporter.exporters.otlp.sender.export_result import (
     MAX_RETRY_AFTER,
     Delivered,
-    Failed,
-    Refused,
+    PermanentFailure,
+    RetryableFailure,
     delivered,
     from_grpc,
     from_http,
     read_retry_after,
 )
-from exporter.exporters.otlp.sender.requests import SHORT, together
+from exporter.exporters.otlp.sender.requests import SHORT, join
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -49,7 +49,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     ],
 )
 def test_retry_after(text: str, seconds: float | None) -> None:
-    """Retry-After holds seconds or a date, and anything else is as if it were not there."""
+    """Retry-After holds seconds or a date; any other text is ignored."""
     assert read_retry_after(text, NOW) == seconds
 
 
@@ -61,7 +61,7 @@ def test_retry_after_never_raises(text: str) -> None:
 
 
 def test_partial_success() -> None:
-    """Both signals' responses are read alike, and what is no response means that the request was taken."""
+    """The responses of both signals are read alike, and a body that cannot be parsed means that the request was accepted."""
     traces, metrics = ExportTraceServiceResponse(), ExportMetricsServiceResponse()
     traces.partial_success.rejected_spans = metrics.partial_success.rejected_data_points = 4
     traces.partial_success.error_message = metrics.partial_success.error_message = "why"
@@ -81,8 +81,10 @@ def test_partial_success() -> None:
     ],
 )
 def test_message(content_type: str, body: bytes, end: str) -> None:
-    """The reason of a refusal is taken from a status message or the beginning of a text."""
-    assert from_http(400, "", content_type, body) == Refused("http_400", f"the receiver answered 400{end}")
+    """The detail of a failure is the status message or the beginning of a text."""
+    assert from_http(400, retry_after="", content_type=content_type, body=body) == PermanentFailure(
+        "http_400", f"the receiver answered 400{end}"
+    )
 
 
 def status(*details: RetryInfo | DebugInfo) -> bytes:
@@ -107,31 +109,31 @@ DAY = RetryInfo(retry_delay=Duration(seconds=86_400))
     ],
 )
 def test_grpc_retry_info(code: str, details: bytes | None, retry_after: float | None) -> None:
-    """RetryInfo is found among the details, and bounded."""
-    assert from_grpc(code, "x", details) == Failed(f"grpc_{code.lower()}", f"{code}: x", retry_after)
+    """The delay of RetryInfo is found among the details, and limited."""
+    assert from_grpc(code, "x", details) == RetryableFailure(f"grpc_{code.lower()}", f"{code}: x", retry_after)
 
 
 def test_grpc_exhausted() -> None:
-    """Exhaustion without RetryInfo is final."""
-    assert isinstance(from_grpc("RESOURCE_EXHAUSTED", "x", status(DebugInfo())), Refused)
+    """RESOURCE_EXHAUSTED without RetryInfo is permanent."""
+    assert isinstance(from_grpc("RESOURCE_EXHAUSTED", "x", status(DebugInfo())), PermanentFailure)
 
 
 @given(st.integers(1, 1000), st.floats(0.0, 1.0))
 def test_pause_is_bounded(failures: int, chance: float) -> None:
-    """A pause grows up to the cap and never exceeds it, however unlucky and however often it failed."""
+    """A pause grows up to the maximum and never exceeds it, whatever the jitter and the number of failures."""
     pause = BackoffConfig().pause(failures, None, chance)
     assert 0.4 <= pause <= 5.0
     assert failures < 5 or pause >= 4.0
 
 
 def test_pause_of_the_receiver() -> None:
-    """A receiver's wish makes a pause longer, beyond the cap, but not shorter."""
+    """A receiver can ask for a longer pause, even beyond the maximum, but not for a shorter one."""
     assert BackoffConfig().pause(1, 60.0, 0.5) == 60.0
     assert BackoffConfig().pause(10, 0.1, 0.5) == 5.0
 
 
 def test_jitter() -> None:
-    """Pauses differ by chance."""
+    """Pauses have jitter."""
     assert BackoffConfig().pause(1, None, 0.0) < BackoffConfig().pause(1, None, 1.0)
 
 
@@ -142,7 +144,7 @@ def test_jitter() -> None:
     st.text(max_size=50),
 )
 def test_envelope(spans: list[Span], service: str, scope: str, schema_url: str) -> None:
-    """A request put together from bytes is the message that the protocol's own library would have made."""
+    """A request joined from bytes is the message that protobuf's own library would make."""
     resource = Resource()
     resource.attributes.add(key="service.name").value.string_value = service
     instrumentation = InstrumentationScope(name=scope)
@@ -151,15 +153,15 @@ def test_envelope(spans: list[Span], service: str, scope: str, schema_url: str) 
     resource_spans.scope_spans.add(scope=instrumentation, spans=spans, schema_url=schema_url)
     envelope = SpanEnvelope(resource.SerializeToString(), instrumentation.SerializeToString(), schema_url)
     raw = [span.SerializeToString() for span in spans]
-    for bodies in ([together(raw)], [together([each]) for each in raw]):
+    for bodies in ([join(raw)], [join([each]) for each in raw]):
         request = envelope.wrap(bodies)
         assert ExportTraceServiceRequest.FromString(request) == expected
         assert len(request) <= envelope.size + sum(map(len, bodies))
 
 
 def test_empty_envelope() -> None:
-    """Without resource and scope only the spans are there."""
+    """Without resource and scope a request contains only the spans."""
     names = ["x" * length for length in (0, 1, 126, 127, 128, SHORT - 10, SHORT, 70_000)]
-    body = together(Span(name=name).SerializeToString() for name in names)
+    body = join(Span(name=name).SerializeToString() for name in names)
     request = ExportTraceServiceRequest.FromString(SpanEnvelope().wrap([body]))
     assert [span.name for span in request.resource_spans[0].scope_spans[0].spans] == names

@@ -1,17 +1,21 @@
-"""A call that goes on in another process: what it knew comes along, and what comes from a peer is not believed."""
+"""A call that continues in another process: its memory is handed over, and a peer's text is checked."""
 
+import json
 import math
 from base64 import b85encode
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from exporter.pipeline.handoff import Carried, unpack
+from exporter.metrics.label_limits import LabelLimits
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.handoff import decode, encode, snapshot
+from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.tap_feed import TapFeed
 from exporter.sessions.registry import SessionTimeouts
-from tests.support.core import Core
+from tests.support.core import BEGINNING, Core
 
 START = msgspec.json.encode({"type": "session.started", "agent_session_id": "as-1", "agent_id": "support"})
 TURNS = "agentstack_turns_total"
@@ -41,7 +45,7 @@ class Call:
 
     def move(self) -> None:
         """The process stops, and another one goes on."""
-        state = self.feed.hand_over(self.core.now)
+        state = self.feed.hand_off(self.core.now)
         assert state is not None
         self.core.pipeline.close(self.core.now)
         self.cores.append(Core(waits=SessionTimeouts(turn=10.0)))
@@ -118,7 +122,7 @@ def test_a_call_that_is_over() -> None:
     assert call.core.value("agentstack_sessions_active") == 0
 
 
-def _packed(**fields: Any) -> str:
+def _encoded(**fields: Any) -> str:
     return b85encode(msgspec.msgpack.encode(fields)).decode()
 
 
@@ -128,22 +132,22 @@ def _packed(**fields: Any) -> str:
         "",
         "é",
         "not ours",
-        _packed(version=2),
-        _packed(started_at=math.nan),
-        _packed(started_at=-1.0),
-        _packed(answered_by="somebody"),
-        _packed(turns={("", 1): ["no_such_field"]}),
-        _packed(usage={("llm", "p", "m"): {"input_tokens": math.inf}}),
-        _packed(turns={("", number): None for number in range(300)}),
-        _packed(turn_taking={"told": math.nan}),
-        _packed(turn_taking={"turn": [math.nan, 1.0]}),
-        _packed(agent="x" * 10_000),
+        _encoded(version=2),
+        _encoded(started_at=math.nan),
+        _encoded(started_at=-1.0),
+        _encoded(answered_by="somebody"),
+        _encoded(turns={("", 1): ["no_such_field"]}),
+        _encoded(usage={("llm", "p", "m"): {"input_tokens": math.inf}}),
+        _encoded(turns={("", number): None for number in range(300)}),
+        _encoded(floor={"told": math.nan}),
+        _encoded(floor={"turn": [math.nan, 1.0]}),
+        _encoded(agent="x" * 10_000),
     ],
     ids=range(13),
 )
 def test_a_state_that_is_not_ours(state: str) -> None:
     """It is not taken, and the call goes on without it."""
-    assert unpack(state) is None
+    assert decode(state) is None
     core = Core()
     feed = TapFeed(core.pipeline, "as-1")
     feed.resume(START, state, core.now)
@@ -154,18 +158,52 @@ def test_labels_in_a_state_are_not_believed() -> None:
     """States of callers and agents are of a closed set, whatever a peer makes of them."""
     core = Core()
     feed = TapFeed(core.pipeline, "as-1")
-    feed.resume(START, _packed(states={"user": ["hostile", core.now - 5, core.now - 5]}), core.now)
+    feed.resume(START, _encoded(states={"user": ["hostile", core.now - 5, core.now - 5]}), core.now)
     feed.consume(msgspec.json.encode({"type": "session.ended"}), core.now)
     (series,) = core.series("agentstack_state_duration_seconds_total")
     assert "hostile" not in series.labels
 
 
 def test_every_part_of_the_memory_comes_back() -> None:
-    """What is packed is what is unpacked, so that no field is left behind by its encoding."""
+    """A restored session hands over what it was given, so that no field is lost on the way."""
     call = Call()
     for event in (usage(5), {"type": "turn.completed", "turn_number": 1}, {"type": "turn.metrics", "turn_number": 2}):
         call.send(event)
-    session: Callable[[], Any] = lambda: call.feed.session  # noqa: E731 - read again after the move
-    before = {name: getattr(session(), name) for name in Carried.__struct_fields__ if hasattr(session(), name)}
+    assert call.feed.session is not None
+    before = snapshot(call.feed.session)
     call.move()
-    assert {name: getattr(session(), name) for name in before} == before
+    assert call.feed.session is not None
+    assert snapshot(call.feed.session) == before
+
+
+RECORDED = json.loads((Path(__file__).parents[1] / "data" / "handoff.json").read_text())
+"""Calls, and the text that an earlier version of the exporter handed over after their events."""
+
+
+@pytest.fixture(params=RECORDED, ids=lambda call: str(call["name"]))
+def recorded(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A call that an earlier version handed over."""
+    call: dict[str, Any] = request.param
+    return call
+
+
+def test_the_text_is_that_of_earlier_versions(recorded: dict[str, Any]) -> None:
+    """The same events lead to the same text, so that an earlier version can continue the call after a downgrade."""
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), BEGINNING)
+    feed = TapFeed(pipeline, "as-1")
+    for at, event in recorded["events"]:
+        pipeline.tick(BEGINNING + at)
+        feed.consume(msgspec.json.encode(event), BEGINNING + at)
+    pipeline.tick(BEGINNING + recorded["handed_over_at"])
+    assert feed.hand_off(BEGINNING + recorded["handed_over_at"]) == recorded["text"]
+
+
+def test_the_text_of_earlier_versions_is_read(recorded: dict[str, Any]) -> None:
+    """Nothing in the text of an earlier version is lost: what is read of it makes the same text again."""
+    saved = decode(recorded["text"])
+    assert saved is not None
+    assert encode(saved) == recorded["text"]
+    core = Core()
+    feed = TapFeed(core.pipeline, "as-1")
+    feed.resume(msgspec.json.encode(recorded["events"][0][1]), recorded["text"], core.now + recorded["handed_over_at"])
+    assert feed.hand_off(core.now + recorded["handed_over_at"]) == recorded["text"]

@@ -38,7 +38,7 @@ def spec() -> EventSpec:
 
 
 def test_an_event_knows_itself(spec: EventSpec) -> None:
-    """An event's names and what it moves as a whole are read from its type."""
+    """An event's names and the metrics that it feeds as a whole are read from its type."""
     assert (spec.name, spec.type, spec.earlier_names) == ("user.waited", Waited, ("waited",))
     assert [feeds.spec.name for feeds in spec.metrics] == ["agentstack_waits_total"]
 
@@ -60,7 +60,7 @@ def test_a_field_knows_type_and_unit(spec: EventSpec) -> None:
 
 
 def test_a_field_knows_what_it_becomes(spec: EventSpec) -> None:
-    """The metrics a field moves and the field it is an earlier name of are read from its declarations."""
+    """The metrics that a field feeds and the field it is an earlier name of are read from its declarations."""
     assert spec.field("wait_ms").feeds == (WAIT,)
     assert spec.field("wait_ms").alias_of is None
     assert spec.field("delay_ms").alias_of == "wait_ms"

@@ -8,7 +8,7 @@ DAY = 86_400.0
 
 
 class Watched:
-    """An admission that remembers what it evicted and what overflowed."""
+    """A limiter that remembers what it evicted and what overflowed."""
 
     def __init__(self, limits: LabelLimits) -> None:
         self.evicted: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []

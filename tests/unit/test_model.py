@@ -88,7 +88,7 @@ def test_labels_know_their_names_and_fields() -> None:
 def test_shorthands_prefix_the_name() -> None:
     """A histogram or counter is declared without the prefix that all names share."""
     assert histogram("wait", "Wait.", (1.0,)).spec.name == "agentstack_wait_seconds"
-    assert counter("turns", "Turns.", unit="{turn}", takes="presence").takes == "presence"
+    assert counter("turns", "Turns.", unit="{turn}", amount="presence").amount == "presence"
 
 
 def test_a_field_that_says_nothing_is_refused() -> None:
@@ -116,7 +116,7 @@ class WithLabels(Event, frozen=True, forbid_unknown_fields=True, tag="with.label
 
 
 def test_one_metric_has_one_declaration() -> None:
-    """Two events that move a metric of the same name must mean the same metric."""
+    """Two events that feed a metric of the same name must declare the same metric."""
     _recorder(InSeconds)
     with pytest.raises(DeclarationError, match="declared twice"):
         _recorder(InSeconds, WithLabels)

@@ -9,7 +9,8 @@ import pytest
 from exporter.daemon.ticker import Ticker
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts
 from tests.support.core import BEGINNING, Connection, Core
 
@@ -53,7 +54,7 @@ def test_every_frame_becomes_one_thing(core: Core, call: Connection) -> None:
 def test_a_fault_of_ours_costs_one_frame() -> None:
     """A frame that meets an error of the exporter is rejected as internal_error and reported, and the next is taken in."""
 
-    class Heard(Diagnostics):
+    class Heard(NoDiagnostics):
         errors: tuple[Exception, ...] = ()
 
         def internal_error(self, error: Exception) -> None:
@@ -125,7 +126,7 @@ def test_skew_is_the_last_full_minutes_least_lag(core: Core, call: Connection) -
 def test_label_values_show_themselves_again(core: Core, call: Connection) -> None:
     """Every hour what sessions remember of label values is forgotten, so that values in use are seen to be."""
     call.turn(1, user_perceived_ms=900)
-    caches = call.session.cells.caches
+    caches = call.session.series_cache.rows
     assert any(caches)
     for _ in range(59):
         core.let_pass(60)

@@ -1,4 +1,4 @@
-"""Recorders: which rows events move, what is looked up once, and what is counted each time."""
+"""Recorders: which rows an event updates, what is looked up once, and what is counted each time."""
 
 import json
 from typing import Annotated, Any, ClassVar
@@ -14,7 +14,8 @@ from exporter.metrics.recorder import Recorder, SeriesCache, one_of
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.metrics.store import Store
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import Diagnostics, Pipeline
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.ids import TurnRef
 from exporter.sessions.registry import SessionTimeouts
 
@@ -33,7 +34,7 @@ class Ran(Event, frozen=True, forbid_unknown_fields=True, tag="tool.ran"):
     waited_ms: Annotated[LatencyMs | None, histogram("run.wait", "Wait.", (0.3,), zero_is_unknown=True)] = None
     answered: Annotated[
         bool | None,
-        counter("run.answers", "Answers.", labels(answered_by=OfSession("answered_by")), unit="{answer}", takes="presence"),
+        counter("run.answers", "Answers.", labels(answered_by=OfSession("answered_by")), unit="{answer}", amount="presence"),
     ] = None
 
 
@@ -47,8 +48,8 @@ class Bench:
             [inspect_event(Ran)], self.store, LabelLimiter(limits or LabelLimits(), lambda *_: None, self.overflowed.append)
         )
 
-    def record(self, event: Ran, cells: SeriesCache | None = None, turn: TurnRef | None = None) -> None:
-        self.recorder.record[Ran](event, cells or self.recorder.cells("a"), NOW, turn)
+    def record(self, event: Ran, cache: SeriesCache | None = None, turn: TurnRef | None = None) -> None:
+        self.recorder.record[Ran](event, cache or self.recorder.series_cache("a"), NOW, turn)
 
     def shown(self, name: str) -> dict[tuple[str, ...], Any]:
         return values_of(self.store.snapshot(NOW), name)
@@ -63,7 +64,7 @@ def test_labels_come_from_session_and_event() -> None:
     bench = Bench()
     bench.record(Ran(tool="crm", ok=True, outcome="good"))
     bench.record(Ran(tool="crm", ok=True, outcome="splendid"))
-    bench.record(Ran(), bench.recorder.cells("unknown"))
+    bench.record(Ran(), bench.recorder.series_cache("unknown"))
     assert bench.shown("agentstack_runs_total") == {
         ("a", "crm", "true", "good"): 1.0,
         ("a", "crm", "true", "other"): 1.0,
@@ -96,33 +97,33 @@ def test_an_example_needs_a_turn() -> None:
 def test_machines_are_kept_apart() -> None:
     """Measurements of calls that a machine answered are in series of their own."""
     bench = Bench()
-    bench.record(Ran(answered=True), bench.recorder.cells("a", "machine"))
-    bench.record(Ran(answered=True), bench.recorder.cells("a"))
+    bench.record(Ran(answered=True), bench.recorder.series_cache("a", "machine"))
+    bench.record(Ran(answered=True), bench.recorder.series_cache("a"))
     assert bench.shown("agentstack_run_answers_total") == {("machine",): 1.0, ("unknown",): 1.0}
 
 
-def test_cells_are_shared_by_an_agent() -> None:
+def test_a_cache_is_shared_by_an_agent() -> None:
     """Sessions of one agent find their rows in the same place, sessions of another do not."""
     recorder = Bench().recorder
-    assert recorder.cells("a") is recorder.cells("a")
-    assert recorder.cells("a") is not recorder.cells("b")
-    assert recorder.cells("a") is not recorder.cells("a", "human")
+    assert recorder.series_cache("a") is recorder.series_cache("a")
+    assert recorder.series_cache("a") is not recorder.series_cache("b")
+    assert recorder.series_cache("a") is not recorder.series_cache("a", "human")
 
 
 def test_rows_are_looked_up_once() -> None:
     """The rows of raw values seen before come from the cache, which can be emptied."""
     bench = Bench()
-    cells = bench.recorder.cells("a")
+    cache = bench.recorder.series_cache("a")
     bench.record(Ran(tool="crm"))
-    cached = [dict(cache) for cache in cells.caches]
+    cached = [dict(rows) for rows in cache.rows]
     assert any(cached)
     bench.record(Ran(tool="crm"))
-    assert [dict(cache) for cache in cells.caches] == cached
-    held = SeriesCache("elsewhere", "unknown", len(cells.caches))
-    held.caches[0]["key"] = ()
-    bench.recorder.forget([held])
-    assert not any(cells.caches)
-    assert not any(held.caches)
+    assert [dict(rows) for rows in cache.rows] == cached
+    held = SeriesCache("elsewhere", "unknown", len(cache.rows))
+    held.rows[0]["key"] = ()
+    bench.recorder.clear_caches([held])
+    assert not any(cache.rows)
+    assert not any(held.rows)
     bench.record(Ran(tool="crm"))
     assert bench.shown("agentstack_runs_total") == {("a", "crm", "false", "unknown"): 3.0}
 
@@ -137,7 +138,7 @@ def test_an_overflow_is_counted_each_time() -> None:
 
 
 def test_a_full_store_is_counted_each_time() -> None:
-    """At the cap nothing is remembered, so that each event counts as capped."""
+    """When the store is full nothing is cached, so that each event counts as an overflow."""
     bench = Bench(series=1)
     for number in range(3):
         bench.record(Ran(tool=f"t{number}"))
@@ -152,7 +153,7 @@ def test_long_texts_are_not_remembered(length: int, kept: bool) -> None:
     """A text longer than any label needs is counted but is no key of the cache."""
     bench = Bench()
     bench.record(Ran(tool="x" * length))
-    assert any(cache for cache in bench.recorder.cells("a").caches if cache) is kept
+    assert any(cache for cache in bench.recorder.series_cache("a").rows if cache) is kept
     assert len(bench.shown("agentstack_runs_total")) == 1
 
 
@@ -161,11 +162,11 @@ def test_caches_are_bounded() -> None:
     bench = Bench()
     for number in range(3000):
         bench.record(Ran(tool=f"+1415555{number:04}"))
-    assert max(len(cache) for cache in bench.recorder.cells("a").caches) <= 1024
+    assert max(len(cache) for cache in bench.recorder.series_cache("a").rows) <= 1024
     assert bench.shown("agentstack_runs_total") == {("a", "_masked", "false", "unknown"): 3000.0}
     for number in range(3000):
-        bench.recorder.cells(f"agent-{number}")
-    assert len(bench.recorder._cells) <= 1024
+        bench.recorder.series_cache(f"agent-{number}")
+    assert len(bench.recorder._caches) <= 1024
 
 
 class RanInSeconds(Event, frozen=True, forbid_unknown_fields=True, tag="tool.ran_s"):
@@ -199,7 +200,7 @@ def consume(pipeline: Pipeline, now: float, *events: dict[str, Any]) -> None:
 
 def test_an_evicted_pair_takes_only_its_own_series() -> None:
     """A model idle for a day gives up its series for a new one, while the same model of another component keeps counting."""
-    pipeline = Pipeline(LabelLimits(pairs=1), SessionTimeouts(), Diagnostics(), NOW)
+    pipeline = Pipeline(LabelLimits(pairs=1), SessionTimeouts(), NoDiagnostics(), NOW)
     stt = {"type": "turn.metrics", "stt_provider": "openai", "stt_model": "whisper", "stt_audio_duration_ms": 1000}
     tts = {"type": "turn.metrics", "tts_provider": "openai", "tts_model": "whisper", "tts_characters": 7}
     consume(pipeline, NOW, stt, tts)
@@ -213,7 +214,7 @@ def test_an_evicted_pair_takes_only_its_own_series() -> None:
 
 def test_an_evicted_pair_takes_its_usage() -> None:
     """The series of session.usage are bounded with those of turn.metrics and go with them."""
-    pipeline = Pipeline(LabelLimits(pairs=1), SessionTimeouts(), Diagnostics(), NOW)
+    pipeline = Pipeline(LabelLimits(pairs=1), SessionTimeouts(), NoDiagnostics(), NOW)
     start = {"type": "session.started", "agent_session_id": "as-1"}
     for now, model in ((NOW, "old"), (NOW + DAY, "new")):
         usage = {"type": "llm_usage", "provider": "openai", "model": model, "input_tokens": 5}
@@ -223,7 +224,7 @@ def test_an_evicted_pair_takes_its_usage() -> None:
 
 def test_an_evicted_name_leaves_the_exporters_own_counters() -> None:
     """An unknown event or a reason that is forgotten takes nothing from counters that have a value of the same name."""
-    pipeline = Pipeline(LabelLimits(values=1), SessionTimeouts(), Diagnostics(), NOW)
+    pipeline = Pipeline(LabelLimits(values=1), SessionTimeouts(), NoDiagnostics(), NOW)
     for now, name, reason in ((NOW, "empty", "not_json"), (NOW + DAY, "other", "hangup")):
         consume(pipeline, now, {"type": name}, {"type": "session.ended", "reason": reason})
         feed = CallFeed(pipeline)
@@ -236,7 +237,7 @@ def test_an_evicted_name_leaves_the_exporters_own_counters() -> None:
 
 def test_audio_that_is_only_padding_counts_for_nothing() -> None:
     """Received audio never counts down, whatever its text is."""
-    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), NOW)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), NOW)
     for payload in ("=", "==", "===", "", "QQ==", "QQ", "QUI=", "QUJD"):
         consume(pipeline, NOW, {"event": "media", "media": {"payload": payload}})
     assert values_of(pipeline.snapshot(NOW), "agentstack_audio_stream_received_bytes_total") == {("unknown",): 1 + 1 + 2 + 3}
@@ -244,7 +245,7 @@ def test_audio_that_is_only_padding_counts_for_nothing() -> None:
 
 def test_the_time_of_audio_feeds_the_lag() -> None:
     """A media message's own timestamp is compared with its receipt."""
-    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Diagnostics(), NOW)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), NOW)
     consume(pipeline, 1_777_885_200.52, {"event": "media", "media": {"timestamp": "2026-05-04T09:00:00.020Z"}})
     point = values_of(pipeline.snapshot(NOW), "agentstack_exporter_event_lag_seconds")[()]
     assert (sum(point.counts), round(point.sum, 3)) == (1, 0.5)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.protocol.decoder import Reason, Refused
+from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.tools.replay import WHY_REFUSED, WHY_REJECTED, run_replay
 from tests.support.events import events
 
@@ -168,7 +168,7 @@ def test_empty_lines_are_passed_over(replay: Replayed) -> None:
 
 def test_every_reason_is_explained() -> None:
     """Each reason to refuse a value or reject a frame has an explanation."""
-    assert (set(WHY_REFUSED), set(WHY_REJECTED)) == (set(Refused), set(Reason))
+    assert (set(WHY_REFUSED), set(WHY_REJECTED)) == (set(RefusalReason), set(RejectionReason))
 
 
 json_lines = events.map(json.dumps).map(str.encode)

@@ -205,7 +205,7 @@ def test_what_says_nothing_needs_no_place() -> None:
 def test_looking_for_idle_values_costs_once() -> None:
     """A full table is looked through once until something in it can be idle, not for every value refused."""
     evicted: list[tuple[str, ...]] = []
-    table = LabelTable(room=1_000, idle=DAY, evict=evicted.append)
+    table = LabelTable(limit=1_000, idle=DAY, evict=evicted.append)
     for number in range(1_000):
         assert table.admit((f"v{number}",), now=float(number))
     looked = Looked(table.last_used)
@@ -232,13 +232,13 @@ class Looked(dict[tuple[str, ...], float]):
 def test_a_value_in_use_moves_the_moment(used: int) -> None:
     """Values used in the meantime are not idle when the moment for the others comes."""
     evicted: list[tuple[str, ...]] = []
-    table = LabelTable(room=10, idle=100, evict=evicted.append)
+    table = LabelTable(limit=10, idle=100, evict=evicted.append)
     for number in range(10):
         table.admit((f"v{number}",), now=0)
     assert not table.admit(("new",), now=50)
     for number in range(used):
-        table.keep((f"v{number}",), now=90)
-    table.keep(("stranger",), now=90)
+        table.mark_used((f"v{number}",), now=90)
+    table.mark_used(("stranger",), now=90)
     assert table.admit(("new",), now=100)
     assert evicted == [(f"v{used}",)]
 
@@ -252,7 +252,7 @@ def test_texts_that_mean_the_same_are_not_remembered() -> None:
         call.send("user.state_changed", new_state=f"odd-{number}")
         call.send("session.error", code="x" * 100 + str(number))
     assert core.value(LATENCY, pipeline="s2s") == 90
-    assert sum(len(cache) for cache in call.session.cells.caches) < 20
+    assert sum(len(cache) for cache in call.session.series_cache.rows) < 20
 
 
 def test_eviction_tells_which_table() -> None:

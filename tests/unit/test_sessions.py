@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from exporter.metrics.label_limits import LabelLimits
-from exporter.sessions.registry import MOST_CUT_OFF, SessionTimeouts
+from exporter.sessions.registry import MOST_UNFINISHED, SessionTimeouts
 from tests.support.core import Connection, Core
 
 STARTED = "agentstack_sessions_total"
@@ -361,23 +361,23 @@ def test_coming_back_a_thousand_times() -> None:
         core.call().close()
         core.let_pass(0.01)
     assert len(core.pipeline.sessions) == 1
-    assert len(core.pipeline.sessions._away) == 1
+    assert len(core.pipeline.sessions._disconnected) == 1
     assert counts(core) == (1, 1, 0)
     core.let_pass(30)
     assert counts(core) == (1, 0, 1)
-    assert not core.pipeline.sessions._away
+    assert not core.pipeline.sessions._disconnected
 
 
 def test_sessions_cut_off_are_remembered_within_bounds() -> None:
     """Of sessions that were cut off only the latest names are kept, and of those that ended none."""
     core = Core()
-    for number in range(MOST_CUT_OFF + 10):
+    for number in range(MOST_UNFINISHED + 10):
         core.call(f"as-{number}").close()
     ended = core.call("ended")
     ended.send("session.ended")
     ended.close()
     core.let_pass(31)
-    assert list(core.pipeline.sessions._cut_off) == [f"as-{number}" for number in range(10, MOST_CUT_OFF + 10)]
+    assert list(core.pipeline.sessions._unfinished) == [f"as-{number}" for number in range(10, MOST_UNFINISHED + 10)]
     assert len(core.pipeline.sessions) == 0
 
 

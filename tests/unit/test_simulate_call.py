@@ -14,6 +14,12 @@ from exporter.simulate.profiles import FLEETS
 
 DATA = Path(__file__).parent.parent / "data"
 EVENTS: dict[str, dict[str, dict[str, Any]]] = json.loads((DATA / "events.json").read_text())["events"]
+SIMULATED = {
+    kind: {name for name, field in fields.items() if field.get("simulated", True)}
+    for kind, fields in EVENTS.items()
+    if not fields or any(field.get("simulated", True) for field in fields.values())
+}
+"""Events and fields of the protocol but for those whose entry in events.json says ``"simulated": false``."""
 SAMPLES = [json.loads(line)["event"] for line in (DATA / "samples.jsonl").read_text().splitlines()]
 STARTED_AT = 1_777_885_200.0
 CALLS = 600

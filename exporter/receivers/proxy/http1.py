@@ -93,7 +93,7 @@ def refusal_answer(status: int, message: str) -> bytes:
     """A complete answer that refuses a request."""
     body = f"{message}\n".encode()
     more = "WWW-Authenticate: Bearer\r\n" if status == 401 else "Upgrade: websocket\r\n" if status == 426 else ""
-    head = f"HTTP/1.1 {status} {_PHRASES.get(status, 'Refused')}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    head = f"HTTP/1.1 {status} {_PHRASES.get(status, 'RefusalReason')}\r\nContent-Type: text/plain; charset=utf-8\r\n"
     return f"{head}Content-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n".encode() + body
 
 

@@ -1,8 +1,8 @@
 """The receiver in front of the customer's app: it checks the platform's handshake and then tunnels bytes to the app.
 
-The auth policy decides about the platform's request. An accepted request goes on to the app, and the app's answer goes back to the
-platform (:mod:`exporter.receivers.proxy.connections`). After that all bytes are forwarded (:mod:`exporter.receivers.proxy.tunnel`), and
-a copy is measured (:mod:`exporter.receivers.proxy.inspector`).
+The auth policy decides about the platform's request (:mod:`exporter.receivers.proxy.platform_connection`). An accepted request goes on
+to the app, and the app's answer goes back to the platform (:mod:`exporter.receivers.proxy.app_connection`). After that all bytes are
+forwarded (:mod:`exporter.receivers.proxy.tunnel`), and a copy is measured (:mod:`exporter.receivers.proxy.inspector`).
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Final
 
 from websockets.frames import CloseCode
 
-from exporter.receivers.proxy.connections import PlatformConnection
+from exporter.receivers.proxy.platform_connection import PlatformConnection
 from exporter.receivers.proxy.registry import ProxyConfig, ProxyRegistry
 
 __all__ = ["ProxyConfig", "Relay"]

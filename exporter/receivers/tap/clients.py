@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from exporter.bounded_dict import BoundedDict
-from exporter.protocol.decoder import Reason
+from exporter.protocol.decoder import RejectionReason
 from exporter.receivers.feeds import TapFeedProtocol
 from exporter.receivers.observers import TapObserver
 from exporter.receivers.tap.envelope import Envelope, Hello, MalformedError, Resume, is_present, read_envelope, unwrap
@@ -92,10 +92,10 @@ class TapClients:
         """Process a message. Returns the answer to send besides the acknowledgement, if any."""
         try:
             if len(frame) > _STRING_FACTOR * self._limits.event + _ENVELOPE_BYTES:
-                return self._reject(Reason.TOO_LARGE, f"is too long: an event may have at most {self._limits.event} bytes")
+                return self._reject(RejectionReason.TOO_LARGE, f"is too long: an event may have at most {self._limits.event} bytes")
             envelope = read_envelope(frame)
         except MalformedError as problem:
-            return self._reject(Reason.BAD_ENVELOPE, str(problem))
+            return self._reject(RejectionReason.BAD_ENVELOPE, str(problem))
         if envelope.seq is not None:
             if envelope.seq <= client.seq:
                 self._observer.tap_duplicate()
@@ -104,10 +104,10 @@ class TapClients:
             client.seq = envelope.seq
         return self._dispatch(client, envelope, now)
 
-    def hand_over(self, client: TapClient, now: float) -> Iterator[tuple[str, str]]:
+    def hand_off(self, client: TapClient, now: float) -> Iterator[tuple[str, str]]:
         """Detach the calls of a tap from this process. Yields name and state of each call that the next process can continue."""
         for name, call in client.calls.items():
-            state = call.feed.hand_over(now)
+            state = call.feed.hand_off(now)
             if state is not None:
                 yield name, state
 
@@ -130,7 +130,7 @@ class TapClients:
         elif envelope.end:
             self._end(client, name, now)
         elif name not in client.calls and len(client.calls) >= MAX_CALLS:
-            return self._reject(Reason.TOO_MANY_CALLS, f"would open one more than the {MAX_CALLS} calls that a tap may carry")
+            return self._reject(RejectionReason.TOO_MANY_CALLS, f"would open one more than the {MAX_CALLS} calls that a tap may carry")
         elif envelope.resume is not None:
             self._resume(client, name, envelope.resume, now)
         else:
@@ -153,7 +153,7 @@ class TapClients:
         if call is not None:
             call.feed.close(now)
 
-    def _reject(self, reason: Reason, problem: str) -> str:
+    def _reject(self, reason: RejectionReason, problem: str) -> str:
         self._no_call.malformed(reason)
         return msgspec.json.encode({"error": f"the message {problem}"}).decode()
 

@@ -64,7 +64,7 @@ class TapLink:
             return
         self._stopping = True
         await self._send_json({"ack": self._client.seq})
-        for name, state in list(self._clients.hand_over(self._client, time())):
+        for name, state in list(self._clients.hand_off(self._client, time())):
             await self._send_json({"session": name, "state": state})
 
     def close(self) -> None:

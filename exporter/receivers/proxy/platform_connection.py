@@ -1,15 +1,14 @@
-"""The two connections that a relay joins: the platform's, which opens with a request, and the app's, which answers it."""
+"""The platform's connection to a relay: it opens with a request, and carries the bytes for the app once the app has accepted."""
 
 import asyncio
 import logging
-import socket
 from time import monotonic
-from typing import Final, cast
+from typing import cast
 
 from exporter.auth import Refusal
+from exporter.receivers.proxy.app_connection import AppConnection
 from exporter.receivers.proxy.fallback_session import FallbackSession, acceptance
 from exporter.receivers.proxy.http1 import (
-    EXTENSIONS,
     HEAD_END,
     MAX_HEAD,
     BadHeadError,
@@ -19,15 +18,11 @@ from exporter.receivers.proxy.http1 import (
     is_upgrade,
     parse_head,
     refusal_answer,
-    status_of,
     target_of,
 )
+from exporter.receivers.proxy.keepalive import keep_alive
 from exporter.receivers.proxy.registry import ProxyRegistry
 from exporter.receivers.proxy.tunnel import Tunnel
-
-_SWITCHING: Final = 101
-_KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 20), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 4))
-"""TCP detects a vanished peer after 40 s. WebSocket pings are the business of platform and app."""
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +51,7 @@ class PlatformConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the request, within the handshake timeout."""
         self.transport = cast(asyncio.Transport, transport)  # what asyncio makes for a stream socket
-        _keep_alive(self.transport)
+        keep_alive(self.transport)
         self._registry.handshakes += 1
         loop = asyncio.get_running_loop()
         self._handshake_timer = loop.call_later(self._registry.config.handshake_timeout, self._on_handshake_timeout)
@@ -151,7 +146,7 @@ class PlatformConnection(asyncio.Protocol):
         """Connect to the app, send it the request, and wait for its answer."""
         config, loop = self._registry.config, asyncio.get_running_loop()
         upstream, started = config.upstream, monotonic()
-        app = self._app = AppConnection(self._registry, self)
+        app = self._app = AppConnection(self._registry, self.open_transport, self.join)
         server_name = upstream.host if upstream.tls else None
         try:
             async with asyncio.timeout(config.upstream_timeout):
@@ -166,7 +161,7 @@ class PlatformConnection(asyncio.Protocol):
         except BadHeadError as error:
             self._dial_failed(head, app, 502, "no_answer", str(error))
 
-    def _dial_failed(self, head: Head, app: "AppConnection", status: int, reason: str, detail: str) -> None:
+    def _dial_failed(self, head: Head, app: AppConnection, status: int, reason: str, detail: str) -> None:
         registry = self._registry
         registry.observer.upstream_failed(reason)
         log.warning("connection to the app failed", extra={"upstream": str(registry.config.upstream), "reason": detail})
@@ -186,129 +181,3 @@ class PlatformConnection(asyncio.Protocol):
         if self._handshake_timer is not None:
             self._handshake_timer.cancel()
             self._handshake_timer = None
-
-
-class AppConnection(asyncio.Protocol):
-    """The app's connection: first its answer, then the bytes for the platform.
-
-    ``answered`` is done once the answer is there. It holds :class:`BadHeadError` if the answer is not HTTP or never came.
-    """
-
-    def __init__(self, registry: ProxyRegistry, platform: PlatformConnection) -> None:
-        self._registry = registry
-        self._platform = platform
-        self._received = bytearray()
-        self._forwarding_refusal = False
-        self._transport: asyncio.Transport | None = None
-        self.tunnel: Tunnel | None = None
-        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    @property
-    def open_transport(self) -> asyncio.Transport:
-        """The transport; only once the connection is made."""
-        assert self._transport is not None  # noqa: S101 - asyncio calls connection_made before anything else
-        return self._transport
-
-    def abort(self) -> None:
-        """Close the connection at once, if it is made."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The app was reached."""
-        self._transport = cast(asyncio.Transport, transport)  # as above
-        _keep_alive(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Forward bytes, or read the answer."""
-        if self.tunnel is not None:
-            self.tunnel.from_app(data)
-        elif self._forwarding_refusal:
-            self._platform.open_transport.write(data)
-        else:
-            self._received += data
-            end = self._received.find(HEAD_END)
-            if end >= 0:
-                head, rest = bytes(self._received[:end]), bytes(self._received[end + len(HEAD_END) :])
-                self._answer_received(head, rest)
-            elif len(self._received) > MAX_HEAD:
-                self._answer_failed(f"the app's answer is too large: expected at most {MAX_HEAD} bytes")
-
-    def eof_received(self) -> bool:
-        """The app sends no more, but it may still read."""
-        if self.tunnel is None:
-            return False
-        self.tunnel.eof_received(self.open_transport)
-        return bool(self.open_transport.can_write_eof())
-
-    def connection_lost(self, _: Exception | None) -> None:
-        """The app's connection has ended."""
-        if self.tunnel is not None:
-            self.tunnel.connection_lost(self.open_transport)
-        elif self._forwarding_refusal:
-            self._platform.open_transport.close()
-        else:
-            self._answer_failed("the app closed the connection without an answer")
-
-    def pause_writing(self) -> None:
-        """The app does not read."""
-        if self.tunnel is not None:
-            self.tunnel.pause_writing(self.open_transport)
-
-    def resume_writing(self) -> None:
-        """The app reads again."""
-        if self.tunnel is not None:
-            self.tunnel.resume_writing(self.open_transport)
-
-    def _answer_received(self, raw: bytes, rest: bytes) -> None:
-        try:
-            head = parse_head(raw)
-            status = status_of(head)
-        except BadHeadError as error:
-            self._answer_failed(f"the app's answer is not HTTP: {error}")
-            return
-        if not self.answered.done():
-            self.answered.set_result(None)
-        if self._platform.open_transport.is_closing():
-            self.abort()
-        elif status == _SWITCHING:
-            self._join(head.without(EXTENSIONS).encoded(), rest)
-        else:
-            self._forward_refusal(head, rest)
-
-    def _join(self, answer: bytes, rest: bytes) -> None:
-        registry, platform = self._registry, self._platform
-        tunnel = Tunnel(
-            platform.open_transport,
-            self.open_transport,
-            registry.config.max_message,
-            registry.observer.relay_delay,
-            registry.remove,
-        )
-        registry.add(tunnel)
-        self.tunnel = tunnel
-        platform.join(tunnel, answer)
-        if rest:
-            tunnel.from_app(rest)
-
-    def _forward_refusal(self, head: Head, rest: bytes) -> None:
-        """The app refuses the connection: forward its own answer to the platform."""
-        self._forwarding_refusal = True
-        asyncio.get_running_loop().call_later(self._registry.config.upstream_timeout, self.open_transport.close)
-        self._registry.observer.upstream_failed("refused")
-        self._registry.observer.refused("upstream")
-        self._platform.open_transport.write(head.encoded() + rest)
-
-    def _answer_failed(self, problem: str) -> None:
-        if not self.answered.done():
-            self.answered.set_exception(BadHeadError(problem))
-
-
-def _keep_alive(transport: asyncio.Transport) -> None:
-    """Detect vanished peers, and send small frames without delay."""
-    found: socket.socket | None = transport.get_extra_info("socket")
-    if found is not None:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in _KEEPALIVE:
-            found.setsockopt(socket.IPPROTO_TCP, option, value)
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,6 +1,6 @@
-"""The telemetry listener's paths: ``/metrics``, ``/-/healthy``, ``/-/ready`` and the landing page.
+"""The telemetry listener's pages: ``/metrics``, the health pages ``/-/healthy`` and ``/-/ready``, and the landing page.
 
-All of them answer ``GET`` and ``HEAD``; another method is 405 with ``Allow``, another path 404, both in plain text.
+All pages answer ``GET`` and ``HEAD``. Another method gets 405 with ``Allow``, another path 404, both in plain text.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from exporter.exporters.landing import SECURITY_HEADERS, Product, StatusLine, landing_page
+from exporter.exporters.landing_page import SECURITY_HEADERS, Product, StatusLine, landing_page
 from exporter.exporters.prometheus.endpoint import MetricsEndpoint, OnScrape
 from exporter.metrics.snapshot import Snapshot
 
@@ -20,7 +20,7 @@ _PLAIN_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-stor
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether new calls are welcome here, and if not, why; the reasons are shown to anyone who asks."""
+    """Whether new calls are accepted, and if not, why. The reasons are shown to anyone who asks."""
 
     ready: bool
     reasons: tuple[str, ...] = ()
@@ -36,8 +36,8 @@ def telemetry_app(
 ) -> Starlette:
     """The telemetry listener's application.
 
-    ``snapshot`` is called once a scrape, ``readiness`` once a probe, ``status`` once a view of the landing page, all on the
-    event loop; ``on_scrape`` after each scrape, see :data:`exporter.exporters.prometheus.endpoint.OnScrape`.
+    All callables run on the event loop: ``snapshot`` once a scrape, ``readiness`` once a probe, ``status`` once a view of the
+    landing page, and ``on_scrape`` after each scrape.
     """
 
     async def healthy(_request: Request) -> Response:
@@ -59,6 +59,6 @@ def telemetry_app(
             Route("/-/ready", ready),
         ]
     )
-    # A redirect to the path without its slash would be built from the Host header, which anyone can set.
+    # A redirect to the path without the slash would use the Host header, which anyone can set.
     app.router.redirect_slashes = False
     return app

@@ -1,12 +1,12 @@
-"""Counts of a sender, kept for tests to look at."""
+"""A sender's observer that keeps what it is told, for tests to look at."""
 
 from collections import Counter
 
 from exporter.exporters.otlp.sender.observer import AttemptOutcome
 
 
-class Tally:
-    """A :class:`exporter.exporters.otlp.sender.SenderCounts` that remembers."""
+class RecordingObserver:
+    """A :class:`exporter.exporters.otlp.sender.SenderObserver` that adds up what it is told."""
 
     def __init__(self) -> None:
         self.items: Counter[str] = Counter()

@@ -1,13 +1,10 @@
-"""The page at ``/``: what this process is, how it is doing, and where to look next. One file, no script, nothing fetched."""
+"""The landing page at ``/``: what this process is, its status, and links. It has no script and loads nothing else."""
 
 import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
-
-StatusLine = tuple[str, str]
-"""A label and its value as shown on the page, such as ``("Active calls", "12")``."""
 
 _STYLE = """
 :root { color-scheme: light dark;
@@ -41,12 +38,20 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-"""Headers of the page: it may apply its own style sheet and nothing else."""
+"""Headers of the page. They allow its own style sheet and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusLine:
+    """A line of the page's status, such as "Active calls" with the value "12"."""
+
+    label: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What the page says of the product. ``docs_url`` may be empty; the page then has no link to documentation."""
+    """What the page says about the product. With an empty ``docs_url`` it has no link to documentation."""
 
     name: str
     version: str
@@ -55,8 +60,8 @@ class Product:
 
 
 def landing_page(product: Product, status: Iterable[StatusLine] = ()) -> str:
-    """The page as HTML; every text given is escaped. A ``docs_url`` that is not http(s) is left out."""
-    rows = "".join(f"<dt>{escape(label)}</dt><dd>{escape(value)}</dd>" for label, value in status)
+    """The page as HTML. All text is escaped; a ``docs_url`` that is not http(s) is left out."""
+    rows = "".join(f"<dt>{escape(line.label)}</dt><dd>{escape(line.value)}</dd>" for line in status)
     links = [("/metrics", "Metrics"), ("/-/ready", "Readiness"), ("/-/healthy", "Health")]
     if product.docs_url.startswith(("https://", "http://")):
         links.append((product.docs_url, "Documentation"))
