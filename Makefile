@@ -13,7 +13,7 @@ PYTHONS := python3.11 python3 python3.12 python3.13 python3.14
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test check fix golden docs bench compiled image-test sbom lock clean
+.PHONY: help demo test quick coverage check fix golden docs bench compiled image-test sbom release lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,14 +21,26 @@ help: ## list the targets
 demo: $(READY) ## run the exporter beside simulated calls
 	@$(BIN)/agentstack-exporter demo $(ARGS)
 
-test: $(READY) ## run all tests; installs the real programs they talk to where it can
+test: $(READY) ## run all tests on all cores; installs the real programs they talk to where it can
 	@.ci/peers
-	@$(BIN)/pytest $(ARGS)
+	@$(PYTEST) $(PARALLEL) -m "not alone" $(ARGS) || $(unless_none_was_chosen)
+	@$(PYTEST) -m alone $(ARGS) || $(unless_none_was_chosen)
+
+quick: $(READY) ## run the tests that need no server, process or peer: what one runs while editing
+	@$(BIN)/pytest $(PARALLEL) -m "not external and not alone" $(ARGS)
+
+coverage: PYTEST := $(BIN)/coverage run -m pytest
+coverage: $(READY) ## run all tests and show which branches they take (twice the time of make test)
+	@rm -rf .cache/coverage && mkdir -p .cache/coverage
+	@$(MAKE) test PYTEST="$(PYTEST)"
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 check: $(READY) ## lint, format, types, imports, generated pages
 	@echo "ruff check" && $(BIN)/ruff check --quiet
 	@echo "ruff format" && $(call unless_failing,$(BIN)/ruff format --diff)
 	@echo "mypy" && $(BIN)/mypy --no-error-summary
+	@echo "mypy, the tap on its oldest Python" && $(BIN)/mypy --no-error-summary --python-version 3.10 tap/agentstack_tap
 	@echo "lint-imports" && $(call unless_failing,$(BIN)/lint-imports --no-logo)
 	@echo "docs" && $(write_pages)
 	@for page in $(PAGES); do diff -u docs/$$page .cache/docs/$$page \
@@ -71,11 +83,16 @@ sbom: $(READY) ## write the image's bill of materials to dist/sbom.cdx.json (Cyc
 	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
 	@echo dist/sbom.cdx.json
 
+release: $(READY) ## check the versions and build what is released into dist/
+	@$(BIN)/python -m deploy.release.build
+	@$(MAKE) sbom
+
 # Keeps the versions that still fit; make lock ARGS=--upgrade takes the newest.
 lock: $(READY) ## pin the dependencies of pyproject.toml by hash
 	@$(BIN)/$(COMPILE) pyproject.toml --output-file requirements.lock >/dev/null
 	@$(BIN)/$(COMPILE) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock >/dev/null
 	@$(BIN)/$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements-build.lock >/dev/null
+	@$(BIN)/$(subst 3.11,3.10,$(COMPILE)) tap/pyproject.toml --resolution lowest --output-file tap/requirements-oldest.lock >/dev/null
 
 clean: ## remove everything that make made
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
@@ -94,7 +111,12 @@ OPERATOR_RULES := deploy/kubernetes/monitoring/prometheusrule.yaml
 write_boards = rm -rf .cache/grafana && $(BIN)/python -m grafana .cache/grafana
 
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-header --no-annotate --no-emit-index-url $(ARGS)
+  --no-header --no-annotate --no-emit-index-url --no-emit-package agentstack-tap $(ARGS)
+
+# The tests that measure time come last and alone. Options may leave one of the two lots empty, which pytest says with 5.
+PYTEST := $(BIN)/pytest
+PARALLEL := --numprocesses auto --dist loadgroup
+unless_none_was_chosen = { status=$$?; [ -n "$(ARGS)" ] && [ $$status -eq 5 ] || exit $$status; }
 
 # $(call unless_failing,COMMAND): say nothing, or everything and fail.
 unless_failing = { out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }; }
@@ -110,7 +132,7 @@ unless_failing = { out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }; 
 	@$(BIN)/python -m pip install --quiet --require-hashes --requirement $<
 	@touch $@
 
-# The package itself, from these files; again only when what pyproject.toml says of it may have changed.
-$(READY): .venv/.locked pyproject.toml
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+# The packages themselves, from these files; again only when what pyproject.toml says of them may have changed.
+$(READY): .venv/.locked pyproject.toml tap/pyproject.toml
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable ./tap
 	@touch $@

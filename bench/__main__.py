@@ -26,8 +26,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, epilog=f"benchmarks:\n{listing}", formatter_class=argparse.RawTextHelpFormatter
     )
-    arguments.add_argument("names", metavar="NAME", nargs="*", help="a benchmark; all of them if none is named")
-    arguments.add_argument("--quick", action="store_true", help="a smoke run; its numbers mean little")
+    arguments.add_argument("names", metavar="NAME", nargs="*", help="a benchmark; the default is all")
+    arguments.add_argument("--quick", action="store_true", help="a short smoke run; its numbers are not reliable")
     chosen = arguments.parse_args()
     for name in chosen.names:
         if name not in BENCHMARKS:

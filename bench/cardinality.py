@@ -1,8 +1,8 @@
 """What hostile label values cost: series, memory and time.
 
-Two floods go through the whole core: a million turns each of which brings an agent, providers, models, a method and a tool never
-seen before, and every one of 100 providers × 100 models × 100 agents. Each has a process of its own, whose resident memory is read
-before and after. Run it with ``make bench ARGS=cardinality``.
+Two floods of a million turns go through the whole pipeline. In the first, each turn has an agent, providers, models, a method and a
+tool that were never seen before. The second has all combinations of 100 agents, 100 providers and 100 models. Each flood runs in its
+own process, whose resident memory is read before and after. Run it with ``make bench ARGS=cardinality``.
 """
 
 import gc
@@ -16,11 +16,12 @@ from time import perf_counter
 
 import msgspec
 
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.self_metrics import LABEL_OVERFLOW
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import SessionTimeouts
 
 _BEGINNING = 1_777_885_200.0
 _TURNS_OF_A_CALL = 20
@@ -32,24 +33,24 @@ Combination = tuple[str, str, str]
 
 
 def never_seen(many: int) -> Iterator[Combination]:
-    """Combinations in which everything is new; a call keeps its agent."""
+    """Combinations in which every value is new. A call keeps its agent."""
     for number in range(many):
         yield f"agent-{number // _TURNS_OF_A_CALL}", f"provider-{number}", f"model-{number}"
 
 
 def grid(agents: int, providers: int, models: int) -> Iterator[Combination]:
-    """Every combination of so many values, agent by agent."""
+    """Every combination of this many values, agent by agent."""
     for agent, provider, model in itertools.product(range(agents), range(providers), range(models)):
         yield f"agent-{agent}", f"provider-{provider}", f"model-{model}"
 
 
 def flood(pipeline: Pipeline, combinations: Iterable[Combination], now: float) -> float:
-    """Send a turn for each combination, in calls of a few turns; returns the time it is afterwards."""
+    """Send a turn for each combination, in calls of a few turns; returns the time afterwards."""
     encode = msgspec.json.Encoder().encode
     by_agent = itertools.groupby(combinations, key=lambda combination: combination[0])
     calls = ((agent, part) for agent, all_of_it in by_agent for part in _parts(list(all_of_it)))
     for number, (agent, part) in enumerate(calls):
-        feed = Feed(pipeline)
+        feed = CallFeed(pipeline)
         feed.consume(encode({"type": "session.started", "agent_session_id": f"{now}-{number}", "agent_id": agent}), now)
         for turn, (_, provider, model) in enumerate(part):
             labels = {"pipeline": provider, "turn_method": model, "error_source": model}
@@ -81,20 +82,20 @@ def overflow(pipeline: Pipeline, now: float) -> float:
 
 
 def measure(name: str, combinations: Callable[[], Iterable[Combination]], many: int) -> str:
-    """A line of the table: one flood through a core of its own."""
-    pipeline = Pipeline(Limits(), Waits(), Notices(), _BEGINNING)
+    """A line of the table: one flood through its own pipeline."""
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), _BEGINNING)
     before, started = resident(), perf_counter()
     now = flood(pipeline, combinations(), _BEGINNING)
     took, after = perf_counter() - started, resident()
-    cells = [
+    series_cache = [
         name,
         f"{many:,}",
-        f"{pipeline.store.series:,} of {Limits().series:,}",
+        f"{pipeline.store.series:,} of {LabelLimits().series:,}",
         f"{overflow(pipeline, now):,.0f}",
         f"{(after - before) / 1e6:.1f} MB",
         f"{took / many * 1e6:.0f} µs",
     ]
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(series_cache)} |"
 
 
 def run(*, quick: bool) -> None:

@@ -1,8 +1,8 @@
-"""What is measured, each a process of its own: the exporter as shipped, and what it is compared with.
+"""The servers that are measured, each in its own process: the exporter as shipped, and the servers it is compared with.
 
 ``sink``: the same uvicorn with an application that only decodes. ``naive``: the usual wiring by hand, Starlette's JSON and
 ``prometheus_client`` with ``.labels()`` at each field. ``instrumented``: the same with OpenTelemetry's meter and tracer on top.
-``watched``: the exporter with a heartbeat beside it. ``plain``: the exporter without anything compiled.
+``watched``: the exporter with a heartbeat task. ``plain``: the exporter without compiled modules.
 """
 
 import json
@@ -30,7 +30,7 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A running server: where frames go, where it can be asked, and the process."""
+    """A running server: the addresses of its two listeners, and the process."""
 
     name: str
     port: int
@@ -39,20 +39,20 @@ class Contestant:
 
     @property
     def cpu(self) -> float:
-        """Processor seconds so far."""
+        """Processor time used so far, in seconds."""
         return cpu_seconds(self.process.pid)
 
     def metrics(self) -> list[Sample]:
-        """What ``/metrics`` says."""
+        """The samples of ``/metrics``."""
         return samples_at(self.telemetry)
 
     def processed(self) -> int:
-        """How many events it has taken in."""
+        """How many events it has processed."""
         [sample] = [sample for sample in self.metrics() if sample.name == _FRAMES and sample.labels == {"outcome": "processed"}]
         return round(sample.value)
 
     def settle(self, expected: int) -> float:
-        """Wait until it has taken in ``expected`` events in all and rests; returns its processor time at that moment."""
+        """Wait until it has processed ``expected`` events in all and is idle; returns its processor time then."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             used = self._rest()
@@ -63,11 +63,11 @@ class Contestant:
             assert time.monotonic() < deadline, f"{self.name} is stuck at {processed} events of {expected}"
 
     def longest_gap(self) -> float:
-        """The longest the event loop was held since the last call, in seconds; only of ``watched``."""
+        """The longest time that the event loop was held since the last call, in seconds. Only for ``watched``."""
         return self.gaps()[0]
 
     def gaps(self) -> tuple[float, float]:
-        """As above, and how late the loop was at the 99th percentile of a beat a millisecond."""
+        """The same, and how late the loop was at the 99th percentile, sampled every millisecond."""
         os.kill(self.process.pid, signal.SIGUSR1)
         assert self.process.stdout is not None
         longest, late = self.process.stdout.readline().split()
@@ -84,7 +84,7 @@ class Contestant:
 
 @contextmanager
 def running(name: str) -> Iterator[Contestant]:
-    """A contestant for the length of a block, on the server's core."""
+    """Run a server during the block, on the server's core."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready"
         environment = python.environment(compiled=name != "plain")
@@ -98,7 +98,7 @@ def running(name: str) -> Iterator[Contestant]:
 
 
 def samples_at(port: int) -> list[Sample]:
-    """What a process on this host says at ``/metrics``."""
+    """The samples of ``/metrics`` of a process on this host."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_PATIENCE) as answer:
         text = answer.read().decode()
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]

@@ -1,4 +1,4 @@
-"""Processor time a frame with everything on: every turn traced, and spans and metrics delivered to a receiver that throws them away."""
+"""Processor time for a frame with every turn traced, and spans and metrics delivered to a receiver that discards them."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ RATE = 500
 
 
 class _Receiver(BaseHTTPRequestHandler):
-    """Takes whatever comes."""
+    """Accepts every request."""
 
     protocol_version = "HTTP/1.1"
 
@@ -33,12 +33,12 @@ class _Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name the base class gave it
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def receiver() -> Iterator[str]:
-    """The receiver as a process of its own, on the generator's core; gives its URL."""
+    """Run the receiver in its own process on the generator's core; yields its URL."""
     process = subprocess.Popen([sys.executable, "-m", "bench.delivered"], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -51,7 +51,7 @@ def receiver() -> Iterator[str]:
 
 @contextmanager
 def _contestants(url: str) -> Iterator[dict[str, Contestant]]:
-    """All of them at once, so that rounds can be interleaved; those that deliver know where to."""
+    """Run all servers at the same time, so that rounds can be interleaved. Those that deliver are given the receiver's URL."""
     with ExitStack() as stack:
         found = {"sink": stack.enter_context(running("sink")), "metrics": stack.enter_context(running("exporter"))}
         os.environ[ENDPOINT] = url
@@ -64,7 +64,7 @@ def _contestants(url: str) -> Iterator[dict[str, Contestant]]:
 
 
 def _costs(contestants: dict[str, Contestant], traffic: Load, rounds: int) -> dict[str, list[float]]:
-    """What a frame cost each in each round; the round before the first fills caches and is thrown away."""
+    """The cost of a frame for each server in each round. A round before the first fills caches and is discarded."""
     costs: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, contestant in contestants.items():

@@ -1,7 +1,7 @@
-"""What stands behind and beside the relay, each a process: ``python -m bench.echo_app echo`` or ``splice PORT``.
+"""The app behind the relay, and a proxy to compare it with: ``python -m bench.echo_app echo`` or ``splice PORT``.
 
-``echo``: an app that accepts WebSockets and sends back the bytes it gets. ``splice``: a TCP proxy that observes nothing. Each writes
-its port on stdout and runs until it is told to stop.
+``echo``: an app that accepts WebSockets and sends back the bytes it gets. ``splice``: a TCP proxy that observes nothing. Each prints
+its port on stdout and runs until it is killed.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """How long the event loop is held while connections flood, and how long a quiet call waits meanwhile.
 
-The gap is the greatest lateness of a task in the exporter that wants to run each millisecond. The quiet call sends an event every
-10 ms that says when it was sent; how long it took until it was processed is read from the exporter's own histogram of event lag,
-to which the flood, turns without a timestamp, adds nothing.
+The gap is the greatest lateness of a task in the exporter that should run every millisecond. The quiet call sends an event with a
+timestamp every 10 ms. How long it takes to be processed is read from the exporter's own histogram of event lag. The flood adds
+nothing to that histogram, because its turns have no timestamp.
 """
 
 import threading
@@ -26,7 +26,7 @@ _LAG = "agentstack_exporter_event_lag_seconds_bucket"
 
 @contextmanager
 def quiet_call(group: Peers) -> Iterator[list[int]]:
-    """A call that goes on at its leisure during a block; the list holds how many events it sent."""
+    """A call that sends slowly during the block; the list holds how many events it sent."""
     over, sent = threading.Event(), [0]
     frame = frame_of(next(frames.of_type("user.state_changed")))
 
@@ -45,7 +45,7 @@ def quiet_call(group: Peers) -> Iterator[list[int]]:
 
 
 def round_of(exporter: Contestant, floods: int, traffic: Load, seconds: float) -> tuple[float, float]:
-    """One round: the longest gap and the bucket that holds nearly all of the quiet call's events, in seconds."""
+    """One round: the longest gap, and the bucket bound below which 99 % of the quiet call's events lie, in seconds."""
     known, before = exporter.processed(), _lags(exporter)
     with peers(exporter.port, 1) as quiet, peers(exporter.port, floods) as flooding:
         exporter.settle(known + 1 + floods)

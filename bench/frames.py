@@ -22,14 +22,14 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one connection sends: whole frames, one behind the other, and where each of them ends."""
+    """What one connection sends: whole frames, one after the other, and where each of them ends."""
 
     name: str
     data: bytes
     ends: tuple[int, ...]
 
     def part(self, share: int) -> "Load":
-        """The first frames of it: one in ``share``."""
+        """The first frames of the load: 1/``share`` of them."""
         ends = self.ends[: len(self.ends) // share]
         return Load(self.name, self.data[: ends[-1]], ends)
 
@@ -41,7 +41,7 @@ def calls(turns: int = 20, started_at: float | None = None) -> Iterator[list[Eve
 
 
 def turns() -> Iterator[Event]:
-    """The turn.metrics of many calls as if they were one: each has a number of its own."""
+    """The turn.metrics of many calls as if they were one call: each turn has its own number."""
     number = 0
     for call in calls():
         for event in call:
@@ -64,12 +64,12 @@ def of_type(kind: str) -> Iterator[Event]:
 
 
 def drifted() -> Iterator[Event]:
-    """Turns of a platform that has a field more than we know."""
+    """Turns of a platform that sends a field unknown to the exporter."""
     return ({**event, "llm_reasoning_effort": 3} for event in turns())
 
 
 def sentinel() -> Iterator[Event]:
-    """Turns in which −1 stands for a value that is not there."""
+    """Turns in which a missing value is sent as −1."""
     return ({**event, "llm_ttft_ms": -1} for event in turns())
 
 
@@ -79,7 +79,7 @@ def masked(event: Event) -> bytes:
 
 
 def unmasked_key(event: Event) -> bytes:
-    """As :func:`masked`, with a key of zeros: the text stands in the frame as it is, and can be changed at its place."""
+    """Like :func:`masked`, with a key of zeros: the text in the frame is not changed by the mask, and can be edited in place."""
     text = msgspec.json.encode(event)
     length = bytes([0x80 | len(text)]) if len(text) < 126 else bytes([0x80 | 126]) + len(text).to_bytes(2, "big")
     return b"\x81" + length + bytes(4) + text

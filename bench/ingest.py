@@ -1,7 +1,7 @@
 """What a frame costs: processor time of the exporter as a multiple of a bare sink's on the same frames in the same run.
 
 *flood*: each of 50 connections sends as fast as it can, so that the server always has something to read. *paced*: one frame at a
-time, spread over the connections, so that most of what is measured is waking up. Rounds are interleaved; medians are shown.
+time, spread over the connections, so that most of the cost is waking up. Rounds are interleaved; medians are shown.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from bench.report import table
 CONNECTIONS = 50
 PACED_RATE = 4000
 PROMISE = 2.0
-"""What the exporter may cost at most, in bare sinks."""
+"""The most that the exporter may cost, as a multiple of the bare sink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ QUICK = Size(rounds=2, turns=100, small=300, paced_seconds=0.5)
 
 @dataclass(slots=True)
 class Row:
-    """One kind of traffic and, for each contestant that gets it, what a frame cost in each round, in microseconds."""
+    """One kind of traffic and, for each server that receives it, the cost of a frame in each round, in microseconds."""
 
     load: Load
     rivals: tuple[str, ...]
@@ -47,7 +47,7 @@ class Row:
 
 
 def rows_for(size: Size) -> list[Row]:
-    """The kinds of traffic. The sink knows only clean turns, so other turns are compared with what those cost it."""
+    """The kinds of traffic. The sink reads only clean turns, so other turns are compared with its cost of clean ones."""
     turn = load("turn.metrics", frames.turns(), size.turns)
     mixed = load("small events as they come", frames.small(), size.small)
     alike = [load(kind, frames.of_type(kind), size.small) for kind in ("user.state_changed", "user.transcription")]
@@ -61,7 +61,7 @@ def rows_for(size: Size) -> list[Row]:
 
 
 def cost(contestant: Contestant, send: Callable[[Peers], int]) -> float:
-    """Microseconds of processor time a frame."""
+    """Processor time of a frame, in microseconds."""
     known = contestant.processed()
     with peers(contestant.port, CONNECTIONS) as group:
         begun = contestant.settle(known + CONNECTIONS)
@@ -70,7 +70,7 @@ def cost(contestant: Contestant, send: Callable[[Peers], int]) -> float:
 
 
 def measure(rows: list[Row], contestants: dict[str, Contestant], size: Size, paced: bool) -> None:
-    """Interleaved rounds; the one before the first fills caches and is thrown away."""
+    """Interleaved rounds. A round before the first fills caches and is discarded."""
     for number in range(size.rounds + 1):
         for row in rows:
             for name in row.rivals:
@@ -82,7 +82,7 @@ def measure(rows: list[Row], contestants: dict[str, Contestant], size: Size, pac
 
 
 def flood(traffic: Load, group: Peers) -> int:
-    """Send all of it as fast as it is taken."""
+    """Send everything as fast as the server takes it."""
     return group.flood(traffic)
 
 
@@ -91,7 +91,7 @@ def _pace(traffic: Load, seconds: float, group: Peers) -> int:
 
 
 def report(rows: list[Row]) -> None:
-    """One line a kind of traffic."""
+    """One line for each kind of traffic."""
     sinks = {row.load.name: row.costs["sink"] for row in rows if "sink" in row.costs}
     lines = []
     for row in rows:

@@ -1,7 +1,7 @@
 """The usual wiring by hand with OpenTelemetry on top: the SDK's meter beside ``prometheus_client``, its tracer, a BatchSpanProcessor.
 
 Every field that the exporter measures is recorded in both, and every turn becomes the spans and attributes that the exporter makes of
-it. It has no timeline: each stage is as long as its field says and begins with the turn.
+it. It computes no timeline: each stage begins with the turn and is as long as its field says.
 """
 
 import os
@@ -19,12 +19,12 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import set_span_in_context
 
-from bench.rivals import Event, Naive, label_of
+from bench.wired_by_hand import Event, Naive, label_of
+from exporter.catalogue.declarations import SpanAttribute
 from exporter.catalogue.genai import attribute_key
 from exporter.catalogue.inspect import inspect_event
-from exporter.catalogue.model import SpanAttribute
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.tracing.turn_spans import CHILDREN
+from exporter.tracing.turn_spans import STAGES
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _LENGTHS = {
@@ -55,13 +55,13 @@ class Instrumented(Naive):
                     self._attributes.setdefault(item.span, []).append((field.name, key))
 
     def record(self, event: Event, agent: str) -> None:
-        """Record it in one library, in the other, and trace it."""
+        """Record the event in both libraries, and trace it."""
         super().record(event, agent)
-        for field, moves, _, divisor in self.steps.get(event["type"], ()):
+        for field, feeds, _, divisor in self.steps.get(event["type"], ()):
             value = event.get(field) if field else 1.0
             if value is not None:
-                attributes = {name: label_of(source, event, agent) for name, source in moves.labels.sources}
-                self._instrument(moves.spec)(value / divisor if moves.takes == "value" else 1.0, attributes)
+                attributes = {name: label_of(source, event, agent) for name, source in feeds.labels.sources}
+                self._instrument(feeds.spec)(value / divisor if feeds.amount == "value" else 1.0, attributes)
         if event["type"] == "turn.metrics":
             self._trace(event)
 
@@ -85,7 +85,7 @@ class Instrumented(Naive):
         turn = self._tracer.start_span("invoke_agent", start_time=start)
         self._describe(turn, "turn", event)
         within = set_span_in_context(turn)
-        for name, _ in CHILDREN:
+        for name, _ in STAGES:
             if any(event.get(field) is not None for field, _ in self._attributes.get(name, ())):
                 child = self._tracer.start_span(name, context=within, start_time=start)
                 self._describe(child, name, event)
@@ -100,7 +100,7 @@ class Instrumented(Naive):
 
 
 class _Post:
-    """Where requests go."""
+    """Posts requests to one endpoint."""
 
     def __init__(self, endpoint: str) -> None:
         self._address = urlsplit(endpoint).netloc

@@ -1,4 +1,4 @@
-"""The machine that is measured on: which cores, processor time and memory of a process, and what to say of it beside numbers."""
+"""The machine of the measurement: its cores, processor time and memory of a process, and its description."""
 
 import os
 import platform
@@ -9,14 +9,14 @@ from pathlib import Path
 
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, GENERATOR_CORE = _CORES[0], _CORES[-1]
-"""Where what is measured runs, and where the traffic comes from."""
+"""The core of the server that is measured, and the core of the traffic."""
 
 _CPUCLOCK_SCHED = 2
 _LIBRARIES = ("uvicorn", "uvloop", "websockets", "msgspec", "starlette", "prometheus-client")
 
 
 def pin(pid: int, core: int) -> None:
-    """Keep a process (0: this one) on one core."""
+    """Bind a process (0: this one) to one core."""
     os.sched_setaffinity(pid, {core})
 
 
@@ -26,7 +26,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def waited_seconds(pid: int) -> float:
-    """How long a process (its main thread) was ready to run and had to wait for the core: what others on the machine cost it."""
+    """How long the main thread of a process was ready to run and waited for the core, because others used it."""
     return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
 
 
@@ -38,7 +38,7 @@ def resident_kib(pid: int) -> int:
 
 
 def about() -> str:
-    """Machine, versions, date, and how busy the machine is with other things, in a line."""
+    """Machine, versions, date and load average, in one line."""
     cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), platform.machine())
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     today = datetime.now(UTC).date().isoformat()

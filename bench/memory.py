@@ -1,4 +1,4 @@
-"""Memory of the exporter: at its start, and for each connection whose call has begun and says nothing."""
+"""Memory of the exporter: at its start, and for each connection with a silent call."""
 
 import time
 
@@ -8,7 +8,7 @@ from bench.peers import peers
 from bench.report import table
 
 FEW = 20
-"""Connections that are open before counting begins: what the first of all take is taken once."""
+"""Connections that are open before counting begins, so that memory allocated once is not counted."""
 PROMISED_KIB, PROMISED_START_MIB = 32, 80
 _SETTLE = 1.0
 

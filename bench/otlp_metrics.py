@@ -42,13 +42,13 @@ class Subject:
 
 def ours(snapshot: Snapshot, temporality: Temporality = "cumulative") -> Subject:
     encoder = MetricsEncoder(RESOURCE, temporality)
-    encoder.commit(encoder.prepare(aged(snapshot)))
-    return Subject(temporality, lambda: sliced(encoder, snapshot), len(encoder.prepare(snapshot).body))
+    encoder.commit(encoder.encode(aged(snapshot)))
+    return Subject(temporality, lambda: sliced(encoder, snapshot), len(encoder.encode(snapshot).body))
 
 
 def sliced(encoder: MetricsEncoder, snapshot: Snapshot) -> Iterator[float]:
-    """How long each slice takes: the time from one pause to the next, on a coroutine driven by hand."""
-    task = encoder.prepare_in_slices(snapshot)
+    """How long each slice takes: the time from one pause to the next, in a coroutine that is stepped by hand."""
+    task = encoder.encode_in_slices(snapshot)
     while True:
         started = perf_counter()
         try:
@@ -112,7 +112,7 @@ def report(samples: int, histograms: str, subjects: list[Subject]) -> Iterator[s
     reference = median(subjects[-1].times)
     for subject in subjects:
         time = median(subject.times)
-        cells = [
+        series_cache = [
             f"{samples:,}",
             histograms,
             subject.kind,
@@ -121,7 +121,7 @@ def report(samples: int, histograms: str, subjects: list[Subject]) -> Iterator[s
             f"{median(subject.stalls) * 1e3:.2f} ms (worst {max(subject.stalls) * 1e3:.2f})",
             f"{subject.size / 1e3:,.0f} kB",
         ]
-        yield f"| {' | '.join(cells)} |"
+        yield f"| {' | '.join(series_cache)} |"
 
 
 def run(*, quick: bool = False, sizes: tuple[int, ...] = (1_000, 10_000, 50_000), rounds: int = 15) -> None:

@@ -1,7 +1,7 @@
 """A collector that is away for five minutes at 200 spans a second: spans lost, memory, and how long it takes to catch up.
 
-The exporter is the process as shipped; calls are paced so that each turn and its stages make up the rate. Its own counters say
-what became of the spans, and the collector, that counts spans and does nothing else, must agree. ``python -m bench.outage`` takes
+The exporter is the process as shipped. Calls are paced so that their turns and stages make up the rate. The exporter's own counters say
+what happened to the spans. The collector only counts spans, and must agree. ``python -m bench.outage`` takes
 ``--minutes`` and ``--rate``.
 """
 
@@ -27,13 +27,13 @@ from bench.report import table
 CALLS = 20
 """Calls at once."""
 FEWEST_SPANS = 4
-"""Of a turn."""
+"""Spans of a turn."""
 _PATIENCE = 120.0
 _ITEMS, _QUEUED = "agentstack_exporter_otlp_items_total", "agentstack_exporter_otlp_queue_items"
 
 
 class Collector:
-    """Counts the spans it is sent. It can go away and come back on the same port."""
+    """Counts the spans it receives. It can stop, and start again on the same port."""
 
     def __init__(self) -> None:
         self.spans = 0
@@ -73,7 +73,7 @@ class Collector:
 
 @contextmanager
 def collector() -> Iterator[Collector]:
-    """A collector for the length of a block."""
+    """Run a collector during the block."""
     found = Collector()
     serving = threading.Thread(target=found.server.serve_forever)
     serving.start()
@@ -102,7 +102,7 @@ def exporter(port: int) -> Iterator[Contestant]:
 
 
 def spans_now(port: int) -> dict[str, int]:
-    """What became of the spans so far, and how many wait."""
+    """What happened to the spans so far, and how many wait."""
     found = {"delivered": 0, "dropped": 0, "rejected": 0, "queued": 0}
     for sample in samples_at(port):
         if sample.labels.get("signal") == "traces" and sample.name in (_ITEMS, _QUEUED):

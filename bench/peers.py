@@ -1,4 +1,4 @@
-"""Clients on raw sockets that cost next to nothing, so that what is measured is the server."""
+"""Clients on raw sockets. They cost almost nothing, so that the server is measured."""
 
 import itertools
 import selectors
@@ -28,7 +28,7 @@ class Peers:
         self.sockets: list[socket.socket] = []
 
     def open(self, number: int) -> None:
-        """Open so many more connections and begin a call on each."""
+        """Open this many more connections, and begin a call on each."""
         for _ in range(number):
             peer = socket.create_connection(("127.0.0.1", self._port))
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -49,13 +49,13 @@ class Peers:
             self.sockets.append(peer)
 
     def answer_pings(self) -> None:
-        """Read what the server sent, and answer its pings; to be called every few seconds on connections that stay."""
+        """Read what the server sent, and answer its pings. Call it every few seconds while connections stay open."""
         for peer in self.sockets:
             try:
                 received = peer.recv(65_536, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 continue
-            # Server frames here are small and come whole: the subscription, and pings.
+            # The server sends only small frames, and each arrives whole: the subscription and pings.
             while len(received) >= 2:
                 end = 2 + received[1]
                 if received[0] == _PING:
@@ -86,7 +86,7 @@ class Peers:
         return len(load.ends) * len(self.sockets)
 
     def pace(self, load: Load, rate: float, number: int, first: int = 0) -> int:
-        """Send one frame at a time, ``rate`` a second over all connections in turn, ``number`` in all, from frame ``first`` on."""
+        """Send ``number`` frames from frame ``first`` on, one at a time over all connections in turn, ``rate`` per second."""
         view, begun = memoryview(load.data), time.perf_counter()
         starts = (0, *load.ends)
         for sent in range(number):
@@ -100,7 +100,7 @@ class Peers:
 
 @contextmanager
 def peers(port: int, number: int) -> Iterator[Peers]:
-    """``number`` connections for the length of a block."""
+    """``number`` connections during the block."""
     group = Peers(port)
     try:
         group.open(number)

@@ -10,16 +10,16 @@ import uvloop
 
 from bench.delivered import receiver
 from bench.report import table
-from exporter.exporters.otlp.sender import open_transport
+from exporter.exporters.otlp.sender import create_transport
 from exporter.exporters.otlp.target import Target
 
 SIZES = (1_000, 230_000)
-"""Bytes of a request; the larger is about what 512 spans take."""
+"""Sizes of a request in bytes. 512 spans take about the larger one."""
 Post = Callable[[bytes], Awaitable[object]]
 
 
 async def _cost(post: Post, body: bytes, requests: int) -> float:
-    """Microseconds of this process's processor time a request; the receiver has a process of its own."""
+    """Processor time of a request in this process, in microseconds. The receiver runs in its own process."""
     await post(body)
     begun = time.process_time()
     for _ in range(requests):
@@ -28,7 +28,7 @@ async def _cost(post: Post, body: bytes, requests: int) -> float:
 
 
 async def _compare(url: str, rounds: int, requests: int) -> list[tuple[str, ...]]:
-    ours = open_transport(Target("traces", "http/protobuf", url))
+    ours = create_transport(Target("traces", "http/protobuf", url))
     lines: list[tuple[str, ...]] = []
     async with httpx.AsyncClient() as client:
         rivals: dict[str, Post] = {"ours": ours.send, "httpx": lambda body: client.post(url, content=body)}
@@ -49,4 +49,4 @@ def run(*, quick: bool) -> None:
     rounds, requests = (1, 50) if quick else (7, 300)
     with receiver() as url:
         lines = uvloop.run(_compare(f"{url}/v1/traces", rounds, requests))
-    table(("a request of", "exporter", "httpx", "dearer"), lines)
+    table(("a request of", "exporter", "httpx", "factor"), lines)

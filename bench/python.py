@@ -1,4 +1,4 @@
-"""How measured processes are run: with the exporter's hot path compiled, as the image has it, or plain."""
+"""How measured processes run: with the hot path compiled, as in the image, or as plain Python."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ COMPILED: Final = ROOT / ".cache" / "compiled"
 
 
 def command(*arguments: str) -> list[str]:
-    """Python, with modules from where :func:`environment` says and nowhere else."""
+    """The Python command, which imports modules only from the path set by :func:`environment`."""
     return [sys.executable, "-P", *arguments]
 
 

@@ -1,8 +1,8 @@
 """What the relay adds to a round trip: against a direct connection, and against a TCP proxy that observes nothing.
 
 100 calls send 20 messages a second each, evenly, and an app sends them back; then 100 calls send 50 audio messages a second each. The
-app and the callers share a core, what stands between has its own. The ways take turns in short rounds, and what is compared is the
-median over the rounds of each round's percentile.
+app and the callers share a core; the relay or the proxy has its own. Direct, proxy and relay alternate in short rounds. The result is
+the median over the rounds of each round's percentile.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _AUDIO = b'{"event":"media","media":{"payload":"' + b"A" * 216 + b'"}}'
 
 
 class Caller(asyncio.Protocol):
-    """A call that notes how long each of its messages took to come back."""
+    """A call that records how long each of its messages took to come back."""
 
     def __init__(self) -> None:
         self.transport: Any = None
@@ -94,7 +94,7 @@ async def round_of(port: int, seconds: float, rate: float, frame: bytes) -> tupl
 
 @contextmanager
 def process(core: int, *arguments: str) -> Iterator[int]:
-    """A process of ``bench.echo_app`` on a core; its port."""
+    """Run a process of ``bench.echo_app`` on a core; yields its port."""
     running = subprocess.Popen([sys.executable, "-m", "bench.echo_app", *arguments], stdout=subprocess.PIPE, text=True)
     try:
         pin(running.pid, core)
@@ -107,7 +107,7 @@ def process(core: int, *arguments: str) -> Iterator[int]:
 
 @contextmanager
 def relay(upstream: int) -> Iterator[Contestant]:
-    """The exporter as shipped, before the app."""
+    """The exporter as shipped, in front of the app."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready"
         listen = ["--listen=127.0.0.1:0", "--telemetry-listen=127.0.0.1:0", "--log-level=warning", f"--ready-file={ready}"]

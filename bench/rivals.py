@@ -1,4 +1,4 @@
-"""The servers the exporter is compared with; ``python -m bench.rivals NAME`` takes its addresses as ``serve`` does."""
+"""The servers that the exporter is compared with. ``python -m bench.rivals NAME`` takes the same address flags as ``serve``."""
 
 import argparse
 import asyncio
@@ -15,30 +15,21 @@ from typing import Any, Union
 import msgspec
 import uvicorn
 import uvloop
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import Const, MetricSpec, Moves, OfSession
+from bench.wired_by_hand import Event, Naive
 from exporter.config import Address, Settings
 from exporter.config.otel import read_otel
-from exporter.daemon.app import serve
+from exporter.daemon.serve import serve
 from exporter.events import EVENTS
-from exporter.protocol.decoder import SPECS
 from exporter.server.listeners import TRANSPORT_CAP
 
 _HEARTBEAT = 0.001
 
-Event = dict[str, Any]
 App = Callable[[Event, Callable[[], Awaitable[Event]], Callable[[Event], Awaitable[None]]], Awaitable[None]]
-Step = tuple[str, Moves, Any, float]
-"""Field (or nothing, for the event as a whole), what it moves, the metric of prometheus_client, divisor."""
 
 
 class Sink:
-    """Receives and decodes, and keeps nothing."""
+    """Receives and decodes frames, and keeps nothing."""
 
     def __init__(self) -> None:
         self.processed = 0
@@ -57,74 +48,8 @@ class Sink:
             self.processed += 1
 
 
-class Naive:
-    """Every field that the exporter measures, measured with the client library as its documentation shows it."""
-
-    def __init__(self) -> None:
-        self.processed = 0
-        self._registry = CollectorRegistry()
-        self._made: dict[str, Any] = {}
-        self.steps = {spec.name: [*self._of_event(spec), *self._of_fields(spec)] for spec in SPECS}
-        self.app = Starlette(routes=[WebSocketRoute("/ws", self._serve)])
-
-    def _of_event(self, spec: EventSpec) -> list[Step]:
-        return [("", moves, self._metric(moves.spec), 1.0) for moves in spec.metrics]
-
-    def _of_fields(self, spec: EventSpec) -> list[Step]:
-        return [
-            (field.name, moves, self._metric(moves.spec), field.divisor if moves.takes == "value" else 1.0)
-            for field in spec.fields
-            if len(field.path) == 1
-            for moves in field.moves
-        ]
-
-    def _metric(self, spec: MetricSpec) -> Any:  # noqa: ANN401 - the client's metrics have no common type
-        if spec.name not in self._made:
-            if spec.kind == "histogram":
-                self._made[spec.name] = Histogram(spec.name, spec.help, spec.labels, buckets=spec.bounds, registry=self._registry)
-            else:
-                kind = Counter if spec.kind == "counter" else Gauge
-                self._made[spec.name] = kind(spec.name, spec.help, spec.labels, registry=self._registry)
-        return self._made[spec.name]
-
-    async def _serve(self, websocket: WebSocket) -> None:
-        await websocket.accept()
-        agent = "unknown"
-        try:
-            while True:
-                event = await websocket.receive_json()
-                agent = event.get("agent_id", agent)
-                self.record(event, agent)
-                self.processed += 1
-        except WebSocketDisconnect:
-            pass
-
-    def record(self, event: Event, agent: str) -> None:
-        """Measure an event."""
-        for field, moves, metric, divisor in self.steps.get(event["type"], ()):
-            value = event.get(field) if field else 1.0
-            if value is None:
-                continue
-            labels = [label_of(source, event, agent) for _, source in moves.labels.sources]
-            child = metric.labels(*labels) if labels else metric
-            if moves.spec.kind == "histogram":
-                child.observe(value / divisor)
-            elif moves.spec.kind == "gauge":
-                child.set(value)
-            else:
-                child.inc(value / divisor if moves.takes == "value" else 1.0)
-
-
-def label_of(source: Any, event: Event, agent: str) -> str:  # noqa: ANN401 - label sources have no common type
-    if isinstance(source, OfSession):
-        return agent if source.what == "agent" else "unknown"
-    if isinstance(source, Const):
-        return source.value
-    return str(event.get(source.field) or "unknown")
-
-
 def _counted(rival: Sink | Naive) -> App:
-    """Answers any request with how many frames were processed, in the exporter's words."""
+    """Answers every request with the number of processed frames, under the exporter's metric name."""
 
     async def app(_: Event, _receive: Callable[[], Awaitable[Event]], send: Callable[[Event], Awaitable[None]]) -> None:
         body = b'agentstack_exporter_frames_total{outcome="processed"} %d\n' % rival.processed
@@ -136,7 +61,7 @@ def _counted(rival: Sink | Naive) -> App:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn as it comes, with the exporter's settings, that leaves signals alone."""
+    """Unmodified uvicorn with the exporter's settings, without its signal handling."""
 
     def __init__(self, app: Any) -> None:  # noqa: ANN401 - ASGI applications have no common type
         super().__init__(
@@ -157,12 +82,12 @@ class _Server(uvicorn.Server):
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address it listens on."""
         return str(Address(*self.socket.getsockname()))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave SIGTERM to whoever runs the two servers."""
+        """Leave SIGTERM to the caller, who runs two servers."""
         yield
 
 
@@ -197,7 +122,7 @@ async def _serve_rival(name: str, ready: Path) -> None:
 
 
 async def _watched(ready: Path) -> None:
-    """The exporter with a heartbeat; prints the longest gap since the last time, and the 99th percentile, when it gets SIGUSR1."""
+    """The exporter with a heartbeat task. On SIGUSR1 it prints the longest gap since the last time, and the 99th percentile."""
     gaps = [0.0]
 
     def tell() -> None:

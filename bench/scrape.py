@@ -1,9 +1,9 @@
-"""What a scrape costs, and how long it keeps the event loop from everything else, against ``prometheus_client``.
+"""What a scrape costs, and how long it holds the event loop, compared with ``prometheus_client``.
 
 Both sides show the same snapshot as an ASGI application on uvloop, in the same process and run; rounds are interleaved and the
-median is taken. ``prometheus_client`` is its own ``make_asgi_app`` over families built beforehand, so that only its rendering
-and compression count. The stall is the greatest lateness of a task that wants to run each millisecond while the scrape goes
-on. A second table is of the whole exporter in a process of its own while turns come in at a steady pace.
+median is taken. ``prometheus_client`` runs its own ``make_asgi_app`` over families built in advance, so that only rendering and
+compression count. The stall is the greatest lateness of a task that should run every millisecond during the scrape. A second table
+measures the whole exporter in its own process, while turns arrive at a steady pace.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ App = Callable[[], ASGIApp]
 
 @dataclass(slots=True)
 class Subject:
-    """One way to answer one kind of scrape, and what was measured of it: seconds, and seconds of stall, a round."""
+    """One way to answer one kind of scrape, and its results for each round: duration and stall in seconds."""
 
     app: App
     headers: RawHeaders
@@ -54,7 +54,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A kind of scrape, answered by us and by them."""
+    """A kind of scrape, answered by the exporter and by ``prometheus_client``."""
 
     kind: str
     ours: Subject
@@ -88,7 +88,7 @@ async def measure(subject: Subject) -> None:
             worst = max(worst, perf_counter() - before - HEARTBEAT)
 
     beating = asyncio.create_task(heartbeat())
-    # The heart is to beat before the scrape begins, and once more after it, to feel a stall at its very end.
+    # The heartbeat runs before the scrape begins and once more after it, to notice a stall at its end.
     await asyncio.sleep(5 * HEARTBEAT)
     worst, started = 0.0, perf_counter()
     answer = await call(app, headers=subject.headers)
@@ -100,7 +100,7 @@ async def measure(subject: Subject) -> None:
 
 
 async def measure_all(rows: list[Row], rounds: int) -> None:
-    """Interleaved rounds; the one before the first fills caches and is thrown away."""
+    """Interleaved rounds. A round before the first fills caches and is discarded."""
     for number in range(rounds + 1):
         for row in rows:
             for subject in (row.ours, row.theirs):
@@ -126,13 +126,13 @@ def report(samples: int, rows: list[Row]) -> Iterator[tuple[str, ...]]:
 
 
 def alone(sizes: tuple[int, ...], rounds: int) -> None:
-    """Measure scrapes while nothing else goes on, and print."""
+    """Measure scrapes while nothing else runs, and print."""
     heads = ("samples", "scrape", "exporter: time (a sample)", "prometheus_client", "faster", "stall: exporter", "prometheus_client")
     lines: list[tuple[str, ...]] = []
     for size in sizes:
         snapshot = snapshot_of(size)
         rows = rows_for(snapshot)
-        # What is measured should not pay for walking through the fixtures of both sides.
+        # The garbage collector must not visit the fixtures of both sides during the measurement.
         gc.collect()
         gc.freeze()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -143,7 +143,7 @@ def alone(sizes: tuple[int, ...], rounds: int) -> None:
 
 
 def busy(rounds: int, seconds: float) -> None:
-    """Measure scrapes of the real exporter while events come in, and print."""
+    """Measure scrapes of the real exporter while events arrive, and print."""
     lines = []
     traffic = load("", frames.turns(), 5000)
     with running("watched") as exporter, peers(exporter.port, CONNECTIONS) as group:
@@ -172,7 +172,7 @@ def busy(rounds: int, seconds: float) -> None:
 
 @contextmanager
 def scraping(exporter: Contestant, took: list[float]) -> Iterator[None]:
-    """Scrape during a block again and again; what the exporter says each took, in seconds, goes into ``took``."""
+    """Scrape repeatedly during the block. ``took`` receives the duration of each scrape in seconds, as the exporter reports it."""
     over = threading.Event()
 
     def scrape() -> None:

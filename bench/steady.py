@@ -1,7 +1,7 @@
-"""A steady load for a minute: everything that was sent is taken in, and nothing grows.
+"""A steady load for a minute: everything that was sent is processed, and nothing grows.
 
-Each call sends what simulated calls send, 20 events a second. Events that carry a timestamp get the moment of sending, so that the
-exporter's own histogram of event lag tells how long events take from there until they are processed.
+Each call sends what simulated calls send, 20 events a second. Events with a timestamp get the time of sending, so that the exporter's
+own histogram of event lag shows how long events take until they are processed.
 """
 
 import threading
@@ -31,7 +31,7 @@ _PINGS_EVERY = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame ready to be sent, but for the time of sending, which belongs at ``stamp``."""
+    """A prepared frame. Only the time of sending is missing; its place is at ``stamp``."""
 
     data: bytes
     stamp: int | None
@@ -45,7 +45,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What was seen at one moment of the run."""
+    """A sample of the exporter at one moment of the run."""
 
     at: float
     cpu: float
@@ -56,13 +56,13 @@ class Mark:
 
 @dataclass(slots=True)
 class Watch:
-    """Looks at the exporter every so often while the load goes on."""
+    """Samples the exporter at intervals during the load."""
 
     exporter: Contestant
     marks: list[Mark] = field(default_factory=list)
 
     def look(self) -> None:
-        """Take down how things are."""
+        """Take a sample."""
         samples = self.exporter.metrics()
         buckets = {(s.name, s.labels["le"]): s.value for s in samples if s.name in (_EVENT_LAG, _LOOP_LAG)}
         pid = self.exporter.process.pid
@@ -70,7 +70,7 @@ class Watch:
 
     @contextmanager
     def every(self, seconds: float) -> Iterator[None]:
-        """Look again and again during a block."""
+        """Take samples during the block."""
         over = threading.Event()
 
         def go_on() -> None:
@@ -87,7 +87,7 @@ class Watch:
 
 
 def scripts(length: int) -> list[list[Frame]]:
-    """What calls say after their beginning, some different ones."""
+    """What some different calls send after their start."""
     return [[frame_of(event) for event in islice(_talk(call), length)] for call in islice(frames.calls(turns=length // 12), _SCRIPTS)]
 
 
@@ -104,7 +104,7 @@ def _talk(call: list[Event]) -> Iterator[Event]:
 
 
 def now_text() -> bytes:
-    """The moment as it stands in a frame."""
+    """A moment in the format of the wire."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
 
 
@@ -117,7 +117,7 @@ def frame_of(event: Event) -> Frame:
 
 
 def send(group: Peers, talks: list[list[Frame]], seconds: float) -> int:
-    """Send at the wanted rate; returns how many frames that were."""
+    """Send at the wanted rate; returns the number of frames."""
     sockets, begun, sent = group.sockets, time.perf_counter(), 0
     rate, pings_at = len(sockets) * EVENTS_A_SECOND, _PINGS_EVERY
     while (passed := time.perf_counter() - begun) < seconds:
@@ -134,7 +134,7 @@ def send(group: Peers, talks: list[list[Frame]], seconds: float) -> int:
 
 
 def report(marks: list[Mark]) -> None:
-    """One line a stretch between two looks."""
+    """One line for each stretch between two samples."""
     rows = []
     for before, after in pairwise(marks):
         cpu = (after.cpu - before.cpu) / (after.at - before.at)
@@ -153,7 +153,7 @@ def report(marks: list[Mark]) -> None:
 
 
 def _within(before: Mark, after: Mark, name: str, share: float) -> str:
-    """The bucket in which the quantile of a stretch lies."""
+    """The bucket that holds the quantile of a stretch."""
     grown = {le: value - before.buckets.get(key, 0.0) for key, value in after.buckets.items() for le in [key[1]] if key[0] == name}
     total = grown.get("+Inf", 0.0)
     bound = next((le for le, value in sorted(grown.items(), key=lambda item: float(item[0])) if value >= share * total), "+Inf")

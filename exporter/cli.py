@@ -1,7 +1,7 @@
 """The command line: ``agentstack-exporter COMMAND``.
 
-stdout carries data only; errors and logs go to stderr. Exit code 2 stands for a wrong command line or configuration. What a command
-needs is imported when it runs, so that ``healthcheck`` costs no server.
+stdout carries data only; errors and logs go to stderr. Exit code 2 means a wrong command line or configuration. A command imports what
+it needs when it runs, so that ``healthcheck`` does not load a server.
 """
 
 import platform
@@ -13,7 +13,7 @@ import click
 
 from exporter import __version__, compiled
 from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
-from exporter.config.kinds import FileName, Number, OneOf, Url, Whole
+from exporter.config.setting_types import FileName, Number, OneOf, Url, Whole
 
 PROFILES = (
     *("fast", "typical", "slow", "s2s", "outbound", "streaming", "messy", "mixed"),
@@ -27,7 +27,7 @@ _RUNS = "compiled" if compiled.RecordWriter else "plain"
 _VERSION = f"%(prog)s %(version)s ({_RUNS}), Python {platform.python_version()}, {platform.system()} {platform.machine()}"
 
 _seed_option = click.option(
-    "--seed", type=_SEED, help="Seed of the simulated calls; the same seed gives the same calls. [default: random]"
+    "--seed", type=_SEED, help="Seed of the simulated calls. The same seed gives the same calls.  [default: random]"
 )
 
 
@@ -40,15 +40,15 @@ def main() -> None:
 @main.command(cls=SettingsCommand)
 def serve(loaded: Loaded) -> None:
     """Run the exporter."""
-    from exporter.daemon.app import run_serve
+    from exporter.daemon.serve import run_serve
 
     sys.exit(run_serve(loaded.settings, level_given=loaded.origins["log_level"] != "default"))
 
 
 @main.command(cls=SettingsCommand)
-@click.option("--calls", type=Whole(0, _MOST_CALLS), default=0, help="Calls to simulate.  [default: no end]")
+@click.option("--calls", type=Whole(0, _MOST_CALLS), default=0, help="Calls to simulate.  [default: no limit]")
 @_seed_option
-@click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting.")
+@click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 is ten times as fast, 0 does not wait.")
 @click.option("--print-traces", is_flag=True, help="Draw finished turns as waterfalls.")
 def demo(loaded: Loaded, calls: int, seed: int | None, speed: float, print_traces: bool) -> None:
     """Run the exporter with simulated calls."""
@@ -58,28 +58,32 @@ def demo(loaded: Loaded, calls: int, seed: int | None, speed: float, print_trace
 
 
 @main.command()
-@click.option("--url", type=Url("ws", "wss"), default="ws://127.0.0.1:8790/ws", show_default=True, help="WebSocket the calls go to.")
+@click.option(
+    "--url", type=Url("ws", "wss"), default="ws://127.0.0.1:8790/ws", show_default=True, help="WebSocket URL to send the calls to."
+)
 @_seed_option
-@click.option("--calls", type=Whole(1, _MOST_CALLS), default=20, show_default=True, help="Calls in all.")
-@click.option("--concurrency", type=Whole(1, _MOST_AT_ONCE), help="Calls at once.  [default: all of them, at most 50]")
-@click.option("--rate", type=Number(0, 1_000_000), default=0.0, show_default=True, help="Calls begun per second; 0 is without waiting.")
+@click.option("--calls", type=Whole(1, _MOST_CALLS), default=20, show_default=True, help="Number of calls.")
+@click.option("--concurrency", type=Whole(1, _MOST_AT_ONCE), help="Most calls open at once.  [default: all of them, at most 50]")
+@click.option(
+    "--rate", type=Number(0, 1_000_000), default=0.0, show_default=True, help="Calls that begin per second; 0 means no limit."
+)
 @click.option("--speed", type=_SPEED, default=1.0, show_default=True, help="1 is real time, 10 ten times as fast, 0 without waiting.")
-@click.option("--turns", type=Whole(1, 10_000), help="Turns the caller takes in each call.  [default: as the profile has it]")
+@click.option("--turns", type=Whole(1, 10_000), help="Turns the caller takes in each call.  [default: drawn from the profile]")
 @click.option(
     "--profile",
     "profiles",
     type=OneOf(PROFILES),
     multiple=True,
-    help="What the calls are like, as docs/simulate.md says; can be given several times.  [default: mixed]",
+    help="Kind of calls (see docs/simulate.md); can be given several times.  [default: mixed]",
 )
 @click.option(
     "--token",
     envvar="AGENTSTACK_SIMULATE_TOKEN",
     show_envvar=True,
-    help="Bearer token to show; better given by the environment than as a flag, which every user of the machine can see.",
+    help="Bearer token to send. Prefer the environment variable: every user of the machine can see flags.",
 )
-@click.option("--truth", type=FileName(), help="File to write to what was sent and what came of it, for comparison.")
-@click.option("--quiet", is_flag=True, help="Write no progress.")
+@click.option("--truth", type=FileName(), help="File for the truth: every event sent, and the platform's account of each call.")
+@click.option("--quiet", is_flag=True, help="Print no progress.")
 def simulate(
     url: str,
     seed: int | None,
@@ -114,12 +118,12 @@ def simulate(
 
 @main.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--format", "form", type=OneOf(("text", "json")), default="text", show_default=True, help="Form of the output.")
+@click.option("--format", "form", type=OneOf(("text", "json")), default="text", show_default=True, help="Format of the output.")
 @click.option("--traces", is_flag=True, help="Draw the turns as waterfalls instead.")
 def replay(file: BinaryIO, form: Literal["text", "json"], traces: bool) -> None:
-    """Explain what recorded events become.
+    """Explain which metrics recorded events become.
 
-    FILE holds the events as JSON lines; - is stdin.
+    FILE contains the events as JSON lines; - is stdin.
     """
     from exporter.tools.replay import draw_replay, run_replay
 
@@ -127,17 +131,17 @@ def replay(file: BinaryIO, form: Literal["text", "json"], traces: bool) -> None:
 
 
 @main.command()
-@click.option("--format", "form", type=OneOf(("json", "markdown")), default="markdown", show_default=True, help="Form of the output.")
+@click.option("--format", "form", type=OneOf(("json", "markdown")), default="markdown", show_default=True, help="Format of the output.")
 def catalogue(form: Literal["json", "markdown"]) -> None:
     """List event fields and metrics.
 
-    Every event field and where it lands, and every metric that belongs to no single field.
+    Lists every event field with what it becomes, and every metric that belongs to no single field.
     """
     from exporter.catalogue.render import as_json, as_markdown
     from exporter.metrics import inventory
 
     render = as_json if form == "json" else as_markdown
-    click.echo(render(inventory.events(), inventory.unbound()).rstrip("\n"))
+    click.echo(render(inventory.events(), inventory.other_metrics()).rstrip("\n"))
 
 
 def _speaks_tls(web_config: Path | None) -> bool:
@@ -153,7 +157,7 @@ def _speaks_tls(web_config: Path | None) -> bool:
 def check_config(loaded: Loaded) -> None:
     """Check the settings and print them.
 
-    They are read as serve would read them; each is printed with where it came from. The output is itself a settings file.
+    Reads the settings as serve does, and prints each one with its origin. The output is a valid settings file.
     """
     from exporter.config.reference import explained
 
@@ -161,21 +165,21 @@ def check_config(loaded: Loaded) -> None:
 
 
 @main.command(params=[CONFIG_OPTION, OPTIONS["telemetry_listen"], OPTIONS["web_config"]])
-@click.option("--ready", is_flag=True, help="Ask whether it takes calls (/-/ready) and not only whether it runs (/-/healthy).")
-@click.option("--url", type=Url("http", "https"), help="Ask this URL instead of one at --telemetry-listen.")
+@click.option("--ready", is_flag=True, help="Check whether it accepts calls (/-/ready), not only whether it runs (/-/healthy).")
+@click.option("--url", type=Url("http", "https"), help="URL to request instead of one at --telemetry-listen.")
 def healthcheck(telemetry_listen: Address, web_config: Path | None, ready: bool, url: str | None) -> None:
-    """Ask a running exporter how it is.
+    """Check the health of a running exporter.
 
-    Certificates are not verified: nothing secret is sent, and it asks on this machine.
+    Certificates are not verified, because the request contains no secret and goes to this machine.
 
-    Exit code 0 if it is well, else 1 with the reason on stderr.
+    The exit code is 0 if the exporter is healthy, else 1 with the reason on stderr.
     """
     from exporter.tools.healthcheck import failure, probe_url
 
     if url is not None and ready:
-        raise click.UsageError("--url and --ready cannot be combined; --url names the whole URL.")
+        raise click.UsageError("--url and --ready cannot be combined; --url is the complete URL.")
     if url is None and telemetry_listen.port == 0:
-        raise click.UsageError("--telemetry-listen has port 0, which is any free port; give --url.")
+        raise click.UsageError("--telemetry-listen has port 0, which means any free port; use --url.")
     reason = failure(url or probe_url(telemetry_listen, ready=ready, tls=_speaks_tls(web_config)))
     if reason is not None:
         click.echo(reason, err=True)

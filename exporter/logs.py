@@ -1,7 +1,7 @@
-"""The log: one line a record on stderr, as text or JSON, safe to read whatever a peer has sent.
+"""The log: one line per record on stderr, as text or JSON, and safe to read whatever a peer has sent.
 
-What comes from outside may hold line breaks, terminal sequences or a credential in a URL. Control characters are escaped, lengths
-are capped, and query strings and passwords of URLs are cut out of everything that is written.
+Text from outside may contain line breaks, terminal sequences or a credential in a URL. So control characters are escaped, lengths are
+limited, and query strings and passwords of URLs are removed from everything that is written.
 """
 
 import json
@@ -16,6 +16,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
+from exporter.bounded_dict import BoundedDict
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 Value = str | int | float
 MESSAGE_LIMIT = 2000
 VALUE_LIMIT = 300
@@ -28,9 +32,9 @@ _USER_INFO = re.compile(r"://[^/\s@]{1,1000}@")
 
 
 def clean(text: str, limit: int, *, keep_end: bool = False) -> str:
-    """``text`` without query strings, with every character printable, cut to ``limit`` characters.
+    """``text`` without query strings, with printable characters only, cut to ``limit`` characters.
 
-    What was cut is said; ``keep_end`` cuts at the start, for tracebacks, whose last lines say most.
+    A cut text is marked. ``keep_end`` cuts at the start, for tracebacks, whose last lines are the most useful.
     """
     if not keep_end:
         text = text[: 4 * limit]
@@ -43,22 +47,22 @@ def clean(text: str, limit: int, *, keep_end: bool = False) -> str:
 
 
 class RepeatFilter(logging.Filter):
-    """Lets each message pass ``burst`` times a ``window`` of seconds; the next to pass says how many were held back.
+    """Lets each message pass ``burst`` times per ``window`` seconds. The next one that passes reports how many were suppressed.
 
-    A message is known by its logger, level and template, so arguments from outside cannot make it look new. At most ``MOST``
-    messages are remembered.
+    Logger, level and template identify a message, so that arguments from outside cannot make it look new. At most
+    ``MAX_REMEMBERED`` messages are remembered.
     """
 
-    MOST = 1000
+    MAX_REMEMBERED = 1000
 
     def __init__(self, burst: int = 10, window: float = 60.0, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._burst, self._window, self._now = burst, window, now
-        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
+        self._seen: BoundedDict[tuple[str, int, str], tuple[float, int]] = BoundedDict(self.MAX_REMEMBERED)
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is written; sets ``record.suppressed`` on the first after some were not."""
+        """Whether the record is written. Sets ``record.suppressed`` on the first record after suppressed ones."""
         key = (record.name, record.levelno, str(record.msg)[:VALUE_LIMIT])
         now = self._now()
         with self._lock:
@@ -66,14 +70,12 @@ class RepeatFilter(logging.Filter):
             if now - start >= self._window:
                 record.suppressed = max(0, count - self._burst)
                 start, count = now, 0
-            if key not in self._seen and len(self._seen) >= self.MOST:
-                del self._seen[next(iter(self._seen))]
             self._seen[key] = (start, count + 1)
         return count < self._burst
 
 
 class _LineFormatter(logging.Formatter):
-    """What both forms have in common: the parts of a record, each cleaned."""
+    """The base of both formatters: the parts of a record, each of them cleaned."""
 
     def parts(self, record: logging.LogRecord) -> Iterator[tuple[str, Value]]:
         yield "time", datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -101,7 +103,7 @@ class TextFormatter(_LineFormatter):
 
 
 class JsonFormatter(_LineFormatter):
-    """An object with ``time``, ``level``, ``logger``, ``message``, the record's extras, and what applies of the rest."""
+    """A JSON object with ``time``, ``level``, ``logger``, ``message`` and the extras of the record."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line."""
@@ -112,11 +114,11 @@ class JsonFormatter(_LineFormatter):
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
-    """The one handler of the process; :func:`setup` replaces it when it is called again."""
+    """The only handler of the process. Another call of :func:`setup` replaces it."""
 
 
-def setup(level: Literal["debug", "info", "warning", "error"], form: Literal["text", "json"], stream: TextIO | None = None) -> None:
-    """Send every logger's records, and Python's warnings, to ``stream`` (stderr unless given)."""
+def setup(level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
+    """Send the records of every logger, and Python's warnings, to ``stream`` (default: stderr)."""
     handler = LineHandler(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(RepeatFilter())
@@ -126,21 +128,21 @@ def setup(level: Literal["debug", "info", "warning", "error"], form: Literal["te
     root.addHandler(handler)
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
-    _adopt_libraries(level)
+    _configure_libraries(level)
 
 
-def _adopt_libraries(level: str) -> None:
+def _configure_libraries(level: LogLevel) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.WARNING)
-    # Without a handler in reach uvicorn does not even make access lines, which hold the query string.
+    # Without a handler uvicorn does not write access lines, which contain the query string.
     access = logging.getLogger("uvicorn.access")
     access.handlers.clear()
     access.propagate = False
     logging.getLogger("asyncio").setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
-    # These, like uvicorn, tell of every connection below this level, with its path and headers, where credentials may be.
+    # Below this level these libraries, like uvicorn, log path and headers of every connection, and these may contain credentials.
     for name in ("websockets", "httpx", "grpc"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -149,7 +151,7 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except (TypeError, ValueError, KeyError):
-        return f"{record.msg} (its arguments do not fit)"
+        return f"{record.msg} (its arguments do not match)"
 
 
 def _value(value: object) -> Value:

@@ -1,5 +1,5 @@
 """The Grafana dashboards as code: ``python -m grafana DIRECTORY`` writes their JSON.
 
-``boards`` holds one module a board. ``queries`` writes PromQL from the exporter's own catalogue, so that a board can only name a
-metric and a label that exist; ``panels`` draws, ``variables`` filters and links, ``board`` lays out and exports.
+``boards`` has one module for each board. ``queries`` writes PromQL from the exporter's catalogue, so a board can only name metrics
+and labels that exist. ``panels`` makes panels, ``variables`` filters and links; ``board`` does the layout and the export.
 """

@@ -1,6 +1,6 @@
-"""``python -m grafana DIRECTORY``: write the boards' JSON into ``dashboards`` there, and their form for grafana.com into ``export``.
+"""``python -m grafana DIRECTORY``: write the boards' JSON to ``DIRECTORY/dashboards``, and their form for grafana.com to ``export``.
 
-They are apart, since Grafana provisions all that lies below the folder it is given.
+There are two folders because Grafana provisions every file below the folder that it is given.
 """
 
 import json
@@ -13,7 +13,7 @@ from grafana.boards import BOARDS
 
 
 def write(directory: Path) -> None:
-    """Write each board twice, as a file of its name."""
+    """Write both forms of each board, to files named after it."""
     for form in ("dashboards", "export"):
         (directory / form).mkdir(parents=True, exist_ok=True)
     for board in BOARDS:

@@ -1,4 +1,4 @@
-"""A board out of its sections: where each panel stands, its id, and the form for grafana.com."""
+"""Boards from sections: the position and id of each panel, and the form for grafana.com."""
 
 import json
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from grafana.variables import TAG, board_links, datasource, filters
 
 WIDTH = 24
 _GRAFANA = "11.0.0"
-"""The oldest Grafana the boards are made for."""
+"""The oldest Grafana that the boards support."""
 _PANEL_NAMES = {"timeseries": "Time series", "stat": "Stat", "heatmap": "Heatmap", "table": "Table", "bargauge": "Bar gauge"} | {
     "state-timeline": "State timeline"
 }
 
 
-Row = tuple[int, Sequence[tuple[int, model.Panel]]]
+PanelRow = tuple[int, Sequence[tuple[int, model.Panel]]]
 """Panels side by side: their height, and each one's width and itself."""
 
 
-def even(height: int, *panels: model.Panel) -> Row:
+def even(height: int, *panels: model.Panel) -> PanelRow:
     """Panels of the same width."""
     return height, [(WIDTH // len(panels), panel) for panel in panels]
 
@@ -33,12 +33,12 @@ class Section:
     """Rows of panels under a heading."""
 
     title: str
-    rows: Sequence[Row]
+    rows: Sequence[PanelRow]
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A board; its ``name`` is the file's, and its uid with our prefix."""
+    """A board; ``name`` is the name of its file, and its uid without the ``agentstack-`` prefix."""
 
     name: str
     title: str
@@ -47,12 +47,12 @@ class Board:
 
     @property
     def uid(self) -> str:
-        """What links and provisioning call it; never changes."""
+        """The uid that links and provisioning use; it never changes."""
         return uid_of(self.name)
 
 
 def uid_of(name: str) -> str:
-    """The uid of the board of that name."""
+    """The uid of the board with this name."""
     return f"agentstack-{name}"
 
 
@@ -98,7 +98,7 @@ def _laid_out(board: Board) -> list[model.Panel | model.RowPanel]:
 
 
 def as_export(dashboard: dict[str, Any]) -> dict[str, Any]:
-    """The form that grafana.com and the import page take: they ask which Prometheus to use and say what the board needs."""
+    """The form for grafana.com and the import page: it asks which Prometheus to use and lists what the board needs."""
     kinds = sorted({panel["type"] for panel in dashboard["panels"]} - {"row"})
     asked = {"name": "DS_PROMETHEUS", "label": "Prometheus", "description": "", "type": "datasource"}
     needs = [

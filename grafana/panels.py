@@ -1,4 +1,4 @@
-"""Panels in the house's style: each takes a title, what to do about what it shows, a unit and its queries."""
+"""Panels in one style: each takes a title, a description that says what to do about what it shows, a unit and queries."""
 
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -20,9 +20,9 @@ Unit = Literal[
 ]  # fmt: skip
 _UNITS = {"turns": "short", "tokens": "short", "cores": "none", "count": "short"}
 _COUNTED = frozenset({"turns", "count"})
-"""What is counted one by one: as a number of its own it is written out, not rounded to thousands."""
+"""Units of things counted one by one: a single number is written out, not rounded to thousands."""
 Steps = Sequence[tuple[float | None, str]]
-"""Colours from a value on; the first begins at None."""
+"""Colours, each from a value on; the first begins at ``None``, which is below all values."""
 
 COLOURS = {
     "endpointing": "blue",
@@ -33,17 +33,17 @@ COLOURS = {
     "unexplained": "#8e8e8e",
     "stt": "light-blue",
 }
-"""A component has the same colour on every board; unexplained time is grey. Red and yellow stay for what is bad."""
+"""A component has the same colour on every board; unexplained time is grey. Red and yellow are kept for trouble."""
 
 GOOD, WARN, BAD = "dark-green", "orange", "red"
 NEUTRAL: Steps = ((None, "text"),)
 _NOTHING = "#5b5f66"
-"""Behind a number that is not there: neither good nor bad."""
+"""The background of a number without a value: neither good nor bad."""
 _LOWEST = -1e9
 _LEAST_AXIS = {"s": 0.01, "percentunit": 0.05, "cps": 0.1, "none": 1}
-"""Where an axis ends at least, so that a flat 0 does not look like anything."""
+"""The least upper end of an axis, so that a flat 0 looks like 0."""
 _BAR = "2m"
-"""The least time of a bar: two scrapes have to lie in it, or nothing is counted."""
+"""The least time of a bar: with fewer than two scrapes in it Prometheus counts no increase."""
 _REF_IDS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -66,11 +66,10 @@ def lines(
 ) -> model.Panel:
     """Values over time.
 
-    ``steps`` draws dashed lines; ``colours`` pins those of named series; ``top`` is where the axis ends, and 0 where it begins
-    unless ``signed``, or ``bottom`` as long as no value lies below. ``slow`` looks at five minutes for a point: for what happens too
-    rarely to be split by series every minute. ``bars`` are for :func:`~grafana.queries.tally`.
-    ``values`` are numbers in the legend, ``side`` puts it into a table at the right.
-    ``alerts`` are those whose runbooks are linked.
+    ``steps`` draws dashed lines. ``colours`` sets the colours of named series. The axis ends at ``top`` and begins at 0, or at
+    ``bottom`` as long as no value is below it, or anywhere if ``signed``. ``slow`` takes five minutes for each point: for series that
+    are too sparse for a point every minute. ``bars`` is for :func:`~grafana.queries.tally`. ``values`` are the numbers in the legend;
+    ``side`` makes the legend a table at the right. The runbooks of ``alerts`` are linked.
     """
     panel = timeseries.Panel().title(title).description(description).unit(_unit(unit)).datasource(DATASOURCE)
     panel.targets([_target(query, at) for at, query in enumerate(asked)])
@@ -112,9 +111,9 @@ def number(
     sparkline: bool = False,
     alerts: Sequence[str] = (),
 ) -> model.Panel:
-    """One big number. ``none`` is what stands there when there is nothing to show, in words, never as a good-looking 0.
+    """One big number. ``none`` is the text without a value: words, because a 0 would look good.
 
-    ``alerts`` are as for :func:`lines`.
+    ``alerts`` is as for :func:`lines`.
     """
     panel = stat.Panel().title(title).description(description).unit(_exact(unit)).datasource(DATASOURCE).no_value(none)
     panel.targets([_target(query, 0)]).thresholds(_steps(steps if steps is NEUTRAL else _judged(steps)))
@@ -142,7 +141,7 @@ def heat_map(title: str, description: str, query: Query) -> model.Panel:
 
 
 def ranking(title: str, description: str, unit: Unit, *asked: Query, colours: dict[str, str] | None = None) -> model.Panel:
-    """The newest values as bars, one under the other."""
+    """The newest values as horizontal bars."""
     panel = bargauge.Panel().title(title).description(description).unit(_unit(unit)).datasource(DATASOURCE).min(0)
     panel.targets([_target(query, at) for at, query in enumerate(asked)]).no_value("none")
     panel.orientation(shapes.VizOrientation.HORIZONTAL).display_mode(shapes.BarGaugeDisplayMode.BASIC)
@@ -155,7 +154,7 @@ def ranking(title: str, description: str, unit: Unit, *asked: Query, colours: di
 
 
 def states(title: str, description: str, query: Query, words: dict[int, tuple[str, str]]) -> model.Panel:
-    """A band for each series over time, coloured by state: ``words`` gives each value its word and colour."""
+    """A band over time for each series, coloured by state: ``words`` maps each value to its word and colour."""
     panel = statetimeline.Panel().title(title).description(description).unit("none").datasource(DATASOURCE)
     panel.targets([_target(query, 0)]).show_value(shapes.VisibilityMode.NEVER).row_height(0.8).merge_values(True).fill_opacity(80)
     options = {str(value): model.ValueMappingResult(text=text, color=colour) for value, (text, colour) in words.items()}
@@ -178,7 +177,7 @@ def grid(
 ) -> model.Panel:
     """A table with a row for each combination of the labels ``keys`` (label → heading), sorted by its first column of numbers.
 
-    ``link`` makes the first key's cells open another board; ``none`` stands where there is no value.
+    ``link`` makes the cells of the first key open another board; ``none`` is the text of a cell without a value.
     """
     panel = table.Panel().title(title).description(description).unit("short").datasource(DATASOURCE).min_width(_NARROW)
     asked = [Query(query.expr, instant=True, format="table") for _, _, query, _ in columns]
@@ -198,15 +197,15 @@ def grid(
 
 
 _NARROW: Final = 64
-"""Pixels that a column may shrink to. Grafana's own 150 push the numbers, which stand on the right, out of sight."""
+"""The least width of a column, in pixels. Grafana's default of 150 pushes the numbers at the right out of sight."""
 
 
 _NUMBER: Final = 104
-"""Pixels of a column of numbers where several columns of names need the rest."""
+"""The width of a column of numbers, in pixels, in a table with several columns of names."""
 
 
 def _whole(unit: Unit) -> list[model.DynamicConfigValue]:
-    """Counts have no fraction, though an increase between scrapes may be estimated as one."""
+    """Counts are shown without decimals, although Prometheus may estimate an increase with a fraction."""
     return [_property("decimals", 0)] if unit in _COUNTED else []
 
 
@@ -232,7 +231,7 @@ def _legend(values: Sequence[str], *, side: bool) -> common.VizLegendOptions:
 
 
 def _judged(steps: Steps) -> Steps:
-    """The same colours for every value there is, and a grey one for none: Grafana gives a missing value the first colour."""
+    """The same colours for every value, and grey without a value: Grafana gives a missing value the first colour."""
     return ((None, _NOTHING), *((_LOWEST if value is None else value, colour) for value, colour in steps))
 
 

@@ -1,19 +1,19 @@
-"""PromQL, written from the catalogue: a name or a label that the exporter does not have is an error when the boards are built."""
+"""PromQL from the catalogue: a metric or label that the exporter does not have is an error when the boards are built."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.metrics import inventory
 from grafana.objective import OBJECTIVE, SLO_BOUND
 
 METRICS: Mapping[str, MetricSpec] = inventory.metrics()
 SCRAPE = frozenset({"up", "scrape_duration_seconds", "scrape_samples_scraped"})
-"""Series that Prometheus itself writes of each target."""
+"""Series that Prometheus itself writes for each target."""
 
 RATE = "$__rate_interval"
 STEP = "$__interval"
-"""From one point to the next: windows of it lie side by side, and what is counted in them adds up. Those of RATE overlap."""
+"""The time from one point to the next. Windows of this length do not overlap, so their counts add up; windows of RATE overlap."""
 _TARGET = 'job=~"$job", instance=~"$instance"'
 _FILTERS = ("agent", "pipeline")
 _OPERATORS = ("!=", "=~", "!~")
@@ -21,7 +21,7 @@ _OPERATORS = ("!=", "=~", "!~")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression and how a panel asks for it: ``legend`` names its series; ``instant`` asks for the newest value only."""
+    """An expression and how a panel queries it: ``legend`` names its series; ``instant`` asks for the newest value only."""
 
     expr: str
     legend: str = ""
@@ -36,7 +36,7 @@ def now(expr: str, legend: str = "") -> Query:
 
 
 def select(name: str, suffix: str = "", **matchers: str) -> str:
-    """A selector with the board's filters: those of job and instance always, of agent and pipeline where the metric has them.
+    """A selector with the board's filters: job and instance always, agent and pipeline if the metric has these labels.
 
     A matcher's value may begin with its operator (``answered_by="!=machine"``); without one it is ``=``. Raises ``KeyError`` for
     a metric, ``ValueError`` for a label that the catalogue does not have.
@@ -65,7 +65,7 @@ def increase(name: str, *by: str, window: str = RATE, suffix: str = "", **matche
 
 
 def tally(name: str, *by: str, **matchers: str) -> str:
-    """Increase of a counter from one point to the next, summed by labels: for bars."""
+    """Increase of a counter from one point to the next, summed by labels; for bars."""
     return increase(name, *by, window=STEP, **matchers)
 
 
@@ -75,7 +75,7 @@ def total(name: str, *by: str, **matchers: str) -> str:
 
 
 def quantile(q: float, name: str, *by: str, window: str = RATE, **matchers: str) -> str:
-    """A quantile of a histogram by labels; no value, rather than NaN, where nothing was observed."""
+    """A quantile of a histogram by labels; no value (instead of NaN) if nothing was observed."""
     return f"histogram_quantile({q:g}, {increase(name, 'le', *by, window=window, suffix='_bucket', **matchers)}) >= 0"
 
 
@@ -92,31 +92,31 @@ def mean(name: str, *by: str, window: str = RATE, **matchers: str) -> str:
 
 
 def buckets(name: str, **matchers: str) -> Query:
-    """What a heatmap draws: observations of each step by bucket."""
+    """Observations of each step by bucket, for a heatmap."""
     return Query(increase(name, "le", suffix="_bucket", **matchers), "{{le}}", format="heatmap", exemplar=True)
 
 
 def ratio(part: str, whole: str) -> str:
-    """``part / whole`` where there is a whole: no NaN for nothing out of nothing."""
+    """``part / whole``; no value (instead of NaN) if ``whole`` is 0."""
     return f"{part} / ({whole} > 0)"
 
 
 def part_of(each: str, whole: str) -> str:
-    """Each of several series as a part of one whole."""
+    """Each of several series as a share of one whole."""
     return f"{each} / on () group_left () ({whole} > 0)"
 
 
 def share(part: str, whole: str) -> str:
-    """As :func:`ratio`, of two with the same labels, where a part that never happened is 0, not missing."""
+    """As :func:`ratio`, for two expressions with the same labels; a missing ``part`` counts as 0."""
     return f"({part} or {whole} * 0) / ({whole} > 0)"
 
 
 CALLERS = {"answered_by": "!=machine"}
-"""Matchers that keep calls which a machine answered out: nobody waits in them."""
+"""Matchers that leave out calls that a machine answered: nobody waits in them."""
 
 
 def caller_turns(*by: str, window: str = RATE, **matchers: str) -> str:
-    """Turns in which a caller waited for an answer, whether it came or not; machine-answered calls are kept out."""
+    """Turns in which a caller waited for an answer, whether it came or not; machine-answered calls are left out."""
     return increase("agentstack_caller_turns_total", *by, window=window, **CALLERS, **matchers)
 
 
@@ -126,15 +126,15 @@ def good_turns(*by: str, window: str = RATE) -> str:
 
 
 def attainment(*by: str, window: str = RATE) -> str:
-    """Share of caller turns answered within the bound: an unanswered one is a miss.
+    """Share of caller turns answered within the bound; an unanswered turn is a miss.
 
-    Prometheus extrapolates each of the two counters on its own, so that after a start the part can seem larger than the whole.
+    Prometheus extrapolates each of the two counters separately: after a start the part can seem larger than the whole.
     """
     return f"clamp_max({share(good_turns(*by, window=window), caller_turns(*by, window=window))}, 1)"
 
 
 def burn(window: str) -> str:
-    """How many times faster than planned the error budget is spent: 1 spends exactly all of it."""
+    """The burn rate: how many times faster than planned the error budget is spent. At 1 exactly all of it is spent."""
     return f"(1 - {attainment(window=window)}) / {1 - OBJECTIVE:g}"
 
 

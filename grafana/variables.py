@@ -1,4 +1,4 @@
-"""The filters above every board, and the links between boards; both keep what the reader has chosen."""
+"""The filters above every board, and the links between boards. Links keep the filters that the reader has chosen."""
 
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.models import common as shapes
@@ -10,12 +10,12 @@ DOCS = "https://github.com/plivo/agentstack-exporter/blob/main/docs"
 
 
 def datasource() -> builders.DatasourceVariable:
-    """The Prometheus to ask."""
+    """The Prometheus that the board queries."""
     return builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
 
 
 def filters() -> list[builders.QueryVariable]:
-    """Job, instance, agent and pipeline, each narrowed by those before it; All at first."""
+    """Job, instance, agent and pipeline. Job and instance narrow what the others offer; all start with All."""
     targets = 'job=~"$job", instance=~"$instance"'
     return [
         _filter("job", "Job", "label_values(agentstack_exporter_build_info, job)", ".+"),
@@ -34,14 +34,14 @@ def _filter(name: str, label: str, query: str, everything: str) -> builders.Quer
 
 
 def board_links() -> list[builders.DashboardLink]:
-    """The other boards, in the row above the panels, with the same time and filters; and what to do when one of them shows trouble."""
+    """Links in the row above the panels: to the other boards, with the same time and filters, and to the runbooks."""
     boards = builders.DashboardLink("AgentStack boards").type(model.DashboardLinkType.DASHBOARDS).tags([TAG]).icon("external link")
     alerts = _page("Alerts and runbooks", "alerts.md").icon("doc").tooltip("What each alert means, where to look and what to do")
     return [boards.as_dropdown(False).include_vars(True).keep_time(True).tooltip("").url(""), alerts]
 
 
 def runbook(alert: str) -> builders.DashboardLink:
-    """The page on an alert, for a panel that shows what it is about."""
+    """A link to an alert's runbook, for a panel that shows what the alert is about."""
     return _page(f"Runbook: {alert}", f"runbooks/{alert}.md")
 
 
@@ -50,7 +50,7 @@ def _page(title: str, page: str) -> builders.DashboardLink:
 
 
 def to_board(uid: str, title: str, **chosen: str) -> model.DashboardLink:
-    """A link of a cell or a series to a board, with the time, the filters, and those that ``chosen`` sets instead."""
+    """A link from a cell or a series to a board. It keeps the time and the filters; ``chosen`` sets filters instead."""
     kept = [f"${{{name}:queryparam}}" for name in ("datasource", "job", "instance", "agent", "pipeline") if name not in chosen]
     parts = [*kept, *(f"var-{name}={value}" for name, value in chosen.items()), "${__url_time_range}"]
     link = builders.DashboardLink(title).type(model.DashboardLinkType.LINK).url(f"/d/{uid}?{'&'.join(parts)}")

@@ -1,6 +1,8 @@
-"""What every test may use: the profiles of property tests and the expected-output fixture."""
+"""What every test may use: the profiles of property tests and the expected-output fixture; and which tests are quick."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,41 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare ``--update-golden``."""
     parser.addoption("--update-golden", action="store_true", help="rewrite the expected outputs under tests/golden")
+
+
+SOCKETS = Path(__file__).parent / "sockets"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test over real sockets; elsewhere those that start a program are marked where they stand.
+
+    Tests that may take longer than others come first, so that no core waits for them at the end.
+    """
+    for item in items:
+        if item.path.is_relative_to(SOCKETS):
+            item.add_marker("external")
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
+_quick: list[str] = []
+"""The name of the test that runs now, if it is one that must not start anything."""
+
+
+def _refuse(event: str, _: object) -> None:
+    if _quick and event in ("subprocess.Popen", "os.posix_spawn", "socket.bind", "socket.connect"):
+        raise RuntimeError(f"{_quick[0]} is not marked external, and begins with {event}")
+
+
+sys.addaudithook(_refuse)
+
+
+@pytest.fixture(autouse=True)
+def _quick_tests_start_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Keep `make quick` what it says it is: a test without the mark can neither start a program nor open a connection."""
+    if request.node.get_closest_marker("external") is None:
+        _quick.append(request.node.nodeid)
+    yield
+    _quick.clear()
 
 
 @pytest.fixture

@@ -63,6 +63,8 @@ if inside touch /opt/x 2>/dev/null; then fail "the root can be written"; fi
 [ "$(inside id -u)" = 65532 ] || fail "it runs as another user"
 
 inside agentstack-exporter --version | grep -qF "(compiled)" || fail "the hot path is not compiled"
+inside /opt/venv/bin/python -c 'import importlib.util as find, sys; sys.exit(find.find_spec("exporter.tap") is not None)' ||
+  fail "the tap's old name is there, and leads nowhere"
 
 began=$(date +%s%N)
 inside agentstack-exporter serve --listen 127.0.0.1:18790 --telemetry-listen 127.0.0.1:18791 >"$work/log" 2>&1 &

@@ -1,35 +1,37 @@
-"""How long the customer's own tools and LLM take: the platform's events set against the app's commands.
+"""How long the customer's own tools and LLM take: the platform's events compared with the app's commands.
 
-Both pass through a relay; only its sessions have an :class:`~exporter.sessions.app_state.AppState`. Times are unix seconds of
-receipt, on one
-clock. A text token carries no id, so which question a streamed answer belongs to is worked out: the last final transcription before
-its first token. An answer that was interrupted and never finished gives way to the next question.
+Both pass through a relay; only its sessions have an :class:`~exporter.sessions.app_state.AppState`. Times are unix seconds of receipt,
+by one clock. A text token has no id, so the question that a streamed answer belongs to is inferred: the last final transcription
+before its first token. An answer that was interrupted and never finished is replaced by the next question.
 """
 
+from functools import partial
 from typing import Final
 
 from exporter.catalogue import app_metrics
 from exporter.events.speech import AgentSpeechInterrupted
 from exporter.events.tools import ToolCalled
 from exporter.events.turns import UserTranscription
-from exporter.metrics.label_limits import Admission
-from exporter.metrics.store import Instrument, Store
+from exporter.metrics.instrument import Instrument
+from exporter.metrics.label_limits import LabelLimiter
+from exporter.metrics.store import Row, Store
 from exporter.protocol.commands import Command
-from exporter.protocol.ids import compact
-from exporter.sessions.app_state import AppState, LlmAnswer, ToolAnswer
-from exporter.sessions.registry import Session
+from exporter.protocol.ids import shorten_id
+from exporter.sessions.app_state import AppState, LlmAnswer, OpenCall, StreamedAnswer, ToolAnswer
+from exporter.sessions.session import Session
 
-MOST_OPEN_CALLS: Final = 64
-"""Tool calls of a session that may wait for their answers at once; the oldest then counts as unanswered."""
 LONGEST: Final = 200.0
-"""A wait that seems longer, in seconds, has no connection with what it waited for."""
+"""A wait that seems longer, in seconds, is unrelated to what it waited for."""
+_OUTCOMES: Final = {"tool.result": "result", "tool.error": "error"}
+"""Command that answers a tool call → the outcome of the call."""
 
 
-class AppSide:
-    """Folds what the app did into metrics, and tells what spans need to know."""
+class AppLatencyTracker:
+    """Measures the app, and returns the answers that become spans."""
 
-    def __init__(self, store: Store, admission: Admission) -> None:
-        self._admission = admission
+    def __init__(self, store: Store, limiter: LabelLimiter) -> None:
+        self._store = store
+        self._limiter = limiter
         self._commands = Instrument(store, app_metrics.APP_COMMANDS)
         self._tool_duration = Instrument(store, app_metrics.TOOL_DURATION)
         self._unanswered = Instrument(store, app_metrics.TOOL_CALLS_UNANSWERED)
@@ -38,89 +40,86 @@ class AppSide:
         self._llm_duration = Instrument(store, app_metrics.APP_LLM_DURATION)
         self._llm_answers = Instrument(store, app_metrics.APP_LLM_ANSWERS)
 
-    def called(self, session: Session, event: ToolCalled, now: float) -> ToolCalled:
+    def tool_called(self, session: Session, event: ToolCalled, now: float) -> ToolCalled:
         """The agent calls a tool of the app."""
-        side = session.app
-        if side is not None and event.id:
-            call_id = compact(event.id)
-            side.calls.pop(call_id, None)
-            side.calls[call_id] = (self._admission.value("tool", event.tool_name, now), now)
-            if len(side.calls) > MOST_OPEN_CALLS:
-                tool, _ = side.calls.pop(next(iter(side.calls)))
-                self._unanswered.add(1, session.agent_label, tool, now=now)
+        if session.app is not None and event.id:
+            call = OpenCall(self._limiter.value("tool", event.tool_name, now), now)
+            evicted = session.app.open_calls.renew(shorten_id(event.id), call)
+            if evicted is not None:
+                self._unanswered.add(1, agent=session.agent_label, tool=evicted[1].tool, now=now)
         return event
 
     def transcribed(self, session: Session, event: UserTranscription, now: float) -> LlmAnswer | None:
-        """The caller said something; returns the answer that this puts an end to."""
-        side = session.app
-        if side is None or not event.is_final:
+        """The caller said something. Returns the streamed answer that this ends, if any."""
+        app = session.app
+        if app is None or not event.is_final:
             return None
-        ended = self._abandon(session, side, now) if side.interrupted else None
-        side.asked = now
+        ended = self._end_answer(session, app, now, abandoned=True) if app.interrupted else None
+        app.asked = now
         return ended
 
-    def interrupted(self, session: Session, event: AgentSpeechInterrupted, _: float) -> AgentSpeechInterrupted:
-        """The caller barged in: an answer that is still streamed may have been given up by the app."""
+    def speech_interrupted(self, session: Session, event: AgentSpeechInterrupted, _: float) -> AgentSpeechInterrupted:
+        """The caller barged in: the app may have abandoned the answer that is being streamed."""
         if session.app is not None:
             session.app.interrupted = session.app.answer is not None
         return event
 
-    def take(self, session: Session, command: Command, now: float) -> ToolAnswer | LlmAnswer | None:
-        """The app sent a command; returns what was learned by it."""
-        self._commands.add(1, session.agent_label, command.kind, now=now)
-        side = session.app
-        if side is None:
+    def command(self, session: Session, command: Command, now: float) -> ToolAnswer | LlmAnswer | None:
+        """The app sent a command. Returns the answer that it completes, if any."""
+        kind = command.kind
+        (session.series_cache.app_commands.get(kind) or self._commands_row(session, kind, now))[0] += 1.0
+        app = session.app
+        if app is None:
             return None
-        if command.kind == "text":
-            return self._token(session, side, now, last=command.last)
-        if command.kind in _OUTCOMES:
-            return self._answered(session, side, command, now)
+        if kind == "text":
+            return self._token(session, app, now, last=command.last)
+        if kind in _OUTCOMES:
+            return self._tool_answered(session, app, command, now)
         return None
 
     def finish(self, session: Session, now: float) -> LlmAnswer | None:
-        """The session is over: what is still waiting for the app waits in vain. Returns the answer that was cut off."""
-        side = session.app
-        if side is None:
+        """The session ended: what still waits for the app stays unanswered. Returns the answer that was not finished, if any."""
+        app = session.app
+        if app is None:
             return None
-        for tool, _ in side.calls.values():
-            self._unanswered.add(1, session.agent_label, tool, now=now)
-        side.calls.clear()
-        return self._abandon(session, side, now)
+        for call in app.open_calls.values():
+            self._unanswered.add(1, agent=session.agent_label, tool=call.tool, now=now)
+        app.open_calls.clear()
+        return self._end_answer(session, app, now, abandoned=True)
 
-    def _answered(self, session: Session, side: AppState, command: Command, now: float) -> ToolAnswer | None:
-        call_id = compact(command.answers or "")
-        found = side.calls.pop(call_id, None)
-        if found is None:
-            self._unmatched.add(1, session.agent_label, now=now)
+    def _commands_row(self, session: Session, kind: str, now: float) -> Row:
+        find = partial(self._commands.row, agent=session.agent_label, kind=kind, now=now)
+        return self._store.cached(session.series_cache.app_commands, kind, find)
+
+    def _tool_answered(self, session: Session, app: AppState, command: Command, now: float) -> ToolAnswer | None:
+        call_id = shorten_id(command.answers or "")
+        call = app.open_calls.pop(call_id, None)
+        if call is None:
+            self._unmatched.add(1, agent=session.agent_label, now=now)
             return None
-        tool, since = found
-        outcome = _OUTCOMES[command.kind]
-        self._tool_duration.observe(max(0.0, now - since), session.agent_label, tool, outcome, now=now)
+        outcome, seconds = _OUTCOMES[command.kind], max(0.0, now - call.called)
+        self._tool_duration.observe(seconds, agent=session.agent_label, tool=call.tool, outcome=outcome, now=now)
         return ToolAnswer(call_id, outcome == "error")
 
-    def _token(self, session: Session, side: AppState, now: float, *, last: bool) -> LlmAnswer | None:
-        if side.answer is None:
-            asked, side.asked = side.asked, None
-            side.interrupted = False
-            side.answer = (asked, now)
+    def _token(self, session: Session, app: AppState, now: float, *, last: bool) -> LlmAnswer | None:
+        if app.answer is None:
+            asked, app.asked = app.asked, None
+            app.interrupted = False
+            app.answer = StreamedAnswer(asked, now)
             if asked is not None and now - asked <= LONGEST:
-                self._first_token.observe(max(0.0, now - asked), session.agent_label, now=now)
-        side.last_token = now
-        return self._close(session, side, now, abandoned=False) if last else None
+                self._first_token.observe(max(0.0, now - asked), agent=session.agent_label, now=now)
+        app.last_token = now
+        return self._end_answer(session, app, now, abandoned=False) if last else None
 
-    def _abandon(self, session: Session, side: AppState, now: float) -> LlmAnswer | None:
-        return self._close(session, side, now, abandoned=True) if side.answer is not None else None
-
-    def _close(self, session: Session, side: AppState, now: float, *, abandoned: bool) -> LlmAnswer | None:
-        if side.answer is None:
+    def _end_answer(self, session: Session, app: AppState, now: float, *, abandoned: bool) -> LlmAnswer | None:
+        """The answer that is being streamed ends. Returns it if it is known when it was asked for."""
+        answer = app.answer
+        if answer is None:
             return None
-        (asked, first), side.answer, side.interrupted = side.answer, None, False
-        self._llm_answers.add(1, session.agent_label, "abandoned" if abandoned else "completed", now=now)
-        if asked is None or side.last_token - asked > LONGEST:
+        app.answer, app.interrupted = None, False
+        self._llm_answers.add(1, agent=session.agent_label, outcome="abandoned" if abandoned else "completed", now=now)
+        if answer.asked is None or app.last_token - answer.asked > LONGEST:
             return None
         if not abandoned:
-            self._llm_duration.observe(max(0.0, now - asked), session.agent_label, now=now)
-        return LlmAnswer(asked, first, side.last_token, abandoned)
-
-
-_OUTCOMES: Final = {"tool.result": "result", "tool.error": "error"}
+            self._llm_duration.observe(max(0.0, now - answer.asked), agent=session.agent_label, now=now)
+        return LlmAnswer(answer.asked, answer.first_token, app.last_token, abandoned)

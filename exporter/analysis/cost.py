@@ -1,37 +1,41 @@
-"""What calls cost, turn by turn, where the operator has said what providers take.
+"""What calls cost, turn by turn, according to the operator's price list.
 
-The basis is turn.metrics and nothing else: session.usage says the same again, cumulatively and without the audio tokens apart. What has
-no price is counted as it was used, so that a cost is never silently too low.
+Only turn.metrics count. session.usage reports the same usage again, as totals and without separate audio tokens. Usage that has no
+price is counted as usage, so that a cost that is too low can be seen.
 """
 
 from exporter.analysis.prices import PriceList, used_by
 from exporter.catalogue import operator_metrics
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.metrics.label_limits import Admission
-from exporter.metrics.store import Instrument, Store
+from exporter.metrics.instrument import Instrument
+from exporter.metrics.label_limits import LabelLimiter
+from exporter.metrics.store import Row, Store
 
 
-class Cost:
-    """Adds up dollars, and what has no price."""
+class CostCounter:
+    """Adds up dollars, and the usage that has no price."""
 
-    def __init__(self, store: Store, admission: Admission, prices: PriceList | None) -> None:
-        self._admission = admission
+    def __init__(self, store: Store, limiter: LabelLimiter, prices: PriceList | None) -> None:
+        self._limiter = limiter
         self._prices = prices
         self._cost = Instrument(store, operator_metrics.COST)
         self._unpriced = Instrument(store, operator_metrics.UNPRICED_USAGE)
 
-    def turn(self, event: TurnMetrics, now: float) -> None:
-        """A turn of which nothing was counted before."""
+    def add(self, event: TurnMetrics, now: float) -> None:
+        """Add a turn that was not counted before."""
         if self._prices is None:
             return
         for used in used_by(event):
             if not used.amounts:
                 continue
-            labels = (used.component, *self._admission.pair(used.component, used.provider, used.model, now))
-            price = self._prices.find(*labels)
+            component = used.component
+            provider, model = self._limiter.pair(component, used.provider, used.model, now)
+            price = self._prices.find(component, provider, model)
+            cost: Row | None = None
             for kind, amount in used.amounts.items():
-                each = None if price is None else price.of_one(kind)
-                if each is None:
-                    self._unpriced.add(amount, *labels, kind, now=now)
+                unit_price = None if price is None else price.per_unit(kind)
+                if unit_price is None:
+                    self._unpriced.add(amount, component=component, provider=provider, model=model, kind=kind, now=now)
                 else:
-                    self._cost.add(each * amount, *labels, now=now)
+                    cost = cost or self._cost.row(component=component, provider=provider, model=model, now=now)
+                    cost[0] += unit_price * amount

@@ -1,26 +1,28 @@
-"""Where the time of a caller's turn went, and which component made a slow one slow.
+"""Where the time of a caller's turn went, and which component made a slow turn slow.
 
-Stages overlap: the transcript and the decision that the turn is over both run from the end of speech, so the longer of them counts.
-The rest of the wait is unexplained (network, playout, tools); if the stages exceed the wait, the excess is counted apart.
+Stages overlap: the transcript and the decision that the turn is over both start at the end of speech, so the longer of the two counts.
+The rest of the wait is unexplained (network, playout, tools). If the stages take longer than the wait, the excess is counted apart.
 """
 
+from functools import partial
 from typing import Final
 
 from exporter.catalogue import operator_metrics
 from exporter.catalogue.operator_metrics import TURN_COMPONENTS
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.metrics.label_limits import Admission
-from exporter.metrics.store import Instrument, Row, Store
-from exporter.sessions.registry import MACHINE, Session
+from exporter.metrics.instrument import Instrument
+from exporter.metrics.label_limits import LabelLimiter
+from exporter.metrics.store import Row, Store
+from exporter.sessions.session import MACHINE, Session
 
 SLOW_TURN: Final = 1.5
-"""The wait above which a turn is slow unless the operator says otherwise, in seconds."""
+"""The default of the wait, in seconds, above which a turn is slow."""
 
 
 def parts_of(event: TurnMetrics, perceived_ms: float) -> tuple[float, ...]:
     """The wait of the turn split into :data:`TURN_COMPONENTS`, in milliseconds.
 
-    The parts add up to ``perceived_ms``; the last of them is negative where the stages overlapped.
+    The parts add up to ``perceived_ms``. The last part is negative if the stages took longer than the wait.
     """
     stt, decision = event.stt_delay_ms or 0.0, event.turn_decision_ms or 0.0
     detection = stt if stt > decision else decision  # noqa: FURB136 - with every turn
@@ -30,39 +32,39 @@ def parts_of(event: TurnMetrics, perceived_ms: float) -> tuple[float, ...]:
     return detection, callback, llm, tts, realtime, perceived_ms - (detection + callback + llm + tts + realtime)
 
 
-class Anatomy:
-    """Adds turns up by component. ``slow_above`` is the wait, in seconds, above which a turn is slow."""
+class LatencyBreakdown:
+    """Adds up the waits of turns by component. A turn whose wait is above ``slow_turn`` (seconds) is slow."""
 
-    def __init__(self, store: Store, admission: Admission, slow_above: float) -> None:
+    def __init__(self, store: Store, limiter: LabelLimiter, slow_turn: float) -> None:
         self._store = store
-        self._admission = admission
-        self._slow_above = slow_above * 1000.0
+        self._limiter = limiter
+        self._slow_turn_ms = slow_turn * 1000.0
         self._component = Instrument(store, operator_metrics.TURN_COMPONENT)
         self._negative_rest = Instrument(store, operator_metrics.TURN_COMPONENT_NEGATIVE_REST)
         self._slow = Instrument(store, operator_metrics.SLOW_TURNS)
 
     def add(self, session: Session, event: TurnMetrics, now: float) -> None:
-        """Take in a turn; one nobody waited for, or for which a machine waited, has no parts."""
+        """Add a turn. A turn for which no human waited has no parts."""
         perceived = event.user_perceived_ms
         if perceived is None or event.agent_first or session.answered_by == MACHINE:
             return
-        agent, pipeline = session.agent_label, self._admission.value("pipeline", event.pipeline, now)
+        agent, pipeline = session.agent_label, self._limiter.value("pipeline", event.pipeline, now)
         parts = parts_of(event, perceived)
-        rows = session.cells.anatomy.get(pipeline) or self._rows(session, pipeline)
+        rows = session.series_cache.latency_breakdown.get(pipeline) or _new_rows(session, pipeline)
         for index, part in enumerate(parts):
             if part > 0.0:
-                row = rows[index]
-                if row is None:
-                    capped = self._store.capped
-                    row = self._component.row(agent, pipeline, TURN_COMPONENTS[index], now=now)
-                    if self._store.capped == capped:  # else there was no room, which is to be counted with every turn
-                        rows[index] = row
-                row[0] += part / 1000.0
+                (rows[index] or self._row(rows, index, agent, pipeline, now))[0] += part / 1000.0
         if parts[-1] < 0.0:
-            self._negative_rest.add(-parts[-1] / 1000.0, agent, pipeline, now=now)
-        if perceived > self._slow_above:
-            self._slow.add(1, agent, pipeline, TURN_COMPONENTS[parts.index(max(parts))], now=now)
+            self._negative_rest.add(-parts[-1] / 1000.0, agent=agent, pipeline=pipeline, now=now)
+        if perceived > self._slow_turn_ms:
+            component = TURN_COMPONENTS[parts.index(max(parts))]
+            self._slow.add(1, agent=agent, pipeline=pipeline, component=component, now=now)
 
-    def _rows(self, session: Session, pipeline: str) -> list[Row | None]:
-        found = session.cells.anatomy[pipeline] = [None] * len(TURN_COMPONENTS)
-        return found
+    def _row(self, rows: list[Row | None], index: int, agent: str, pipeline: str, now: float) -> Row:
+        find = partial(self._component.row, agent=agent, pipeline=pipeline, component=TURN_COMPONENTS[index], now=now)
+        return self._store.cached(rows, index, find)
+
+
+def _new_rows(session: Session, pipeline: str) -> list[Row | None]:
+    rows = session.series_cache.latency_breakdown[pipeline] = [None] * len(TURN_COMPONENTS)
+    return rows

@@ -1,7 +1,7 @@
-"""Who has the floor: callers that wait right now, silence, callers cut short, and how fast the agent yields to them.
+"""Whose turn it is: callers that wait now, silence, callers that were cut short, and how fast the agent stops for them.
 
-All of it is worked out from speech and state events while they come. A caller waits from the end of speech, once the platform has
-judged the turn over, until agent audio begins or the caller speaks again.
+Everything is derived from speech and state events as they arrive. A caller waits from the end of speech, once the platform has judged
+the turn complete, until the agent's audio begins or the caller speaks again.
 """
 
 from datetime import datetime
@@ -18,30 +18,32 @@ from exporter.events.speech import (
     UserStateChanged,
 )
 from exporter.events.turns import UserTurnCompleted
-from exporter.metrics.store import Instrument, Store
-from exporter.sessions.registry import MACHINE, Session
-from exporter.sessions.turn_taking_state import Floor, Moment
+from exporter.metrics.instrument import Instrument
+from exporter.metrics.store import Store
+from exporter.sessions.session import MACHINE, Session
+from exporter.sessions.turn_taking_state import Moment, TurnTakingState
 
 DEAD_AIR: Final = 3.0
-"""Silence longer than this, in seconds, is dead air: callers ask whether anybody is there."""
+"""A silence longer than this, in seconds, is dead air: callers ask whether anybody is there."""
 REACTION: Final = 0.5
-"""Nobody reacts faster to what they hear, in seconds: who speaks this soon after the agent began had not finished."""
+"""Nobody reacts faster to what they hear, in seconds: a caller who speaks this soon after the agent started had not finished."""
 LONGEST_WAIT: Final = 120.0
-"""Nobody waits longer, in seconds: the platform has forgotten to say that the call is over."""
+"""Nobody waits longer, in seconds: the platform did not report the end of the call."""
 _SLOWEST_REACTION: Final = 10.0
 _SLACK: Final = 1.0
-"""By how much silence that goes on is counted late, in seconds, so that jitter in arrival never makes it too much."""
+"""A silence that goes on is counted this much later, in seconds, so that late events never make it too long."""
 _ABSURD: Final = 3600.0
 """A silence that seems longer, in seconds, comes from a wrong clock."""
 _NOT_AN_END: Final = frozenset({"shutdown", "superseded"})
+"""Reasons for the end of a session that do not mean that the call ended."""
 
 
-class Conversations:
-    """Follows the floor of every session. ``slow_above`` is the wait, in seconds, above which a turn is slow."""
+class TurnTakingTracker:
+    """Tracks who speaks in every session. A turn whose wait is above ``slow_turn`` (seconds) is slow."""
 
-    def __init__(self, store: Store, slow_above: float) -> None:
-        self._slow_above = slow_above
-        self._waits: dict[Session, Floor] = {}
+    def __init__(self, store: Store, slow_turn: float) -> None:
+        self._slow_turn = slow_turn
+        self._waiting_sessions: dict[Session, TurnTakingState] = {}
         self._waiting = Instrument(store, operator_metrics.TURNS_WAITING)
         self._dead_air = Instrument(store, operator_metrics.DEAD_AIR)
         self._dead_air_time = Instrument(store, operator_metrics.DEAD_AIR_TIME)
@@ -50,186 +52,186 @@ class Conversations:
         self._ended_after = Instrument(store, operator_metrics.SESSIONS_ENDED_AFTER_TURN)
 
     def user_speech_started(self, session: Session, event: UserSpeechStarted, now: float) -> UserSpeechStarted:
-        """The caller was heard to begin."""
-        self._user_began(session, _moment(event.timestamp, now), now)
+        """The caller started to speak."""
+        self._user_started(session, _moment(event.timestamp, now), now)
         return event
 
     def user_speech_stopped(self, session: Session, event: UserSpeechStopped, now: float) -> UserSpeechStopped:
-        """The caller was heard to stop."""
+        """The caller stopped speaking."""
         self._user_stopped(session, _moment(event.timestamp, now))
         return event
 
-    def user_state(self, session: Session, event: UserStateChanged, now: float) -> UserStateChanged:
-        """The caller began or stopped, as another event may say too."""
+    def user_state_changed(self, session: Session, event: UserStateChanged, now: float) -> UserStateChanged:
+        """The caller started or stopped speaking. user.speech_started and user.speech_stopped may report the same."""
         if event.new_state == "speaking":
-            self._user_began(session, _moment(event.timestamp, now), now)
+            self._user_started(session, _moment(event.timestamp, now), now)
         elif event.old_state == "speaking":
             self._user_stopped(session, _moment(event.timestamp, now))
         return event
 
     def user_turn_completed(self, session: Session, event: UserTurnCompleted, now: float) -> UserTurnCompleted:
-        """The platform judged that it is the agent's turn; a typed one begins to wait here."""
-        floor, over = _floor(session), _moment(event.timestamp, now)
-        if floor.waits_for is not None:
-            return event  # it said so before, and the caller has said nothing since
-        stopped, began = floor.user_stopped, floor.user_began
-        spoke = stopped is not None and (began is None or began.until(stopped) >= 0)
-        floor.turn = stopped if spoke and stopped is not None else over
-        floor.user_began = floor.user_stopped = None
-        floor.wait = 0.0
-        floor.answered = floor.agent_began if floor.agent_began and floor.turn.until(floor.agent_began) >= 0 else None
-        self._wait(session, floor, now)
+        """The platform judged that it is the agent's turn. If the caller's turn was typed, the wait begins now."""
+        state, completed = _state_of(session), _moment(event.timestamp, now)
+        if state.waiting_for is not None:
+            return event  # a repetition: the caller has said nothing since
+        stopped, started = state.user_stopped, state.user_started
+        spoke = stopped is not None and (started is None or started.until(stopped) >= 0)
+        state.turn_end = stopped if spoke and stopped is not None else completed
+        state.user_started = state.user_stopped = None
+        state.last_wait = 0.0
+        state.answered = state.agent_started if state.agent_started and state.turn_end.until(state.agent_started) >= 0 else None
+        self._wait(session, state, now)
         return event
 
-    def agent_state(self, session: Session, event: AgentStateChanged, now: float) -> AgentStateChanged:
-        """What the agent does now; speaking is audio."""
-        floor = _floor(session)
-        floor.agent_shows = True
+    def agent_state_changed(self, session: Session, event: AgentStateChanged, now: float) -> AgentStateChanged:
+        """The agent's state changed. In the state ``speaking`` its audio is played."""
+        state = _state_of(session)
+        state.agent_reported = True
         if event.new_state == "speaking":
-            self._agent_began(session, floor, _moment(event.timestamp, now), now)
+            self._agent_started(session, state, _moment(event.timestamp, now), now)
         else:
-            self._wait(session, floor, now)
+            self._wait(session, state, now)
         return event
 
     def agent_speech_started(self, session: Session, event: AgentSpeechStarted, now: float) -> AgentSpeechStarted:
-        """The caller hears the agent."""
-        floor = _floor(session)
-        floor.agent_shows = True
-        self._agent_began(session, floor, _moment(event.timestamp, now), now)
+        """The agent's audio began."""
+        state = _state_of(session)
+        state.agent_reported = True
+        self._agent_started(session, state, _moment(event.timestamp, now), now)
         return event
 
-    def agent_interrupted(self, session: Session, event: AgentSpeechInterrupted, now: float) -> AgentSpeechInterrupted:
-        """The agent fell silent for the caller: how long did they speak at once?"""
-        floor = session.floor
-        if floor is not None and floor.user_began is not None and floor.agent_began is not None:
-            silent = _moment(event.timestamp, now)
-            together = min(floor.user_began.until(silent), floor.agent_began.until(silent))
-            if 0 <= together <= _SLOWEST_REACTION:
-                self._reaction.observe(together, session.agent_label, now=now)
+    def agent_speech_interrupted(self, session: Session, event: AgentSpeechInterrupted, now: float) -> AgentSpeechInterrupted:
+        """The agent stopped because the caller spoke: measure for how long both spoke."""
+        state = session.turn_taking
+        if state is not None and state.user_started is not None and state.agent_started is not None:
+            stopped = _moment(event.timestamp, now)
+            joint_speech = min(state.user_started.until(stopped), state.agent_started.until(stopped))
+            if 0 <= joint_speech <= _SLOWEST_REACTION:
+                self._reaction.observe(joint_speech, agent=session.agent_label, now=now)
         return event
 
-    def machine(self, session: Session, now: float) -> None:
-        """A machine answered: whatever it waits for does not count."""
-        if session.floor is not None:
-            self._stop_waiting(session, session.floor, now)
-            session.floor = None
+    def machine_detected(self, session: Session, now: float) -> None:
+        """A machine answered the call: its waits do not count."""
+        if session.turn_taking is not None:
+            self._stop_waiting(session, session.turn_taking, now)
+            session.turn_taking = None
 
     def session_ended(self, session: Session, event: SessionEnded, now: float) -> None:
-        """The platform says when the call was over."""
-        self._finish(session, _moment(event.ended_at, now), now, counts=True)
+        """The platform reports when the call ended."""
+        self._finish(session, _moment(event.ended_at, now), now, call_ended=True)
 
     def finish(self, session: Session, reason: str, now: float) -> None:
-        """The session is over, for what that we know of: it was last heard of then."""
-        self._finish(session, Moment(None, session.last_event_at), now, counts=reason not in _NOT_AN_END)
+        """The session ended for ``reason``. Its last event is the last that is known of it."""
+        self._finish(session, Moment(None, session.last_event_at), now, call_ended=reason not in _NOT_AN_END)
 
-    def let_go(self, session: Session, now: float) -> None:
-        """Another process goes on with the session: its caller waits there."""
-        if session.floor is not None:
-            self._stop_waiting(session, session.floor, now)
+    def detach(self, session: Session, now: float) -> None:
+        """Another process continues the session: its caller no longer waits in this one."""
+        if session.turn_taking is not None:
+            self._stop_waiting(session, session.turn_taking, now)
 
-    def take_over(self, session: Session, floor: Floor, now: float) -> None:
-        """A session comes from another process, and perhaps its caller waits."""
-        waits, told = floor.waits_for is not None, floor.told
-        session.floor, floor.waits_for = floor, None
-        if waits:
-            self._wait(session, floor, now)
-            floor.told = told
+    def restore(self, session: Session, state: TurnTakingState, now: float) -> None:
+        """Continue a session of another process. Its caller may be waiting."""
+        waiting, reported_silence = state.waiting_for is not None, state.reported_silence
+        session.turn_taking, state.waiting_for = state, None
+        if waiting:
+            self._wait(session, state, now)
+            state.reported_silence = reported_silence
 
     def tick(self, now: float) -> None:
-        """Count silence that goes on, so that an agent that stopped answering shows at once."""
-        for session, floor in list(self._waits.items()):
-            if floor.turn is None or not session.connections:
+        """Count silences that go on, so that an agent that stopped answering shows in the metrics at once."""
+        for session, state in list(self._waiting_sessions.items()):
+            if state.turn_end is None or not session.connections:
                 continue
-            silence = now - floor.turn.received - _SLACK
-            self._silent(floor, silence, now)
+            silence = now - state.turn_end.received - _SLACK
+            self._count_silence(state, silence, now)
             if silence > LONGEST_WAIT:
-                self._stop_waiting(session, floor, now)
-                floor.turn, floor.silence = None, LONGEST_WAIT
+                self._stop_waiting(session, state, now)
+                state.turn_end, state.unanswered = None, LONGEST_WAIT
 
-    def _user_began(self, session: Session, at: Moment, now: float) -> None:
-        floor = _floor(session)
-        if floor.turn is not None and floor.turn.until(at) < 0:
-            return  # tells of the turn that is over already
-        if floor.user_began is None or floor.user_stopped is not None:
-            floor.user_began, floor.user_stopped = at, None
-        if floor.turn is None:
+    def _user_started(self, session: Session, at: Moment, now: float) -> None:
+        state = _state_of(session)
+        if state.turn_end is not None and state.turn_end.until(at) < 0:
+            return  # reports speech of the completed turn
+        if state.user_started is None or state.user_stopped is not None:
+            state.user_started, state.user_stopped = at, None
+        if state.turn_end is None:
             return
-        silence = floor.turn.until(at)
-        early = silence <= DEAD_AIR if floor.answered is None else floor.answered.until(at) <= REACTION
+        silence = state.turn_end.until(at)
+        early = silence <= DEAD_AIR if state.answered is None else state.answered.until(at) <= REACTION
         if early and session.answered_by != MACHINE:
-            self._premature.add(1, session.agent_label, now=now)
-        if floor.waits_for is not None:
-            floor.silence += silence
-            self._silent(floor, silence, now)
-            self._stop_waiting(session, floor, now)
-        floor.turn = floor.answered = None
+            self._premature.add(1, agent=session.agent_label, now=now)
+        if state.waiting_for is not None:
+            state.unanswered += silence
+            self._count_silence(state, silence, now)
+            self._stop_waiting(session, state, now)
+        state.turn_end = state.answered = None
 
     def _user_stopped(self, session: Session, at: Moment) -> None:
-        floor = _floor(session)
-        if floor.turn is None and (floor.user_began is None or floor.user_began.until(at) >= 0):
-            floor.user_stopped = at
+        state = _state_of(session)
+        if state.turn_end is None and (state.user_started is None or state.user_started.until(at) >= 0):
+            state.user_stopped = at
 
-    def _agent_began(self, session: Session, floor: Floor, at: Moment, now: float) -> None:
-        floor.agent_began, floor.silence = at, 0.0
-        if floor.turn is None or floor.answered is not None or floor.turn.until(at) < 0:
+    def _agent_started(self, session: Session, state: TurnTakingState, at: Moment, now: float) -> None:
+        state.agent_started, state.unanswered = at, 0.0
+        if state.turn_end is None or state.answered is not None or state.turn_end.until(at) < 0:
             return
-        floor.answered = at
-        floor.wait = floor.turn.until(at)
-        if floor.waits_for is not None:
-            self._silent(floor, floor.wait, now)
-            self._stop_waiting(session, floor, now)
+        state.answered = at
+        state.last_wait = state.turn_end.until(at)
+        if state.waiting_for is not None:
+            self._count_silence(state, state.last_wait, now)
+            self._stop_waiting(session, state, now)
 
-    def _wait(self, session: Session, floor: Floor, now: float) -> None:
-        """Begin to wait, unless the agent never shows: of servers that do not tell of its audio, all would seem silent."""
-        waits = floor.turn is not None and floor.answered is None and floor.waits_for is None
-        if waits and floor.agent_shows and session.answered_by != MACHINE and not session.ended:
-            floor.waits_for = session.agent_label
-            self._waits[session] = floor
-            self._waiting.add(1, session.agent_label, now=now)
+    def _wait(self, session: Session, state: TurnTakingState, now: float) -> None:
+        """The caller's wait begins, unless the platform does not report the agent's audio: then every agent would seem silent."""
+        waits = state.turn_end is not None and state.answered is None and state.waiting_for is None
+        if waits and state.agent_reported and session.answered_by != MACHINE and not session.ended:
+            state.waiting_for = session.agent_label
+            self._waiting_sessions[session] = state
+            self._waiting.add(1, agent=session.agent_label, now=now)
 
-    def _stop_waiting(self, session: Session, floor: Floor, now: float) -> None:
-        if floor.waits_for is not None:
-            self._waiting.add(-1, floor.waits_for, now=now)
-            floor.waits_for = None
-            floor.told = 0.0
-            self._waits.pop(session, None)
+    def _stop_waiting(self, session: Session, state: TurnTakingState, now: float) -> None:
+        if state.waiting_for is not None:
+            self._waiting.add(-1, agent=state.waiting_for, now=now)
+            state.waiting_for = None
+            state.reported_silence = 0.0
+            self._waiting_sessions.pop(session, None)
 
-    def _silent(self, floor: Floor, silence: float, now: float) -> None:
-        """Count what of a silence, all of it in seconds, has not been counted yet."""
-        if floor.waits_for is None or silence > _ABSURD:
+    def _count_silence(self, state: TurnTakingState, silence: float, now: float) -> None:
+        """Count the part of a silence that was not counted yet. ``silence`` is its whole length in seconds."""
+        if state.waiting_for is None or silence > _ABSURD:
             return
         silence = min(silence, LONGEST_WAIT)
-        if silence <= max(DEAD_AIR, floor.told):
+        if silence <= max(DEAD_AIR, state.reported_silence):
             return
-        if floor.told == 0.0:
-            self._dead_air.add(1, floor.waits_for, now=now)
-        self._dead_air_time.add(silence - floor.told, floor.waits_for, now=now)
-        floor.told = silence
+        if state.reported_silence == 0.0:
+            self._dead_air.add(1, agent=state.waiting_for, now=now)
+        self._dead_air_time.add(silence - state.reported_silence, agent=state.waiting_for, now=now)
+        state.reported_silence = silence
 
-    def _finish(self, session: Session, over: Moment, now: float, *, counts: bool) -> None:
-        floor, session.floor = session.floor, None
-        if floor is None:
+    def _finish(self, session: Session, end: Moment, now: float, *, call_ended: bool) -> None:
+        state, session.turn_taking = session.turn_taking, None
+        if state is None:
             return
         waited = 0.0
-        if floor.turn is not None and floor.waits_for is not None:
-            waited = max(0.0, floor.turn.until(over))
-            self._silent(floor, waited, now)
-            self._stop_waiting(session, floor, now)
-        turn = self._last_turn(floor, floor.silence + waited)
-        if counts and turn and session.answered_by != MACHINE:
-            self._ended_after.add(1, session.agent_label, turn, now=now)
+        if state.turn_end is not None and state.waiting_for is not None:
+            waited = max(0.0, state.turn_end.until(end))
+            self._count_silence(state, waited, now)
+            self._stop_waiting(session, state, now)
+        last_turn = self._judge_last_turn(state, state.unanswered + waited)
+        if call_ended and last_turn and session.answered_by != MACHINE:
+            self._ended_after.add(1, agent=session.agent_label, last_turn=last_turn, now=now)
 
-    def _last_turn(self, floor: Floor, in_vain: float) -> operator_metrics.BadTurn | None:
-        """What was wrong with the last turn: ``silent`` if nothing was heard, ``slow`` if it was late or not waited for."""
-        if in_vain > DEAD_AIR:
+    def _judge_last_turn(self, state: TurnTakingState, unanswered: float) -> operator_metrics.BadTurn | None:
+        """What was wrong with the last turn: ``silent`` if it was not answered, ``slow`` if it was late or the caller hung up."""
+        if unanswered > DEAD_AIR:
             return "silent"
-        return "slow" if (in_vain or floor.wait) > self._slow_above else None
+        return "slow" if (unanswered or state.last_wait) > self._slow_turn else None
 
 
-def _floor(session: Session) -> Floor:
-    if session.floor is None:
-        session.floor = Floor()
-    return session.floor
+def _state_of(session: Session) -> TurnTakingState:
+    if session.turn_taking is None:
+        session.turn_taking = TurnTakingState()
+    return session.turn_taking
 
 
 def _moment(stamp: datetime | None, now: float) -> Moment:

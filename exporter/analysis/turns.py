@@ -1,61 +1,63 @@
 """Turns: each counts once, with its turn.metrics if they come, without them if they do not."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import takewhile
 from typing import Final
 
 import msgspec
 
+from exporter.bounded_dict import BoundedDict
 from exporter.catalogue import derived, operator_metrics
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.metrics.label_limits import UNKNOWN, Admission
-from exporter.metrics.recorder import Counted
-from exporter.metrics.store import Instrument, Row, Store
-from exporter.protocol.decoder import Refused
+from exporter.metrics.instrument import Instrument
+from exporter.metrics.label_limits import UNKNOWN, LabelLimiter
+from exporter.metrics.recorder import TurnKind
+from exporter.metrics.store import Row, Store
+from exporter.protocol.decoder import RefusalReason
 from exporter.protocol.ids import TurnKey, is_by_id, turn_key, turn_key_by_id
-from exporter.sessions.registry import Session
+from exporter.sessions.session import Session, StandInField, StoodIn
 
 MOST_TURNS: Final = 256
-"""Turns a session remembers to tell duplicates; longer calls forget the oldest."""
+"""Turns a session remembers to recognise duplicates; longer calls forget the oldest."""
 MOST_WAITING: Final = 64
-"""Turns of a session that may wait for their turn.metrics; the oldest waits no longer when there are more."""
-_TURNS_BEFORE_COMPLAINT: Final = 2
-_NEW: Final = ("",)
-"""Stands for what a turn that has not counted yet would be remembered by."""
-_STAND_INS: Final = {
+"""Turns of a session that may wait for their turn.metrics; when there are more, the oldest is counted without."""
+_TURNS_BEFORE_REPORT: Final = 2
+_STAND_INS: Final[dict[StandInField, tuple[str, str]]] = {
     "stt_delay_ms": ("agentstack_stt_delay_seconds", "transcription_delay_s"),
     "turn_decision_ms": ("agentstack_turn_decision_seconds", "turn_decision_s"),
     "llm_ttft_ms": ("agentstack_llm_time_to_first_token_seconds", "llm_ttft_s"),
     "tts_ttfb_ms": ("agentstack_tts_time_to_first_byte_seconds", "tts_ttfb_s"),
     "realtime_ttft_ms": ("agentstack_realtime_time_to_first_token_seconds", "realtime_ttft_s"),
 }
-"""turn.metrics field → the metric it moves and the turn.completed field that stands in for it."""
+"""Field of turn.metrics → its metric, and the field of turn.completed that stands in for it."""
 
 
-class Turns:
-    """Counts turns, and observes what turn.completed says of those that never get metrics.
+class TurnCounter:
+    """Counts turns. For a turn that never gets turn.metrics, it observes the values of its turn.completed.
 
-    ``refuse`` is told of values that do not apply, ``missing`` of agents whose turns complete without any turn.metrics,
-    ``without`` of each turn that is counted without its own.
+    ``timeout`` is how long a completed turn waits for its turn.metrics, in seconds. ``refuse`` is called with each value that does not
+    apply, ``on_missing`` with the label of each agent whose turns complete without any turn.metrics, and ``on_without_metrics`` with
+    each turn that is counted without its turn.metrics.
     """
 
     def __init__(
         self,
         store: Store,
-        admission: Admission,
-        wait: float,
-        refuse: Callable[[str, Refused], None],
-        missing: Callable[[str], None],
+        limiter: LabelLimiter,
+        timeout: float,
+        refuse: Callable[[str, RefusalReason], None],
+        on_missing: Callable[[str], None],
         *,
-        without: Callable[[Session, TurnCompleted, float], None] | None = None,
+        on_without_metrics: Callable[[Session, TurnCompleted, float], None] | None = None,
     ) -> None:
         self._store = store
-        self._admission = admission
-        self._wait = wait
+        self._limiter = limiter
+        self._timeout = timeout
         self._refuse = refuse
-        self._missing = missing
-        self._written_without = without
+        self._on_missing = on_missing
+        self._on_without_metrics = on_without_metrics
         self._due: dict[tuple[Session, TurnKey], float] = {}
         self._turns = Instrument(store, derived.TURNS)
         self._caller_turns = Instrument(store, operator_metrics.CALLER_TURNS)
@@ -65,29 +67,31 @@ class Turns:
         self._sessions_without = Instrument(store, derived.SESSIONS_WITHOUT_TURN_METRICS)
         self._stand_ins = {field: (Instrument(store, store.spec(metric)), source) for field, (metric, source) in _STAND_INS.items()}
 
-    def metrics(self, session: Session, event: TurnMetrics, now: float) -> TurnMetrics | None:
-        """Count the turn of a turn.metrics; returns what of the event is to be recorded, ``None`` for a duplicate."""
+    def turn_metrics(self, session: Session, event: TurnMetrics, now: float) -> TurnMetrics | None:
+        """Count the turn of a turn.metrics. Returns what of the event is to be recorded, ``None`` for a duplicate."""
         key = None if event.turn_number is None else turn_key(event.agent_tool_id, event.turn_number)
-        stood_in = session.turns.get(key, _NEW) if session.turns and key else _NEW
-        if stood_in is None:
-            self._duplicates.add(1, session.agent_label, now=now)
+        counted_before, stood_in = False, None
+        if key is not None and session.turns is not None and key in session.turns:
+            counted_before, stood_in = True, session.turns[key]
+        if counted_before and stood_in is None:
+            self._duplicates.add(1, agent=session.agent_label, now=now)
             return None
-        session.turn_metrics += 1
+        session.metrics_received += 1
         if event.agent_first and event.user_perceived_ms is not None:
-            self._refuse("user_perceived_ms", Refused.NOT_APPLICABLE)
+            self._refuse("user_perceived_ms", RefusalReason.NOT_APPLICABLE)
             event = msgspec.structs.replace(event, user_perceived_ms=None)
-        if stood_in is _NEW:
-            self._count(session, event, now)
-            self._answer(session, key)
-        else:
-            self._late.add(1, session.agent_label, now=now)
+        if counted_before:
+            self._late.add(1, agent=session.agent_label, now=now)
             event = msgspec.structs.replace(event, **dict.fromkeys(stood_in)) if stood_in else event
+        else:
+            self._count(session, event, now)
+            self._match(session, key)
         if key is not None:
             _remember(session, key, None)
         return event
 
-    def completed(self, session: Session, event: TurnCompleted, now: float) -> TurnCompleted:
-        """A turn is over: wait for its turn.metrics."""
+    def turn_completed(self, session: Session, event: TurnCompleted, now: float) -> TurnCompleted:
+        """A turn completed: wait for its turn.metrics."""
         if event.turn_number is not None:
             key = turn_key(event.agent_tool_id, event.turn_number)
         else:
@@ -101,134 +105,150 @@ class Turns:
                 session.unmatched_metrics -= 1
                 _remember(session, key, None)
             else:
-                self._await(session, key, event, now)
+                self._wait(session, key, event, now)
         return event
 
     def tick(self, now: float) -> None:
-        """Count turns whose turn.metrics have not come in time."""
+        """Count the turns whose turn.metrics did not come in time."""
         for session, key in [turn for turn, _ in takewhile(lambda entry: entry[1] <= now, self._due.items())]:
-            self._give_up(session, key, now)
+            self._count_without_metrics(session, key, now)
 
     def finish(self, session: Session, now: float) -> None:
-        """The session is over: count what is still waiting."""
+        """The session ended: count its turns that still wait."""
         for key in list(session.pending_turns or ()):
-            self._give_up(session, key, now)
+            self._count_without_metrics(session, key, now)
 
-    def let_go(self, session: Session) -> None:
-        """Another process goes on with the session, and waits for what is still to come of its turns."""
+    def detach(self, session: Session) -> None:
+        """Another process continues the session and waits for the turn.metrics of its pending turns."""
         for key in session.pending_turns or ():
             self._due.pop((session, key), None)
 
-    def wait_again(self, session: Session, pending: Mapping[TurnKey, TurnCompleted], now: float) -> None:
-        """Wait for turns that were complete before the session came from another process."""
+    def restore(self, session: Session, pending: Mapping[TurnKey, TurnCompleted], now: float) -> None:
+        """Wait for the turn.metrics of turns that completed while the session was in another process."""
         for key, event in pending.items():
-            self._await(session, key, event, now)
+            self._wait(session, key, event, now)
 
     def close(self, now: float) -> None:
-        """The process stops: count what is still waiting, of sessions that are over too."""
+        """The process stops: count the turns that still wait, also those of sessions that ended."""
         for session, key in list(self._due):
-            self._give_up(session, key, now)
+            self._count_without_metrics(session, key, now)
 
-    def _await(self, session: Session, key: TurnKey, event: TurnCompleted, now: float) -> None:
+    def _wait(self, session: Session, key: TurnKey, event: TurnCompleted, now: float) -> None:
         if session.pending_turns is None:
-            session.pending_turns = {}
+            session.pending_turns = BoundedDict(MOST_WAITING)
         elif len(session.pending_turns) >= MOST_WAITING:
-            self._give_up(session, next(iter(session.pending_turns)), now)
+            self._count_without_metrics(session, next(iter(session.pending_turns)), now)
         if event.user_text or event.agent_text:
             event = msgspec.structs.replace(event, user_text=None, agent_text=None)
         session.pending_turns[key] = event
-        self._due[session, key] = now + self._wait
+        self._due[session, key] = now + self._timeout
 
-    def _answer(self, session: Session, key: TurnKey | None) -> None:
-        """Take the turn off the list of those waiting.
+    def _match(self, session: Session, key: TurnKey | None) -> None:
+        """Stop waiting for the turn.metrics of the turn that ``key`` names.
 
-        Where one side or the other has no number, the turn is taken to be the oldest that fits.
+        If turn.completed or turn.metrics has no turn number, they are matched in order: the oldest turn that fits.
         """
         pending = session.pending_turns
         if pending is None:
             if session.unmatched_metrics < MOST_TURNS:
                 session.unmatched_metrics += 1
             return
-        if key not in pending:
+        if key is None or key not in pending:
             key = next((waiting for waiting in pending if key is None or is_by_id(waiting)), None)
             if key is None:
                 session.unmatched_metrics = min(session.unmatched_metrics + 1, MOST_TURNS)
                 return
             _remember(session, key, None)
-        self._take_off(session, key)
+        self._stop_waiting(session, key)
 
-    def _take_off(self, session: Session, key: TurnKey) -> TurnCompleted | None:
+    def _stop_waiting(self, session: Session, key: TurnKey) -> TurnCompleted | None:
         self._due.pop((session, key), None)
         event = session.pending_turns.pop(key, None) if session.pending_turns else None
         session.pending_turns = session.pending_turns or None
         return event
 
-    def _give_up(self, session: Session, key: TurnKey, now: float) -> None:
-        event = self._take_off(session, key)
+    def _count_without_metrics(self, session: Session, key: TurnKey, now: float) -> None:
+        event = self._stop_waiting(session, key)
         if event is None:
             return
-        _remember(session, key, self._stand_in(session, event, now))
+        _remember(session, key, self._observe_stand_ins(session, event, now))
         self._turns.add(
             1,
-            session.agent_label,
-            UNKNOWN,
-            "agent" if event.agent_first else "user",
-            UNKNOWN,
-            UNKNOWN,
-            "true" if event.agent_tool_id else "false",
-            session.answered_by,
+            agent=session.agent_label,
+            pipeline=UNKNOWN,
+            initiator="agent" if event.agent_first else "user",
+            interrupted=UNKNOWN,
+            cancelled=UNKNOWN,
+            sub_agent=_text(bool(event.agent_tool_id)),
+            answered_by=session.answered_by,
             now=now,
         )
         if not event.agent_first:
             answered = bool(event.agent_started_speaking_at or event.tts_ttfb_s or event.realtime_ttft_s)
-            self._caller_turn(session, UNKNOWN, answered=answered, now=now)[0] += 1.0
-        self._without.add(1, session.agent_label, now=now)
-        if self._written_without is not None:
-            self._written_without(session, event, now)
-        if not session.turn_metrics and session.turns_completed >= _TURNS_BEFORE_COMPLAINT and not session.told_missing:
-            session.told_missing = True
-            self._sessions_without.add(1, session.agent_label, now=now)
-            self._missing(session.agent_label)
+            self._caller_turn_row(session, UNKNOWN, answered=answered, now=now)[0] += 1.0
+        self._without.add(1, agent=session.agent_label, now=now)
+        if self._on_without_metrics is not None:
+            self._on_without_metrics(session, event, now)
+        self._report_missing(session, now)
 
-    def _stand_in(self, session: Session, event: TurnCompleted, now: float) -> tuple[str, ...]:
-        """Observe what turn.completed says in place of turn.metrics; returns the fields it stood in for."""
-        labels = {"agent": session.agent_label, "cancelled": "false"}
+    def _report_missing(self, session: Session, now: float) -> None:
+        """Report once that the session's turns complete and no turn.metrics arrive at all."""
+        if session.reported_missing or session.metrics_received or session.turns_completed < _TURNS_BEFORE_REPORT:
+            return
+        session.reported_missing = True
+        self._sessions_without.add(1, agent=session.agent_label, now=now)
+        self._on_missing(session.agent_label)
+
+    def _observe_stand_ins(self, session: Session, event: TurnCompleted, now: float) -> tuple[StandInField, ...]:
+        """Observe the values of turn.completed in place of turn.metrics. Returns the turn.metrics fields they stood in for."""
+        known = {"agent": session.agent_label, "cancelled": "false"}
         stood_in = []
         for field, (instrument, source) in self._stand_ins.items():
             value = getattr(event, source)
             if value:
-                instrument.observe(value, *(labels.get(name, UNKNOWN) for name in instrument.label_names), now=now)
+                instrument.observe(value, now=now, **{name: known.get(name, UNKNOWN) for name in instrument.label_names})
                 stood_in.append(field)
         return tuple(stood_in)
 
     def _count(self, session: Session, event: TurnMetrics, now: float) -> None:
-        """Count the turn; which rows that moves is remembered by what the event says, as it says it."""
+        """Count the turn. The rows are remembered by the values of the event, before they become label values."""
         cancelled = event.llm_cancelled or event.tts_cancelled or event.realtime_cancelled
         key = (event.pipeline, event.agent_first, event.interrupted, cancelled, not event.agent_tool_id, _was_answered(event))
-        for row in session.cells.turns.get(key) or self._rows(session, key, now):
+        for row in session.series_cache.turns.get(key) or self._rows(session, TurnKind(*key), now):
             row[0] += 1.0
 
-    def _rows(self, session: Session, key: Counted, now: float) -> tuple[Row, ...]:
-        """The rows that such a turn moves; not remembered if the store has no room, or for what is no label value as it stands."""
-        pipeline, agent_first, interrupted, cancelled, of_main_agent, answered = key
-        label = self._admission.value("pipeline", pipeline, now)
-        capped = self._store.capped
-        told = ("true" if flag else "false" for flag in (interrupted, cancelled, not of_main_agent))
-        rows = [self._turns.row(session.agent_label, label, "agent" if agent_first else "user", *told, session.answered_by, now=now)]
-        if not agent_first:
-            rows.append(self._caller_turn(session, label, answered=answered, now=now))
-        if self._store.capped == capped and label == pipeline:
-            session.cells.turns[key] = tuple(rows)
-        return tuple(rows)
+    def _rows(self, session: Session, turn: TurnKind, now: float) -> tuple[Row, ...]:
+        """The rows of such a turn. They are remembered if the pipeline's name, if any, is its label: there are few of those."""
+        pipeline = self._limiter.value("pipeline", turn.pipeline, now)
+        find = partial(self._find_rows, session, turn, pipeline, now)
+        return self._store.cached(session.series_cache.turns, turn, find) if turn.pipeline in (pipeline, None) else find()
 
-    def _caller_turn(self, session: Session, pipeline: str, *, answered: bool, now: float) -> Row:
-        """The row that counts turns of callers with this outcome."""
-        outcome = "answered" if answered else "unanswered"
-        return self._caller_turns.row(session.agent_label, pipeline, outcome, session.answered_by, now=now)
+    def _find_rows(self, session: Session, turn: TurnKind, pipeline: str, now: float) -> tuple[Row, ...]:
+        turns = self._turns.row(
+            agent=session.agent_label,
+            pipeline=pipeline,
+            initiator="agent" if turn.agent_first else "user",
+            interrupted=_text(turn.interrupted),
+            cancelled=_text(turn.cancelled),
+            sub_agent=_text(not turn.main_agent),
+            answered_by=session.answered_by,
+            now=now,
+        )
+        return (turns,) if turn.agent_first else (turns, self._caller_turn_row(session, pipeline, answered=turn.answered, now=now))
+
+    def _caller_turn_row(self, session: Session, pipeline: str, *, answered: bool, now: float) -> Row:
+        """The row that counts callers' turns with this outcome."""
+        return self._caller_turns.row(
+            agent=session.agent_label,
+            pipeline=pipeline,
+            outcome="answered" if answered else "unanswered",
+            answered_by=session.answered_by,
+            now=now,
+        )
 
 
 def _was_answered(event: TurnMetrics) -> bool:
-    """Whether the turn's caller heard the agent: there is a wait, a moment at which it began, or at least audio."""
+    """Whether the caller heard the agent in this turn: there is a wait, a start of the agent's speech, or at least audio."""
     return (
         event.user_perceived_ms is not None
         or event.agent_started_speaking_at is not None
@@ -236,10 +256,11 @@ def _was_answered(event: TurnMetrics) -> bool:
     )
 
 
-def _remember(session: Session, key: TurnKey, stood_in: tuple[str, ...] | None) -> None:
+def _text(flag: bool | None) -> str:
+    return "true" if flag else "false"
+
+
+def _remember(session: Session, key: TurnKey, stood_in: StoodIn) -> None:
     if session.turns is None:
-        session.turns = {}
-    session.turns.pop(key, None)
-    session.turns[key] = stood_in
-    if len(session.turns) > MOST_TURNS:
-        session.turns.pop(next(iter(session.turns)))
+        session.turns = BoundedDict(MOST_TURNS)
+    session.turns.renew(key, stood_in)

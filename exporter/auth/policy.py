@@ -1,7 +1,7 @@
-"""The decision: a handshake is let in, or refused with a status and a reason before anything was accepted.
+"""The auth policy: accepts a handshake, or refuses it with a status and a reason before the connection is accepted.
 
-Where several credentials are configured any one of them opens, since the platform may be able to give only one. Once any is
-configured it is asked for everywhere, on loopback too.
+If several kinds of credentials are configured, any one of them is enough, because the platform may be able to present only one. If
+at least one is configured, every peer must present one, on loopback too.
 """
 
 from collections.abc import Callable
@@ -16,29 +16,31 @@ _BEARER: Final = "bearer "
 
 
 class Refusal(NamedTuple):
-    """Why a handshake is refused: the HTTP status, the value of the ``reason`` label, and what the peer is told."""
+    """Why a handshake is refused: the HTTP status, the value of the ``reason`` label, and the text the peer receives."""
 
     status: int
     reason: str
-    told: str
+    message: str
 
 
-class Load(NamedTuple):
-    """How things stand: connections open, and whether no new ones are taken."""
+class ConnectionLoad(NamedTuple):
+    """How many connections are open, and whether the exporter is stopping and accepts no new ones."""
 
     connections: int = 0
     stopping: bool = False
 
 
-WRONG_PATH: Final = Refusal(404, "wrong_path", "no WebSocket is spoken on this path")
-STOPPING: Final = Refusal(503, "stopping", "the exporter is stopping")
+WRONG_PATH: Final = Refusal(404, "wrong_path", "there is no WebSocket endpoint on this path")
+STOPPING: Final = Refusal(503, "stopping", "the exporter is stopping and accepts no connections")
 ORIGIN: Final = Refusal(403, "origin", "this Origin is not allowed")
-TOO_MANY: Final = Refusal(503, "too_many", "too many connections")
-NO_CREDENTIALS: Final = Refusal(401, "no_credentials", "credentials are missing")
-WRONG_TOKEN: Final = Refusal(401, "wrong_token", "the token is not valid")
-WRONG_SECRET: Final = Refusal(401, "wrong_path_secret", "the secret in the path is not valid")
-WRONG_SIGNATURE: Final = Refusal(403, "wrong_signature", "the signature is not valid")
-REPLAYED: Final = Refusal(403, "replayed", "the signature was used before")
+TOO_MANY: Final = Refusal(503, "too_many", "too many connections are open")
+NO_CREDENTIALS: Final = Refusal(
+    401, "no_credentials", "credentials are missing: expected a bearer token, a secret in the path or a Plivo signature"
+)
+WRONG_TOKEN: Final = Refusal(401, "wrong_token", "the bearer token in the Authorization header is not valid")
+WRONG_SECRET: Final = Refusal(401, "wrong_path_secret", "the secret at the end of the path is not valid")
+WRONG_SIGNATURE: Final = Refusal(403, "wrong_signature", "the Plivo signature does not match the URL and the nonce")
+REPLAYED: Final = Refusal(403, "replayed", "the Plivo signature was used before")
 REFUSALS: Final = (
     WRONG_PATH, STOPPING, ORIGIN, TOO_MANY, NO_CREDENTIALS, WRONG_TOKEN, WRONG_SECRET, WRONG_SIGNATURE, REPLAYED,
 )  # fmt: skip
@@ -48,20 +50,20 @@ _NO_SECRETS: Final = SecretSet(())
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What the operator has set. ``path`` is ``None`` where any will do, as before an app with paths of its own."""
+class AccessRules:
+    """What the operator has configured. ``path`` is ``None`` if every path is accepted, as in front of an app with its own paths."""
 
     path: str | None
     max_connections: int
     origins: frozenset[str] = frozenset()
 
 
-class Door:
-    """Decides. ``tokens`` is asked each time, since they may change while the process runs."""
+class AuthPolicy:
+    """Decides who may connect. ``tokens`` is called for each handshake, because tokens may change while the process runs."""
 
     def __init__(
         self,
-        rules: Rules,
+        rules: AccessRules,
         tokens: Callable[[], SecretSet] = lambda: _NO_SECRETS,
         path_secrets: SecretSet | None = None,
         signatures: Signatures | None = None,
@@ -71,8 +73,8 @@ class Door:
         self._path_secrets = path_secrets or _NO_SECRETS
         self._signatures = signatures or Signatures((), None)
 
-    def decide(self, handshake: Handshake, load: Load) -> Refusal | None:
-        """``None`` lets the peer in; a signed handshake that is let in is remembered and never let in again."""
+    def decide(self, handshake: Handshake, load: ConnectionLoad) -> Refusal | None:
+        """Return the refusal, or ``None`` to accept the peer. A signed handshake is accepted once: its nonce is remembered."""
         path, secret = self._split(handshake.path)
         if self._rules.path is not None and path != self._rules.path:
             return WRONG_PATH
@@ -85,21 +87,24 @@ class Door:
             return TOO_MANY
         return self._credentials(handshake, secret)
 
-    def took_token(self, handshake: Handshake) -> bool:
-        """Whether the ``Authorization`` of a handshake that was let in was meant for this door."""
+    def consumed_authorization(self, handshake: Handshake) -> bool:
+        """Whether the ``Authorization`` header of an accepted handshake is a token of this policy, not one for the app behind it."""
         presented = _bearer(handshake.header("authorization"))
         return presented is not None and self._tokens().holds(presented)
 
-    def is_spoken_on(self, path: str) -> bool:
-        """Whether a WebSocket is spoken on this path, so that a request which is none had better be one."""
+    def is_websocket_path(self, path: str) -> bool:
+        """Whether the WebSocket endpoint is on this path, so that the answer to a plain HTTP request is 426 and not 404."""
         return self._rules.path is None or self._split(path)[0] == self._rules.path
 
     def public_path(self, path: str) -> str:
-        """The path without the secret in it, as it may be shown and passed on."""
+        """The path without its secret: safe to show and to forward."""
         return self._split(path)[0]
 
     def _split(self, path: str) -> tuple[str, str | None]:
-        """The path and its secret: the last segment, where secrets are configured and it is one or has the place of one."""
+        """Split the secret off the path.
+
+        The last segment is the secret if path secrets are configured and it is one of them, or stands where one is expected.
+        """
         if not self._path_secrets:
             return path, None
         before, _, last = path.rpartition("/")
@@ -120,12 +125,12 @@ class Door:
             refusal = WRONG_TOKEN
         if self._signatures:
             verdict = self._signatures.check(handshake)
-            if verdict == "right":
+            if verdict == "valid":
                 return None
-            refusal = {"wrong": WRONG_SIGNATURE, "replayed": REPLAYED}.get(verdict, refusal)
+            refusal = {"invalid": WRONG_SIGNATURE, "replayed": REPLAYED}.get(verdict, refusal)
         return refusal
 
 
 def _bearer(header: str | None) -> str | None:
-    """The token of an ``Authorization`` header (RFC 6750), or ``None`` if it has none."""
+    """The bearer token of an ``Authorization`` header (RFC 6750), or ``None``."""
     return header[len(_BEARER) :].strip() if header and header[: len(_BEARER)].lower() == _BEARER else None

@@ -1,4 +1,4 @@
-"""Secrets of which any one opens: several are valid at once, so that they can be exchanged without a gap."""
+"""Sets of secrets. Several are valid at the same time, so that a secret can be rotated without an outage."""
 
 import hmac
 from collections.abc import Iterable
@@ -6,7 +6,11 @@ from hashlib import sha256
 
 
 class SecretSet:
-    """Compares in a time that depends on neither which secret is near nor how much of it is right: digests, and all of them."""
+    """Compares a presented secret with all valid ones.
+
+    It compares digests, and always every one of them. So the time it takes reveals neither which secret is close nor how many of its
+    characters match.
+    """
 
     __slots__ = ("_digests",)
 
@@ -17,7 +21,7 @@ class SecretSet:
         return bool(self._digests)
 
     def holds(self, presented: str) -> bool:
-        """Whether it is one of them."""
+        """Whether ``presented`` is one of the secrets."""
         digest = _digest(presented)
         found = False
         for known in self._digests:

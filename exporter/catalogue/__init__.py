@@ -1,1 +1,1 @@
-"""The vocabulary in which every event field and every metric is declared, and what is derived from the declarations."""
+"""The catalogue: the vocabulary for declaring event fields and metrics, and what is derived from the declarations."""

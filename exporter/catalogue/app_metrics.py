@@ -1,9 +1,9 @@
-"""Metrics that only a relay can tell: how the customer's app, and the audio between it and the platform, did."""
+"""Metrics that only a relay can measure: of the customer's app, and of the audio between it and the platform."""
 
 from typing import Final
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec
+from exporter.catalogue.declarations import PREFIX, MetricSpec, counter_spec
 
 APP_COMMANDS: Final = counter_spec(
     "app_commands", "{command}", "Commands the customer's app sent to the platform, by kind.", *("agent", "kind")
@@ -60,19 +60,19 @@ AUDIO_TRANSFERRED: Final = counter_spec(
 AUDIO_GAPS: Final = counter_spec(
     "audio.gaps",
     "{gap}",
-    "Pauses of more than 0.2 s between audio messages; from the agent only up to 1 s, longer ones lie between utterances.",
+    "Pauses of more than 0.2 s between audio messages; from the agent at most 1 s, since longer ones are between utterances.",
     *_BY_DIRECTION,
 )
 AUDIO_JITTER: Final = MetricSpec(
     kind="histogram",
     otel_name=PREFIX + "audio.jitter",
     unit="s",
-    help="By how much the interval between audio messages differs from the one before it; gaps are left out.",
+    help="Difference between the interval of two audio messages and the interval before it; gaps are left out.",
     labels=_BY_DIRECTION,
     bounds=buckets.MICRO,
 )
 
-FROM_APP: Final = (
+APP_METRICS: Final = (
     APP_COMMANDS,
     TOOL_DURATION,
     TOOL_CALLS_UNANSWERED,

@@ -1,8 +1,8 @@
-"""Histogram bounds, set on the points where somebody decides something, dense where a p95 lives.
+"""Histogram bounds: on the values at which people decide something, and dense where a p95 usually lies.
 
 Source: 0.2–0.3 s is the gap in human conversation (Stivers et al. 2009); 0.8 s a common target, 1 and 2 s the warning lines of
 Plivo's own pages, 1.5 s the commonest alert, 3 s dead air, 3.5–15 s the upper percentiles seen in large fleets (Hamming).
-Ratios hold 0.88 and 0.92 exactly: the lines below which a transcript's confidence is called bad and doubtful.
+Ratios have bounds at exactly 0.88 and 0.92: below them a transcript's confidence is called bad and doubtful.
 """
 
 USER_PERCEIVED = (

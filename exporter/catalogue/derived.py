@@ -1,18 +1,18 @@
-"""Metrics of no single field: what session logic works out from several events."""
+"""Derived metrics: session logic computes them from several events."""
 
 from typing import Final
 
 from exporter.catalogue import buckets
-from exporter.catalogue.app_metrics import FROM_APP
-from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec, gauge_spec
-from exporter.catalogue.operator_metrics import ANSWERS
+from exporter.catalogue.app_metrics import APP_METRICS
+from exporter.catalogue.declarations import PREFIX, MetricSpec, counter_spec, gauge_spec
+from exporter.catalogue.operator_metrics import OPERATOR_METRICS
 
 SESSIONS: Final = counter_spec("sessions", "{session}", "Sessions started.", "agent")
-SESSIONS_ACTIVE: Final = gauge_spec("sessions_active", "{session}", "Sessions that are going on.", "agent")
+SESSIONS_ACTIVE: Final = gauge_spec("sessions_active", "{session}", "Sessions in progress.", "agent")
 SESSIONS_ENDED: Final = counter_spec(
     "sessions_ended",
     "{session}",
-    "Sessions ended, by the platform's reason or ours: disconnected, idle, superseded, shutdown.",
+    "Sessions ended, by reason: the platform's, or the exporter's own (disconnected, idle, superseded, shutdown, stopped).",
     *("agent", "reason"),
 )
 SESSION_RESUMPTIONS: Final = counter_spec(
@@ -34,10 +34,10 @@ TURNS_WITHOUT_METRICS: Final = counter_spec(
     "turns_without_metrics", "{turn}", "Turns that completed and whose turn.metrics did not come in time.", "agent"
 )
 TURN_METRICS_LATE: Final = counter_spec(
-    "turn_metrics.late", "{turn}", "Late turn.metrics: their turn had been counted without them.", "agent"
+    "turn_metrics.late", "{turn}", "Late turn.metrics events: their turn had been counted without them.", "agent"
 )
 TURN_METRICS_DUPLICATES: Final = counter_spec(
-    "turn_metrics.duplicates", "{event}", "Repeated turn.metrics: their turn had its own already, and they count for nothing.", "agent"
+    "turn_metrics.duplicates", "{event}", "Duplicate turn.metrics events: their turn had its own already; they are ignored.", "agent"
 )
 STATE_DURATION: Final = counter_spec(
     "state_duration", "s", "Time the user and the agent spent in each state.", *("agent", "participant", "state")
@@ -70,14 +70,14 @@ USAGE_AUDIO_DURATION: Final = counter_spec(
 )
 USAGE_REQUESTS: Final = counter_spec("usage.requests", "{request}", "Requests, from session.usage.", *_USAGE_LABELS)
 
-_CHOSEN_BY_THE_WIRE: Final = frozenset({"agent", "agent_tool", "llm", "pipeline", "reason", "tool"})
+_LABELS_FROM_THE_WIRE: Final = frozenset({"agent", "agent_tool", "llm", "pipeline", "reason", "tool"})
 USAGE_PAIRS: Final = "usage"
-"""The table that stands for the (provider, model) pairs of all components in session.usage."""
+"""The table of all components' (provider, model) pairs in session.usage."""
 
 
 def tables(spec: MetricSpec) -> frozenset[str]:
-    """The tables of label values that bound the series of a derived metric; its other labels have few values of their own."""
-    return frozenset({USAGE_PAIRS}) if "provider" in spec.labels else _CHOSEN_BY_THE_WIRE.intersection(spec.labels)
+    """The tables of label values that bound the series of a derived metric; its other labels have a few fixed values."""
+    return frozenset({USAGE_PAIRS}) if "provider" in spec.labels else _LABELS_FROM_THE_WIRE.intersection(spec.labels)
 
 
 DERIVED: Final[tuple[MetricSpec, ...]] = (
@@ -101,6 +101,6 @@ DERIVED: Final[tuple[MetricSpec, ...]] = (
     USAGE_CHARACTERS,
     USAGE_AUDIO_DURATION,
     USAGE_REQUESTS,
-    *ANSWERS,
-    *FROM_APP,
+    *OPERATOR_METRICS,
+    *APP_METRICS,
 )

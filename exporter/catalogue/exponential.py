@@ -1,8 +1,8 @@
-"""Base-2 exponential buckets: which one a measured value belongs to, found by the same search as its explicit bucket.
+"""Base-2 exponential buckets. One search finds both the explicit and the exponential bucket of a value.
 
-Bucket ``i`` at scale ``s`` holds what lies in (2**(i / 2**s), 2**((i + 1) / 2**s)]. Both kinds of bucket include their upper edge, so
-one sorted table of all edges answers for both: what lies between two neighbouring edges is in one bucket of each kind. Powers of two
-are edges that floating point holds exactly, so they never fall on the wrong side.
+Bucket ``i`` at scale ``s`` counts values in (2**(i / 2**s), 2**((i + 1) / 2**s)]. Both kinds of bucket include their upper edge, so
+one sorted table of all edges serves both: all values between two neighbouring edges are in the same two buckets. Floating point holds
+powers of two exactly, so a power of two is always on the right side of its edge.
 Source: OpenTelemetry data model, "ExponentialHistogram".
 """
 
@@ -14,13 +14,13 @@ from math import ldexp
 from typing import Final
 
 SCALE: Final = 4
-"""Buckets are 4.4 % wide, so a percentile read from them is off by 2.2 % at most. Fixed, so that several exporters' add up."""
+"""Buckets are 4.4 % wide, so a percentile has an error of at most 2.2 %. Fixed, so that buckets of several exporters add up."""
 ZERO_THRESHOLD: Final = 2.0**-20
-"""What is not above this (in the metric's unit: a microsecond, a millionth) counts as zero."""
+"""Values up to this (in the metric's unit: about a microsecond, or a millionth) count as zero."""
 ZERO: Final = (-20 << SCALE) - 1
-"""The place where values up to :data:`ZERO_THRESHOLD` are counted: just under the lowest bucket."""
+"""The bucket index under which values up to :data:`ZERO_THRESHOLD` are counted: just below the lowest bucket."""
 MOST_BUCKETS: Final = 160
-"""How many neighbouring buckets a point is sent with at most; the specification's default."""
+"""Buckets that a data point is exported with, at most; the specification's default."""
 
 _OCTAVES = range(-20, 30)
 _STEPS = 1 << SCALE
@@ -36,10 +36,9 @@ class BucketPlaces:
 
 @lru_cache
 def bucket_places(bounds: tuple[float, ...], divisor: float) -> BucketPlaces:
-    """The table for explicit ``bounds`` and values that are divided by ``divisor`` to be in the metric's unit.
+    """The table for explicit ``bounds`` in wire units; ``divisor`` turns wire units into the metric's unit.
 
-    The bounds are in the unit of the values. What lies above 2**30 of the metric's unit is put into the highest bucket; no
-    plausible measurement does.
+    Values above 2**30 of the metric's unit go into the highest bucket; no plausible measurement is that large.
     """
     octaves = [ldexp(2.0 ** (step / _STEPS), octave) * divisor for octave in _OCTAVES for step in range(_STEPS)]
     exponential = (*octaves, ldexp(1.0, _OCTAVES.stop) * divisor)
@@ -50,9 +49,9 @@ def bucket_places(bounds: tuple[float, ...], divisor: float) -> BucketPlaces:
 
 
 def downscaled(counts: Mapping[int, int], scale: int) -> tuple[int, int, list[int]]:
-    """Sparse ``counts`` by bucket index as (scale, first index, counts from there on), at most :data:`MOST_BUCKETS` of them.
+    """Sparse ``counts`` by bucket index → scale, first index, and a list of counts, at most :data:`MOST_BUCKETS`.
 
-    Neighbours are merged until they fit, each time halving the resolution. Without counts the list is empty.
+    Pairs of neighbouring buckets are merged until they fit; each merge lowers the scale by one. Without counts the list is empty.
     """
     if not counts:
         return scale, 0, []

@@ -1,16 +1,17 @@
-"""The GenAI semantic conventions as spans use them: every name and value that is not ours, in one place.
+"""The GenAI semantic conventions as spans use them: every name and value that comes from them, in one place.
 
-Names that are registered hold as they are. Those that are still proposals (open-telemetry/semantic-conventions-genai, pull requests
-390, 393 and 394) are written only when asked for, and otherwise have a name of ours.
+Registered names are used as they are. Names that are only proposed (open-telemetry/semantic-conventions-genai, pull requests 390, 393
+and 394) are used if the settings ask for proposals; otherwise the attribute has a name of our own.
 """
 
 from typing import Final
 
-from exporter.catalogue.model import SpanName
+from exporter.catalogue.declarations import SpanName
 
 VERSION: Final = "1.44.0"
-"""The version of the semantic conventions that the names and values here are taken from."""
+"""The version of the semantic conventions that has these names and values."""
 SCHEMA_URL: Final = f"https://opentelemetry.io/schemas/{VERSION}"
+"""The schema URL that spans are sent with."""
 
 CONVERSATION: Final = "gen_ai.conversation.id"
 AGENT: Final = "gen_ai.agent.id"
@@ -27,7 +28,7 @@ PROVIDERS: Final = {
     "mistral": "mistral_ai",
     "openai_realtime": "openai",
 }
-"""Provider on the wire → ``gen_ai.provider.name``. Who is not here keeps their name in lower case, as the conventions ask."""
+"""Provider on the wire → ``gen_ai.provider.name``. Any other provider keeps its name in lower case, as the conventions ask."""
 
 PROPOSED: Final = {
     "gen_ai.agent.invocation.end_reason": "agentstack.turn.end_reason",
@@ -35,7 +36,7 @@ PROPOSED: Final = {
     "gen_ai.usage.audio.input_tokens": "agentstack.realtime.input_audio_tokens",
     "gen_ai.usage.audio.output_tokens": "agentstack.realtime.output_audio_tokens",
 }
-"""Attribute that is only a proposal → our name for it."""
+"""Proposed attribute → our own name for it."""
 
 OPERATIONS: Final[dict[SpanName, str]] = {"turn": "invoke_agent", "chat": "chat", "execute_tool": "execute_tool"}
 """Span → its registered operation."""
@@ -44,23 +45,24 @@ PROPOSED_OPERATIONS: Final[dict[SpanName, str]] = {
     "text_to_speech": "text_to_speech",
     "realtime_inference": "realtime_inference",
 }
-"""Span → its operation that is only a proposal."""
+"""Span → its proposed operation."""
 OUTPUT_TYPES: Final[dict[SpanName, str]] = {"text_to_speech": "speech", "realtime_inference": "speech"}
+"""Span → ``gen_ai.output.type``."""
 
 
 def provider_name(wire: str) -> str:
-    """The conventions' name of a provider."""
+    """The name that the conventions have for a provider."""
     name = wire.strip().lower()
     return PROVIDERS.get(name, name)
 
 
 def attribute_key(name: str, *, proposals: bool) -> str:
-    """The key under which a declared attribute is written."""
+    """The key of a declared attribute: its own name, or ours if the name is only proposed and ``proposals`` is off."""
     return name if proposals else PROPOSED.get(name, name)
 
 
 def constants(span: SpanName, *, proposals: bool) -> dict[str, str]:
-    """The attributes that every span of that name carries."""
+    """The attributes that are the same on every span of that name."""
     operations = OPERATIONS | (PROPOSED_OPERATIONS if proposals else {})
     found = {OPERATION: operations.get(span), OUTPUT_TYPE: OUTPUT_TYPES.get(span)}
     return {key: value for key, value in found.items() if value}

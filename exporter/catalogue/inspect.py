@@ -1,4 +1,4 @@
-"""Event types → what they declare: one :class:`EventSpec` an event, with one :class:`FieldSpec` a field."""
+"""Event types → their declarations: an :class:`EventSpec` for each event, with a :class:`FieldSpec` for each field."""
 
 import inspect
 import types
@@ -8,29 +8,29 @@ from typing import Any, Union
 
 import msgspec
 
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     AliasOf,
     BecomesLabel,
     Declaration,
     DeclarationError,
-    Moves,
-    Nothing,
+    DrivesLogic,
+    Feeds,
+    Ignored,
     SpanAttribute,
     SpanEvent,
     SpanTime,
-    State,
 )
 from exporter.catalogue.quantities import Quantity
 
-_DECLARATIONS = (Moves, BecomesLabel, SpanAttribute, SpanTime, SpanEvent, State, AliasOf, Nothing)
+_DECLARATIONS = (Feeds, BecomesLabel, SpanAttribute, SpanTime, SpanEvent, DrivesLogic, AliasOf, Ignored)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSpec:
     """One field of one event.
 
-    ``name`` is the field's name in the protocol's list (un-nested, as on the wire), ``path`` the attributes that lead to it from the
-    event, ``type`` its Python type without the metadata.
+    ``name`` is the field's name in the protocol's list: the name on the wire, without the names of the objects around it. ``path`` has
+    the attributes that lead from the event to the field. ``type`` is its Python type without metadata and ``| None``.
     """
 
     event: str
@@ -41,35 +41,35 @@ class FieldSpec:
     declarations: tuple[Declaration, ...]
 
     @property
-    def moves(self) -> tuple[Moves, ...]:
-        """The metrics this field moves by itself."""
-        return tuple(item for item in self.declarations if isinstance(item, Moves))
+    def feeds(self) -> tuple[Feeds, ...]:
+        """The metrics that the field feeds directly."""
+        return tuple(item for item in self.declarations if isinstance(item, Feeds))
 
     @property
     def alias_of(self) -> str | None:
-        """The field this one is an earlier name of."""
+        """The field that this one is an earlier name of."""
         return next((item.field for item in self.declarations if isinstance(item, AliasOf)), None)
 
     @property
     def expression(self) -> str:
-        """Source text that reads the field of an event ``e``; absent nested parts read as absent."""
+        """Source text that reads the field of an event ``e``; the value is ``None`` if a part on the way is absent."""
         steps = ["e." + ".".join(self.path[: end + 1]) for end in range(len(self.path))]
         return steps[0] if len(steps) == 1 else "(" + " and ".join(steps) + ")"
 
     @property
     def divisor(self) -> float:
-        """By how much to divide the wire value for the base unit."""
+        """What the wire value is divided by to be in the base unit."""
         return self.quantity.divisor if self.quantity else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class EventSpec:
-    """One event: its current name and earlier ones, its type, what it moves as a whole, and its fields."""
+    """One event: its current and earlier names, its type, the ``metrics`` that it feeds as a whole, and its fields."""
 
     name: str
     type: type[msgspec.Struct]
     earlier_names: tuple[str, ...]
-    metrics: tuple[Moves, ...]
+    metrics: tuple[Feeds, ...]
     fields: tuple[FieldSpec, ...] = field(default=())
 
     def field(self, name: str) -> FieldSpec:
@@ -83,7 +83,7 @@ class EventSpec:
 def inspect_event(event: type[msgspec.Struct]) -> EventSpec:
     """Read an event type's declarations.
 
-    Raises :class:`DeclarationError` for a field that says neither what it becomes nor why it becomes nothing.
+    Raises :class:`DeclarationError` for a field without a declaration.
     """
     config: Any = event
     name = str(event.__struct_config__.tag)
@@ -97,7 +97,7 @@ def inspect_event(event: type[msgspec.Struct]) -> EventSpec:
 
 
 def inspect_entry(entry: type[msgspec.Struct], event: type[msgspec.Struct]) -> tuple[FieldSpec, ...]:
-    """Read the declarations of a struct that ``event`` holds a list of; raises as :func:`inspect_event`."""
+    """Read the declarations of the entries of a list in ``event``; raises as :func:`inspect_event`."""
     return tuple(_fields(entry, str(event.__struct_config__.tag), ()))
 
 
@@ -113,7 +113,7 @@ def _fields(struct: type[msgspec.Struct], event: str, path: tuple[str, ...]) -> 
             continue
         name = attribute if path else wire_name
         if not declarations:
-            raise DeclarationError(f"{event}.{name}: say what it becomes, or Nothing(why)")
+            raise DeclarationError(f"{event}.{name}: declare what it becomes, or Ignored(reason)")
         quantity = next((item for item in metadata if isinstance(item, Quantity)), None)
         yield FieldSpec(event, name, (*path, attribute), core, quantity, declarations)
 
@@ -123,7 +123,7 @@ def _is_nested(core: Any, declarations: tuple[Declaration, ...]) -> bool:
 
 
 def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Peel ``Annotated`` and ``| None`` off a type, however they are nested, and collect the metadata."""
+    """A type without ``Annotated`` and ``| None``, however they are nested, and the metadata."""
     metadata: tuple[Any, ...] = ()
     while True:
         if typing.get_origin(hint) is typing.Annotated:

@@ -1,4 +1,4 @@
-"""OTel metric name and UCUM unit → the name Prometheus gives it.
+"""OTel metric name and UCUM unit → the metric's name in Prometheus.
 
 The rules are those of Prometheus's own translation from OTLP (otlptranslator, strategy
 UnderscoreEscapingWithSuffixes): characters other than letters, digits and ``:`` become one underscore, the unit's long form is
@@ -21,7 +21,7 @@ _PER_UNITS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"
 
 
 def unit_words(unit: str) -> tuple[str, str]:
-    """The words a UCUM unit adds to a name: its main part and its ``per_…`` part, either may be empty."""
+    """The words that a UCUM unit adds to a name: its main part and its ``per_…`` part; either may be empty."""
     main, _, per = unit.partition("/")
     main_word = "" if "{" in main else _UNITS.get(main.strip(), _clean(main))
     per_word = "" if not per or "{" in per else "per_" + _PER_UNITS.get(per.strip(), _clean(per))

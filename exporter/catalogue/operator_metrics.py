@@ -3,14 +3,14 @@
 from typing import Final, Literal, get_args
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec, gauge_spec
+from exporter.catalogue.declarations import PREFIX, MetricSpec, counter_spec, gauge_spec
 
 TurnComponent = Literal["endpointing", "callback", "llm", "tts", "realtime", "unexplained"]
-"""What the caller's wait is made of, in the order in which it happens; the last is what no stage accounts for."""
+"""The parts of the caller's wait, in the order in which they happen; ``unexplained`` is what no stage accounts for."""
 TURN_COMPONENTS: Final[tuple[TurnComponent, ...]] = get_args(TurnComponent)
 
 BadTurn = Literal["slow", "silent"]
-"""What can be wrong with the last turn of a call: it was answered late, or not at all."""
+"""How the last turn of a call can be bad: the answer came late (``slow``) or never (``silent``)."""
 
 _BY_COMPONENT = ("agent", "pipeline", "component")
 CALLER_TURNS: Final = counter_spec(
@@ -29,7 +29,7 @@ TURN_COMPONENT: Final = counter_spec(
 TURN_COMPONENT_NEGATIVE_REST: Final = counter_spec(
     "turn_component_negative_rest",
     "s",
-    "By how much the stages of turns, added up, exceed what the caller waited: they overlapped, as with preemptive generation.",
+    "By how much the stages of turns add up to more than the caller's wait: they overlapped, for example in preemptive generation.",
     *("agent", "pipeline"),
 )
 SLOW_TURNS: Final = counter_spec(
@@ -42,20 +42,20 @@ SLOW_TURNS: Final = counter_spec(
 TURNS_WAITING: Final = gauge_spec(
     "turns_waiting",
     "{turn}",
-    "Caller turns that wait for agent audio right now. Needs the events on turns and speech, as all of what callers wait through does.",
+    "Caller turns that wait for agent audio right now. Needs turn and speech events, like all metrics of callers' waits.",
     "agent",
 )
 DEAD_AIR: Final = counter_spec("dead_air", "{silence}", "Silences longer than 3 s while a caller waited for the agent.", "agent")
 DEAD_AIR_TIME: Final = counter_spec(
     "dead_air.seconds",
     "s",
-    "Time callers spent in silences longer than 3 s, from the first second of each; counted while the silence lasts, 120 s at most.",
+    "Time in silences longer than 3 s while a caller waited; each counts from its start, while it lasts, up to 120 s.",
     "agent",
 )
 PREMATURE_ENDS_OF_TURN: Final = counter_spec(
     "premature_end_of_turns",
     "{turn}",
-    "Caller turns judged over too early: the caller went on before the agent began and within 3 s, or within 0.5 s after it began.",
+    "Caller turns ended too early: the caller went on speaking within 3 s and before the agent, or within 0.5 s after it began.",
     "agent",
 )
 BARGE_IN_REACTION: Final = MetricSpec(
@@ -69,23 +69,23 @@ BARGE_IN_REACTION: Final = MetricSpec(
 SESSIONS_ENDED_AFTER_TURN: Final = counter_spec(
     "sessions_ended_after_turn",
     "{session}",
-    "Sessions whose last caller turn was bad: slow (answered or given up after more than --slow-turn) or silent (over 3 s in vain).",
+    "Sessions whose last caller turn was bad: slow (answered or given up after more than --slow-turn) or silent (no answer for 3 s).",
     *("agent", "last_turn"),
 )
 
 POSITIONS: Final = ("1", "2-5", "6-10", "11-20", "21+")
-"""Where in its call a turn is: ranges of turn numbers."""
+"""The position of a turn in its call, as ranges of turn numbers."""
 MODEL_CHANGES: Final = counter_spec(
     "model_changes",
     "{change}",
-    "Times that a component's provider, or only its model, changed from one turn of a session to a later one: fallback, as a rule.",
+    "Times that a component's provider (or only its model) changed from one turn of a session to a later one; usually a fallback.",
     *("agent", "component", "change"),
 )
 LATENCY_BY_POSITION: Final = MetricSpec(
     kind="histogram",
     otel_name=PREFIX + "user_perceived_latency_by_position",
     unit="s",
-    help="User-perceived latency by where in its call the turn is: 1, 2-5, 6-10, 11-20, 21+. Machines that answered are left out.",
+    help="User-perceived latency by where in its call the turn is: 1, 2-5, 6-10, 11-20, 21+. Calls answered by a machine are left out.",
     labels=("agent", "position"),
     bounds=buckets.DURATION,
 )
@@ -111,7 +111,7 @@ UNPRICED_USAGE: Final = counter_spec(
     *(*_BY_MODEL, "kind"),
 )
 
-ANSWERS: Final[tuple[MetricSpec, ...]] = (
+OPERATOR_METRICS: Final[tuple[MetricSpec, ...]] = (
     CALLER_TURNS,
     TURN_COMPONENT,
     TURN_COMPONENT_NEGATIVE_REST,

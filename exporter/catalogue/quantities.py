@@ -1,9 +1,8 @@
-"""The types of numbers and times on the wire: their unit, what of it is plausible, and how it becomes a base unit.
+"""The types of numbers and times on the wire: unit, plausible range, and divisor for the base unit.
 
-The plausible range is checked by the JSON decoder itself (``msgspec.Meta``), so a value that reaches a metric is plausible; what
-lies outside is refused field by field in :mod:`exporter.protocol.decoder`. Ranges are wide: they keep out sentinels (−1) and values
-from stale
-anchors (delays above 200 s were seen at neighbours: livekit/agents#6093), not merely slow calls.
+The JSON decoder checks the plausible range (``msgspec.Meta``), so every value that reaches a metric is plausible.
+:mod:`exporter.protocol.decoder` refuses other values field by field. The ranges are wide: they refuse sentinels (−1) and values from
+stale clock anchors (similar platforms sent delays above 200 s: livekit/agents#6093), but not slow calls.
 """
 
 from dataclasses import dataclass
@@ -13,12 +12,12 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 INT64_EDGE = 2.0**63
-"""Integers from here on are not numbers anyone measured: a frame that has one is rejected whole."""
+"""A frame with an integer of at least this size is rejected: nobody measured it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """The unit of a wire field in the protocol's words, and by how much to divide for the base unit (1000 for milliseconds)."""
+    """The unit of a wire field, as the protocol calls it, and the divisor for the base unit (1000 for milliseconds)."""
 
     wire_unit: str
     divisor: float = 1.0

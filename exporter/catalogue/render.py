@@ -5,46 +5,46 @@ from typing import Any
 
 import msgspec
 
-from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     AliasOf,
     BecomesLabel,
     Declaration,
+    DrivesLogic,
+    Feeds,
+    Ignored,
     MetricSpec,
-    Moves,
-    Nothing,
     SpanAttribute,
     SpanEvent,
     SpanTime,
-    State,
 )
+from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.catalogue.names import scraped_name
 
 Entry = dict[str, Any]
 
 
-def entries(events: Iterable[EventSpec], unbound: Iterable[MetricSpec]) -> list[Entry]:
-    """The catalogue as plain values: one entry per event field, per metric an event moves as a whole, and per other metric."""
+def entries(events: Iterable[EventSpec], other_metrics: Iterable[MetricSpec]) -> list[Entry]:
+    """The catalogue as plain values: an entry for each event field, each metric that a whole event feeds, and each other metric."""
     events = tuple(events)
-    unbound = tuple(unbound)
-    names = _scraped_names(events, unbound)
+    other_metrics = tuple(other_metrics)
+    names = _scraped_names(events, other_metrics)
     found: list[Entry] = []
     for event in events:
         found += [_field_entry(event, field, names) for field in event.fields]
-        found += [{"event": event.name, "field": None, "becomes": [_metric(moves.spec)]} for moves in event.metrics]
-    return found + [{"event": None, "field": None, "becomes": [_metric(spec)]} for spec in unbound]
+        found += [{"event": event.name, "field": None, "becomes": [_metric(feeds.spec)]} for feeds in event.metrics]
+    return found + [{"event": None, "field": None, "becomes": [_metric(spec)]} for spec in other_metrics]
 
 
-def as_json(events: Iterable[EventSpec], unbound: Iterable[MetricSpec]) -> str:
+def as_json(events: Iterable[EventSpec], other_metrics: Iterable[MetricSpec]) -> str:
     """The catalogue as a JSON list."""
-    return msgspec.json.format(msgspec.json.encode(entries(events, unbound)), indent=2).decode()
+    return msgspec.json.format(msgspec.json.encode(entries(events, other_metrics)), indent=2).decode()
 
 
-def as_markdown(events: Iterable[EventSpec], unbound: Iterable[MetricSpec]) -> str:
-    """The catalogue as a page: every metric, then every event field and where it lands."""
+def as_markdown(events: Iterable[EventSpec], other_metrics: Iterable[MetricSpec]) -> str:
+    """The catalogue as a page: every metric, then every event field and what it becomes."""
     events = tuple(events)
-    unbound = tuple(unbound)
-    return "\n".join([*_preface(), *_metric_tables(events, unbound), *_field_tables(events, unbound)]) + "\n"
+    other_metrics = tuple(other_metrics)
+    return "\n".join([*_preface(), *_metric_tables(events, other_metrics), *_field_tables(events, other_metrics)]) + "\n"
 
 
 def _field_entry(event: EventSpec, field: FieldSpec, names: dict[str, str]) -> Entry:
@@ -54,25 +54,25 @@ def _field_entry(event: EventSpec, field: FieldSpec, names: dict[str, str]) -> E
         entry["alias_of"] = field.alias_of
         declarations = event.field(field.alias_of).declarations
     entry["becomes"] = [found for item in declarations for found in _becomes(item, event.name, names)]
-    why = [item.why for item in declarations if isinstance(item, Nothing)]
-    return entry | ({"why": why[0]} if why else {})
+    reasons = [item.reason for item in declarations if isinstance(item, Ignored)]
+    return entry | ({"why": reasons[0]} if reasons else {})
 
 
 def _becomes(item: Declaration, event: str, names: dict[str, str]) -> Iterator[Entry]:
     match item:
-        case Moves(spec):
+        case Feeds(spec):
             yield _metric(spec)
         case BecomesLabel(name):
             yield {"kind": "label", "name": name}
         case SpanAttribute(span, name, personal):
             yield {"kind": "span_attribute", "span": span, "name": name, "personal": personal}
-        case SpanTime(span, edge):
-            yield {"kind": "span_time", "span": span, "edge": edge}
+        case SpanTime(span, sets):
+            yield {"kind": "span_time", "span": span, "edge": sets}
         case SpanEvent(span, name, personal):
             yield {"kind": "span_event", "span": span, "name": name.replace("{event}", event), "personal": personal}
-        case State(metrics, does):
-            yield {"kind": "state", "metrics": [names[metric] for metric in metrics], "does": does}
-        case AliasOf() | Nothing():
+        case DrivesLogic(metrics, effect):
+            yield {"kind": "state", "metrics": [names[metric] for metric in metrics], "does": effect}
+        case AliasOf() | Ignored():
             return
 
 
@@ -88,20 +88,20 @@ def _metric(spec: MetricSpec) -> Entry:
     return entry | ({"buckets": list(spec.bounds), "exemplars": spec.exemplars} if spec.bounds else {})
 
 
-def _all_specs(events: Sequence[EventSpec], unbound: Sequence[MetricSpec]) -> Iterator[tuple[str, MetricSpec]]:
-    """Every metric with what feeds it, in the order of declaration; one fed by several comes several times."""
+def _all_specs(events: Sequence[EventSpec], other_metrics: Sequence[MetricSpec]) -> Iterator[tuple[str, MetricSpec]]:
+    """Every metric and what feeds it, in the order of declaration; a metric comes once for each of its sources."""
     for event in events:
-        for moves in event.metrics:
-            yield event.name, moves.spec
+        for feeds in event.metrics:
+            yield event.name, feeds.spec
         for field in event.fields:
-            for moves in field.moves:
-                yield f"{event.name} `{field.name}`", moves.spec
-    for spec in unbound:
+            for feeds in field.feeds:
+                yield f"{event.name} `{field.name}`", feeds.spec
+    for spec in other_metrics:
         yield "", spec
 
 
-def _scraped_names(events: Sequence[EventSpec], unbound: Sequence[MetricSpec]) -> dict[str, str]:
-    return {spec.otel_name: scraped_name(spec.otel_name, spec.unit, spec.kind) for _, spec in _all_specs(events, unbound)}
+def _scraped_names(events: Sequence[EventSpec], other_metrics: Sequence[MetricSpec]) -> dict[str, str]:
+    return {spec.otel_name: scraped_name(spec.otel_name, spec.unit, spec.kind) for _, spec in _all_specs(events, other_metrics)}
 
 
 def _preface() -> Iterator[str]:
@@ -114,20 +114,22 @@ def _preface() -> Iterator[str]:
     yield ""
 
 
-def _metric_tables(events: Sequence[EventSpec], unbound: Sequence[MetricSpec]) -> Iterator[str]:
-    fed_by: dict[str, tuple[MetricSpec, list[str]]] = {}
-    for source, spec in _all_specs(events, unbound):
-        fed_by.setdefault(spec.name, (spec, []))[1].append(source)
+def _metric_tables(events: Sequence[EventSpec], other_metrics: Sequence[MetricSpec]) -> Iterator[str]:
+    specs: dict[str, MetricSpec] = {}
+    sources: dict[str, list[str]] = {}
+    for source, spec in _all_specs(events, other_metrics):
+        specs[spec.name] = spec
+        sources.setdefault(spec.name, []).append(source)
     yield "## Metrics"
     yield ""
     yield "| metric | type | labels | what it says | from |"
     yield "|---|---|---|---|---|"
-    for name in sorted(fed_by):
-        spec, sources = fed_by[name]
+    for name in sorted(specs):
+        spec = specs[name]
         labels = ", ".join(f"`{label}`" for label in spec.labels)
-        yield f"| `{name}` | {spec.kind} | {labels} | {_cell(spec.help)} | {', '.join(filter(None, sources))} |"
+        yield f"| `{name}` | {spec.kind} | {labels} | {_cell(spec.help)} | {', '.join(filter(None, sources[name]))} |"
     yield ""
-    yield from _bucket_table([spec for spec, _ in fed_by.values() if spec.bounds])
+    yield from _bucket_table([spec for spec in specs.values() if spec.bounds])
 
 
 def _bucket_table(histograms: Sequence[MetricSpec]) -> Iterator[str]:
@@ -143,8 +145,8 @@ def _bucket_table(histograms: Sequence[MetricSpec]) -> Iterator[str]:
     yield ""
 
 
-def _field_tables(events: Sequence[EventSpec], unbound: Sequence[MetricSpec]) -> Iterator[str]:
-    names = _scraped_names(events, unbound)
+def _field_tables(events: Sequence[EventSpec], other_metrics: Sequence[MetricSpec]) -> Iterator[str]:
+    names = _scraped_names(events, other_metrics)
     yield "## Event fields"
     for event in events:
         yield ""

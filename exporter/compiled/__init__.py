@@ -1,6 +1,6 @@
-"""The innermost loops as C, for those who compiled them (``make compiled``; the image has them). Without, Python does the same.
+"""The innermost loops in C, if they were compiled (``make compiled``; the image has them). Otherwise every name here is ``None``.
 
-All names are ``None`` where they were not compiled.
+Each name has an equal in Python, which its callers use where it is ``None``.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 AttributeWriter: "type[attributes.AttributeWriter] | None"
 RecordWriter: "type[record.RecordWriter] | None"
-child_spans: Callable[..., list[bytes]] | None
-together: Callable[..., bytes] | None
+stage_spans: Callable[..., list[bytes]] | None
+join: Callable[..., bytes] | None
 try:
     from exporter.compiled.attributes import AttributeWriter
     from exporter.compiled.record import RecordWriter
-    from exporter.compiled.spans import child_spans, together
+    from exporter.compiled.spans import join, stage_spans
 except ImportError:
-    AttributeWriter = RecordWriter = child_spans = together = None
+    AttributeWriter = RecordWriter = stage_spans = join = None

@@ -1,9 +1,7 @@
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-Kind = Literal["double", "integer", "boolean", "text", "remembered", "written"]
-Entry = tuple[Kind, tuple[int, ...], float, bytes, bytes, dict[str, bytes] | Callable[[Any], bytes] | None]
+from exporter.tracing.turn_attributes import AttributeEntry
 
 class AttributeWriter:
-    def __init__(self, spans: list[list[Entry]], fields: int, tag: int, length: int) -> None: ...
+    def __init__(self, spans: list[list[AttributeEntry]], fields: int, field: int, length: int) -> None: ...
     def write(self, values: tuple[Any, ...]) -> list[bytes]: ...

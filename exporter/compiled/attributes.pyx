@@ -1,8 +1,8 @@
 # cython: language_level=3, wraparound=False
 """Writes the attributes of several spans in one pass over an event's fields.
 
-The same as what :mod:`exporter.tracing.attributes` compiles to Python, entry for entry; a property test holds the two equal byte for byte.
-All memory is written by :meth:`AttributeWriter._room`'s leave.
+Equal to what :mod:`exporter.tracing.attributes` compiles to Python, byte for byte; a property test compares them. Every write to memory
+first gets its room from :meth:`AttributeWriter._room`.
 """
 
 import sys
@@ -23,30 +23,31 @@ cdef extern from "Python.h":
     unsigned long long PyLong_AsUnsignedLongLongMask(object number) except? 0xFFFFFFFFFFFFFFFF
 
 if sys.byteorder != "little":
-    raise ImportError("doubles are copied as protobuf wants them: lowest byte first")
+    raise ImportError("this module copies doubles in the machine's byte order, which must be little-endian, as protobuf's is")
 
 cdef enum:
-    DOUBLE, INTEGER, BOOLEAN, TEXT, REMEMBERED, WRITTEN
-    MOST_ALIASES = 4
-    MOST_AROUND = 32  # bytes around an attribute's key and value at most: tags, lengths, a number
+    DOUBLE, INTEGER, BOOLEAN, TEXT, CACHED, WRITTEN
+    MAX_ALIASES = 4
+    MAX_AROUND = 32  # bytes around an attribute's key and value: tags, lengths, a number
 
-_KINDS = {"double": DOUBLE, "integer": INTEGER, "boolean": BOOLEAN, "text": TEXT, "remembered": REMEMBERED, "written": WRITTEN}
+_KINDS = {"double": DOUBLE, "integer": INTEGER, "boolean": BOOLEAN, "text": TEXT, "cached": CACHED, "written": WRITTEN}
 
 cdef struct Entry:
     int kind
-    int fields  # how many: the field, and its earlier names that stand in for it
-    int field[1 + MOST_ALIASES]
+    int fields  # how many: the field, and its earlier names
+    int field[1 + MAX_ALIASES]
     double divisor
-    const char *head  # within bytes that _kept holds
+    const char *head  # memory of bytes that _kept holds
     Py_ssize_t head_size
     const char *no
     Py_ssize_t no_size
 
 
 cdef class AttributeWriter:
-    """``spans`` holds for each span its entries: kind, places of the field and its aliases, divisor, what is written.
+    """Writes attributes in field ``field`` of spans, from events that have ``fields`` values.
 
-    ``fields`` is how many values an event has, ``tag`` whose attributes they are, ``length`` the longest text in characters.
+    ``spans`` has the :class:`exporter.tracing.turn_attributes.AttributeEntry` items of each span. Texts are cut to ``length`` characters.
+    Raises ``ValueError`` for an entry that would read or write beyond its memory.
     """
 
     cdef Entry *_entries
@@ -60,28 +61,28 @@ cdef class AttributeWriter:
     cdef Py_ssize_t _length
     cdef unsigned char _tag
 
-    def __cinit__(self, list spans, Py_ssize_t fields, unsigned char tag, Py_ssize_t length):
+    def __cinit__(self, list spans, Py_ssize_t fields, unsigned char field, Py_ssize_t length):
         cdef Py_ssize_t number = sum([len(entries) for entries in spans])
         self._capacity = 4096
         self._entries = <Entry *>PyMem_Malloc((number + 1) * sizeof(Entry))
         self._buffer = <unsigned char *>PyMem_Malloc(self._capacity)
         if self._entries == NULL or self._buffer == NULL:
             raise MemoryError
-        self._fields, self._tag, self._length = fields, tag, length
+        self._fields, self._tag, self._length = fields, field << 3 | 2, length
         self._ends, self._kept, self._writes = [], [], []
         for entries in spans:
             for entry in entries:
-                self._enter(entry)
+                self._add(entry)
             self._ends.append(len(self._writes))
 
     def __dealloc__(self):
         PyMem_Free(self._entries)
         PyMem_Free(self._buffer)
 
-    cdef int _enter(self, tuple entry) except -1:
+    cdef int _add(self, entry) except -1:
         kind, places, divisor, head, no, write = entry
-        if not 1 <= len(places) <= 1 + MOST_ALIASES or not all([0 <= place < self._fields for place in places]):
-            raise ValueError(f"{places} are no places of a field and up to {MOST_ALIASES} aliases among {self._fields}")
+        if not 1 <= len(places) <= 1 + MAX_ALIASES or not all([0 <= place < self._fields for place in places]):
+            raise ValueError(f"{places} must be the places of a field and up to {MAX_ALIASES} aliases, below {self._fields}")
         cdef Entry *e = &self._entries[len(self._writes)]
         e.kind, e.divisor, e.fields = _KINDS[kind], divisor, len(places)
         for number, place in enumerate(places):
@@ -89,17 +90,17 @@ cdef class AttributeWriter:
         e.head, e.head_size = PyBytes_AS_STRING(<bytes?>head), PyBytes_GET_SIZE(<bytes?>head)
         e.no, e.no_size = PyBytes_AS_STRING(<bytes?>no), PyBytes_GET_SIZE(<bytes?>no)
         if e.kind == INTEGER and e.head_size > 100:
-            raise ValueError("the key of a number is so long that its length would take two bytes")
-        if (e.kind == REMEMBERED and not isinstance(write, dict)) or (e.kind == WRITTEN and not callable(write)):
-            raise ValueError(f"{write!r} does not write {kind} values")
+            raise ValueError("the key of an integer attribute may take up to 100 bytes")
+        if (e.kind == CACHED and not isinstance(write, dict)) or (e.kind == WRITTEN and not callable(write)):
+            raise ValueError(f"{write!r} cannot write values of kind {kind}")
         self._kept += (head, no)
         self._writes.append(write)
         return 0
 
     def write(self, tuple values not None):
-        """The attributes of each span, of an event whose fields have these values."""
+        """The attributes of each span, for an event whose fields have these values."""
         if PyTuple_GET_SIZE(values) != self._fields:
-            raise ValueError(f"{len(values)} values, not {self._fields}")
+            raise ValueError(f"the event has {len(values)} values, not {self._fields}")
         cdef Py_ssize_t place = 0, end
         cdef Entry *e
         cdef PyObject *value
@@ -119,7 +120,7 @@ cdef class AttributeWriter:
         return found
 
     cdef unsigned char *_room(self, Py_ssize_t size) except NULL:
-        """Where the next ``size`` bytes may be written."""
+        """Make room for ``size`` bytes; returns where to write them."""
         cdef Py_ssize_t capacity
         cdef unsigned char *grown
         if self._size + size > self._capacity:
@@ -143,8 +144,8 @@ cdef class AttributeWriter:
             self._integer(e, value)
         elif e.kind == TEXT:
             self._text(e, value)
-        elif e.kind == REMEMBERED or e.kind == WRITTEN:
-            written = self._known(place, value) if e.kind == REMEMBERED else self._writes[place](value)
+        elif e.kind == CACHED or e.kind == WRITTEN:
+            written = self._cached(place, value) if e.kind == CACHED else self._writes[place](value)
             self._copy(PyBytes_AS_STRING(written), PyBytes_GET_SIZE(written))
         elif value:
             self._copy(e.head, e.head_size)
@@ -152,11 +153,11 @@ cdef class AttributeWriter:
             self._copy(e.no, e.no_size)
         return 0
 
-    cdef bytes _known(self, Py_ssize_t place, object value):
-        """What a dictionary holds for the value, or makes of it."""
-        cdef object texts = self._writes[place]
-        cdef PyObject *found = PyDict_GetItemWithError(texts, value)
-        return <bytes?>found if found != NULL else texts[value]  # which makes it, as it is no plain dictionary
+    cdef bytes _cached(self, Py_ssize_t place, object value):
+        """The attribute from the entry's cache, which makes it if it is missing."""
+        cdef object cache = self._writes[place]
+        cdef PyObject *found = PyDict_GetItemWithError(cache, value)
+        return <bytes?>found if found != NULL else cache[value]  # calls __missing__
 
     cdef int _double(self, Entry *e, object value) except -1:
         cdef double number = <double>value / e.divisor
@@ -175,11 +176,11 @@ cdef class AttributeWriter:
         else:
             number = PyLong_AsUnsignedLongLongMask(int(value))
         size = varint_size(number)
-        at = self._room(e.head_size + MOST_AROUND)
+        at = self._room(e.head_size + MAX_AROUND)
         at[0], at[1] = self._tag, <unsigned char>(e.head_size + 3 + size)
         memcpy(at + 2, e.head, e.head_size)
         at += 2 + e.head_size
-        at[0], at[1], at[2] = 0x12, <unsigned char>(1 + size), 0x18
+        at[0], at[1], at[2] = 0x12, <unsigned char>(1 + size), 0x18  # value = 2, within it int_value = 3
         put_varint(at + 3, number)
         self._size += 5 + e.head_size + size
         return 0
@@ -194,14 +195,14 @@ cdef class AttributeWriter:
         data = PyUnicode_AsUTF8AndSize(value, &size)
         inner = 1 + varint_size(size) + size
         outer = e.head_size + 1 + varint_size(inner) + inner
-        begun = at = self._room(outer + MOST_AROUND)
+        begun = at = self._room(outer + MAX_AROUND)
         at[0] = self._tag
         at = put_varint(at + 1, outer)
         memcpy(at, e.head, e.head_size)
         at += e.head_size
-        at[0] = 0x12
+        at[0] = 0x12  # value = 2
         at = put_varint(at + 1, inner)
-        at[0] = 0x0A
+        at[0] = 0x0A  # string_value = 1
         at = put_varint(at + 1, size)
         memcpy(at, data, size)
         self._size += at + size - begun

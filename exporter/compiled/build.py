@@ -1,8 +1,8 @@
 """Compiles the hot path of an exporter package in place: ``python -m exporter.compiled.build DIRECTORY``.
 
-Needs Cython, a C compiler (``CC``, or cc) and Python's headers. What is compiled: the modules beside this one, which exist for it,
-and those of :data:`PLAIN` as they are: they run several times as fast and stay the only source. Python prefers a compiled module to
-the one it was made from, so compile a copy (``make compiled``), not the files you work on.
+Needs Cython, a C compiler (``CC``, or cc) and Python's headers. It compiles the modules beside this one, written in Cython, and those
+in :data:`PLAIN`, which are plain Python. Python prefers a compiled module to its source, so compile a copy (``make compiled``), not the
+files you work on.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 PLAIN: Final = ("protocol/ids", "sessions/clock", "sessions/span_state", "tracing/processor", "tracing/timeline", "tracing/turn_spans")
-"""Modules a turn's spans go through. Others were tried, and gained nothing."""
+"""Python modules that every turn's spans pass, and that gain from being compiled as they are; others were measured and do not."""
 _SUFFIX: Final = str(sysconfig.get_config_var("EXT_SUFFIX"))
 _FLAGS: Final = ("-O2", "-shared", "-fPIC", "-fwrapv", "-fno-strict-aliasing", "-DNDEBUG", f"-I{sysconfig.get_path('include')}")
 
@@ -27,9 +27,9 @@ def sources(package: Path) -> list[Path]:
 
 
 def compile_package(package: Path) -> list[Path]:
-    """Compile a package, as many modules at once as there are processors; returns what was made.
+    """Compile a package, as many modules at once as there are processors; returns the files it made.
 
-    Raises ``subprocess.CalledProcessError``; what the compilers say goes to standard error.
+    Raises ``subprocess.CalledProcessError``; the compilers write their messages to standard error.
     """
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         return list(workers.map(lambda source: _compile(source, package), sources(package)))
@@ -38,7 +38,7 @@ def compile_package(package: Path) -> list[Path]:
 def _compile(source: Path, package: Path) -> Path:
     module = ".".join((package.name, *source.relative_to(package).with_suffix("").parts))
     made = source.with_suffix(_SUFFIX)
-    hints = f"annotation_typing={not source.with_suffix('.pxd').exists()}"  # types stand in one place or the other
+    hints = f"annotation_typing={not source.with_suffix('.pxd').exists()}"  # types come from the .pxd file if there is one
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / f"{source.stem}.c"
         options = ["-3", "-X", hints, "--module-name", module, "--output-file", str(text)]
@@ -49,13 +49,13 @@ def _compile(source: Path, package: Path) -> Path:
 
 
 def main(arguments: list[str]) -> None:
-    """Compile the package that the one argument names; ends the program with what is wrong."""
+    """Compile the package in the one argument; exit with a message if that fails."""
     if len(arguments) != 1 or not (Path(arguments[0]) / "compiled").is_dir():
-        sys.exit("usage: python -m exporter.compiled.build DIRECTORY, that of the package: …/exporter")
+        sys.exit("usage: python -m exporter.compiled.build DIRECTORY, where DIRECTORY is the package: …/exporter")
     try:
         made = compile_package(Path(arguments[0]).resolve())
     except (OSError, subprocess.CalledProcessError) as error:
-        sys.exit(f"cannot compile, which takes Cython, a C compiler and Python's headers: {error}")
+        sys.exit(f"compiling failed; it needs Cython, a C compiler and Python's headers: {error}")
     print("\n".join(map(str, made)))  # noqa: T201 - a program
 
 

@@ -1,10 +1,12 @@
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Hashable
+from typing import Any
 
-Kind = Literal["histogram", "counter", "presence", "gauge", "event"]
-Use = tuple[Kind, tuple[int, ...], int, int, tuple[float, ...], bool, bool]
-Bundle = tuple[int, tuple[int, ...], list[Use]]
+from exporter.compiled.record_instructions import GroupInstruction
+
+_Rows = tuple[list[Any], ...]  # the cells of a row differ in type, see `Cell` of exporter/metrics/store.py
 
 class RecordWriter:
-    def __init__(self, bundles: list[Bundle], fields: int, resolve: Callable[..., Any]) -> None: ...
-    def record(self, values: tuple[Any, ...], caches: list[Any], cells: object, now: float, turn: object) -> None: ...
+    def __init__(self, groups: list[GroupInstruction], fields: int, find_rows: Callable[..., _Rows]) -> None: ...
+    def record(
+        self, values: tuple[Any, ...], rows_by_key: list[dict[Hashable, _Rows]], cache: object, now: float, turn: object
+    ) -> None: ...

@@ -1,8 +1,8 @@
 # cython: language_level=3, wraparound=False
 """Adds an event's fields to the store.
 
-The same as the function :mod:`exporter.metrics.recorder_source` writes out, use for use; the property tests that hold that one to the slow
-reference hold this one to it too.
+Does the same as the function that :mod:`exporter.metrics.recorder_source` writes out, update for update. Property tests hold that
+function to a slow reference, and this module to that function.
 """
 
 from cpython.dict cimport PyDict_GetItemWithError
@@ -17,9 +17,9 @@ cdef enum:
 
 _KINDS = {"histogram": HISTOGRAM, "counter": COUNTER, "presence": PRESENCE, "gauge": GAUGE, "event": EVENT}
 
-cdef struct Use:
+cdef struct Update:
     int kind
-    int fields  # how many: the field, and its earlier names that stand in for it
+    int fields  # how many places there are in `field`: the field itself, then its earlier names
     int field[MOST_FIELDS]
     int row
     int column
@@ -28,7 +28,7 @@ cdef struct Use:
     int bounds
     double *bound
 
-cdef struct Bundle:
+cdef struct LabelGroup:
     int index
     bint always
     int keys
@@ -38,45 +38,44 @@ cdef struct Bundle:
 
 
 cdef class RecordWriter:
-    """``bundles`` are those of the recorder: index, places of the key's fields, and uses.
+    """Records the events of one type, as ``groups`` say (:class:`exporter.compiled.record_instructions.GroupInstruction`).
 
-    A use is kind, places of its fields, row and column of its cell, bucket bounds, whether zero is unknown, whether exemplars are kept.
-    ``fields`` is how many values an event has; ``resolve`` finds rows for a key that was not seen yet.
+    ``fields`` is how many values an event has; ``find_rows`` finds the rows for a key that is not cached.
     """
 
-    cdef Bundle *_bundles
-    cdef Use *_uses
+    cdef LabelGroup *_groups
+    cdef Update *_updates
     cdef double *_bounds
     cdef Py_ssize_t _count
     cdef Py_ssize_t _fields
-    cdef object _resolve
+    cdef object _find_rows
 
-    def __cinit__(self, list bundles, Py_ssize_t fields, resolve):
-        cdef Py_ssize_t uses = sum([len(listed) for _, _, listed in bundles])
-        cdef Py_ssize_t bounds = sum([len(use[4]) for _, _, listed in bundles for use in listed])
-        self._bundles = <Bundle *>PyMem_Malloc((len(bundles) + 1) * sizeof(Bundle))
-        self._uses = <Use *>PyMem_Malloc((uses + 1) * sizeof(Use))
+    def __cinit__(self, list groups, Py_ssize_t fields, find_rows):
+        cdef Py_ssize_t updates = sum([len(group.updates) for group in groups])
+        cdef Py_ssize_t bounds = sum([len(update.bounds) for group in groups for update in group.updates])
+        self._groups = <LabelGroup *>PyMem_Malloc((len(groups) + 1) * sizeof(LabelGroup))
+        self._updates = <Update *>PyMem_Malloc((updates + 1) * sizeof(Update))
         self._bounds = <double *>PyMem_Malloc((bounds + 1) * sizeof(double))
-        if self._bundles == NULL or self._uses == NULL or self._bounds == NULL:
+        if self._groups == NULL or self._updates == NULL or self._bounds == NULL:
             raise MemoryError
-        self._resolve, self._fields, self._count = resolve, fields, len(bundles)
+        self._find_rows, self._fields, self._count = find_rows, fields, len(groups)
         cdef double *bound = self._bounds
         cdef int place = 0
         cdef Py_ssize_t number
-        cdef Bundle *b
-        for number, (index, key, listed) in enumerate(bundles):
-            b = &self._bundles[number]
-            b.index, b.first = index, place
-            b.keys = self._places(b.key, key)
-            b.always = any([not use[1] for use in listed])
-            for use in listed:
-                bound = self._enter(&self._uses[place], use, bound)
+        cdef LabelGroup *g
+        for number, group in enumerate(groups):
+            g = &self._groups[number]
+            g.index, g.first = group.number, place
+            g.keys = self._places(g.key, group.key)
+            g.always = any([not update.fields for update in group.updates])
+            for update in group.updates:
+                bound = self._enter(&self._updates[place], update, bound)
                 place += 1
-            b.end = place
+            g.end = place
 
     def __dealloc__(self):
-        PyMem_Free(self._bundles)
-        PyMem_Free(self._uses)
+        PyMem_Free(self._groups)
+        PyMem_Free(self._updates)
         PyMem_Free(self._bounds)
 
     cdef int _places(self, int *into, places) except -1:
@@ -86,103 +85,106 @@ cdef class RecordWriter:
             into[number] = place
         return len(places)
 
-    cdef double *_enter(self, Use *u, tuple use, double *bound) except NULL:
-        kind, places, row, column, edges, zero_is_unknown, exemplars = use
-        u.kind, u.row, u.column, u.zero_is_unknown, u.exemplars = _KINDS[kind], row, column, zero_is_unknown, exemplars
-        u.fields = self._places(u.field, places)
-        u.bounds, u.bound = len(edges), bound
-        for number, edge in enumerate(edges):
-            bound[number] = edge
+    cdef double *_enter(self, Update *u, update, double *bound) except NULL:
+        u.kind, u.row, u.column = _KINDS[update.kind], update.row, update.column
+        u.zero_is_unknown, u.exemplars = update.zero_is_unknown, update.exemplars
+        u.fields = self._places(u.field, update.fields)
+        u.bounds, u.bound = len(update.bounds), bound
+        for number, value in enumerate(update.bounds):
+            bound[number] = value
         return bound + u.bounds
 
-    def record(self, tuple values not None, list caches not None, cells, now, turn):
-        """Add an event whose fields have these values; ``caches`` are those of ``cells``, the rest as for any recorder."""
+    def record(self, tuple values not None, list rows_by_key not None, cache, now, turn):
+        """Add an event whose fields have these ``values``; ``rows_by_key`` is ``cache.rows``.
+
+        Raises ``ValueError`` for a wrong number of values; the rest is as :class:`exporter.metrics.recorder.Record` says.
+        """
         if PyTuple_GET_SIZE(values) != self._fields:
             raise ValueError(f"{len(values)} values, not {self._fields}")
         cdef Py_ssize_t number
         cdef int place
-        cdef Bundle *bundle
+        cdef LabelGroup *group
         cdef tuple rows
         for number in range(self._count):
-            bundle = &self._bundles[number]
-            if not self._is_present(bundle, values):
+            group = &self._groups[number]
+            if not self._is_present(group, values):
                 continue
-            rows = self._rows(bundle, values, <dict?>caches[bundle.index], cells, now)
-            for place in range(bundle.first, bundle.end):
-                self._use(&self._uses[place], values, rows, now, turn)
+            rows = self._rows(group, values, <dict?>rows_by_key[group.index], cache, now)
+            for place in range(group.first, group.end):
+                self._update(&self._updates[place], values, rows, now, turn)
 
-    cdef inline PyObject *_value(self, Use *use, tuple values) noexcept:
+    cdef inline PyObject *_value(self, Update *update, tuple values) noexcept:
         cdef PyObject *value = <PyObject *>None
         cdef int number
-        for number in range(use.fields):
-            value = PyTuple_GET_ITEM(values, use.field[number])
+        for number in range(update.fields):
+            value = PyTuple_GET_ITEM(values, update.field[number])
             if value != <PyObject *>None:
                 break
         return value
 
-    cdef inline bint _is_present(self, Bundle *bundle, tuple values) noexcept:
+    cdef inline bint _is_present(self, LabelGroup *group, tuple values) noexcept:
         cdef int place
-        if bundle.always:
+        if group.always:
             return True
-        for place in range(bundle.first, bundle.end):
-            if self._value(&self._uses[place], values) != <PyObject *>None:
+        for place in range(group.first, group.end):
+            if self._value(&self._updates[place], values) != <PyObject *>None:
                 return True
         return False
 
-    cdef tuple _rows(self, Bundle *bundle, tuple values, dict cache, cells, now):
-        cdef object key = self._key(bundle, values)
-        cdef PyObject *found = PyDict_GetItemWithError(cache, key)
+    cdef tuple _rows(self, LabelGroup *group, tuple values, dict rows_by_key, cache, now):
+        cdef object key = self._key(group, values)
+        cdef PyObject *found = PyDict_GetItemWithError(rows_by_key, key)
         if found != NULL:
             return <tuple?>found
-        return self._resolve(bundle.index, cells, key, now)
+        return self._find_rows(group.index, cache, key, now)
 
-    cdef object _key(self, Bundle *bundle, tuple values):
+    cdef object _key(self, LabelGroup *group, tuple values):
         cdef tuple key
         cdef int number
         cdef object item
-        if bundle.keys == 0:
+        if group.keys == 0:
             return None
-        if bundle.keys == 1:
-            return <object>PyTuple_GET_ITEM(values, bundle.key[0])
-        key = PyTuple_New(bundle.keys)
-        for number in range(bundle.keys):
-            item = <object>PyTuple_GET_ITEM(values, bundle.key[number])
+        if group.keys == 1:
+            return <object>PyTuple_GET_ITEM(values, group.key[0])
+        key = PyTuple_New(group.keys)
+        for number in range(group.keys):
+            item = <object>PyTuple_GET_ITEM(values, group.key[number])
             Py_INCREF(item)
             PyTuple_SET_ITEM(key, number, item)
         return key
 
-    cdef int _use(self, Use *use, tuple values, tuple rows, now, turn) except -1:
-        cdef list row = <list?>rows[use.row]
+    cdef int _update(self, Update *update, tuple values, tuple rows, now, turn) except -1:
+        cdef list row = <list?>rows[update.row]
         cdef PyObject *found
         cdef object value
-        if use.kind == EVENT:
-            row[use.column] = row[use.column] + 1.0
+        if update.kind == EVENT:
+            row[update.column] = row[update.column] + 1.0
             return 0
-        found = self._value(use, values)
+        found = self._value(update, values)
         if found == <PyObject *>None:
             return 0
         value = <object>found
-        if use.kind == HISTOGRAM:
-            if value or not use.zero_is_unknown:
-                self._observe(use, <list?>row[use.column], value, now, turn)
-        elif use.kind == GAUGE:
-            row[use.column] = value
+        if update.kind == HISTOGRAM:
+            if value or not update.zero_is_unknown:
+                self._observe(update, <list?>row[update.column], value, now, turn)
+        elif update.kind == GAUGE:
+            row[update.column] = value
         elif value:
-            row[use.column] = row[use.column] + (value if use.kind == COUNTER else 1.0)
+            row[update.column] = row[update.column] + (value if update.kind == COUNTER else 1.0)
         return 0
 
-    cdef int _observe(self, Use *use, list cell, value, now, turn) except -1:
+    cdef int _observe(self, Update *update, list cell, value, now, turn) except -1:
         cdef double number = <double>value
-        cdef int low = 0, high = use.bounds, middle
-        cdef object total = cell[use.bounds + 1]
+        cdef int low = 0, high = update.bounds, middle
+        cdef object total = cell[update.bounds + 1]
         while low < high:
             middle = (low + high) >> 1
-            if use.bound[middle] < number:
+            if update.bound[middle] < number:
                 low = middle + 1
             else:
                 high = middle
         cell[low] = <long long>cell[low] + 1
-        cell[use.bounds + 1] = PyFloat_AS_DOUBLE(total) + number if PyFloat_CheckExact(total) else total + value
-        if use.exemplars and turn is not None:
-            (<list?>cell[use.bounds + 2])[low] = (value, turn, now)
+        cell[update.bounds + 1] = PyFloat_AS_DOUBLE(total) + number if PyFloat_CheckExact(total) else total + value
+        if update.exemplars and turn is not None:
+            (<list?>cell[update.bounds + 2])[low] = (value, turn, now)
         return 0

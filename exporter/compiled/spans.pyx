@@ -1,7 +1,8 @@
 # cython: language_level=3, wraparound=False
-"""Puts serialised pieces together.
+"""Joins serialised parts of spans.
 
-The same as :func:`exporter.tracing.child_spans.in_python` and :func:`exporter.exporters.otlp.sender.requests.in_python`; tests hold them equal.
+Equal to :func:`exporter.tracing.stage_spans.python_stage_spans` and :func:`exporter.exporters.otlp.sender.requests.python_join`, byte for
+byte; tests compare them.
 """
 
 import sys
@@ -16,7 +17,8 @@ if sys.byteorder != "little":
 
 cdef enum:
     ID = 8
-    EDGES = 18
+    PARENT = 2 + ID  # tag and length, then the id
+    START_END = 18
     MARK_HEAD = 11
 
 
@@ -31,57 +33,56 @@ cdef inline unsigned char *put_time(unsigned char *at, unsigned char tag, unsign
     return at + 9
 
 
-cdef bytes _child(bytes before, bytes span, bytes parent, bytes name, bytes always, bytes written, bytes mark, bytes after,
-                  int child, unsigned long long start, unsigned long long end, double marked):
+cdef bytes _stage(bytes trace, bytes span, bytes name, bytes always, bytes attributes, bytes mark, bytes status,
+                  int stage, unsigned long long start, unsigned long long end, double delay):
     cdef Py_ssize_t size = (
-        PyBytes_GET_SIZE(before) + ID + PyBytes_GET_SIZE(parent) + PyBytes_GET_SIZE(name) + EDGES + PyBytes_GET_SIZE(always)
-        + PyBytes_GET_SIZE(written) + (0 if mark is None else MARK_HEAD + PyBytes_GET_SIZE(mark)) + PyBytes_GET_SIZE(after)
+        PyBytes_GET_SIZE(trace) + ID + PARENT + PyBytes_GET_SIZE(name) + START_END + PyBytes_GET_SIZE(always)
+        + PyBytes_GET_SIZE(attributes) + (0 if mark is None else MARK_HEAD + PyBytes_GET_SIZE(mark)) + PyBytes_GET_SIZE(status)
     )
     cdef bytes made = PyBytes_FromStringAndSize(NULL, size)
-    cdef unsigned char *at = put(<unsigned char *>PyBytes_AS_STRING(made), before)
+    cdef unsigned char *at = put(<unsigned char *>PyBytes_AS_STRING(made), trace)
     at = put(at, span)
-    (at - 1)[0] ^= <unsigned char>(child + 1)
-    at = put(put(at, parent), name)
-    at = put_time(put_time(at, 0x39, start), 0x41, end)
-    at = put(put(at, always), written)
+    (at - 1)[0] ^= <unsigned char>(stage + 1)
+    at[0], at[1] = 0x22, ID  # parent_span_id = 4
+    at = put(put(at + 2, span), name)
+    at = put_time(put_time(at, 0x39, start), 0x41, end)  # start_time_unix_nano = 7, end_time_unix_nano = 8
+    at = put(put(at, always), attributes)
     if mark is not None:
-        at[0], at[1] = 0x5A, <unsigned char>(9 + PyBytes_GET_SIZE(mark))
-        at = put(put_time(at + 2, 0x09, start + <unsigned long long>(marked * 1e6)), mark)
-    put(at, after)
+        at[0], at[1] = 0x5A, <unsigned char>(9 + PyBytes_GET_SIZE(mark))  # events = 11
+        at = put(put_time(at + 2, 0x09, start + <unsigned long long>(delay * 1e6)), mark)  # time_unix_nano = 1
+    put(at, status)
     return made
 
 
 cdef bytes _mark(bytes name):
-    """The serialised name of an event, which has no length of two bytes."""
+    """The serialised name of an event. It is short, so that the event's length takes one byte."""
     if name is None or len(name) > 100:
-        raise ValueError(f"{name!r} is no short name of an event")
+        raise ValueError(f"the name of an event has up to 100 bytes, not {name!r}")
     return name
 
 
-def child_spans(tuple found not None, tuple parts not None, tuple within not None):
-    """As there."""
-    cdef list present, starts, ends, written, spans = []
-    cdef tuple marked, names, always, marks, tails
-    cdef bytes before, span, parent
-    cdef int child, failed
-    cdef object at
-    present, starts, ends, written, marked, failed = found
-    names, always, marks, tails = parts
-    before, span, parent = within
-    if span is None or len(span) != ID:
-        raise ValueError(f"{span!r} is no span id")
-    for child in present:
-        at = marked[child]
+def stage_spans(bytes trace not None, bytes span not None, stages, constants):
+    """Write the spans of the stages that are present; see :func:`exporter.tracing.stage_spans.python_stage_spans`."""
+    cdef list starts = stages.starts, ends = stages.ends, attributes = stages.attributes, spans = []
+    cdef tuple names = stages.names, first_output = stages.first_output
+    cdef tuple always = constants.attributes, marks = constants.first_output
+    cdef bytes succeeded = constants.succeeded, failed = constants.failed
+    cdef int stage, failed_stage = stages.failed
+    cdef object delay
+    if len(span) != ID:
+        raise ValueError(f"a span id has {ID} bytes, not {span!r}")
+    for stage in <list?>stages.present:
+        delay = first_output[stage]
         spans.append(
-            _child(<bytes?>before, span, <bytes?>parent, <bytes?>names[child], <bytes?>always[child], <bytes?>written[child],
-                   None if at is None else _mark(marks[child]), <bytes?>tails[child == failed], child, starts[child], ends[child],
-                   0.0 if at is None else at)
+            _stage(trace, span, <bytes?>names[stage], <bytes?>always[stage], <bytes?>attributes[stage],
+                   None if delay is None else _mark(marks[stage]), <bytes?>(failed if stage == failed_stage else succeeded),
+                   stage, starts[stage], ends[stage], 0.0 if delay is None else delay)
         )
     return spans
 
 
-def together(spans):
-    """As there."""
+def join(spans):
+    """Join serialised spans as they stand in a request; see :func:`exporter.exporters.otlp.sender.requests.python_join`."""
     cdef list listed = list(spans)
     cdef Py_ssize_t total = 0, size
     cdef bytes span, body
@@ -93,6 +94,6 @@ def together(spans):
     at = <unsigned char *>PyBytes_AS_STRING(body)
     for span in listed:
         size = len(span)
-        at[0] = 0x12
+        at[0] = 0x12  # spans = 2
         at = put(put_varint(at + 1, size), span)
     return body

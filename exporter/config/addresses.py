@@ -10,12 +10,12 @@ MAX_PORT = 65535
 
 
 class AddressError(ValueError):
-    """A text that is not an address; the message says what to write instead."""
+    """The text is not an address. The message says what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a listener is reached. ``host`` is an IP address without brackets or a host name; port 0 means any free port."""
+    """The address of a listener. ``host`` is an IP address without brackets, or a host name. Port 0 means any free port."""
 
     host: str
     port: int
@@ -25,31 +25,31 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it. A host name other than ``localhost`` is taken as reachable from elsewhere."""
+        """Whether only this machine can reach it. A host name other than ``localhost`` counts as reachable from elsewhere."""
         ip = _ip(self.host)
         return self.host.lower() == "localhost" if ip is None else ip.is_loopback
 
     @property
     def is_wildcard(self) -> bool:
-        """Whether it stands for every interface of the machine."""
+        """Whether it means every interface of the machine."""
         ip = _ip(self.host)
         return ip is not None and ip.is_unspecified
 
     def reachable(self) -> "Address":
-        """The address a client on this machine connects to: loopback in place of a wildcard."""
+        """The address for a client on this machine: loopback instead of a wildcard."""
         if not self.is_wildcard:
             return self
         return Address("::1" if ":" in self.host else "127.0.0.1", self.port)
 
     def overlaps(self, other: "Address") -> bool:
-        """Whether both cannot be listened on at once (port 0 never clashes)."""
+        """Whether listening on both at the same time is impossible. Port 0 never conflicts."""
         if self.port != other.port or self.port == 0:
             return False
         return self.host.lower() == other.host.lower() or self.is_wildcard or other.is_wildcard
 
 
 def parse_address(text: str) -> Address:
-    """Read ``host:port``; raise :class:`AddressError` with a hint when it is anything else."""
+    """Read ``host:port``. Raises :class:`AddressError` with a hint if the text is anything else."""
     if "://" in text:
         raise AddressError("leave out the scheme")
     host, colon, port = text.rpartition(":")
@@ -69,10 +69,10 @@ def _parse_host(text: str) -> str:
             raise AddressError("brackets are for IPv6 addresses")
         return text[1:-1]
     if ":" in text:
-        raise AddressError("an IPv6 address stands in brackets, as in [::1]:8790")
+        raise AddressError("write an IPv6 address in brackets, as in [::1]:8790")
     if _ip(text) is not None:
         return text
-    # Resolvers read "0", "127.1" and "0x7f000001" as addresses, so such a name could listen where it does not seem to.
+    # Resolvers read "0", "127.1" and "0x7f000001" as addresses. Such a name would listen on an unexpected address.
     if not _HOST_NAME.fullmatch(text) or _NUMBER.fullmatch(text.rpartition(".")[2]):
         raise AddressError("the host is neither an IP address nor a host name")
     return text

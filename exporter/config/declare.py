@@ -1,9 +1,9 @@
-"""The words of a setting's declaration, and the names that follow from the one it is given."""
+"""How a setting is declared, and the names derived from its name."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from exporter.config.kinds import Kind
+from exporter.config.setting_types import Kind
 
 ENV_PREFIX = "AGENTSTACK_EXPORTER_"
 
@@ -13,7 +13,7 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is declared of a setting beside its type and default; ``help`` is whole sentences."""
+    """What is declared of a setting besides its type and default. ``help`` is whole sentences."""
 
     kind: Kind[Any]
     section: Section
@@ -24,7 +24,7 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A declared setting; ``name`` is the field of :class:`exporter.config.settings.Settings` that holds its value."""
+    """A declared setting. ``name`` is the field of :class:`exporter.config.settings.Settings` that holds its value."""
 
     name: str
     default: object
@@ -52,5 +52,5 @@ class Setting:
 
     @property
     def is_switch(self) -> bool:
-        """Whether it is on or off, and so has a ``--no-`` flag too."""
+        """Whether it is on or off, and so also has a ``--no-`` flag."""
         return isinstance(self.default, bool)

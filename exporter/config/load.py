@@ -1,4 +1,4 @@
-"""Settings as click sees them: one option each, filled from flags, environment, file and defaults, in this order."""
+"""Settings as click options, filled from flags, environment, file and defaults, in this order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from exporter.config.declare import SECTIONS, Setting
 from exporter.config.files import file_faults
-from exporter.config.kinds import FileName
+from exporter.config.setting_types import FileName
 from exporter.config.settings import SETTINGS, Settings, contradictions
 from exporter.config.sources import (
     CONFIG_ENV,
@@ -26,7 +26,7 @@ _FILE = "exporter.config.file"
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings and where each came from: ``origins`` has, by the setting's name, ``flag --listen``, ``default``, ….
+    """Settings and their origins: ``origins`` maps the name of a setting to ``flag --listen``, ``default``, ….
 
     ``file`` is the settings file that was read, if any.
     """
@@ -37,7 +37,7 @@ class Loaded:
 
 
 class _SettingOption(click.Option):
-    """An option whose errors name the place the value came from, and no other that it could have come from."""
+    """An option whose errors name the source of the value only, not all possible sources."""
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         from_environment = ctx and self.name and ctx.get_parameter_source(self.name) is ParameterSource.ENVIRONMENT
@@ -66,7 +66,7 @@ OPTIONS: Mapping[str, click.Option] = {setting.name: _option(setting) for settin
 
 
 def _read_sources(ctx: click.Context, _param: click.Parameter, name: Path | None) -> None:
-    """Check environment and file as a whole and hand the file's values to click, before any option is filled."""
+    """Check environment and file as a whole, and give the file's values to click before it fills any option."""
     if ctx.resilient_parsing:
         return
     problems, file = list(environment_problems(OPTIONS)), None
@@ -89,16 +89,16 @@ CONFIG_OPTION = _SettingOption(
     type=FileName(),
     envvar=CONFIG_ENV,
     show_envvar=True,
-    # Eager, so that the file is known when the other options look for their values.
+    # Eager, so that the file is read before the other options get their values.
     is_eager=True,
     expose_value=False,
     callback=_read_sources,
-    help="Settings file (TOML). Flags come before the environment, the environment before the file.",
+    help="Settings file (TOML). A flag overrides the environment, and the environment overrides the file.",
 )
 
 
 def load(ctx: click.Context) -> Loaded:
-    """The settings of a context whose command has the options of all of them; raise :class:`ConfigError` if they clash."""
+    """The settings of a context whose command has all settings as options. Raises :class:`ConfigError` for contradictions."""
     file = ctx.meta.get(_FILE)
     values: dict[str, Any] = {setting.name: ctx.params[setting.name] for setting in SETTINGS}
     settings = Settings(**values)
@@ -111,7 +111,7 @@ def load(ctx: click.Context) -> Loaded:
 
 
 class SettingsCommand(click.Command):
-    """A command with the options of all settings; its function gets them as the one argument ``loaded``."""
+    """A command with all settings as options. Its function gets them as the argument ``loaded``."""
 
     def __init__(self, *args: Any, **attrs: Any) -> None:
         super().__init__(*args, **attrs)
@@ -119,7 +119,7 @@ class SettingsCommand(click.Command):
         self.params = [*self.own_params, CONFIG_OPTION, *OPTIONS.values()]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, then put :class:`Loaded` in place of the single settings."""
+        """Parse, then replace the single settings by :class:`Loaded`."""
         rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:
             loaded = load(ctx)
@@ -127,7 +127,7 @@ class SettingsCommand(click.Command):
         return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options by section, in the order in which they are declared."""
+        """Write the options by section, in the order of their declarations."""
         own = [param for param in self.get_params(ctx) if param.name not in OPTIONS]
         groups: dict[str, list[click.Parameter]] = {"Options": own}
         for section in SECTIONS:

@@ -1,4 +1,4 @@
-"""The standard ``OTEL_*`` environment variables as one value; ``docs/otlp.md`` lists them."""
+"""The standard ``OTEL_*`` environment variables as one value. ``docs/otlp.md`` lists them."""
 
 import re
 from collections.abc import Mapping
@@ -7,23 +7,16 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from exporter.config.otel_values import Variables, exporters
-from exporter.exporters.otlp.span_limits import UNLESS_SET, AttributeLimits
-from exporter.exporters.otlp.target import Protocol, Signal, Target, TlsFiles
+from exporter.config.otel_values import EnvironmentReader, Variable, otlp_choice
+from exporter.exporters.otlp.delta import Temporality
+from exporter.exporters.otlp.span_limits import DEFAULT_SPAN_LIMITS, SpanLimits
+from exporter.exporters.otlp.target import ClientTlsFiles, Protocol, Signal, Target
+from exporter.logs import LogLevel
+from exporter.tracing.sampling import SamplerName
 
-Temporality = Literal["cumulative", "delta", "lowmemory"]
 HistogramAggregation = Literal["explicit_bucket_histogram", "base2_exponential_bucket_histogram"]
-Sampler = Literal[
-    "parentbased_always_on",
-    "parentbased_always_off",
-    "parentbased_traceidratio",
-    "always_on",
-    "always_off",
-    "traceidratio",
-]
 ExemplarFilter = Literal["trace_based", "always_on", "always_off"]
 CaptureContent = Literal["no_content", "span_only", "event_only", "span_and_event"]
-LogLevel = Literal["debug", "info", "warning", "error"]
 
 _OTLP: Final = "OTEL_EXPORTER_OTLP_"
 _HTTP_DEFAULT: Final = "http://localhost:4318"
@@ -32,11 +25,19 @@ _GRPC_PORT: Final = 4317
 _ADDRESS = re.compile(r"[^\s/@]+")
 
 
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """Where requests go: a URL, or for gRPC an address; and whether over TLS."""
+
+    address: str
+    tls: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtelSettings:
-    """What the variables say. A signal whose target is ``None`` is not sent; durations are in seconds.
+    """The values of the variables. A signal whose target is ``None`` is not sent. Durations are in seconds.
 
-    ``max_queue_size`` is ``None`` unless set: the queue is then bounded in bytes.
+    ``max_queue_size`` is in spans; ``None`` means that the queue is limited in bytes instead.
     """
 
     traces: Target | None = None
@@ -53,28 +54,28 @@ class OtelSettings:
     batch_timeout: float = 30.0
     max_queue_size: int | None = None
     max_batch_size: int = 512
-    sampler: Sampler = "parentbased_always_on"
+    sampler: SamplerName = "parentbased_always_on"
     sampler_ratio: float = 1.0
-    limits: AttributeLimits = UNLESS_SET
+    limits: SpanLimits = DEFAULT_SPAN_LIMITS
     capture_content: CaptureContent = "no_content"
     log_level: LogLevel | None = None
 
 
 def read_otel(environ: Mapping[str, str]) -> tuple[OtelSettings, tuple[str, ...]]:
-    """The settings, and for the log what was wrong with the variables. Never raises; no header's value is in a warning."""
-    values = Variables(environ)
+    """The settings, and warnings for the log about wrong variables. Never raises. No warning contains the value of a header."""
+    values = EnvironmentReader(environ)
     disabled = values.boolean("OTEL_SDK_DISABLED")
-    if values.text("OTEL_CONFIG_FILE")[1]:
+    if values.text("OTEL_CONFIG_FILE"):
         values.warn("OTEL_CONFIG_FILE", "declarative configuration is not supported; the file is not read")
     batch = values.count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)
-    queue = values.whole("OTEL_BSP_MAX_QUEUE_SIZE", None, least=1)
+    queue = values.integer("OTEL_BSP_MAX_QUEUE_SIZE", None, least=1)
     if queue is not None and batch > queue:
         batch = queue
     settings = OtelSettings(
         traces=_target(values, "traces", disabled),
         metrics=_target(values, "metrics", disabled),
         disabled=disabled,
-        service_name=values.text("OTEL_SERVICE_NAME")[1] or None,
+        service_name=values.text("OTEL_SERVICE_NAME") or None,
         resource_attributes=values.attributes("OTEL_RESOURCE_ATTRIBUTES"),
         metric_interval=values.interval("OTEL_METRIC_EXPORT_INTERVAL", 60_000, least=1),
         metric_timeout=values.timeout(30_000, "OTEL_METRIC_EXPORT_TIMEOUT"),
@@ -87,7 +88,7 @@ def read_otel(environ: Mapping[str, str]) -> tuple[OtelSettings, tuple[str, ...]
         batch_timeout=values.timeout(30_000, "OTEL_BSP_EXPORT_TIMEOUT"),
         max_queue_size=queue,
         max_batch_size=batch,
-        sampler=values.word("parentbased_always_on", get_args(Sampler), "OTEL_TRACES_SAMPLER"),
+        sampler=values.word("parentbased_always_on", get_args(SamplerName), "OTEL_TRACES_SAMPLER"),
         sampler_ratio=values.ratio("OTEL_TRACES_SAMPLER_ARG", 1.0),
         limits=_limits(values),
         capture_content=_capture_content(values),
@@ -96,11 +97,11 @@ def read_otel(environ: Mapping[str, str]) -> tuple[OtelSettings, tuple[str, ...]
     return settings, tuple(values.warnings)
 
 
-def _limits(values: Variables) -> AttributeLimits:
+def _limits(values: EnvironmentReader) -> SpanLimits:
     attributes = values.count("OTEL_ATTRIBUTE_COUNT_LIMIT", 128, least=0)
-    length = values.whole("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", None)
-    return AttributeLimits(
-        value_length=values.whole("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", length),
+    length = values.integer("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", None)
+    return SpanLimits(
+        value_length=values.integer("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", length),
         per_span=values.count("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", attributes, least=0),
         events=values.count("OTEL_SPAN_EVENT_COUNT_LIMIT", 128, least=0),
         links=values.count("OTEL_SPAN_LINK_COUNT_LIMIT", 128, least=0),
@@ -109,40 +110,40 @@ def _limits(values: Variables) -> AttributeLimits:
     )
 
 
-def _capture_content(values: Variables) -> CaptureContent:
-    """The variable was a boolean before it had words."""
+def _capture_content(values: EnvironmentReader) -> CaptureContent:
+    """The variable was a boolean in earlier versions of the conventions."""
     name = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-    text = values.text(name)[1].lower()
+    text = values.text(name).lower()
     if text in {"true", "false"}:
         return "span_and_event" if text == "true" else "no_content"
     return values.word("no_content", get_args(CaptureContent), name)
 
 
-def _log_level(values: Variables) -> LogLevel | None:
-    text = values.text("OTEL_LOG_LEVEL")[1].lower()
+def _log_level(values: EnvironmentReader) -> LogLevel | None:
+    text = values.text("OTEL_LOG_LEVEL").lower()
     if not text or text == "warn":
         return "warning" if text else None
     level: LogLevel = values.word("info", get_args(LogLevel), "OTEL_LOG_LEVEL")
     return level
 
 
-def _target(values: Variables, signal: Signal, disabled: bool) -> Target | None:
-    asked = exporters(values, f"OTEL_{signal.upper()}_EXPORTER", ("prometheus",) if signal == "metrics" else ())
+def _target(values: EnvironmentReader, signal: Signal, disabled: bool) -> Target | None:
+    choice = otlp_choice(values, f"OTEL_{signal.upper()}_EXPORTER", ("prometheus",) if signal == "metrics" else ())
     own, general = f"{_OTLP}{signal.upper()}_", _OTLP
-    name, endpoint = values.text(own + "ENDPOINT", general + "ENDPOINT")
-    if disabled or asked == "off" or (asked == "auto" and not endpoint):
+    variable = values.variable(own + "ENDPOINT", general + "ENDPOINT")
+    if disabled or choice == "off" or (choice == "auto" and not variable.text):
         return None
     protocol = _protocol(values, own + "PROTOCOL", general + "PROTOCOL")
     insecure = values.boolean(own + "INSECURE", general + "INSECURE")
     if protocol == "grpc":
-        address, tls = _grpc_address(values, name, endpoint or _GRPC_DEFAULT, insecure)
+        endpoint = _grpc_endpoint(values, variable, insecure)
     else:
-        address, tls = _http_url(values, name, endpoint or _HTTP_DEFAULT, None if name == own + "ENDPOINT" else signal)
+        endpoint = _http_endpoint(values, variable, signal, is_own=variable.name == own + "ENDPOINT")
     return Target(
         signal=signal,
         protocol=protocol,
-        endpoint=address,
-        tls=tls,
+        endpoint=endpoint.address,
+        tls=endpoint.tls,
         headers=values.headers(own + "HEADERS", general + "HEADERS"),
         compression=values.word("none", ("gzip", "none"), own + "COMPRESSION", general + "COMPRESSION"),
         timeout=values.timeout(10_000, own + "TIMEOUT", general + "TIMEOUT"),
@@ -150,57 +151,56 @@ def _target(values: Variables, signal: Signal, disabled: bool) -> Target | None:
     )
 
 
-def _protocol(values: Variables, *names: str) -> Protocol:
-    name, text = values.text(*names)
+def _protocol(values: EnvironmentReader, *names: str) -> Protocol:
+    name, text = values.variable(*names)
     if text.lower() == "http/json":
         values.warn(name, "http/json is not supported; http/protobuf is used")
         return "http/protobuf"
     return values.word("http/protobuf", get_args(Protocol), *names)
 
 
-def _tls_files(values: Variables, own: str, general: str) -> TlsFiles:
+def _tls_files(values: EnvironmentReader, own: str, general: str) -> ClientTlsFiles:
     def file(word: str) -> Path | None:
-        name, text = values.text(own + word, general + word)
+        name, text = values.variable(own + word, general + word)
         if text and not Path(text).is_file():
-            values.warn(name, f"there is no such file now: {text}")
+            values.warn(name, f"file not found: {text}; it is read again for every connection")
         return Path(text) if text else None
 
     authorities, certificate, key = file("CERTIFICATE"), file("CLIENT_CERTIFICATE"), file("CLIENT_KEY")
     if key and not certificate:
-        values.warn(general + "CLIENT_KEY", "is of no use without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE")
-    return TlsFiles(authorities, certificate, key if certificate else None)
+        values.warn(general + "CLIENT_KEY", "has no effect without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE")
+    return ClientTlsFiles(authorities, certificate, key if certificate else None)
 
 
 def _split(text: str) -> SplitResult | None:
-    """The parts of an HTTP URL that names a host, or ``None``."""
+    """The parts of an HTTP URL with a host; ``None`` if the text is no such URL."""
     try:
         parts = urlsplit(text)
-        right = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
         return None
-    return parts if right and text.isascii() and text.isprintable() and " " not in text else None
+    return parts if valid and text.isascii() and text.isprintable() and " " not in text else None
 
 
-def _http_url(values: Variables, name: str, text: str, signal: Signal | None) -> tuple[str, bool]:
-    """The URL to post to, and whether over TLS; with a ``signal`` its path is appended, as to the general endpoint."""
-    parts = _split(text)
+def _http_endpoint(values: EnvironmentReader, variable: Variable, signal: Signal, *, is_own: bool) -> _Endpoint:
+    """The URL to post to. The signal's path is appended, except to a valid endpoint of the signal's own variable."""
+    parts = _split(variable.text or _HTTP_DEFAULT)
+    append = not is_own
     if parts is None:
-        values.warn(name, f"is not a URL that starts with http:// or https://; {_HTTP_DEFAULT} is used")
-        parts = urlsplit(_HTTP_DEFAULT)
-        signal = signal or ("traces" if "TRACES" in name else "metrics")
-    path = f"{parts.path.rstrip('/')}/v1/{signal}" if signal else parts.path or "/"
-    return parts._replace(path=path, fragment="").geturl(), parts.scheme == "https"
+        values.warn(variable.name, f"is not a URL that starts with http:// or https://; {_HTTP_DEFAULT} is used")
+        parts, append = urlsplit(_HTTP_DEFAULT), True
+    path = f"{parts.path.rstrip('/')}/v1/{signal}" if append else parts.path or "/"
+    return _Endpoint(parts._replace(path=path, fragment="").geturl(), tls=parts.scheme == "https")
 
 
-def _grpc_address(values: Variables, name: str, text: str, insecure: bool) -> tuple[str, bool]:
-    """The address to call, and whether over TLS. Without a scheme ``INSECURE`` decides, with one the scheme."""
+def _grpc_endpoint(values: EnvironmentReader, variable: Variable, insecure: bool) -> _Endpoint:
+    """The address to call. The URL's scheme decides about TLS; without a scheme ``INSECURE`` does."""
+    text = variable.text or _GRPC_DEFAULT
     parts = _split(text)
     if parts is not None:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{host}:{parts.port or _GRPC_PORT}", parts.scheme == "https"
-    if "://" not in text and _ADDRESS.fullmatch(text):
-        return text, not insecure
-    if text.startswith(("dns:///", "unix:///")):
-        return text, not insecure
-    values.warn(name, f"is not an endpoint such as {_GRPC_DEFAULT}; that is used")
-    return urlsplit(_GRPC_DEFAULT).netloc, False
+        return _Endpoint(f"{host}:{parts.port or _GRPC_PORT}", tls=parts.scheme == "https")
+    if text.startswith(("dns:///", "unix:///")) or ("://" not in text and _ADDRESS.fullmatch(text)):
+        return _Endpoint(text, tls=not insecure)
+    values.warn(variable.name, f"is not an endpoint such as {_GRPC_DEFAULT}; {_GRPC_DEFAULT} is used")
+    return _Endpoint(urlsplit(_GRPC_DEFAULT).netloc, tls=False)

@@ -1,77 +1,88 @@
-"""The values of the standard ``OTEL_*`` variables, read as the OpenTelemetry specification wants it.
+"""Reads the values of the standard ``OTEL_*`` variables as the OpenTelemetry specification requires.
 
-An empty variable counts as unset, only ``true`` is true, and what cannot be understood is warned of and replaced by the default: a
-telemetry variable that was meant for another program must not keep this one from starting. Source: the specification's
+An empty variable counts as unset, and only ``true`` is true. A value that cannot be parsed gives a warning and is replaced by the
+default: a variable that was meant for another program must not keep the exporter from starting. Source: the specification's
 ``configuration/sdk-environment-variables.md`` and ``protocol/exporter.md``.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 T = TypeVar("T", bound=str)
 
-MOST = 2**31 - 1
-NO_LIMIT = 86_400.0
-"""What a timeout of 0, which the specification reads as none, comes to: a day, in seconds."""
+MAX_INT: Final = 2**31 - 1
+NO_TIMEOUT: Final = 86_400.0
+"""Stands for a timeout of 0, which the specification reads as no limit: a day, in seconds."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-class Variables:
-    """The environment, with a method for each type of value; what was wrong collects in ``warnings``.
+class Variable(NamedTuple):
+    """A variable's name and its text; both are empty if no variable is set."""
 
-    Methods take several names where a particular variable comes before a general one; the first that is set counts.
+    name: str
+    text: str
+
+
+class EnvironmentReader:
+    """The environment, with one method for each type of value. ``warnings`` collects what was wrong.
+
+    A method that takes several names uses the first variable that is set, so a signal's own variable comes before the general one.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.warnings: list[str] = []
 
-    def text(self, *names: str) -> tuple[str, str]:
-        """The name of the variable that counts and its text; both empty if none is set."""
+    def variable(self, *names: str) -> Variable:
+        """The first of the variables that is set."""
         for name in names:
             if text := self._environ.get(name, "").strip():
-                return name, text
-        return "", ""
+                return Variable(name, text)
+        return Variable("", "")
+
+    def text(self, *names: str) -> str:
+        """The text of the first variable that is set; empty if none is."""
+        return self.variable(*names).text
 
     def boolean(self, *names: str) -> bool:
-        """Whether a variable is ``true``, in any case; other words than ``true`` and ``false`` are warned of."""
-        name, text = self.text(*names)
+        """Whether a variable is ``true``, in any case. Other words than ``true`` and ``false`` give a warning."""
+        name, text = self.variable(*names)
         if text.lower() not in {"", "true", "false"}:
-            self.warn(name, f"{_shown(text)} is neither true nor false, taken as false")
+            self.warn(name, f"{_shown(text)} is neither true nor false; false is used")
         return text.lower() == "true"
 
     def word(self, default: T, choices: Sequence[T], *names: str) -> T:
-        """One of a few words, in any case."""
-        name, text = self.text(*names)
+        """One of ``choices``, in any case."""
+        name, text = self.variable(*names)
         for choice in choices:
             if text.lower() == choice.lower():
                 return choice
         if text:
-            self.warn(name, f"{_shown(text)} is none of {', '.join(choices)}; {default} is used")
+            self.warn(name, f"{_shown(text)} is not one of {', '.join(choices)}; {default} is used")
         return default
 
-    def whole(self, name: str, default: int | None, *, least: int = 0) -> int | None:
-        """A whole number from ``least`` to 2³¹−1."""
-        text = self.text(name)[1]
+    def integer(self, name: str, default: int | None, *, least: int = 0) -> int | None:
+        """An integer from ``least`` to 2³¹−1."""
+        text = self.text(name)
         if not text:
             return default
-        if text.isascii() and text.isdigit() and len(text) < 11 and least <= int(text) <= MOST:
+        if text.isascii() and text.isdigit() and len(text) < 11 and least <= int(text) <= MAX_INT:
             return int(text)
         used = "no limit" if default is None else default
-        self.warn(name, f"{_shown(text)} is not a whole number from {least} to {MOST}; {used} is used")
+        self.warn(name, f"{_shown(text)} is not an integer from {least} to {MAX_INT}; {used} is used")
         return default
 
     def count(self, name: str, default: int, *, least: int = 1) -> int:
-        """As :meth:`whole`, where there is a default."""
-        number = self.whole(name, default, least=least)
+        """As :meth:`integer`, with a default."""
+        number = self.integer(name, default, least=least)
         return default if number is None else number
 
     def ratio(self, name: str, default: float) -> float:
         """A number from 0 to 1."""
-        text = self.text(name)[1]
+        text = self.text(name)
         if re.fullmatch(r"[0-9]{0,9}(\.[0-9]{0,18})?([eE]-?[0-9]{1,2})?", text) and re.search("[0-9]", text):
             try:
                 if float(text) <= 1.0:
@@ -83,17 +94,17 @@ class Variables:
         return default
 
     def interval(self, name: str, default: int, *, least: int = 0) -> float:
-        """Milliseconds in the variable and as ``default``, seconds as the result."""
+        """A duration: milliseconds in the variable and in ``default``, seconds in the result."""
         return self.count(name, default, least=least) / 1000
 
     def timeout(self, default: int, *names: str) -> float:
         """As :meth:`interval`; 0 means no limit."""
-        name = self.text(*names)[0] or names[0]
-        return self.interval(name, default) or NO_LIMIT
+        name = self.variable(*names).name or names[0]
+        return self.interval(name, default) or NO_TIMEOUT
 
     def attributes(self, name: str) -> tuple[tuple[str, str], ...]:
-        """``key=value`` pairs between commas, percent-decoded. One bad pair discards all, as the specification asks."""
-        text = self.text(name)[1]
+        """``key=value`` pairs separated by commas, percent-decoded. One bad pair discards all pairs, as the specification requires."""
+        text = self.text(name)
         found: dict[str, str] = {}
         for place, pair in enumerate(_pairs(text), 1):
             key, equals, value = (part.strip() for part in pair.partition("="))
@@ -105,8 +116,8 @@ class Variables:
         return tuple(found.items())
 
     def headers(self, *names: str) -> tuple[tuple[str, str], ...]:
-        """As :meth:`attributes`, but only bad entries are left out, and no warning holds what may be a credential."""
-        name, text = self.text(*names)
+        """As :meth:`attributes`, but a bad pair discards only itself. No warning contains a header, which can be a credential."""
+        name, text = self.variable(*names)
         found: dict[str, str] = {}
         for place, pair in enumerate(_pairs(text), 1):
             key, equals, value = (part.strip() for part in pair.partition("="))
@@ -118,7 +129,7 @@ class Variables:
         return tuple(found.items())
 
     def warn(self, name: str, problem: str) -> None:
-        """Take down what is wrong with a variable."""
+        """Add a warning about a variable."""
         self.warnings.append(f"{name}: {problem}")
 
 
@@ -127,7 +138,7 @@ def _pairs(text: str) -> list[str]:
 
 
 def _percent_decoded(text: str) -> str | None:
-    """The text itself, or ``None`` where an escape is cut or does not give UTF-8."""
+    """The decoded text; ``None`` if an escape is incomplete or does not give UTF-8."""
     if _BAD_ESCAPE.search(text):
         return None
     try:
@@ -140,19 +151,19 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:59] + "…")
 
 
-Exporter = Literal["auto", "on", "off"]
+ExporterChoice = Literal["auto", "on", "off"]
 
 
-def exporters(variables: Variables, name: str, others: Sequence[str]) -> Exporter:
-    """Whether OTLP is asked for (``on``), excluded (``off``), or left to whether there is an endpoint (``auto``).
+def otlp_choice(reader: EnvironmentReader, name: str, others: Sequence[str]) -> ExporterChoice:
+    """Whether an ``OTEL_…_EXPORTER`` variable turns OTLP ``on`` or ``off``; with ``auto`` it is on if there is an endpoint.
 
-    ``others`` are ways out that are not OTLP and need nothing from here, such as ``prometheus``.
+    ``others`` are known exporters that need no setting here, such as ``prometheus``.
     """
-    words = [word.strip().lower() for word in variables.text(name)[1].split(",") if word.strip()]
+    words = [word.strip().lower() for word in reader.text(name).split(",") if word.strip()]
     known = [word for word in words if word in {"otlp", "none", *others}]
     for word in words:
         if word not in known:
-            variables.warn(name, f"{_shown(word)} is not supported, only {', '.join(['otlp', *others, 'none'])}")
+            reader.warn(name, f"{_shown(word)} is not supported, only {', '.join(['otlp', *others, 'none'])}")
     if "otlp" in known:
         return "on"
     return "off" if known or words else "auto"

@@ -1,4 +1,4 @@
-"""The settings written out: as the reference in ``docs/configuration.md``, and as a settings file.
+"""Writes settings as the reference in ``docs/configuration.md``, and as a settings file.
 
 ``python -m exporter.config.reference`` prints the reference.
 """
@@ -7,31 +7,32 @@ import json
 from collections.abc import Iterator
 
 from exporter.config.declare import SECTIONS, Setting
-from exporter.config.kinds import Secret
 from exporter.config.load import Loaded
+from exporter.config.setting_types import Secret
 from exporter.config.settings import SETTINGS
 from exporter.config.sources import CONFIG_ENV
 
 _INTRODUCTION = f"""\
 # Configuration
 
-A setting is given as a flag, as an environment variable or as a key of a settings file. Flags come before the environment, the
-environment before the file, the file before the default.
+Set each setting as a flag, as an environment variable or as a key in a settings file. A flag overrides the environment, the
+environment overrides the file, and the file overrides the default.
 
-The file is TOML and is named with `--config FILE` or `{CONFIG_ENV}`; its keys stand at the top, not in tables. A value is
-written there as the type it has: `drain-timeout = 2.5`, `subscribe = false`, `listen = "127.0.0.1:8790"`.
+The file is TOML. Name it with `--config FILE` or `{CONFIG_ENV}`. Its keys are at the top level, not in tables. Write each
+value with its type: `drain-timeout = 2.5`, `subscribe = false`, `listen = "127.0.0.1:8790"`.
 
-- Unknown flags, environment variables that start with `AGENTSTACK_EXPORTER_`, and keys of the file are errors, as are bad values.
-  `agentstack-exporter check-config` reports all of them, or prints every setting and where it came from. Exit code 2 says that
-  the configuration is wrong.
+- Unknown flags, unknown environment variables that start with `AGENTSTACK_EXPORTER_`, unknown keys in the file and bad values are
+  errors. `agentstack-exporter check-config` reports all of them. If there are none, it prints every setting and where it came from. A
+  wrong configuration gives exit code 2.
 - An environment variable that is set but empty counts as unset. The variables with which Kubernetes describes Services
   (`AGENTSTACK_EXPORTER_SERVICE_HOST`, `AGENTSTACK_EXPORTER_PORT=tcp://…`, …) are ignored.
-- Nothing listens beyond this machine unless asked, and then only if it asks who is there: `--listen` needs tokens, secrets,
-  signatures or client certificates (or `--insecure`), `--telemetry-listen` a `--web-config` with users or client certificates (or
-  `--insecure-telemetry`). An address without a host (`:8790`) is refused; every interface is `0.0.0.0:8790`.
-- Secrets are printed nowhere: `check-config` shows `***` in their place.
+- By default both listeners are reachable from this machine only. An address that other machines can reach requires authentication:
+  `--listen` needs tokens, secrets, signatures or client certificates (or `--insecure`), `--telemetry-listen` needs a `--web-config`
+  with users or client certificates (or `--insecure-telemetry`). An address without a host (`:8790`) is refused; use `0.0.0.0:8790`
+  for every interface.
+- Secrets are never printed. `check-config` shows `***` instead.
 - Durations are plain numbers of seconds.
-- A setting that can be given several times is replaced as a whole by the source that comes first, not added to.
+- If several sources set a setting that can be given several times, the source with precedence replaces all values of the others.
 """
 
 
@@ -47,9 +48,9 @@ def reference() -> str:
 
 
 def explained(loaded: Loaded) -> str:
-    """Every setting with its value and, as a comment, its origin.
+    """Every setting with its value, and its origin as a comment.
 
-    The text is a settings file that gives the same values, but for secrets: they are masked, and their lines are comments.
+    The text is a settings file with the same values, except secrets: they are masked, and their lines are comments.
     """
     lines = [(_assignment(setting, getattr(loaded.settings, setting.name)), loaded.origins[setting.name]) for setting in SETTINGS]
     width = min(max(len(line) for line, _ in lines), 60)
@@ -85,11 +86,11 @@ def toml(value: object) -> str:
     match value:
         case bool() | int() | float():
             return str(value).lower()
-        # A label value is a tuple too, and is written as text.
+        # A label value is a tuple too, but is written as text.
         case tuple() if type(value) is tuple:
             return "[" + ", ".join(map(toml, value)) + "]"
         case _:
-            # A JSON string is a TOML string, save for this one character.
+            # A JSON string is a TOML string, except for this one character.
             return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

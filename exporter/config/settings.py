@@ -1,19 +1,18 @@
 """Every setting of the daemon, each declared once.
 
-From an entry follow its flag, its environment variable, its key in the settings file, ``--help``, ``check-config`` and
-``docs/configuration.md``. To add a setting, add one field to :class:`Settings`; what it must agree on with others goes to
-:func:`contradictions`.
+The flag, the environment variable, the key in the settings file, ``--help``, ``check-config`` and ``docs/configuration.md`` are derived
+from the declaration. To add a setting, add one field to :class:`Settings`. Conflicts with other settings go to :func:`contradictions`.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, get_type_hints
+from typing import Annotated, get_args, get_type_hints
 
 import msgspec
 
 from exporter.config.addresses import Address
 from exporter.config.declare import About, Setting
-from exporter.config.kinds import (
+from exporter.config.setting_types import (
     FileName,
     LabelValue,
     LabelValues,
@@ -29,20 +28,18 @@ from exporter.config.kinds import (
     UrlPath,
     Whole,
 )
-
-LogLevel = Literal["debug", "info", "warning", "error"]
-LogFormat = Literal["text", "json"]
+from exporter.logs import LogFormat, LogLevel
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the operator has chosen. Durations are in seconds, sizes in bytes; built directly, values are not checked."""
+    """The settings of an operator. Durations are in seconds, sizes in bytes. The constructor does not check values."""
 
     listen: Annotated[
         Address,
         About(
             ListenAddress(),
             "Listening",
-            "Address on which calls' events are received. One that other machines can reach needs a way to tell who connects: "
+            "Address that receives the events of calls. An address that other machines can reach requires authentication: "
             "--auth-tokens, --auth-token-file, --path-secrets, --plivo-auth-tokens or --tls-client-ca.",
         ),
     ] = Address("127.0.0.1", 8790)
@@ -52,8 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Switch(),
             "Listening",
-            "Let --listen be reachable from other machines although connections to it are not authenticated: whoever reaches it "
-            "can feed events.",
+            "Allow --listen to be reachable from other machines without authentication. Anyone who reaches it can send events.",
         ),
     ] = False
 
@@ -64,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Whole(1, 1_000_000),
             "Listening",
-            "Connections to --listen open at once; further ones are turned away.",
+            "Open connections to --listen. Further connections are refused.",
             "connections",
         ),
     ] = 10_000
@@ -74,8 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             ListenAddress(),
             "Listening",
-            "Address of /metrics, /-/healthy and /-/ready. One that other machines can reach needs a --web-config with users or "
-            "client certificates, or --insecure-telemetry.",
+            "Address of /metrics, /-/healthy and /-/ready. An address that other machines can reach requires a --web-config "
+            "with users or client certificates, or --insecure-telemetry.",
         ),
     ] = Address("127.0.0.1", 8791)
 
@@ -84,8 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Switch(),
             "Listening",
-            "Let --telemetry-listen be reachable from other machines without authentication: whoever reaches it can read the "
-            "metrics. They hold agent, provider and model names, never phone numbers or what was said.",
+            "Allow --telemetry-listen to be reachable from other machines without authentication. Anyone who reaches it can "
+            "read the metrics. They contain agent, provider and model names, never phone numbers or what was said.",
         ),
     ] = False
 
@@ -94,8 +90,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Secrets("a token of visible ASCII without commas", 16),
             "Access",
-            "Bearer token that opens --listen; with several any one does, so that they can be exchanged. Once there is one it is asked "
-            "for on loopback too. Better given by the environment than as a flag, which every user of the machine can see.",
+            "Bearer token that authenticates connections to --listen. If several are set, each one is accepted, so that "
+            "tokens can be rotated. If one is set, it is required on loopback too. Set it in the environment rather than as a "
+            "flag, which every user of the machine can see.",
             repeatable=True,
         ),
     ] = ()
@@ -105,8 +102,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             FileName(),
             "Access",
-            "File with bearer tokens, one a line, as --auth-tokens; read again when it changes. Empty lines and lines that begin with "
-            "# are skipped.",
+            "File with bearer tokens, one per line, as for --auth-tokens. It is reloaded when it changes. Empty lines and "
+            "lines that begin with # are ignored.",
         ),
     ] = None
 
@@ -115,8 +112,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Secrets("a path segment (letters, digits, . _ ~ -)", 16, "[A-Za-z0-9._~-]"),
             "Access",
-            "Secret that opens --listen as the last segment of the path, wss://host/ws/SECRET, for platforms that can only be given "
-            "a URL. With several any one does. It is shown nowhere, but proxies on the way may log it.",
+            "Secret that authenticates connections to --listen as the last segment of the path, wss://host/ws/SECRET, for "
+            "platforms that accept only a URL. If several are set, each one is accepted. The exporter never shows it, but "
+            "proxies in between may log it.",
             repeatable=True,
         ),
     ] = ()
@@ -126,7 +124,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Secrets("a Plivo auth token", 16),
             "Access",
-            "Auth token of a Plivo account: connections that carry a V3 signature made with it are let in, each signature once.",
+            "Auth token of a Plivo account. A connection with a V3 signature made with it is accepted. Each signature is "
+            "accepted once.",
             repeatable=True,
         ),
     ] = ()
@@ -136,8 +135,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Url("wss", "ws", "https", "http"),
             "Access",
-            "URL under which the platform reaches --listen, which is what it signs; without it the Host header stands for it. If it "
-            "has a path, that is taken instead of the one that arrives here.",
+            "URL under which the platform reaches --listen. The platform signs this URL. By default it is built from the Host "
+            "header. If the URL has a path, it replaces the path of the request.",
         ),
     ] = None
 
@@ -146,7 +145,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Origin(),
             "Access",
-            "Origin from which a browser may connect to --listen. All others are refused; the platform sends none.",
+            "Origin from which a browser may connect to --listen. All others are refused. The platform sends no Origin.",
             repeatable=True,
         ),
     ] = ()
@@ -156,19 +155,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             FileName(),
             "Access",
-            "Certificate (PEM, with its chain) with which --listen speaks TLS; read again when it changes, as are the next two.",
+            "Certificate (PEM, with its chain) for TLS on --listen. It is reloaded when it changes, as are --tls-key and "
+            "--tls-client-ca.",
         ),
     ] = None
 
-    tls_key: Annotated[Path | None, About(FileName(), "Access", "Key (PEM) of --tls-cert.")] = None
+    tls_key: Annotated[Path | None, About(FileName(), "Access", "Private key (PEM) of --tls-cert.")] = None
 
     tls_client_ca: Annotated[
         Path | None,
         About(
             FileName(),
             "Access",
-            "Certificates (PEM) of those who sign clients' certificates: a client of --listen must have one. Where no other "
-            "credentials are set it is enough.",
+            "Certificates (PEM) of the authorities that sign client certificates. Every client of --listen must then present "
+            "a certificate. If no other credentials are set, the certificate is sufficient.",
         ),
     ] = None
 
@@ -177,8 +177,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             FileName(),
             "Access",
-            "TLS and users of --telemetry-listen, in the format of Prometheus's web configuration file; read again when it changes. "
-            "/-/healthy and /-/ready ask for no user.",
+            "File with TLS and users of --telemetry-listen, in the format of Prometheus's web configuration file. It is "
+            "reloaded when it changes. /-/healthy and /-/ready require no user.",
         ),
     ] = None
 
@@ -187,15 +187,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Url("ws", "wss"),
             "Relay",
-            "URL of your app: connections to --listen are passed on to it, and measured on the way. Without a path the request's own "
-            "path is kept (and --path means nothing), with one it is replaced; the query is kept. With wss:// the app is called by "
-            "its own name.",
+            "URL of your app. Connections to --listen are forwarded to it and measured. A URL without a path keeps the path "
+            "of the request, and --path has no effect; a URL with a path replaces it. The query is kept. With wss:// the Host "
+            "header is the app's own name.",
         ),
     ] = None
 
     upstream_ca: Annotated[
         Path | None,
-        About(FileName(), "Relay", "Certificates (PEM) of those who may sign the app's certificate, for wss://; else the system's."),
+        About(
+            FileName(),
+            "Relay",
+            "Certificates (PEM) of the authorities that may sign the app's certificate, for wss://. By default those of the system.",
+        ),
     ] = None
 
     upstream_timeout: Annotated[
@@ -203,7 +207,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0.1, 600),
             "Relay",
-            "How long reaching the app and its answer may take; after that the platform gets 504.",
+            "Timeout for connecting to the app and for its answer. After it the platform gets 504.",
             "seconds",
         ),
     ] = 10.0
@@ -213,7 +217,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Switch(),
             "Relay",
-            "Accept connections although the app cannot be reached, and only measure them; without it the platform gets 502 or 504.",
+            "Accept connections although the app cannot be reached, and only measure them. Otherwise the platform gets 502 or 504.",
         ),
     ] = False
 
@@ -222,7 +226,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Switch(),
             "Calls",
-            "Ask the platform for the metrics events when a call connects. Turn it off where the agent already asks for them.",
+            "Ask the platform for the metrics events when a call connects. Turn it off if the agent already requests them.",
         ),
     ] = True
 
@@ -231,7 +235,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0, 3600),
             "Calls",
-            "How long a call whose connection dropped may come back and go on; after that it has ended as disconnected.",
+            "How long a call whose connection dropped may resume. After that it counts as ended, with the reason disconnected.",
             "seconds",
         ),
     ] = 30.0
@@ -241,7 +245,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0, 3600),
             "Calls",
-            "How long a call is kept after session.ended, since its last metrics may come late.",
+            "How long a call is kept after session.ended, because its last metrics may arrive late.",
             "seconds",
         ),
     ] = 30.0
@@ -251,14 +255,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0, 600),
             "Calls",
-            "How long turn.completed waits for its turn.metrics; after that the turn counts without them.",
+            "How long turn.completed waits for its turn.metrics. After that the turn counts without them.",
             "seconds",
         ),
     ] = 10.0
 
     idle_timeout: Annotated[
         float,
-        About(Seconds(1, 604_800), "Calls", "How long a call may send nothing; after that it has ended as idle.", "seconds"),
+        About(
+            Seconds(1, 604_800),
+            "Calls",
+            "How long a call may send nothing. After that it counts as ended, with the reason idle.",
+            "seconds",
+        ),
     ] = 3600.0
 
     handshake_timeout: Annotated[
@@ -266,7 +275,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0.1, 600),
             "Limits",
-            "How long a new connection to either listener gets to say what it wants, TLS included; after that it is closed.",
+            "Timeout for the first request of a new connection to either listener, TLS handshake included. After it the "
+            "connection is closed.",
             "seconds",
         ),
     ] = 10.0
@@ -276,8 +286,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0, 604_800),
             "Limits",
-            "Close a connection that has sent nothing for so long, although it still answers pings; 0 never does. Not with --upstream: "
-            "the app decides there.",
+            "Close a connection that has sent no message for this long, although it still answers pings. 0 disables the "
+            "limit. It does not apply with --upstream, where the app decides.",
             "seconds",
         ),
     ] = 0.0
@@ -287,8 +297,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Number(0, 1_000_000),
             "Limits",
-            "Messages a second that are read of one connection; those above it, beyond a second's worth at once, are counted as "
-            "too_fast and skipped. 0 sets no limit. Not with --upstream, where all is passed on.",
+            "Messages per second read from one connection. A burst of one second's messages is allowed; messages above it are "
+            "counted as too_fast and skipped. 0 disables the limit. It does not apply with --upstream, where everything is "
+            "forwarded.",
             "messages a second",
         ),
     ] = 0.0
@@ -298,8 +309,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0, 120),
             "Calls",
-            "A turn whose caller waited longer is slow: it counts in agentstack_slow_turns_total, and --keep-slow-turns keeps its "
-            "spans.",
+            "A turn is slow if the caller waited longer than this. Slow turns are counted in agentstack_slow_turns_total, and "
+            "--keep-slow-turns keeps their spans.",
             "seconds",
         ),
     ] = 1.5
@@ -309,8 +320,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             FileName(),
             "Calls",
-            "File (TOML) of what providers take, from which agentstack_cost_usd_total is worked out; without it nothing has a price. "
-            "docs/cost.md says how it is written.",
+            "File (TOML) with the prices of providers, from which agentstack_cost_usd_total is calculated. Without it no "
+            "costs are exported. docs/cost.md describes the format.",
         ),
     ] = None
 
@@ -319,13 +330,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Whole(1024, 16_777_216),
             "Limits",
-            "Largest event that is read. A larger one is counted as too_large and skipped; the connection stays.",
+            "Largest event that is read. A larger one is counted as too_large and skipped; the connection stays open.",
             "bytes",
         ),
     ] = 65_536
 
     max_agents: Annotated[
-        int, About(Whole(1, 10_000), "Limits", "Values of the label agent; further ones become _other.", "values")
+        int, About(Whole(1, 10_000), "Limits", "Values of the label agent. Further ones become _other.", "values")
     ] = 50
 
     max_pairs: Annotated[
@@ -333,14 +344,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Whole(1, 10_000),
             "Limits",
-            "Pairs of provider and model for each component (LLM, STT, TTS, …); further ones become _other.",
+            "Pairs of provider and model for each component (LLM, STT, TTS, …). Further ones become _other.",
             "pairs",
         ),
     ] = 100
 
     max_label_values: Annotated[
         int,
-        About(Whole(1, 10_000), "Limits", "Values of any other label that events fill; further ones become _other.", "values"),
+        About(Whole(1, 10_000), "Limits", "Values of any other label that events fill. Further ones become _other.", "values"),
     ] = 30
 
     max_series: Annotated[
@@ -348,14 +359,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Whole(1000, 10_000_000),
             "Limits",
-            "Time series in all; once they are reached, new combinations of label values become _other.",
+            "Time series in total. Once the limit is reached, new combinations of label values become _other.",
             "series",
         ),
     ] = 50_000
 
     label_allow: Annotated[
         tuple[LabelValue, ...],
-        About(LabelValues(), "Limits", "A label value that always fits, whatever the limits, as model=gpt-4.1.", repeatable=True),
+        About(LabelValues(), "Limits", "Label value that is always kept, whatever the limits, such as model=gpt-4.1.", repeatable=True),
     ] = ()
 
     otlp_queue_dir: Annotated[
@@ -363,8 +374,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             FileName(),
             "Traces",
-            "Directory in which spans wait for the collector, so that they survive a kill; without it they wait in memory. It must be "
-            "this process's own.",
+            "Directory in which spans wait for the collector, so that they survive a kill. By default they wait in memory. No "
+            "other process may use the directory.",
         ),
     ] = None
 
@@ -373,23 +384,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Switch(),
             "Traces",
-            "Give each turn a trace of its own, linked by gen_ai.conversation.id, instead of one trace for the whole call.",
+            "Give each turn its own trace, linked by gen_ai.conversation.id, instead of one trace for the whole call.",
         ),
     ] = False
 
     keep_slow_turns: Annotated[
         bool,
-        About(Switch(), "Traces", "Export turns slower than --slow-turn although OTEL_TRACES_SAMPLER leaves them out."),
+        About(Switch(), "Traces", "Export turns slower than --slow-turn even if OTEL_TRACES_SAMPLER drops them."),
     ] = False
 
     keep_interrupted_turns: Annotated[
         bool,
-        About(Switch(), "Traces", "Export interrupted turns although OTEL_TRACES_SAMPLER leaves them out."),
+        About(Switch(), "Traces", "Export interrupted turns even if OTEL_TRACES_SAMPLER drops them."),
     ] = False
 
     keep_failed_turns: Annotated[
         bool,
-        About(Switch(), "Traces", "Export turns in which a stage failed although OTEL_TRACES_SAMPLER leaves them out."),
+        About(Switch(), "Traces", "Export turns in which a stage failed even if OTEL_TRACES_SAMPLER drops them."),
     ] = False
 
     proposed_attributes: Annotated[
@@ -397,7 +408,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Switch(),
             "Traces",
-            "Write attributes of the GenAI conventions that are only proposals, such as audio tokens, under their proposed names.",
+            "Write attributes that the GenAI conventions only propose, such as audio tokens, under their proposed names.",
         ),
     ] = False
 
@@ -406,8 +417,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0, 600),
             "Stopping",
-            "How long open connections are read on after SIGTERM, 2 seconds unless set; each is closed as soon as it has been quiet "
-            "for 0.25 s. With --upstream it is 25 seconds unless set, and calls go on until they end by themselves.",
+            "How long open connections are read after SIGTERM. The default is 2 seconds, and a connection is closed as soon "
+            "as it has been quiet for 0.25 s. With --upstream the default is 25 seconds, and calls go on until they end by "
+            "themselves.",
         ),
     ] = None
 
@@ -416,25 +428,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Switch(),
             "Stopping",
-            "After the drain keep /metrics up until it has been scraped once more, so that the last calls are not lost. The "
-            "process then stops up to --linger-timeout later; the platform's grace period must allow for it.",
+            "After the drain, serve /metrics until it was scraped once more, so that the last calls are not lost. The process "
+            "then stops up to --linger-timeout later; the platform's grace period must allow for it.",
         ),
     ] = False
 
-    linger_timeout: Annotated[float, About(Seconds(0, 3600), "Stopping", "How long --linger waits for that scrape.", "seconds")] = 60.0
+    linger_timeout: Annotated[float, About(Seconds(0, 3600), "Stopping", "How long --linger waits for the scrape.", "seconds")] = 60.0
 
     ready_file: Annotated[
         Path | None,
-        About(FileName(), "Stopping", "File that exists while the exporter is ready, for supervisors that cannot ask /-/ready."),
+        About(FileName(), "Stopping", "File that exists while the exporter is ready, for supervisors that cannot query /-/ready."),
     ] = None
 
     log_level: Annotated[
         LogLevel,
-        About(OneOf(("debug", "info", "warning", "error")), "Logging", "Least severe log lines that are written."),
+        About(OneOf(get_args(LogLevel)), "Logging", "Least severe log lines that are written."),
     ] = "info"
 
     log_format: Annotated[
-        LogFormat, About(OneOf(("text", "json")), "Logging", "Form of the log on stderr; one line a record either way.")
+        LogFormat, About(OneOf(get_args(LogFormat)), "Logging", "Format of the log on stderr. A record is one line in both formats.")
     ] = "text"
 
 
@@ -449,25 +461,25 @@ SETTINGS: tuple[Setting, ...] = tuple(_declared())
 
 
 def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Each setting that cannot stand with the others, and why."""
+    """Each setting that contradicts another one, and why."""
     listen, telemetry = settings.listen, settings.telemetry_listen
     if not listen.is_loopback and not settings.insecure and not authenticates(settings):
         remedy = f"set --auth-tokens, use a loopback address such as 127.0.0.1:{listen.port}, or allow it with --insecure"
-        yield "listen", f"{listen} can be reached from other machines, and connections are not authenticated; {remedy}"
+        yield "listen", f"{listen} can be reached from other machines and requires no authentication; {remedy}"
     if telemetry.overlaps(listen):
-        yield "telemetry_listen", f"{telemetry} is taken by --listen {listen}; the two listeners need addresses of their own"
+        yield "telemetry_listen", f"{telemetry} is the address of --listen {listen}; each listener needs its own address"
     if (settings.tls_cert is None) != (settings.tls_key is None):
-        missing, there = ("tls-key", "tls-cert") if settings.tls_key is None else ("tls-cert", "tls-key")
-        yield there.replace("-", "_"), f"TLS needs --{missing} as well"
+        missing, given = ("tls-key", "tls-cert") if settings.tls_key is None else ("tls-cert", "tls-key")
+        yield given.replace("-", "_"), f"TLS also needs --{missing}"
     if settings.tls_client_ca is not None and settings.tls_cert is None:
         yield "tls_client_ca", "client certificates need TLS: set --tls-cert and --tls-key"
     if settings.upstream_ca is not None and not (settings.upstream or "").startswith("wss://"):
-        yield "upstream_ca", "is for an --upstream that starts with wss://"
+        yield "upstream_ca", "needs an --upstream that starts with wss://"
     if settings.public_url is not None and not settings.plivo_auth_tokens:
-        yield "public_url", "is for signatures, and there is nothing to check them with; set --plivo-auth-tokens"
+        yield "public_url", "has no effect without --plivo-auth-tokens"
 
 
 def authenticates(settings: Settings) -> bool:
-    """Whether ``--listen`` asks who connects."""
+    """Whether ``--listen`` requires authentication."""
     secrets = (settings.auth_tokens, settings.path_secrets, settings.plivo_auth_tokens)
     return any(secrets) or settings.auth_token_file is not None or settings.tls_client_ca is not None

@@ -1,6 +1,6 @@
-"""Where settings come from besides flags: the environment and a TOML file, both checked as a whole before anything starts.
+"""The sources of settings besides flags: the environment and a TOML file. Both are checked as a whole before anything starts.
 
-A name nobody knows is an error as much as a bad value is: a misspelt setting would otherwise be ignored in silence.
+An unknown name is an error, as a bad value is. Otherwise a misspelt setting would be ignored silently.
 """
 
 import os
@@ -14,13 +14,13 @@ from typing import Any
 import click
 
 from exporter.config.declare import ENV_PREFIX
-from exporter.config.kinds import nearest, shown
+from exporter.config.setting_types import nearest, shown
 from exporter.config.settings import SETTINGS
 
 CONFIG_ENV = ENV_PREFIX + "CONFIG"
 MAX_FILE_BYTES = 1 << 20
 
-# Kubernetes gives every pod such variables for every Service of its namespace, ours and those that start like ours.
+# Kubernetes sets such variables in every pod for every Service of its namespace whose name starts like the prefix.
 _SERVICE_LINK = re.compile(
     ENV_PREFIX + r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)", re.DOTALL
 )
@@ -28,7 +28,7 @@ _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 
 
 class ConfigError(click.UsageError):
-    """The configuration is wrong; the message lists every problem with its place. Exit code 2."""
+    """The configuration is wrong. The message lists every problem with its place. Exit code 2."""
 
     def __init__(self, problems: list[str], ctx: click.Context | None = None) -> None:
         self.problems = tuple(problems)
@@ -38,19 +38,19 @@ class ConfigError(click.UsageError):
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """A settings file as read: ``values`` by key, and where each key stands."""
+    """The content of a settings file: ``values`` by key, and the line of each key."""
 
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[str, int] = field(default_factory=dict)
 
     def place(self, key: str) -> str:
-        """Where ``key`` stands, for messages: ``exporter.toml, line 3``."""
+        """The place of ``key`` in messages: ``exporter.toml, line 3``."""
         return f"{self.name}, line {self.lines[key]}" if key in self.lines else self.name
 
 
 def read_settings_file(name: str) -> SettingsFile:
-    """Read a TOML file; raise :class:`ConfigError` if it cannot be read or is not TOML."""
+    """Read a TOML file. Raises :class:`ConfigError` if it cannot be read or is not TOML."""
     try:
         with Path(name).open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -71,7 +71,7 @@ def read_settings_file(name: str) -> SettingsFile:
 
 
 def file_problems(file: SettingsFile, options: Mapping[str, click.Option]) -> Iterator[str]:
-    """What is wrong in the file. ``options`` are those of all settings, by the setting's name."""
+    """The problems of the file. ``options`` has the option of each setting by the setting's name."""
     known = {setting.key: setting for setting in SETTINGS}
     for key, value in file.values.items():
         if key not in known:
@@ -89,7 +89,7 @@ def file_problems(file: SettingsFile, options: Mapping[str, click.Option]) -> It
 
 
 def environment_problems(options: Mapping[str, click.Option]) -> Iterator[str]:
-    """What is wrong in the ``AGENTSTACK_EXPORTER_*`` variables; an empty one counts as unset."""
+    """The problems of the ``AGENTSTACK_EXPORTER_*`` variables. An empty variable counts as unset."""
     known = {setting.env: setting for setting in SETTINGS}
     for env, text in sorted(os.environ.items()):
         if not env.startswith(ENV_PREFIX) or not text or env == CONFIG_ENV or is_service_link(env, text):
@@ -106,7 +106,7 @@ def environment_problems(options: Mapping[str, click.Option]) -> Iterator[str]:
 
 
 def is_service_link(env: str, text: str) -> bool:
-    """Whether Kubernetes has set the variable, about a Service whose name starts like ours."""
+    """Whether Kubernetes has set the variable, for a Service whose name starts like the prefix."""
     if env.endswith("_PORT") and _SERVICE_URL.match(text):
         return True
     return _SERVICE_LINK.fullmatch(env) is not None
@@ -116,12 +116,12 @@ def _unknown_key(key: str, value: object, known: list[str]) -> str:
     near = nearest(key.replace("_", "-").lower(), known)
     hint = f"; did you mean {near!r}?" if near else ""
     if not near and isinstance(value, dict):
-        hint = "; settings stand at the top of the file, not in tables"
+        hint = "; settings belong at the top level of the file, not in tables"
     return f"unknown key {shown(key)}{hint}"
 
 
 def _unknown_variable(env: str, known: list[str]) -> str:
-    # Compared without the prefix, which alone would make every name look near.
+    # Compared without the prefix, which would make all names look similar.
     near = nearest(env.removeprefix(ENV_PREFIX), [name.removeprefix(ENV_PREFIX) for name in [*known, CONFIG_ENV]])
     return f"{_printable(env)}: unknown environment variable" + (f"; did you mean {ENV_PREFIX}{near}?" if near else "")
 

@@ -1,4 +1,4 @@
-"""The file of bearer tokens: one a line."""
+"""The file of bearer tokens, one per line."""
 
 import re
 from pathlib import Path
@@ -9,24 +9,24 @@ _TOKEN: Final = re.compile(r"[!-+\--~]{16,512}")
 
 
 class TokenFileError(ValueError):
-    """The file cannot be used; the message says where, and shows no token."""
+    """The file cannot be used. The message says what was expected and where, and shows no token."""
 
 
 def read_token_file(path: Path) -> tuple[str, ...]:
-    """The tokens in the file, at least one; raises :class:`TokenFileError`."""
+    """The tokens in the file, at least one. Raises :class:`TokenFileError`."""
     try:
         text = path.read_text(encoding="ascii")[: MAX_FILE_BYTES + 1]
     except OSError as error:
         raise TokenFileError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise TokenFileError(f"{path}: tokens are visible ASCII characters") from None
+        raise TokenFileError(f"{path}: expected tokens of visible ASCII characters") from None
     tokens = []
     for number, line in enumerate(text.splitlines(), 1):
         token = line.strip()
         if token and not token.startswith("#"):
             if not _TOKEN.fullmatch(token):
-                raise TokenFileError(f"{path}, line {number}: is not a token of visible ASCII without commas of 16 to 512 characters")
+                raise TokenFileError(f"{path}, line {number}: expected a token of 16 to 512 visible ASCII characters without commas")
             tokens.append(token)
     if not tokens:
-        raise TokenFileError(f"{path}: holds no token")
+        raise TokenFileError(f"{path}: expected at least one token")
     return tuple(tokens)

@@ -1,7 +1,7 @@
 """The web configuration file of Prometheus and its exporters: TLS and users of the telemetry listener.
 
-Format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md. What is here means what it means there;
-keys of that format which are not supported are refused as such, unknown ones as unknown.
+Format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md. Supported keys have the same meaning as
+there. Keys of that format that are not supported are errors, as are unknown keys.
 """
 
 import re
@@ -13,7 +13,8 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from exporter.config.kinds import nearest, shown
+from exporter.auth.tls_files import ServerTlsFiles
+from exporter.config.setting_types import nearest, shown
 
 MAX_FILE_BYTES: Final = 1 << 20
 _BCRYPT: Final = re.compile(r"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
@@ -31,36 +32,25 @@ _HEADERS: Final = (
 
 
 class WebConfigError(ValueError):
-    """The file cannot be used; the message says where and what was expected, and shows no secret."""
-
-
-@dataclass(frozen=True, slots=True)
-class WebTls:
-    """TLS of the listener; ``client_ca`` is there if clients must have a certificate."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
-    minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
-    maximum: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+    """The file cannot be used. The message says what was expected and where, and shows no secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """What the file says. ``users`` has the bcrypt hash of each user's password."""
+    """The content of the file. ``users`` has the bcrypt hash of each user's password."""
 
-    tls: WebTls | None = None
+    tls: ServerTlsFiles | None = None
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def authenticates(self) -> bool:
-        """Whether it asks who is there."""
+        """Whether it requires users or client certificates."""
         return bool(self.users) or (self.tls is not None and self.tls.client_ca is not None)
 
 
 def read_web_config(path: Path) -> WebConfig:
-    """Read the file; raises :class:`WebConfigError`. Files it names are relative to it, as in Prometheus."""
+    """Read the file. Raises :class:`WebConfigError`. Files that it names are relative to it, as in Prometheus."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -92,7 +82,7 @@ class _Reader:
             headers={name: self._text(headers, name, f"http_server_config.headers.{name}") for name in headers},
         )
 
-    def _tls(self, tls: Mapping[str, Any]) -> WebTls:
+    def _tls(self, tls: Mapping[str, Any]) -> ServerTlsFiles:
         place = "tls_server_config"
         for needed in ("cert_file", "key_file"):
             if needed not in tls:
@@ -102,8 +92,8 @@ class _Reader:
             self._fail(f"{place}.client_auth_type", f"{shown(kind)} is not one of {', '.join(_CLIENT_AUTH)}")
         wanted = kind != "NoClientCert"
         if wanted and "client_ca_file" not in tls:
-            self._fail(f"{place}.client_ca_file", f"is needed for client_auth_type {kind}")
-        return WebTls(
+            self._fail(f"{place}.client_ca_file", f"is missing; client_auth_type {kind} needs it")
+        return ServerTlsFiles(
             certificate=self._file(tls, "cert_file"),
             key=self._file(tls, "key_file"),
             client_ca=self._file(tls, "client_ca_file") if wanted else None,
@@ -113,14 +103,12 @@ class _Reader:
 
     def _users(self, users: object) -> dict[str, str]:
         if not isinstance(users, dict):
-            self._fail("basic_auth_users", "is not a mapping of users to bcrypt hashes")
+            self._fail("basic_auth_users", "expected a mapping of users to bcrypt hashes")
         for user, hashed in users.items():
             if not isinstance(user, str) or not user or ":" in user:
-                self._fail("basic_auth_users", f"{shown(user)} is not a user's name: a text without a colon")
+                self._fail("basic_auth_users", f"{shown(user)} is not a user name; expected a text without a colon")
             if not isinstance(hashed, str) or not _BCRYPT.fullmatch(hashed):
-                self._fail(
-                    f"basic_auth_users.{user}", "what is given (and not shown) is not a bcrypt hash; `htpasswd -nBC 10 ''` makes one"
-                )
+                self._fail(f"basic_auth_users.{user}", "the value (not shown) is not a bcrypt hash; `htpasswd -nBC 10 ''` makes one")
         return dict(users)
 
     def _version(self, tls: Mapping[str, Any], key: str, default: ssl.TLSVersion) -> ssl.TLSVersion:
@@ -146,10 +134,10 @@ class _Reader:
         for key in value:
             at = f"{place}.{key}" if place else str(key)
             if key in _UNSUPPORTED:
-                self._fail(at, "is not supported here")
+                self._fail(at, "is not supported by this exporter")
             if key not in known:
                 near = nearest(str(key), known)
-                self._fail(at, "unknown key" + (f"; did you mean {near!r}?" if near else f"; known are {', '.join(known)}"))
+                self._fail(at, "unknown key" + (f"; did you mean {near!r}?" if near else f"; expected one of {', '.join(known)}"))
         return value
 
     def _fail(self, place: str, what: str) -> NoReturn:

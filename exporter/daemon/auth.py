@@ -1,79 +1,74 @@
-"""Settings → the door of the ingest listener and the guard of the telemetry pages, with the files they are read from."""
+"""Auth wiring: from the settings and their files to the auth policy of the ingest listener and the guard of the telemetry pages."""
 
-import logging
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-from exporter.auth import Door, Rules, SecretSet, Signatures
+from starlette.types import ASGIApp
+
+from exporter.auth import AccessRules, AuthPolicy, SecretSet, Signatures
 from exporter.auth.basic_auth import BasicAuth
+from exporter.auth.tls_files import ServerTlsFiles
 from exporter.config import Settings
 from exporter.config.token_file import read_token_file
-from exporter.config.web_config import WebConfig, WebTls, read_web_config
-from exporter.server.reloading_file import Watched
-from exporter.server.tls import TlsFiles, rotating_tls
-
-log = logging.getLogger(__name__)
+from exporter.config.web_config import WebConfig, read_web_config
+from exporter.server.reloading_file import ReloadingFile
+from exporter.server.tls import reloading_tls
 
 
-def ingest_door(settings: Settings, path: str | None) -> Door:
-    """The door that the settings describe, before WebSockets on ``path`` (any, if ``None``); raises ``ValueError`` for a bad file."""
-    rules = Rules(path, settings.max_connections, frozenset(settings.allow_origin))
+def ingest_auth_policy(settings: Settings, path: str | None) -> AuthPolicy:
+    """The auth policy for WebSockets on ``path``, or on every path if it is ``None``. Raises ``ValueError`` for a bad file."""
+    rules = AccessRules(path, settings.max_connections, frozenset(settings.allow_origin))
     signatures = Signatures([token.value for token in settings.plivo_auth_tokens], settings.public_url)
-    return Door(rules, _tokens(settings), SecretSet(secret.value for secret in settings.path_secrets), signatures)
+    return AuthPolicy(rules, _tokens(settings), SecretSet(secret.value for secret in settings.path_secrets), signatures)
 
 
 def ingest_tls(settings: Settings) -> ssl.SSLContext | None:
-    """TLS of the ingest listener, or ``None``; raises ``ValueError`` for a bad file."""
+    """TLS of the ingest listener, or ``None``. Raises ``ValueError`` for a bad file."""
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    return rotating_tls(TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
+    return reloading_tls(ServerTlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
 
 
 class TelemetryGuard:
-    """What the web configuration file says of the telemetry listener; raises ``ValueError`` for a bad file."""
+    """TLS and users of the telemetry listener, from the web configuration file. Raises ``ValueError`` for a bad file."""
 
     def __init__(self, settings: Settings) -> None:
         path = settings.web_config
-        self._watched = None if path is None else Watched([path], _guarding(path))
-        now = self._current()
-        self.tls = None if now.tls is None else rotating_tls(_files(now.tls))
+        self._file = None if path is None else ReloadingFile([path], _guarded_reader(path))
+        config = self._current()
+        self.tls = None if config.tls is None else reloading_tls(config.tls)
 
-    def before(self, app: Any, refused: Callable[[str], None]) -> Any:  # noqa: ANN401 - ASGI applications have no common type
-        """The application behind the file's users, or itself where there is no file."""
-        return app if self._watched is None else BasicAuth(app, self._users, refused, self._current().headers)
+    def protect(self, app: ASGIApp, refused: Callable[[str], None]) -> ASGIApp:
+        """The application behind authentication, or the application itself if there is no file."""
+        return app if self._file is None else BasicAuth(app, self._users, refused, self._current().headers)
 
     def _users(self) -> Mapping[str, str]:
         return self._current().users
 
     def _current(self) -> WebConfig:
-        return WebConfig() if self._watched is None else self._watched.current()
+        return WebConfig() if self._file is None else self._file.current()
 
 
-def _guarding(path: Path) -> Callable[[], WebConfig]:
-    """Reads the file; once it asked who is there, a change after which it would not is an error, as half a file may be one."""
-    asked = False
+def _guarded_reader(path: Path) -> Callable[[], WebConfig]:
+    """A function that reads the file, and rejects a reload that would disable authentication: the file may be half written."""
+    authenticated = False
 
     def read() -> WebConfig:
-        nonlocal asked
-        found = read_web_config(path)
-        if asked and not found.authenticates:
-            raise ValueError(f"{path}: asks nobody any more who they are; to open the telemetry pages, restart")
-        asked = found.authenticates
-        return found
+        nonlocal authenticated
+        config = read_web_config(path)
+        if authenticated and not config.authenticates:
+            raise ValueError(f"{path}: would disable authentication; restart the exporter to open the telemetry pages")
+        authenticated = config.authenticates
+        return config
 
     return read
 
 
-def _files(tls: WebTls) -> TlsFiles:
-    return TlsFiles(tls.certificate, tls.key, tls.client_ca, tls.minimum, tls.maximum)
-
-
 def _tokens(settings: Settings) -> Callable[[], SecretSet]:
-    given = [token.value for token in settings.auth_tokens]
+    configured = [token.value for token in settings.auth_tokens]
     path = settings.auth_token_file
     if path is None:
-        fixed = SecretSet(given)
+        fixed = SecretSet(configured)
         return lambda: fixed
-    return Watched([path], lambda: SecretSet([*given, *read_token_file(path)])).current
+    return ReloadingFile([path], lambda: SecretSet([*configured, *read_token_file(path)])).current

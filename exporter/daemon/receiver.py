@@ -1,138 +1,102 @@
-"""Where calls come in: the endpoint that takes them itself or, with ``--upstream``, the relay before the customer's app."""
+"""The receiver that the settings ask for: the endpoint, or with ``--upstream`` the relay in front of the customer's app."""
 
+import ssl
 from typing import Final
 
 from exporter.config import Address, Settings
-from exporter.daemon.auth import ingest_door, ingest_tls
-from exporter.pipeline.call_feed import Feed
+from exporter.daemon.auth import ingest_auth_policy, ingest_tls
+from exporter.daemon.receiver_metrics import ReceiverMetrics
+from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import SUBSCRIPTION, SWEEP_EVERY, Pipeline
-from exporter.pipeline.tap_feed import TappedFeed
-from exporter.receivers.proxy.observer import Dropped
-from exporter.receivers.proxy.relay import Plan, Relay
+from exporter.pipeline.tap_feed import TapFeed
+from exporter.receivers.proxy.relay import ProxyConfig, Relay
 from exporter.receivers.proxy.upstream import parse_upstream
-from exporter.receivers.tap.clients import Clients, Limits
-from exporter.receivers.websocket import Endpoint, Terms
-from exporter.server.listeners import Listener, RawListener, Tls
+from exporter.receivers.tap.client_sequences import TapClients, TapLimits
+from exporter.receivers.websocket import Endpoint, EndpointConfig
+from exporter.server.listeners import Listener, ListenerTls, RawListener
 
 DRAIN_ENDPOINT: Final = 2.0
 DRAIN_RELAY: Final = 25.0
-"""Seconds for open connections at the end, unless set: an app's calls are to end by themselves, within Kubernetes' usual 30 s."""
+"""Default drain timeouts in seconds. The calls of an app end by themselves, within the 30 s that Kubernetes usually grants."""
 
 
-class Counts:
-    """What the ways in report, put into the exporter's own metrics."""
+class Receiver:
+    """The ingest listener with its receiver. Raises ``ValueError`` for a file or URL that cannot be used."""
 
-    def __init__(self, pipeline: Pipeline, now: float) -> None:
-        self._metrics = pipeline.metrics
-        self.relay_delay = pipeline.metrics.relay_delay.observer(now=now)
-
-    def connected(self) -> None:
-        """A connection was accepted."""
-        self._metrics.connections[0] += 1.0
-        self._metrics.connections_active.add(1)
-
-    def disconnected(self) -> None:
-        """A connection is gone."""
-        self._metrics.connections_active.add(-1)
-
-    def refused(self, reason: str) -> None:
-        """A connection was turned away, or cut off."""
-        self._metrics.connections_refused.add(1, reason)
-
-    def slow_handshake(self) -> None:
-        """A connection made no request in time."""
-        self.refused("slow_handshake")
-
-    def failed_tls(self) -> None:
-        """A connection did not get through its TLS handshake."""
-        self.refused("tls_handshake")
-
-    def tap_connected(self, change: int) -> None:
-        """So many more taps are connected."""
-        self._metrics.taps_active.add(change)
-
-    def tap_dropped(self, reason: str, events: int) -> None:
-        """A tap could not send so many events."""
-        self._metrics.tap_dropped.add(events, reason)
-
-    def tap_duplicate(self) -> None:
-        """A tap sent an event a second time."""
-        self._metrics.tap_repeated[0] += 1.0
-
-    def upstream_failed(self, reason: str) -> None:
-        """The app could not be reached, or would not have the connection."""
-        self._metrics.upstream_failures.add(1, reason)
-
-    def upstream_connected(self, took: float) -> None:
-        """The app was reached, in so many seconds."""
-        self._metrics.upstream_connect.observe(took)
-
-    def relay_dropped(self, reason: Dropped) -> None:
-        """A message was passed on and not measured."""
-        self._metrics.relay_dropped.add(1, reason)
-
-
-class WayIn:
-    """The ingest listener, whichever it is; raises ``ValueError`` for a file or URL that cannot be used."""
-
-    def __init__(self, settings: Settings, pipeline: Pipeline, counts: Counts) -> None:
+    def __init__(self, settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics) -> None:
         self._settings = settings
-        tls, listen, patience = ingest_tls(settings), settings.listen, settings.handshake_timeout
-        self._tls = tls is not None
-        subscription = SUBSCRIPTION if settings.subscribe else None
+        tls = ingest_tls(settings)
+        self._scheme = "ws" if tls is None else "wss"
+        self._application: Endpoint | Relay
+        self._listener: Listener | RawListener
         if settings.upstream is None:
-            terms = Terms(
-                subscription, settings.session_linger, settings.max_silence, settings.max_message_rate, settings.max_frame_bytes
-            )
-            limits = Limits(settings.max_frame_bytes, settings.session_linger, settings.idle_timeout + SWEEP_EVERY)
-            taps = Clients(limits, lambda name: TappedFeed(pipeline, name), counts)
-            self._takes: Endpoint | Relay = Endpoint(ingest_door(settings, settings.path), terms, lambda: Feed(pipeline), taps, counts)
-            self._listener: Listener | RawListener = Listener(
-                self._takes,
-                listen.host,
-                listen.port,
-                tls=tls,
-                patience=patience,
-                on_slow=counts.slow_handshake,
-                on_no_tls=counts.failed_tls,
-            )
+            self._application = endpoint = _endpoint(settings, pipeline, metrics)
+            self._listener = _endpoint_listener(settings, endpoint, tls, metrics)
         else:
-            authorities = str(settings.upstream_ca) if settings.upstream_ca else None
-            plan = Plan(
-                upstream=parse_upstream(settings.upstream, authorities),
-                patience=patience,
-                timeout=settings.upstream_timeout,
-                subscription=subscription,
-                longest=settings.max_frame_bytes,
-                alone=settings.observe_without_upstream,
-            )
-            self._takes = Relay(ingest_door(settings, None), plan, lambda: Feed(pipeline, relayed=True), counts)
-            handshakes = None if tls is None else Tls(tls, patience, counts.failed_tls)
-            self._listener = RawListener(self._takes, listen.host, listen.port, handshakes)
+            self._application = relay = _relay(settings, settings.upstream, pipeline, metrics)
+            listener_tls = None if tls is None else ListenerTls(tls, settings.handshake_timeout, metrics.tls_failure)
+            self._listener = RawListener(relay, settings.listen.host, settings.listen.port, listener_tls)
 
     @property
     def listen(self) -> Address:
-        """Where it listens, once started."""
+        """The address it listens on, once started."""
         return Address(*self._listener.bound)
 
     @property
     def url(self) -> str:
-        """What the platform is given; before an app with paths of its own, up to the path."""
+        """The URL for the platform. In front of an app, which has its own paths, the URL ends with ``/``."""
         path = self._settings.path if self._settings.upstream is None else "/"
-        return f"{'wss' if self._tls else 'ws'}://{self.listen}{path}"
+        return f"{self._scheme}://{self.listen}{path}"
 
     async def start(self) -> None:
-        """Listen; raises ``OSError`` naming the address that cannot be had."""
+        """Listen. Raises ``OSError`` that names the address if that fails."""
         await self._listener.start()
 
     async def stop(self) -> None:
-        """Take no new connections, let those that are open come to their end within the drain timeout, and end the others."""
+        """Accept no new connections, let the open ones end within the drain timeout, and close the others."""
         self._listener.close()
         default = DRAIN_ENDPOINT if self._settings.upstream is None else DRAIN_RELAY
         within = self._settings.drain_timeout
-        await self._takes.drain(default if within is None else within)
+        await self._application.drain(default if within is None else within)
         await self._listener.stop()
 
     async def sweep(self) -> None:
-        """Do what is due; to be called about once a second."""
-        await self._takes.sweep()
+        """Do what is due. To be called about once a second."""
+        await self._application.sweep()
+
+
+def _endpoint(settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics) -> Endpoint:
+    config = EndpointConfig(
+        subscription=SUBSCRIPTION if settings.subscribe else None,
+        linger=settings.session_linger,
+        max_silence=settings.max_silence,
+        max_rate=settings.max_message_rate,
+        max_event_bytes=settings.max_frame_bytes,
+    )
+    limits = TapLimits(event=settings.max_frame_bytes, linger=settings.session_linger, silence=settings.idle_timeout + SWEEP_EVERY)
+    taps = TapClients(limits, lambda name: TapFeed(pipeline, name), metrics)
+    return Endpoint(ingest_auth_policy(settings, settings.path), config, lambda: CallFeed(pipeline), taps, metrics)
+
+
+def _endpoint_listener(settings: Settings, endpoint: Endpoint, tls: ssl.SSLContext | None, metrics: ReceiverMetrics) -> Listener:
+    return Listener(
+        endpoint,
+        settings.listen.host,
+        settings.listen.port,
+        tls=tls,
+        handshake_timeout=settings.handshake_timeout,
+        on_slow=metrics.handshake_timeout,
+        on_tls_failure=metrics.tls_failure,
+    )
+
+
+def _relay(settings: Settings, upstream: str, pipeline: Pipeline, metrics: ReceiverMetrics) -> Relay:
+    config = ProxyConfig(
+        upstream=parse_upstream(upstream, None if settings.upstream_ca is None else str(settings.upstream_ca)),
+        handshake_timeout=settings.handshake_timeout,
+        upstream_timeout=settings.upstream_timeout,
+        subscription=SUBSCRIPTION if settings.subscribe else None,
+        max_message=settings.max_frame_bytes,
+        allow_fallback=settings.observe_without_upstream,
+    )
+    return Relay(ingest_auth_policy(settings, None), config, lambda: CallFeed(pipeline, relayed=True), metrics)

@@ -1,4 +1,4 @@
-"""What happens by the clock: timers of the core, the lag of the event loop, and what the system says of the process."""
+"""Periodic work: the timers of the pipeline, the lag of the event loop, and the metrics of the process."""
 
 import asyncio
 import contextlib
@@ -12,33 +12,33 @@ from exporter.metrics import self_metrics
 from exporter.pipeline.pipeline import Pipeline
 
 TICK: Final = 0.1
-"""How often the event loop's lag is sampled, in seconds."""
+"""Seconds between two samples of the event loop's lag."""
 _TICKS_A_SECOND: Final = 10
 _PROCESS: Final = {spec.name: spec for spec in self_metrics.SELF_METRICS if spec.name.startswith("process_")}
 
 
-class Housekeeping:
-    """Calls the core, and ``sweep`` of the ways in, when something is due, and measures the process."""
+class Ticker:
+    """Calls the pipeline and ``sweep`` of the receiver once a second, and measures the process."""
 
     def __init__(self, pipeline: Pipeline, sweep: Callable[[], Awaitable[None]] | None = None) -> None:
         self._pipeline = pipeline
         self._sweep = sweep
         self._process = ProcessCollector(registry=CollectorRegistry())
-        self._running: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin."""
-        self._running = asyncio.create_task(self._run())
+        """Start the timers."""
+        self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """End."""
-        if self._running is not None:
-            self._running.cancel()
+        """Stop the timers."""
+        if self._task is not None:
+            self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._running
+                await self._task
 
     def measure_process(self) -> None:
-        """Take down processor time, memory and file descriptors of the process."""
+        """Record processor time, memory and file descriptors of the process."""
         for family in self._process.collect():
             for sample in family.samples:
                 if sample.name in _PROCESS:
@@ -59,5 +59,5 @@ class Housekeeping:
     def _tick(self) -> None:
         try:
             self._pipeline.tick(time.time())
-        except Exception as error:  # noqa: BLE001 - an error of ours must not end the timers of all calls; it is reported
-            self._pipeline.notices.internal_error(error)
+        except Exception as error:  # noqa: BLE001 - an internal error must not end the timers of all calls; it is reported
+            self._pipeline.diagnostics.internal_error(error)

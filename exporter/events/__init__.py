@@ -1,4 +1,7 @@
-"""The wire, typed: every event of the platform, one file a group, each field declared once with what it becomes."""
+"""The wire, typed: one struct for each event of the platform. Each field is declared once, with what it becomes.
+
+A new event is a struct in one of these modules and an entry in :data:`EVENTS` or :data:`STREAM_EVENTS`.
+"""
 
 from exporter.events import audio_stream, session, speech, telephony, tools, turn_metrics, turns
 from exporter.events.base import Event, StreamEvent, Wire

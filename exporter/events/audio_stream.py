@@ -1,16 +1,16 @@
-"""Raw audio streaming: messages named by ``event``, their payload nested. Fields carry their un-nested snake_case names."""
+"""Raw audio streaming: messages named by ``event``, with a nested payload. Fields have snake_case names, on the wire camelCase."""
 
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     BecomesLabel,
-    Moves,
-    Nothing,
+    DrivesLogic,
+    Feeds,
+    Ignored,
     SpanAttribute,
     SpanEvent,
-    State,
     Text,
     counter,
     labels,
@@ -37,21 +37,21 @@ class MediaFormat(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class StartPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
-    """What the first message says of the stream."""
+    """The payload of the first message: which stream and call it is."""
 
     stream_id: Annotated[
         str | None,
-        State(SESSIONS, "names the session where there is no other id"),
+        DrivesLogic(SESSIONS, "names the session where there is no other id"),
         SpanAttribute("session", "agentstack.stream.id"),
     ] = None
-    call_id: Annotated[str | None, State(SESSIONS, "names the session"), SpanAttribute("session", "plivo.call.id")] = None
+    call_id: Annotated[str | None, DrivesLogic(SESSIONS, "names the session"), SpanAttribute("session", "plivo.call.id")] = None
     media_format: MediaFormat | None = None
 
 
 class Start(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="start"):
     """The first message of an audio stream."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "audio_stream.starts",
             "Audio streams started, by encoding.",
@@ -65,28 +65,28 @@ class Start(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag=
 
 
 class MediaPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
-    """A piece of audio."""
+    """The payload of a media message: a piece of audio."""
 
     payload: Annotated[
         str | None,
-        counter("audio_stream.received", "Audio received in media messages.", BY_AGENT, unit="By", takes="base64_bytes"),
+        counter("audio_stream.received", "Audio received in media messages.", BY_AGENT, unit="By", amount="base64_bytes"),
     ] = None
-    content_type: Annotated[str | None, Nothing("the same in every frame; the stream's start carries it")] = None
-    sample_rate: Annotated[Hertz | None, Nothing("the same in every frame; the stream's start carries it")] = None
+    content_type: Annotated[str | None, Ignored("the same in every frame; the stream's start carries it")] = None
+    sample_rate: Annotated[Hertz | None, Ignored("the same in every frame; the stream's start carries it")] = None
     timestamp: Annotated[DateTime | None, LAG] = None
 
 
 class Media(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="media"):
-    """A piece of audio, about 50 a second."""
+    """A piece of audio; about 50 a second."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("audio_stream.frames", "Media messages received.", BY_AGENT, unit="{frame}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("audio_stream.frames", "Media messages received.", BY_AGENT, unit="{frame}"),)
 
     outer_stream_id: str | None = msgspec.field(default=None, name="streamId")
     media: MediaPayload | None = None
 
 
 class DtmfPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
-    """A key."""
+    """The payload of a dtmf message: a key."""
 
     digit: Annotated[str | None, SpanEvent("session", "dtmf", personal=True)] = None
 
@@ -94,7 +94,7 @@ class DtmfPayload(Payload, frozen=True, gc=False, forbid_unknown_fields=True):
 class Dtmf(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="dtmf"):
     """The caller pressed a key."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (DTMF_RECEIVED,)
+    metrics: ClassVar[tuple[Feeds, ...]] = (DTMF_RECEIVED,)
 
     outer_stream_id: str | None = msgspec.field(default=None, name="streamId")
     dtmf: DtmfPayload | None = None
@@ -103,7 +103,7 @@ class Dtmf(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="
 class PlayedStream(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="playedStream"):
     """The audio up to a checkpoint was played."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("audio_stream.checkpoints_played", "Checkpoints up to which audio was played.", BY_AGENT, unit="{checkpoint}"),
     )
 
@@ -112,9 +112,9 @@ class PlayedStream(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=Tru
 
 
 class ClearedAudio(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="clearedAudio"):
-    """Audio that was waiting to be played was thrown away."""
+    """Audio that was queued for playback was discarded."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("audio_stream.clears", "Times waiting audio was thrown away.", BY_AGENT, unit="{clear}"),
     )
 
@@ -124,6 +124,6 @@ class ClearedAudio(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=Tru
 class Stop(StreamEvent, frozen=True, gc=False, forbid_unknown_fields=True, tag="stop"):
     """The last message of an audio stream."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("audio_stream.stops", "Audio streams that stopped.", BY_AGENT, unit="{stream}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("audio_stream.stops", "Audio streams that stopped.", BY_AGENT, unit="{stream}"),)
 
     outer_stream_id: str | None = msgspec.field(default=None, name="streamId")

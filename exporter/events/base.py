@@ -1,30 +1,30 @@
-"""What all events share: how they are recognised on the wire and where their declarations stand."""
+"""Base classes of all events: how an event is recognised on the wire, and where its declarations are."""
 
 from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from exporter.catalogue.model import Labels, Moves, OfSession, SpanEvent, State, labels
+from exporter.catalogue.declarations import DrivesLogic, Feeds, Labels, OfSession, SpanEvent, labels
 from exporter.catalogue.quantities import DateTime
 
 AGENT = OfSession("agent")
 ANSWERED_BY = OfSession("answered_by")
 BY_AGENT: Labels = labels(agent=AGENT)
 
-LAG = State(("agentstack.exporter.event_lag", "agentstack.exporter.clock_skew"), "receipt minus this time is the event's lag")
+LAG = DrivesLogic(("agentstack.exporter.event_lag", "agentstack.exporter.clock_skew"), "receipt minus this time is the event's lag")
 
 
 class Wire(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """An event as the platform sends it.
 
-    Every field is optional: the platform may leave out or send ``null`` for any. An unknown field makes the strict decoder give up,
-    and the lenient path of :mod:`exporter.protocol.decoder` counts it by name.
+    Every field is optional: the platform may leave it out or send ``null``. An unknown field makes the strict decoder fail; the lenient
+    reader of :mod:`exporter.protocol.decoder` then counts it by name.
     """
 
-    metrics: ClassVar[tuple[Moves, ...]] = ()
-    """What the event as a whole moves, once each time it comes."""
+    metrics: ClassVar[tuple[Feeds, ...]] = ()
+    """The metrics that the event as a whole feeds, once each time it comes."""
     earlier_names: ClassVar[tuple[str, ...]] = ()
-    """The names of this event in earlier generations of the protocol."""
+    """The event's names in earlier generations of the protocol."""
 
     @property
     def name(self) -> str:

@@ -5,13 +5,13 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     BecomesLabel,
+    DrivesLogic,
+    Feeds,
     Flag,
-    Moves,
     SpanAttribute,
     SpanTime,
-    State,
     Text,
     counter,
     histogram,
@@ -29,17 +29,17 @@ class SessionStarted(Event, frozen=True, gc=False, forbid_unknown_fields=True, t
     earlier_names: ClassVar[tuple[str, ...]] = ("agent_session.started",)
 
     agent_session_id: Annotated[
-        str | None, State(SESSIONS, "names the session"), SpanAttribute("session", "gen_ai.conversation.id")
+        str | None, DrivesLogic(SESSIONS, "names the session"), SpanAttribute("session", "gen_ai.conversation.id")
     ] = None
     call_id: Annotated[
         str | None,
-        State(SESSIONS, "names the session where agent_session_id is absent"),
+        DrivesLogic(SESSIONS, "names the session where agent_session_id is absent"),
         SpanAttribute("session", "plivo.call.id"),
     ] = None
     caller: Annotated[str | None, SpanAttribute("session", "agentstack.caller", personal=True)] = None
     callee: Annotated[str | None, SpanAttribute("session", "agentstack.callee", personal=True)] = None
     agent_id: Annotated[
-        str | None, BecomesLabel("agent"), State(SESSIONS, "names the agent"), SpanAttribute("session", "gen_ai.agent.id")
+        str | None, BecomesLabel("agent"), DrivesLogic(SESSIONS, "names the agent"), SpanAttribute("session", "gen_ai.agent.id")
     ] = None
     audio_format: Annotated[
         str | None,
@@ -48,7 +48,7 @@ class SessionStarted(Event, frozen=True, gc=False, forbid_unknown_fields=True, t
             "Sessions started, by audio format and whether packet loss is concealed.",
             labels(format=Text("audio_format"), loss_concealed=Flag("plc_enabled")),
             unit="{session}",
-            takes="presence",
+            amount="presence",
         ),
         SpanAttribute("session", "agentstack.audio.format"),
     ] = None
@@ -82,13 +82,13 @@ class SessionEnded(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
     ] = None
     reason: Annotated[
         str | None,
-        State(("agentstack.sessions_ended",), "says why the session ended"),
+        DrivesLogic(("agentstack.sessions_ended",), "says why the session ended"),
         SpanAttribute("session", "agentstack.session.end_reason"),
     ] = None
     started_at: Annotated[DateTime | None, SpanTime("session", "start")] = None
     ended_at: Annotated[
         DateTime | None,
-        State(("agentstack.sessions_ended_after_turn", "agentstack.dead_air.seconds"), "ends the wait for an answer"),
+        DrivesLogic(("agentstack.sessions_ended_after_turn", "agentstack.dead_air.seconds"), "ends the wait for an answer"),
         SpanTime("session", "end"),
     ] = None
     error: Annotated[str | None, SpanAttribute("session", "agentstack.session.error", personal=True)] = None
@@ -114,7 +114,7 @@ class SessionError(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
     """Something failed in the call."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("error",)
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "errors",
             "Errors of sessions, as session.error events report them, by code.",
@@ -128,7 +128,7 @@ class SessionError(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
 
 
 class ModelUsage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One entry of session.usage: what a model has used since the session began."""
+    """One entry of session.usage: what one model has used since the session began."""
 
     type: str | None = None
     provider: str | None = None
@@ -148,7 +148,7 @@ class SessionUsage(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
 
     models: Annotated[
         list[ModelUsage] | None,
-        State(
+        DrivesLogic(
             (
                 "agentstack.usage.input_tokens",
                 "agentstack.usage.cached_input_tokens",

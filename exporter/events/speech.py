@@ -3,16 +3,16 @@
 from typing import Annotated, ClassVar
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     BecomesLabel,
     Const,
+    DrivesLogic,
+    Feeds,
     Flag,
     Labels,
-    Moves,
     OneOf,
     SpanAttribute,
     SpanEvent,
-    State,
     Text,
     counter,
     histogram,
@@ -25,10 +25,10 @@ USER_STATES = ("speaking", "listening", "away")
 AGENT_STATES = ("idle", "listening", "thinking", "speaking")
 _STATES = ("agentstack.state_duration",)
 _WAITING = ("agentstack.turns_waiting", "agentstack.dead_air", "agentstack.dead_air.seconds")
-_ENDS_WAIT = State((*_WAITING, "agentstack.premature_end_of_turns"), "ends the wait for an answer when it is speaking")
+_ENDS_WAIT = DrivesLogic((*_WAITING, "agentstack.premature_end_of_turns"), "ends the wait for an answer when it is speaking")
 
 
-def _vad(edge: str) -> tuple[Moves, Moves, Moves]:
+def _vad(edge: str) -> tuple[Feeds, Feeds, Feeds]:
     by: Labels = labels(edge=Const(edge))
     return (
         counter("speech.vad_idle_time", "Time without speech before speech began or ended, from user.speech_ events.", by, unit="s"),
@@ -42,10 +42,10 @@ _STOPPED = _vad("stopped")
 
 
 class UserSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.speech_started"):
-    """The voice activity detector heard the user begin."""
+    """The voice activity detector heard the user start to speak."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("vad.speech_started",)
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("user_speech.starts", "Times the user began to speak.", BY_AGENT, unit="{start}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("user_speech.starts", "Times the user began to speak.", BY_AGENT, unit="{start}"),)
 
     timestamp_ms: Annotated[OffsetMs | None, SpanAttribute("user_speech", "agentstack.user_speech.start_offset")] = None
     vad_idle_time_s: Annotated[DurationS | None, _STARTED[0], SpanAttribute("user_speech", "agentstack.vad.started.idle_time")] = None
@@ -56,10 +56,10 @@ class UserSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 
 
 class UserSpeechStopped(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.speech_stopped"):
-    """The voice activity detector heard the user stop."""
+    """The voice activity detector heard the user stop speaking."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("vad.speech_stopped",)
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("user_speech.stops", "Times the user stopped speaking.", BY_AGENT, unit="{stop}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("user_speech.stops", "Times the user stopped speaking.", BY_AGENT, unit="{stop}"),)
 
     timestamp_ms: Annotated[OffsetMs | None, SpanAttribute("user_speech", "agentstack.user_speech.stop_offset")] = None
     duration_ms: Annotated[
@@ -75,9 +75,9 @@ class UserSpeechStopped(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 
 
 class UserStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.state_changed"):
-    """The user began to speak, to listen, or went away."""
+    """The user's state changed: speaking, listening or away."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "user.state_changes",
             "Changes of the user's state, by the new one.",
@@ -88,18 +88,18 @@ class UserStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tru
 
     old_state: Annotated[
         str | None,
-        State(_STATES, "names the state that ends, where its beginning was not seen"),
+        DrivesLogic(_STATES, "names the state that ends, where its beginning was not seen"),
         SpanEvent("turn", "user.state_changed"),
     ] = None
     new_state: Annotated[
-        str | None, BecomesLabel("state"), State(_STATES, "begins a state"), _ENDS_WAIT, SpanEvent("turn", "user.state_changed")
+        str | None, BecomesLabel("state"), DrivesLogic(_STATES, "begins a state"), _ENDS_WAIT, SpanEvent("turn", "user.state_changed")
     ] = None
 
 
 class AgentStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.state_changed"):
-    """The agent began to listen, think, speak or idle."""
+    """The agent's state changed: idle, listening, thinking or speaking."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "agent.state_changes",
             "Changes of the agent's state, by the new one.",
@@ -110,21 +110,21 @@ class AgentStateChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 
     old_state: Annotated[
         str | None,
-        State(_STATES, "names the state that ends, where its beginning was not seen"),
+        DrivesLogic(_STATES, "names the state that ends, where its beginning was not seen"),
         SpanEvent("turn", "agent.state_changed"),
     ] = None
     new_state: Annotated[
-        str | None, BecomesLabel("state"), State(_STATES, "begins a state"), _ENDS_WAIT, SpanEvent("turn", "agent.state_changed")
+        str | None, BecomesLabel("state"), DrivesLogic(_STATES, "begins a state"), _ENDS_WAIT, SpanEvent("turn", "agent.state_changed")
     ] = None
 
 
 class AgentSpeechCreated(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_created"):
-    """The agent is going to say something."""
+    """The agent is about to say something."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "agent_speech.created",
-            "Speech the agent set out to give, by what caused it.",
+            "Utterances that the agent was about to speak, by what caused them.",
             labels(agent=AGENT, source=Text("source"), user_initiated=Flag("user_initiated")),
             unit="{speech}",
         ),
@@ -137,17 +137,17 @@ class AgentSpeechCreated(Stamped, frozen=True, gc=False, forbid_unknown_fields=T
 
 
 class AgentSpeechStarted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_started"):
-    """The caller hears the agent begin."""
+    """The agent started to speak: the caller hears it."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("agent_speech.starts", "Times the agent began to speak.", BY_AGENT, unit="{start}"),
     )
 
 
 class AgentSpeechCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_completed"):
-    """The agent said all it had to say."""
+    """The agent spoke to the end without interruption."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("agent_speech.completions", "Times the agent spoke to the end.", BY_AGENT, unit="{completion}"),
     )
 
@@ -160,10 +160,10 @@ class AgentSpeechCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields
 
 
 class AgentSpeechInterrupted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.speech_interrupted"):
-    """The user barged in."""
+    """The user interrupted the agent (barge-in)."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("interruption",)
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("interruptions", "Agent speech the user interrupted.", BY_AGENT, unit="{interruption}"),
     )
 
@@ -177,9 +177,9 @@ class AgentSpeechInterrupted(Stamped, frozen=True, gc=False, forbid_unknown_fiel
 
 
 class AgentFalseInterruption(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.false_interruption"):
-    """The agent stopped for what was no interruption."""
+    """The agent stopped for an interruption that was none."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "false_interruptions",
             "Interruptions that were none, by whether the agent resumed.",
@@ -192,9 +192,9 @@ class AgentFalseInterruption(Stamped, frozen=True, gc=False, forbid_unknown_fiel
 
 
 class UserBackchannel(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.backchannel"):
-    """Overlapping speech was judged."""
+    """The platform judged whether overlapping speech is an interruption or a backchannel."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "backchannels",
             "Overlapping speech that was judged, by whether it was an interruption.",
@@ -211,7 +211,7 @@ class UserBackchannel(Stamped, frozen=True, gc=False, forbid_unknown_fields=True
     ] = None
     detection_delay_ms: Annotated[
         LatencyMs | None,
-        histogram("backchannel.detection_delay", "Start of overlapping speech to its judgement.", buckets.COMPONENT),
+        histogram("backchannel.detection_delay", "From the start of overlapping speech until it was judged.", buckets.COMPONENT),
         SpanEvent("turn", "user.backchannel"),
     ] = None
     total_duration_ms: Annotated[

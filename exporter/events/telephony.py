@@ -3,13 +3,13 @@
 from typing import Annotated, ClassVar
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     BecomesLabel,
-    Moves,
+    DrivesLogic,
+    Feeds,
     OneOf,
     SpanAttribute,
     SpanEvent,
-    State,
     Text,
     counter,
     histogram,
@@ -18,30 +18,30 @@ from exporter.catalogue.model import (
 from exporter.catalogue.quantities import Count, DurationMs, Hertz, Json
 from exporter.events.base import AGENT, ANSWERED_BY, BY_AGENT, Event
 
-DTMF_RECEIVED: Moves = counter("dtmf.received", "Keys the caller pressed.", BY_AGENT, unit="{key}")
+DTMF_RECEIVED: Feeds = counter("dtmf.received", "Keys the caller pressed.", BY_AGENT, unit="{key}")
 
 
 class UserDtmf(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.dtmf"):
     """The caller pressed a key."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("dtmf",)
-    metrics: ClassVar[tuple[Moves, ...]] = (DTMF_RECEIVED,)
+    metrics: ClassVar[tuple[Feeds, ...]] = (DTMF_RECEIVED,)
 
     digit: Annotated[str | None, SpanEvent("turn", "user.dtmf", personal=True)] = None
 
 
 class DtmfSent(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="dtmf.sent"):
-    """The agent sent keys."""
+    """The agent sent DTMF digits."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("dtmf.sent", "Times the agent sent keys.", BY_AGENT, unit="{message}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("dtmf.sent", "Times the agent sent keys.", BY_AGENT, unit="{message}"),)
 
     digits: Annotated[str | None, SpanEvent("turn", "dtmf.sent", personal=True)] = None
 
 
 class VoicemailDetected(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="voicemail.detected"):
-    """Who answered an outbound call was judged."""
+    """The platform judged whether a human or a machine answered an outbound call."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "voicemail.detections",
             "Outbound calls judged to be answered by a human or a machine, by method.",
@@ -53,7 +53,9 @@ class VoicemailDetected(Event, frozen=True, gc=False, forbid_unknown_fields=True
     result: Annotated[
         str | None,
         BecomesLabel("result"),
-        State(("agentstack.turns", "agentstack.user_perceived_latency"), "keeps turns of machine-answered calls apart (answered_by)"),
+        DrivesLogic(
+            ("agentstack.turns", "agentstack.user_perceived_latency"), "keeps turns of machine-answered calls apart (answered_by)"
+        ),
         SpanAttribute("session", "agentstack.answered_by"),
     ] = None
     method: Annotated[str | None, BecomesLabel("method"), SpanAttribute("session", "agentstack.voicemail.method")] = None
@@ -63,7 +65,7 @@ class VoicemailDetected(Event, frozen=True, gc=False, forbid_unknown_fields=True
 class VoicemailBeep(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="voicemail.beep"):
     """The beep of an answering machine was heard."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("voicemail.beeps", "Beeps of answering machines heard.", BY_AGENT, unit="{beep}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("voicemail.beeps", "Beeps of answering machines heard.", BY_AGENT, unit="{beep}"),)
 
     frequency_hz: Annotated[
         Hertz | None,
@@ -85,7 +87,7 @@ class VoicemailBeep(Event, frozen=True, gc=False, forbid_unknown_fields=True, ta
 class ParticipantAdded(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="participant.added"):
     """Somebody joined the call."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "participants.added",
             "Participants who joined, by role.",
@@ -102,7 +104,7 @@ class ParticipantAdded(Event, frozen=True, gc=False, forbid_unknown_fields=True,
 class ParticipantRemoved(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="participant.removed"):
     """Somebody left the call."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "participants.removed",
             "Participants who left, by role.",
@@ -118,7 +120,7 @@ class ParticipantRemoved(Event, frozen=True, gc=False, forbid_unknown_fields=Tru
 class CallTransferred(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="call.transferred"):
     """The call was transferred."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("transfers", "Calls transferred.", labels(agent=AGENT, answered_by=ANSWERED_BY), unit="{transfer}"),
     )
 
@@ -128,13 +130,13 @@ class CallTransferred(Event, frozen=True, gc=False, forbid_unknown_fields=True, 
 class PlayCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="play.completed"):
     """An audio file was played to its end."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("plays_completed", "Audio files played to their end.", BY_AGENT, unit="{play}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("plays_completed", "Audio files played to their end.", BY_AGENT, unit="{play}"),)
 
 
 class UserIdle(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.idle"):
     """The user has said nothing for a while."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "user_idle",
             "Times the user fell silent for too long, by reason.",
@@ -145,7 +147,7 @@ class UserIdle(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="us
 
     retry_count: Annotated[
         Count | None,
-        histogram("user_idle.retries", "How often the agent had asked when the user was still silent.", buckets.COUNT, unit="{retry}"),
+        histogram("user_idle.retries", "How often the agent had prompted a user who stayed silent.", buckets.COUNT, unit="{retry}"),
         SpanEvent("turn", "user.idle"),
     ] = None
     reason: Annotated[str | None, BecomesLabel("reason"), SpanEvent("turn", "user.idle")] = None

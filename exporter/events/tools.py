@@ -4,14 +4,14 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     BecomesLabel,
+    DrivesLogic,
+    Feeds,
     Flag,
     Labels,
-    Moves,
     SpanAttribute,
     SpanEvent,
-    State,
     Text,
     counter,
     labels,
@@ -26,16 +26,16 @@ _ID_ATTRIBUTE = SpanAttribute("execute_tool", "agentstack.agent_tool.id")
 
 
 class ToolCalled(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="tool.called"):
-    """The agent calls a tool of the customer's app, which answers tool.result or tool.error."""
+    """The agent calls a tool of the customer's app. The app answers with tool.result or tool.error."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("tool_call",)
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("tool.calls", "Calls of the customer's own tools, by tool.", labels(agent=AGENT, tool=Text("name")), unit="{call}"),
     )
 
     id: Annotated[
         str | None,
-        State(
+        DrivesLogic(
             ("agentstack.tool.duration", "agentstack.tool.calls_unanswered"), "starts the clock of the call, where the app is seen too"
         ),
         SpanAttribute("execute_tool", "gen_ai.tool.call.id"),
@@ -47,7 +47,7 @@ class ToolCalled(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="
 
 
 class ToolExecution(msgspec.Struct, frozen=True, gc=False):
-    """One entry of tool.executed: a tool the server ran."""
+    """One entry of tool.executed: a tool that the platform ran."""
 
     name: Annotated[str | None, SpanAttribute("execute_tool", "gen_ai.tool.name")] = None
     call_id: Annotated[str | None, SpanAttribute("execute_tool", "gen_ai.tool.call.id")] = None
@@ -57,15 +57,15 @@ class ToolExecution(msgspec.Struct, frozen=True, gc=False):
 
 
 class ToolExecuted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="tool.executed"):
-    """Server-side tools ran."""
+    """The platform ran tools on its servers."""
 
     calls: Annotated[
         list[ToolExecution] | None,
-        State(("agentstack.tool.executions",), "counts each tool by outcome; each call is a span execute_tool"),
+        DrivesLogic(("agentstack.tool.executions",), "counts each tool by outcome; each call is a span execute_tool"),
     ] = None
     tool_name: Annotated[
         str | None,
-        State(("agentstack.tool.executions",), "counts the tool where a server of the second generation names just one"),
+        DrivesLogic(("agentstack.tool.executions",), "counts the tool where a server of the second generation names just one"),
         SpanAttribute("execute_tool", "gen_ai.tool.name"),
     ] = None
 
@@ -73,42 +73,42 @@ class ToolExecuted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, t
 class AgentToolStarted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent_tool.started"):
     """A sub-agent took over a part of the call."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("agent_tool.starts", "Sub-agents started, by type.", _BY_AGENT_TOOL, unit="{start}"),
     )
 
     agent_tool_type: Annotated[str | None, BecomesLabel("agent_tool"), _TYPE_ATTRIBUTE] = None
-    agent_tool_id: Annotated[str | None, State(_DURATION, "starts the clock of the sub-agent"), _ID_ATTRIBUTE] = None
+    agent_tool_id: Annotated[str | None, DrivesLogic(_DURATION, "starts the clock of the sub-agent"), _ID_ATTRIBUTE] = None
 
 
 class AgentToolCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent_tool.completed"):
-    """A sub-agent did its part."""
+    """A sub-agent completed its part of the call."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("agent_tool.completions", "Sub-agents that completed, by type.", _BY_AGENT_TOOL, unit="{completion}"),
     )
 
     agent_tool_type: Annotated[str | None, BecomesLabel("agent_tool"), _TYPE_ATTRIBUTE] = None
-    agent_tool_id: Annotated[str | None, State(_DURATION, "stops the clock of the sub-agent"), _ID_ATTRIBUTE] = None
+    agent_tool_id: Annotated[str | None, DrivesLogic(_DURATION, "stops the clock of the sub-agent"), _ID_ATTRIBUTE] = None
     result: Annotated[Json, SpanAttribute("execute_tool", "gen_ai.tool.call.result", personal=True)] = None
 
 
 class AgentToolFailed(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent_tool.failed"):
     """A sub-agent failed."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter("agent_tool.failures", "Sub-agents that failed, by type.", _BY_AGENT_TOOL, unit="{failure}"),
     )
 
     agent_tool_type: Annotated[str | None, BecomesLabel("agent_tool"), _TYPE_ATTRIBUTE] = None
-    agent_tool_id: Annotated[str | None, State(_DURATION, "stops the clock of the sub-agent"), _ID_ATTRIBUTE] = None
+    agent_tool_id: Annotated[str | None, DrivesLogic(_DURATION, "stops the clock of the sub-agent"), _ID_ATTRIBUTE] = None
     error: Annotated[str | None, SpanAttribute("execute_tool", "agentstack.agent_tool.error", personal=True)] = None
 
 
 class AgentHandoff(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="agent.handoff"):
     """The call was handed to another agent."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "handoffs",
             "Calls handed to another agent, by the new one.",
@@ -121,9 +121,9 @@ class AgentHandoff(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
 
 
 class LlmAvailabilityChanged(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="llm.availability_changed"):
-    """An LLM of a fallback chain went down or came back."""
+    """An LLM of a fallback chain became unavailable or available again."""
 
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "llm.availability_changes",
             "LLMs that became available or unavailable.",
@@ -135,12 +135,12 @@ class LlmAvailabilityChanged(Stamped, frozen=True, gc=False, forbid_unknown_fiel
     llm: Annotated[
         str | None,
         BecomesLabel("llm"),
-        State(("agentstack.llm.available",), "names the LLM"),
+        DrivesLogic(("agentstack.llm.available",), "names the LLM"),
         SpanEvent("session", "llm.availability_changed"),
     ] = None
     available: Annotated[
         bool | None,
         BecomesLabel("available"),
-        State(("agentstack.llm.available",), "sets the LLM's availability"),
+        DrivesLogic(("agentstack.llm.available",), "sets the LLM's availability"),
         SpanEvent("session", "llm.availability_changed"),
     ] = None

@@ -3,15 +3,15 @@
 from typing import Annotated
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     AliasOf,
     BecomesLabel,
+    DrivesLogic,
     Flag,
     Labels,
     Source,
     SpanAttribute,
     SpanTime,
-    State,
     Text,
     counter,
     histogram,
@@ -58,34 +58,34 @@ REALTIME_BY_AGENT: Labels = labels("realtime", agent=AGENT, **_REALTIME)
 
 TURNS = "agentstack.turns"
 CALLER_TURNS = "agentstack.caller_turns"
-_ANATOMY = ("agentstack.turn_component", "agentstack.turn_component_negative_rest", "agentstack.slow_turns")
-_WAIT = State((CALLER_TURNS, *_ANATOMY), "is what the components of the turn add up to; the caller was answered")
-_PART = State(_ANATOMY, "is a part of the caller's wait")
-_AUDIO = State((CALLER_TURNS, *_ANATOMY), "is a part of the caller's wait; the caller was answered")
+_BREAKDOWN = ("agentstack.turn_component", "agentstack.turn_component_negative_rest", "agentstack.slow_turns")
+_WAIT = DrivesLogic((CALLER_TURNS, *_BREAKDOWN), "is what the components of the turn add up to; the caller was answered")
+_PART = DrivesLogic(_BREAKDOWN, "is a part of the caller's wait")
+_AUDIO = DrivesLogic((CALLER_TURNS, *_BREAKDOWN), "is a part of the caller's wait; the caller was answered")
 
 
 class TurnContext(Event, frozen=True, gc=False, forbid_unknown_fields=True):
-    """Which turn it was."""
+    """Which turn it is, and what was said."""
 
     turn_number: Annotated[
         Ordinal | None,
-        State((TURNS,), "with the session and agent_tool_id it names the turn, which counts once"),
+        DrivesLogic((TURNS,), "with the session and agent_tool_id it names the turn, which counts once"),
         SpanAttribute("turn", "agentstack.turn.number"),
     ] = None
     interrupted: Annotated[
         bool | None,
         BecomesLabel("interrupted"),
-        State((TURNS,), "tells interrupted turns apart"),
+        DrivesLogic((TURNS,), "tells interrupted turns apart"),
         SpanAttribute("turn", "agentstack.turn.interrupted"),
     ] = None
     agent_first: Annotated[
         bool | None,
-        State((TURNS, CALLER_TURNS), "tells turns the agent began (initiator)"),
+        DrivesLogic((TURNS, CALLER_TURNS), "tells turns the agent began (initiator)"),
         SpanAttribute("turn", "agentstack.turn.agent_first"),
     ] = None
     agent_tool_id: Annotated[
         str | None,
-        State((TURNS,), "tells turns of a sub-agent apart"),
+        DrivesLogic((TURNS,), "tells turns of a sub-agent apart"),
         SpanAttribute("turn", "agentstack.agent_tool.id"),
     ] = None
     user_text: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.user_text", personal=True)] = None
@@ -94,7 +94,7 @@ class TurnContext(Event, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class ChatMessage(TurnContext, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The latency as the pipeline's own chat-message report measured it."""
+    """The user-perceived latency, and the latencies that the pipeline's own chat-message report measured."""
 
     user_perceived_ms: Annotated[
         LatencyMs | None,
@@ -165,7 +165,7 @@ class ChatMessage(TurnContext, frozen=True, gc=False, forbid_unknown_fields=True
 
 
 class TurnDetection(ChatMessage, frozen=True, gc=False, forbid_unknown_fields=True):
-    """How the end of the user's turn was found. A delay of 0 says that the end of speech was not seen, and is not observed."""
+    """How the end of the user's turn was detected. A delay of 0 means that the end of speech was not seen; it is not observed."""
 
     stt_delay_ms: Annotated[
         LatencyMs | None,
@@ -216,7 +216,7 @@ class TurnDetection(ChatMessage, frozen=True, gc=False, forbid_unknown_fields=Tr
         Ratio | None,
         histogram(
             "turn_unlikely_threshold",
-            "The bar under which the end-of-utterance model calls an end of turn unlikely.",
+            "The probability below which the end-of-utterance model calls an end of turn unlikely.",
             buckets.RATIO,
             BY_METHOD,
             unit="1",
@@ -257,7 +257,7 @@ class Vad(TurnDetection, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The language model's part."""
+    """The language model (LLM)."""
 
     llm_ttft_ms: Annotated[
         LatencyMs | None,
@@ -274,7 +274,7 @@ class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
     llm_cancelled: Annotated[
         bool | None,
         BecomesLabel("cancelled"),
-        State((TURNS,), "tells turns with cancelled work apart"),
+        DrivesLogic((TURNS,), "tells turns with cancelled work apart"),
         SpanAttribute("chat", "agentstack.llm.cancelled"),
     ] = None
     llm_prompt_tokens: Annotated[
@@ -326,7 +326,7 @@ class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class Tts(Llm, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The speech synthesis's part."""
+    """Speech synthesis (TTS)."""
 
     tts_ttfb_ms: Annotated[
         LatencyMs | None,
@@ -347,7 +347,7 @@ class Tts(Llm, frozen=True, gc=False, forbid_unknown_fields=True):
     tts_cancelled: Annotated[
         bool | None,
         BecomesLabel("cancelled"),
-        State((TURNS,), "tells turns with cancelled work apart"),
+        DrivesLogic((TURNS,), "tells turns with cancelled work apart"),
         SpanAttribute("text_to_speech", "agentstack.tts.cancelled"),
     ] = None
     tts_characters: Annotated[
@@ -376,7 +376,7 @@ class Tts(Llm, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class Stt(Tts, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The transcription's part."""
+    """Transcription (STT)."""
 
     stt_duration_ms: Annotated[
         DurationMs | None,
@@ -418,7 +418,7 @@ class Stt(Tts, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class Interruption(Stt, frozen=True, gc=False, forbid_unknown_fields=True):
-    """Barge-ins and backchannels within the turn. A duration of 0 says that there was none, and is not observed."""
+    """Barge-ins and backchannels within the turn. A duration of 0 means that there was none; it is not observed."""
 
     interruption_total_duration_ms: Annotated[
         LatencyMs | None,
@@ -478,7 +478,7 @@ class Interruption(Stt, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
-    """The speech-to-speech model's part, instead of STT, LLM and TTS."""
+    """The speech-to-speech model, which replaces STT, LLM and TTS."""
 
     realtime_ttft_ms: Annotated[
         LatencyMs | None,
@@ -510,7 +510,7 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
     realtime_cancelled: Annotated[
         bool | None,
         BecomesLabel("cancelled"),
-        State((TURNS,), "tells turns with cancelled work apart"),
+        DrivesLogic((TURNS,), "tells turns with cancelled work apart"),
         SpanAttribute("realtime_inference", "agentstack.realtime.cancelled"),
     ] = None
     realtime_input_tokens: Annotated[
@@ -602,12 +602,12 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
 
 
 class WallClock(Realtime, frozen=True, gc=False, forbid_unknown_fields=True):
-    """When it happened, by the platform's clock, and the rest."""
+    """When the turn happened by the platform's clock, and the remaining fields."""
 
     user_started_speaking_at: Annotated[DateTime | None, SpanTime("user_speech", "start")] = None
     user_stopped_speaking_at: Annotated[DateTime | None, SpanTime("user_speech", "end")] = None
     agent_started_speaking_at: Annotated[
-        DateTime | None, State((CALLER_TURNS,), "says that the caller was answered"), SpanTime("agent_speech", "start")
+        DateTime | None, DrivesLogic((CALLER_TURNS,), "says that the caller was answered"), SpanTime("agent_speech", "start")
     ] = None
     agent_stopped_speaking_at: Annotated[DateTime | None, SpanTime("agent_speech", "end")] = None
     speaking_rate: Annotated[
@@ -622,20 +622,20 @@ class WallClock(Realtime, frozen=True, gc=False, forbid_unknown_fields=True):
             "Turns in which a stage failed, by that stage; agentstack_errors_total counts session.error events.",
             labels(agent=AGENT, pipeline=PIPELINE, component=Text("error_source")),
             unit="{turn}",
-            takes="presence",
+            amount="presence",
         ),
         BecomesLabel("component"),
         SpanAttribute("turn", "error.type"),
     ] = None
     llm_availability: Annotated[
         dict[str, bool] | None,
-        State(("agentstack.llm.available",), "sets the availability of each LLM it names"),
+        DrivesLogic(("agentstack.llm.available",), "sets the availability of each LLM it names"),
         SpanAttribute("turn", "agentstack.llm.availability"),
     ] = None
 
 
 class TurnMetrics(WallClock, frozen=True, gc=False, forbid_unknown_fields=True, tag="turn.metrics"):
-    """All measurements of one turn, with the fields only an earlier generation sent."""
+    """All measurements of one turn. The fields declared here are those that only an earlier generation of the protocol has."""
 
     tts_pipeline_ms: Annotated[
         LatencyMs | None,

@@ -1,15 +1,15 @@
-"""Turns as they happen: user.turn_completed, turn.completed, and what the user said."""
+"""Turns as they happen: user.turn_completed, turn.completed and user.transcription."""
 
 from typing import Annotated, ClassVar
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     BecomesLabel,
+    DrivesLogic,
+    Feeds,
     Flag,
-    Moves,
     SpanAttribute,
     SpanTime,
-    State,
     Text,
     counter,
     histogram,
@@ -21,15 +21,15 @@ from exporter.events.base import AGENT, BY_AGENT, Event, Stamped
 _COMPLETED = ("agentstack.turns", "agentstack.caller_turns", "agentstack.turns_without_metrics")
 
 
-def _unless_metrics(metric: str) -> State:
-    return State((metric,), "observed only if no turn.metrics comes for the turn")
+def _unless_metrics(metric: str) -> DrivesLogic:
+    return DrivesLogic((metric,), "observed only if no turn.metrics comes for the turn")
 
 
 class UserTurnCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.turn_completed"):
     """The platform decided that the user's turn is over."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("turn.detected",)
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "user_turns",
             "Ends of user turns detected, by what triggered them and how they were found.",
@@ -59,21 +59,23 @@ class UserTurnCompleted(Stamped, frozen=True, gc=False, forbid_unknown_fields=Tr
 
 
 class TurnCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="turn.completed"):
-    """A turn is over; its turn.metrics should follow and say the same in milliseconds."""
+    """A turn is over. Its turn.metrics should follow, with the same times in milliseconds."""
 
-    turn_number: Annotated[Ordinal | None, State(_COMPLETED, "names the turn"), SpanAttribute("turn", "agentstack.turn.number")] = None
+    turn_number: Annotated[
+        Ordinal | None, DrivesLogic(_COMPLETED, "names the turn"), SpanAttribute("turn", "agentstack.turn.number")
+    ] = None
     user_text: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.user_text", personal=True)] = None
     agent_text: Annotated[str | None, SpanAttribute("turn", "agentstack.turn.agent_text", personal=True)] = None
     turn_id: Annotated[
-        str | None, State(_COMPLETED, "names the turn where turn_number is absent"), SpanAttribute("turn", "agentstack.turn.id")
+        str | None, DrivesLogic(_COMPLETED, "names the turn where turn_number is absent"), SpanAttribute("turn", "agentstack.turn.id")
     ] = None
     agent_first: Annotated[
         bool | None,
-        State(_COMPLETED, "tells turns the agent began (initiator)"),
+        DrivesLogic(_COMPLETED, "tells turns the agent began (initiator)"),
         SpanAttribute("turn", "agentstack.turn.agent_first"),
     ] = None
     agent_tool_id: Annotated[
-        str | None, State(_COMPLETED, "tells turns of a sub-agent apart"), SpanAttribute("turn", "agentstack.agent_tool.id")
+        str | None, DrivesLogic(_COMPLETED, "tells turns of a sub-agent apart"), SpanAttribute("turn", "agentstack.agent_tool.id")
     ] = None
     turn_decision_s: Annotated[LatencyS | None, _unless_metrics("agentstack.turn_decision"), SpanTime("turn_detection", "duration")] = (
         None
@@ -97,7 +99,7 @@ class UserTranscription(Event, frozen=True, gc=False, forbid_unknown_fields=True
     """What the user said, partial or final."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("prompt",)
-    metrics: ClassVar[tuple[Moves, ...]] = (
+    metrics: ClassVar[tuple[Feeds, ...]] = (
         counter(
             "transcriptions",
             "Transcripts of the user's speech, partial and final, by language.",
@@ -110,7 +112,7 @@ class UserTranscription(Event, frozen=True, gc=False, forbid_unknown_fields=True
     is_final: Annotated[
         bool | None,
         BecomesLabel("final"),
-        State(
+        DrivesLogic(
             ("agentstack.app_llm.time_to_first_token", "agentstack.app_llm.duration"),
             "starts the clock of the customer's own LLM, where the app is seen too",
         ),

@@ -1,1 +1,1 @@
-"""Ways out: what the exporter shows of its snapshot and its spans."""
+"""Ways out: what leaves the process, made from the store's snapshot and from spans."""

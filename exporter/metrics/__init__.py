@@ -1,1 +1,1 @@
-"""Events → the store → snapshots: the recorder, its rows, the limits of labels, and the exporter's own metrics."""
+"""Events → the store → snapshots: the recorder, the store, label limits, and the exporter's own metrics."""

@@ -1,8 +1,8 @@
-"""Everything the exporter measures, in one list: the events' declarations, what is derived from them, and its own metrics."""
+"""Every event and every metric in one list: the events' declarations, derived metrics, and the exporter's own."""
 
+from exporter.catalogue.declarations import DeclarationError, DrivesLogic, MetricSpec
 from exporter.catalogue.derived import DERIVED
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import DeclarationError, MetricSpec, State
 from exporter.metrics.self_metrics import SELF_METRICS
 from exporter.protocol.decoder import SPECS
 
@@ -12,23 +12,26 @@ def events() -> tuple[EventSpec, ...]:
     return SPECS
 
 
-def unbound() -> tuple[MetricSpec, ...]:
-    """The metrics of no single event: derived ones and the exporter's own."""
+def other_metrics() -> tuple[MetricSpec, ...]:
+    """The metrics that no single event feeds: derived ones and the exporter's own."""
     return (*DERIVED, *SELF_METRICS)
 
 
 def metrics() -> dict[str, MetricSpec]:
-    """Every metric by its scraped name; raises :class:`DeclarationError` where two differ or a State names none."""
+    """Every metric by its scraped name.
+
+    Raises :class:`DeclarationError` if a name has two different declarations, or a ``DrivesLogic`` names a metric that does not exist.
+    """
     found: dict[str, MetricSpec] = {}
-    moved = [moves.spec for event in SPECS for moves in event.metrics]
-    moved += [moves.spec for event in SPECS for field in event.fields for moves in field.moves]
-    for spec in (*moved, *unbound()):
+    fed = [feeds.spec for event in SPECS for feeds in event.metrics]
+    fed += [feeds.spec for event in SPECS for field in event.fields for feeds in field.feeds]
+    for spec in (*fed, *other_metrics()):
         if found.setdefault(spec.name, spec) != spec:
             raise DeclarationError(f"{spec.name} is declared in two ways")
     known = {spec.otel_name for spec in found.values()}
     for event in SPECS:
         for field in event.fields:
             for declaration in field.declarations:
-                if isinstance(declaration, State) and not set(declaration.metrics) <= known:
+                if isinstance(declaration, DrivesLogic) and not set(declaration.metrics) <= known:
                     raise DeclarationError(f"{event.name}.{field.name} feeds metrics that do not exist: {declaration.metrics}")
     return found

@@ -1,7 +1,7 @@
-"""Text from the wire → label values: normalised, masked, and bounded in number.
+"""Text from the wire → label values: normalised, masked, and limited in number.
 
-Label values are the attack surface of a metrics store: each new one makes new series. What does not fit becomes ``_other`` and is
-counted; values idle for a day give up their place.
+Label values are the attack surface of a metrics store: each new value makes new series. A value over the limit becomes ``_other`` and
+is counted. A value that was not used for a day is evicted when a new one needs its place.
 """
 
 import re
@@ -14,11 +14,11 @@ OTHER = "_other"
 UNKNOWN = "unknown"
 MASKED = "_masked"
 PAIR = ("provider", "model")
-"""The labels that are bounded together."""
+"""The labels that are limited together: one pair is one value."""
 MAX_LENGTH = 80
 """Longest label value, in characters; model names seen stay under 60."""
 MAX_RAW = MAX_LENGTH * 2
-"""How much of a text is looked at, in characters; nothing longer is remembered."""
+"""How much of a text is read and kept, in characters."""
 
 _ALWAYS_FIT = frozenset({UNKNOWN, OTHER})
 _PAIRS = " pairs"
@@ -33,14 +33,16 @@ _NUMBER_WITHIN = re.compile(
 _UUID = re.compile(r"(?:[a-z_\-]*[\-_])?[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}", re.IGNORECASE)
 _FEWEST_PHONE_DIGITS = 7
 _RECENTLY = 60.0
-"""How long an admitted value need not show again that it is in use, in seconds; little beside the time after which it is idle."""
+"""Seconds between updates of last-used; little compared with the time after which a value is idle."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LabelLimits:
     """How many label values and series there may be.
 
-    ``allow`` holds values per label that always fit; ``idle`` is in seconds.
+    ``agents``: values of the label agent. ``pairs``: (provider, model) pairs of each component. ``values``: values of any other label
+    that the wire fills. ``idle``: seconds without use after which a value may be evicted. ``allow``: values, by label, that need no
+    place.
     """
 
     agents: int = 50
@@ -52,7 +54,7 @@ class Limits:
 
 
 def normalise(raw: str | None) -> str:
-    """A label value from text of the wire: printable, at most 80 characters, phone numbers masked, nothing → ``unknown``."""
+    """A label value from text of the wire: printable, at most 80 characters, phone numbers masked, empty → ``unknown``."""
     return _normalised(raw[:MAX_RAW]) if raw else UNKNOWN
 
 
@@ -65,7 +67,7 @@ def _normalised(raw: str) -> str:
 
 
 def _masked(text: str) -> str:
-    """The text without phone numbers; dates and UUIDs, which look like them, stay."""
+    """The text with phone numbers masked; dates and UUIDs look like phone numbers and are kept."""
     if _UUID.fullmatch(text) or _is_date(text):
         return text
     if _PHONE.fullmatch(text) and sum(map(str.isdigit, text)) >= _FEWEST_PHONE_DIGITS:
@@ -78,39 +80,43 @@ def _is_date(text: str) -> bool:
 
 
 def pairs_of(component: str) -> str:
-    """The table of a component's (provider, model) pairs; a label may have the component's name."""
+    """The name of the table of a component's (provider, model) pairs; it differs from the name of any label's table."""
     return component + _PAIRS
 
 
 def component_of(pairs: str) -> str:
-    """The component whose pairs are in the table ``pairs``."""
+    """The component whose pairs the table ``pairs`` holds."""
     return pairs.removesuffix(_PAIRS)
 
 
-class Table:
-    """The values one label (or pair of labels) has room for, and when each was last used."""
+class LabelTable:
+    """The values of one label (or pair of labels), at most ``limit``.
 
-    def __init__(self, room: int, idle: float, evict: Callable[[tuple[str, ...]], None]) -> None:
-        self._room = room
+    ``idle`` is after how many seconds without use a value may be evicted; ``evict`` is called with an evicted value.
+    """
+
+    def __init__(self, limit: int, idle: float, evict: Callable[[tuple[str, ...]], None]) -> None:
+        self._limit = limit
         self._idle = idle
         self._evict = evict
         self.last_used: dict[tuple[str, ...], float] = {}
-        """The values that have a place, and when each was last used, in unix seconds."""
+        """Each value, and when it was last used (unix seconds)."""
         self._none_idle_before = 0.0
 
     def admit(self, value: tuple[str, ...], now: float) -> bool:
-        """Whether ``value`` has or gets a place; ``now`` is in unix seconds."""
-        if value not in self.last_used and len(self.last_used) >= self._room and not self._make_room(now):
+        """Use ``value`` and return True, or return False if the table is full; ``now`` is in unix seconds."""
+        if value not in self.last_used and len(self.last_used) >= self._limit and not self._evict_idle(now):
             return False
         self.last_used[value] = now
         return True
 
-    def keep(self, value: tuple[str, ...], now: float) -> None:
-        """``value``, if it has a place, is in use."""
+    def mark_used(self, value: tuple[str, ...], now: float) -> None:
+        """Note that ``value``, if the table has it, is in use."""
         if value in self.last_used:
             self.last_used[value] = now
 
-    def _make_room(self, now: float) -> bool:
+    def _evict_idle(self, now: float) -> bool:
+        """Evict the value that was used least recently, if it is idle; returns whether it was."""
         if now < self._none_idle_before:
             return False
         value, last_used = min(self.last_used.items(), key=lambda item: item[1], default=((), now))
@@ -122,31 +128,31 @@ class Table:
         return True
 
 
-class Admission:
+class LabelLimiter:
     """Decides which label values enter the store.
 
-    Each label has a table of its own, named like it; the (provider, model) pairs of a component have the table :func:`pairs_of` names.
-    ``evict`` is called with the table, and the label names and values, whose place was given away, ``overflow`` with the name of a
-    label that did not fit.
+    Each label has a table, named like the label; the (provider, model) pairs of a component have the table :func:`pairs_of` names.
+    ``evict`` is called with a table's name, its label names and the values that were evicted. ``overflow`` is called with the name of
+    a label whose value became ``_other``.
     """
 
     def __init__(
         self,
-        limits: Limits,
+        limits: LabelLimits,
         evict: Callable[[str, tuple[str, ...], tuple[str, ...]], None],
         overflow: Callable[[str], None],
     ) -> None:
         self._limits = limits
         self._evict = evict
         self._overflow = overflow
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[str, LabelTable] = {}
         self._recent: dict[tuple[str, str], str] = {}
         self._recent_until = 0.0
 
     def value(self, label: str, raw: str | None, now: float) -> str:
-        """The value a label may carry for ``raw``: normalised, or ``_other`` when there is no room.
+        """The label value for ``raw``: normalised, or ``_other`` when the table is full.
 
-        What was admitted as it stands is remembered for a while: those are few, and looked for with every turn.
+        A text that is a label value unchanged is cached for a minute: such texts are few, and every turn has some.
         """
         if not raw:
             return UNKNOWN
@@ -162,7 +168,7 @@ class Admission:
         return found
 
     def admit(self, label: str, value: str, now: float) -> str:
-        """As :meth:`value`, for what is normalised already."""
+        """The label value for a text that is normalised already, else as :meth:`value`."""
         table = self._tables.get(label)
         if table is not None and (value,) in table.last_used:
             table.last_used[value,] = now
@@ -171,31 +177,31 @@ class Admission:
             return value
         if table is None:
             table = self._new_table(label, self._limits.agents if label == "agent" else self._limits.values, (label,))
-        return value if table.admit((value,), now) else self._refuse(label)
+        return value if table.admit((value,), now) else self._overflowed(label)
 
     def pair(self, component: str, raw_provider: str | None, raw_model: str | None, now: float) -> tuple[str, str]:
-        """Provider and model of a component, bounded together; both become ``_other`` when there is no room."""
+        """Provider and model of a component, limited as a pair; both become ``_other`` when the table is full."""
         pair = normalise(raw_provider), normalise(raw_model)
         allow = self._limits.allow
         if pair[0] in allow.get("provider", ()) and pair[1] in allow.get("model", ()):
             return pair
         key = pairs_of(component)
         table = self._tables.get(key) or self._new_table(key, self._limits.pairs, PAIR)
-        return pair if table.admit(pair, now) else (self._refuse("model"), OTHER)
+        return pair if table.admit(pair, now) else (self._overflowed("model"), OTHER)
 
-    def keep(self, label: str, value: str, now: float) -> None:
-        """A value admitted earlier is still in use."""
+    def mark_used(self, label: str, value: str, now: float) -> None:
+        """Note that a value that was admitted earlier is still in use."""
         if label in self._tables:
-            self._tables[label].keep((value,), now)
+            self._tables[label].mark_used((value,), now)
 
-    def _refuse(self, label: str) -> str:
+    def _overflowed(self, label: str) -> str:
         self._overflow(label)
         return OTHER
 
-    def _new_table(self, key: str, room: int, names: tuple[str, ...]) -> Table:
-        table = self._tables[key] = Table(room, self._limits.idle, lambda value: self._give_away(key, names, value))
+    def _new_table(self, key: str, limit: int, names: tuple[str, ...]) -> LabelTable:
+        table = self._tables[key] = LabelTable(limit, self._limits.idle, lambda value: self._evicted(key, names, value))
         return table
 
-    def _give_away(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
+    def _evicted(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
         self._recent.clear()
         self._evict(table, names, values)

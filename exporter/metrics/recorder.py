@@ -1,154 +1,216 @@
-"""Declarations → recorders: for each event type one function, written out at start, that adds the event's fields to the store.
+"""Declarations → recorders: one function for each event type, made at start, that adds the event's fields to the store.
 
-What a recorder does is spelt out, slowly and obviously, by the reference recorder in the tests, which proves the two equal; how its
-source is written is in :mod:`exporter.metrics.recorder_source`. Metrics whose labels come from the same wire fields share a
-*bundle*: one
-look-up by the raw values finds the rows of all of them.
+Each function is written out as Python text (:mod:`exporter.metrics.recorder_source`) or, for large events where it was compiled, as
+instructions for C (:mod:`exporter.metrics.compiled_recorder`). The reference recorder in the tests does the same slowly and obviously;
+property tests prove all three equal. Metrics whose labels are read from the same wire fields share a *label group*: one look-up by
+the raw values finds the rows of all of them.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from exporter.catalogue.declarations import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Source, Text
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Text
 from exporter.compiled import RecordWriter
-from exporter.metrics.label_limits import PAIR, UNKNOWN, Admission, pairs_of
-from exporter.metrics.record_program import record_program
-from exporter.metrics.recorder_source import Bundle, Use, bundles_of, recorder_source
+from exporter.metrics.compiled_recorder import record_program
+from exporter.metrics.label_limits import PAIR, UNKNOWN, LabelLimiter, pairs_of
+from exporter.metrics.recorder_source import LabelGroup, Update, label_groups, recorder_source
 from exporter.metrics.store import Layout, Observe, Row, Store
+from exporter.protocol.commands import Direction
 from exporter.protocol.ids import TurnRef
-
-Record = Callable[[Any, "Cells", float, TurnRef | None], None]
-"""Adds an event to the store: the event, the session's cells, the time of receipt (unix seconds), the turn for exemplars."""
-
-Counted = tuple[str | None, bool | None, bool | None, bool | None, bool, bool]
-"""How a turn counts: its pipeline; begun by the agent, interrupted, cancelled work, of the main agent; was its caller answered."""
 
 _MOST_CACHED = 1024
 
+EventT = TypeVar("EventT", bound=msgspec.Struct)
+EventT_contra = TypeVar("EventT_contra", bound=msgspec.Struct, contravariant=True)
+_RawValues = Mapping[str, Any]
+"""Wire field → its value in an event. The label source that reads the field knows the type: text or flag, or ``None``."""
 
-class Cells:
-    """Where sessions of one agent find their rows: a dictionary per bundle, from the raw values of the wire.
 
-    ``agent`` is the label value the sessions were given. The dictionaries are emptied now and then, so that label values still in
-    use show themselves. ``anatomy``, ``course`` and ``turns`` hold what these have found: by pipeline, by position, by how turns count.
+class Record(Protocol[EventT_contra]):
+    """Adds an event to the store: the last hop of a frame.
+
+    What is called is a function that :func:`~exporter.metrics.recorder_source.recorder_source` wrote at start, or
+    ``RecordWriter.record`` of ``exporter/compiled/record.pyx``. Both update cells in the rows that :meth:`Recorder.find_rows` returns.
     """
 
-    __slots__ = ("agent", "anatomy", "answered_by", "caches", "course", "turns")
+    def __call__(self, event: EventT_contra, cache: "SeriesCache", now: float, turn: TurnRef | None, /) -> None:
+        """Add ``event`` of a session with this ``cache``, received at ``now`` (unix seconds); exemplars point at ``turn``."""
 
-    def __init__(self, agent: str, answered_by: str, bundles: int) -> None:
+
+class RecordTable(Protocol):
+    """The recorder of each event type: ``table[TurnMetrics]`` takes a ``TurnMetrics``."""
+
+    def __getitem__(self, event: type[EventT], /) -> Record[EventT]:
+        """The recorder of an event type; raises ``KeyError`` for a type without one."""
+
+
+class TurnKind(NamedTuple):
+    """What decides which series a turn counts in, as the event says it."""
+
+    pipeline: str | None
+    agent_first: bool | None
+    interrupted: bool | None
+    cancelled: bool | None
+    main_agent: bool
+    answered: bool
+
+
+class AudioRows(NamedTuple):
+    """The rows that count the audio messages of one direction, and their bytes."""
+
+    frames: Row
+    bytes: Row
+
+
+class SeriesCache:
+    """The rows that sessions of one agent have used, found by raw values of the wire.
+
+    ``agent`` and ``answered_by`` are the label values of these sessions. ``rows`` has a dictionary for each label group: the raw
+    values of its fields (``None``, one value, or a tuple) → its rows. The others keep the rows of the analysis modules of the same
+    names: ``latency_breakdown`` by pipeline, ``turn_position`` by position, ``turns`` by kind of turn, ``states`` by participant and
+    state, ``app_commands`` by kind of command, ``audio`` and ``audio_jitter`` by direction. All are emptied once an hour, so that
+    label values that are still in use are looked up again.
+    """
+
+    __slots__ = (
+        "agent",
+        "answered_by",
+        "app_commands",
+        "audio",
+        "audio_jitter",
+        "latency_breakdown",
+        "rows",
+        "states",
+        "turn_position",
+        "turns",
+    )
+
+    def __init__(self, agent: str, answered_by: str, groups: int) -> None:
         self.agent = agent
         self.answered_by = answered_by
-        self.caches: list[dict[Any, tuple[Row, ...]]] = [{} for _ in range(bundles)]
-        self.anatomy: dict[str, list[Row | None]] = {}
-        self.course: dict[str, tuple[Observe, Observe]] = {}
-        self.turns: dict[Counted, tuple[Row, ...]] = {}
+        self.rows: list[dict[Hashable, tuple[Row, ...]]] = [{} for _ in range(groups)]
+        self.latency_breakdown: dict[str, list[Row | None]] = {}
+        self.turn_position: dict[str, tuple[Observe, Observe]] = {}
+        self.turns: dict[Hashable, tuple[Row, ...]] = {}  # by TurnKind, or the equal plain tuple, which is cheaper to make
+        self.states: dict[tuple[str, str], Row] = {}
+        self.app_commands: dict[str, Row] = {}
+        self.audio: dict[Direction, AudioRows] = {}
+        self.audio_jitter: dict[Direction, Observe] = {}
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Empty the dictionaries."""
-        self.anatomy.clear()
-        self.course.clear()
+        self.states.clear()
+        self.app_commands.clear()
+        self.audio.clear()
+        self.audio_jitter.clear()
+        self.latency_breakdown.clear()
+        self.turn_position.clear()
         self.turns.clear()
-        for cache in self.caches:
-            cache.clear()
+        for rows in self.rows:
+            rows.clear()
 
 
 class Recorder:
-    """All events' recorders and the way to the rows they write to."""
+    """The recorders of all event types, and the rows they write to."""
 
-    def __init__(self, events: Iterable[EventSpec], store: Store, admission: Admission) -> None:
+    def __init__(self, events: Iterable[EventSpec], store: Store, limiter: LabelLimiter) -> None:
         self._store = store
-        self._admission = admission
-        self._bundles: list[tuple[Bundle, tuple[Layout, ...]]] = []
-        self._cells: dict[tuple[str, str], Cells] = {}
-        uses = {event: tuple(_uses(event)) for event in events}
-        layouts = _lay_out(uses, store)
-        self.record: dict[type, Record] = {event.type: self._compile(event, uses[event], layouts) for event in uses}
-        """The recorder of each event type."""
+        self._limiter = limiter
+        self._groups: list[tuple[LabelGroup, tuple[Layout, ...]]] = []
+        self._caches: dict[tuple[str, str], SeriesCache] = {}
+        updates = {event: tuple(_updates(event)) for event in events}
+        layouts = _add_layouts(updates, store)
+        self.record: RecordTable = {event.type: self._compile(event, updates[event], layouts) for event in updates}
 
-    def cells(self, agent: str, answered_by: str = UNKNOWN) -> Cells:
-        """The cells of sessions whose label is ``agent``; kept for its next session."""
+    def series_cache(self, agent: str, answered_by: str = UNKNOWN) -> SeriesCache:
+        """The cache that sessions with these label values share."""
         key = (agent, answered_by)
-        found = self._cells.get(key)
+        found = self._caches.get(key)
         if found is None:
-            if len(self._cells) >= _MOST_CACHED:
-                self._cells.clear()
-            found = self._cells[key] = Cells(agent, answered_by, len(self._bundles))
+            if len(self._caches) >= _MOST_CACHED:
+                self._caches.clear()
+            found = self._caches[key] = SeriesCache(agent, answered_by, len(self._groups))
         return found
 
-    def forget(self, cells: Iterable[Cells]) -> None:
-        """Empty the caches, also of ``cells`` that sessions hold: at each sweep, and after rows were dropped."""
-        for held in {*self._cells.values(), *cells}:
-            held.forget()
+    def clear_caches(self, held: Iterable[SeriesCache]) -> None:
+        """Empty all caches, also the ones that sessions hold; needed at each sweep and after rows were dropped."""
+        for cache in {*self._caches.values(), *held}:
+            cache.clear()
 
-    def resolve(self, index: int, cells: Cells, key: Any, now: float) -> tuple[Row, ...]:
-        """The rows of bundle ``index`` for the raw wire values ``key``.
+    def find_rows(self, index: int, cache: SeriesCache, key: Hashable, now: float) -> tuple[Row, ...]:
+        """The rows of label group ``index`` for the raw wire values ``key``, which ``cache`` does not have.
 
-        They are remembered where the texts of the wire are label values as they stand: those are few, while no end of texts may be
-        cut, masked or refused to the same value.
+        They are cached only if each text of the wire is a label value unchanged: such texts are few, while any number of texts can be
+        cut, masked or replaced to give the same label value.
         """
-        bundle, layouts = self._bundles[index]
-        raw = dict(zip(bundle.fields, key if len(bundle.fields) > 1 else (key,), strict=False))
-        capped = self._store.capped
-        values = [self._label_values(labels, raw, cells, now) for labels in bundle.labels]
-        rows = tuple(self._store.row(layout, of, now) for layout, of in zip(layouts, values, strict=True))
-        if self._store.capped == capped and {text for text in raw.values() if isinstance(text, str)}.issubset(chain(*values)):
-            cache = cells.caches[index]
-            if len(cache) >= _MOST_CACHED:
-                cache.clear()
-            cache[key] = rows
-        return rows
+        group, layouts = self._groups[index]
+        raw = dict(zip(group.fields, key if isinstance(key, tuple) else (key,), strict=False))
+        values = [self._label_values(labels, raw, cache, now) for labels in group.labels]
+        find = partial(self._rows, layouts, values, now)
+        if not {text for text in raw.values() if isinstance(text, str)}.issubset(chain(*values)):
+            return find()
+        rows_by_key = cache.rows[index]
+        if len(rows_by_key) >= _MOST_CACHED:
+            rows_by_key.clear()
+        return self._store.cached(rows_by_key, key, find)
 
-    def _label_values(self, labels: Labels, raw: dict[str, Any], cells: Cells, now: float) -> tuple[str, ...]:
+    def _rows(self, layouts: tuple[Layout, ...], values: list[tuple[str, ...]], now: float) -> tuple[Row, ...]:
+        return tuple(self._store.row(layout, labels, now) for layout, labels in zip(layouts, values, strict=True))
+
+    def _label_values(self, labels: Labels, raw: _RawValues, cache: SeriesCache, now: float) -> tuple[str, ...]:
         pair = self._pair(labels, raw, now) if labels.component else None
         return tuple(
-            pair[name == "model"] if pair and name in PAIR else self._value(name, source, raw, cells, now)
+            pair[name == "model"] if pair and name in PAIR else self._label_value(name, source, raw, cache, now)
             for name, source in labels.sources
         )
 
-    def _pair(self, labels: Labels, raw: dict[str, Any], now: float) -> tuple[str, str]:
+    def _pair(self, labels: Labels, raw: _RawValues, now: float) -> tuple[str, str]:
         provider, model = (raw[source.field] for _, source in labels.sources if isinstance(source, Text))
-        return self._admission.pair(labels.component, provider, model, now)
+        return self._limiter.pair(labels.component, provider, model, now)
 
-    def _value(self, name: str, source: Any, raw: dict[str, Any], cells: Cells, now: float) -> str:
+    def _label_value(self, name: str, source: Source, raw: _RawValues, cache: SeriesCache, now: float) -> str:
         match source:
             case OfSession("agent"):
-                return self._admission.admit("agent", cells.agent, now)
+                return self._limiter.admit("agent", cache.agent, now)
             case OfSession():
-                return cells.answered_by
+                return cache.answered_by
             case Const(value):
-                return str(value)
+                return value
             case Flag(field):
                 return "true" if raw[field] else "false"
             case OneOf(field, allowed):
                 return one_of(raw[field], allowed)
             case Text(field):
-                return self._admission.value(name, raw[field], now)
-        raise AssertionError(source)
+                return self._limiter.value(name, raw[field], now)
 
-    def _compile(self, event: EventSpec, uses: tuple[Use, ...], layouts: dict[str, Layout]) -> Record:
-        first = len(self._bundles)
-        bundles = bundles_of(uses, layouts)
-        self._bundles.extend((bundle, tuple(layouts[use_names[0]] for use_names in bundle.metrics)) for bundle in bundles)
-        if RecordWriter is not None and (program := record_program(event, bundles, layouts, first)) is not None:
-            return _compiled(RecordWriter(program, len(event.type.__struct_fields__), self.resolve).record)
-        source, constants = recorder_source(event, bundles, layouts, first)
-        namespace: dict[str, Any] = {"bisect_left": bisect_left, "resolve": self.resolve, **constants}
+    def _compile(self, event: EventSpec, updates: tuple[Update, ...], layouts: dict[str, Layout]) -> Record[Any]:
+        """The recorder of one event type; in the table it is found by that type, so ``Any`` ends there."""
+        first = len(self._groups)
+        groups = label_groups(updates, layouts)
+        self._groups.extend((group, tuple(layouts[names[0]] for names in group.metrics)) for group in groups)
+        if RecordWriter is not None and (program := record_program(event, groups, layouts, first)) is not None:
+            return _compiled(RecordWriter(program, len(event.type.__struct_fields__), self.find_rows).record)
+        source, constants = recorder_source(event, groups, layouts, first)
+        namespace: dict[str, Any] = {"bisect_left": bisect_left, "find_rows": self.find_rows, **constants}
         exec(compile(source, f"<recorder of {event.name}>", "exec"), namespace)  # noqa: S102 - written from our own declarations
-        record: Record = namespace["record"]
+        record: Record[Any] = namespace["record"]
         return record
 
 
-def _compiled(write: Callable[[tuple[Any, ...], list[Any], Cells, float, TurnRef | None], None]) -> Record:
-    """The recorder that adds events by way of C."""
+def _compiled(
+    write: Callable[[tuple[Any, ...], list[dict[Hashable, tuple[Row, ...]]], SeriesCache, float, TurnRef | None], None],
+) -> Record[msgspec.Struct]:
+    """A recorder that hands the event's values to ``RecordWriter.record``."""
     values_of = msgspec.structs.astuple
 
-    def record(e: Any, cells: Cells, now: float, turn: TurnRef | None) -> None:
-        write(values_of(e), cells.caches, cells, now, turn)
+    def record(event: msgspec.Struct, cache: SeriesCache, now: float, turn: TurnRef | None, /) -> None:
+        write(values_of(event), cache.rows, cache, now, turn)
 
     return record
 
@@ -160,8 +222,8 @@ def one_of(raw: str | None, allowed: tuple[str, ...]) -> str:
     return raw if raw in allowed else "other"
 
 
-def _tables(labels: Labels) -> Iterable[str]:
-    """The tables of label values that bound the series of these labels."""
+def _label_tables(labels: Labels) -> Iterator[str]:
+    """The limiter's tables that bound how many series these labels make."""
     for name, source in labels.sources:
         match source:
             case Text():
@@ -170,31 +232,39 @@ def _tables(labels: Labels) -> Iterable[str]:
                 yield "agent"
 
 
-def _uses(event: EventSpec) -> Iterable[Use]:
-    for moves in event.metrics:
-        yield Use(moves, None)
+def _updates(event: EventSpec) -> Iterator[Update]:
+    """What recording an event updates: each metric that the event or one of its fields feeds."""
+    for feeds in event.metrics:
+        yield Update(feeds, None)
     for field in event.fields:
         aliases = tuple(other for other in event.fields if other.alias_of == field.name)
-        for moves in field.moves:
-            yield Use(moves, field, aliases)
+        for feeds in field.feeds:
+            yield Update(feeds, field, aliases)
 
 
-def _lay_out(uses: dict[EventSpec, tuple[Use, ...]], store: Store) -> dict[str, Layout]:
-    """Put metrics that are always recorded together into one layout; returns the layout of each metric by name."""
-    moved_by: dict[MetricSpec, set[tuple[str, Labels]]] = {}
+class _Feeder(NamedTuple):
+    """An event, and the labels with which it or one of its fields feeds a metric."""
+
+    event: str
+    labels: Labels
+
+
+def _add_layouts(updates: dict[EventSpec, tuple[Update, ...]], store: Store) -> dict[str, Layout]:
+    """Give metrics with the same feeders a common layout in the store; returns each metric's layout by the metric's name."""
+    feeders: dict[MetricSpec, set[_Feeder]] = {}
     divisors: dict[MetricSpec, float] = {}
-    for event, event_uses in uses.items():
-        for use in event_uses:
-            spec = use.moves.spec
-            moved_by.setdefault(spec, set()).add((event.name, use.moves.labels))
-            if divisors.setdefault(spec, use.divisor) != use.divisor:
+    for event, event_updates in updates.items():
+        for update in event_updates:
+            spec = update.feeds.spec
+            feeders.setdefault(spec, set()).add(_Feeder(event.name, update.feeds.labels))
+            if divisors.setdefault(spec, update.divisor) != update.divisor:
                 raise DeclarationError(f"{spec.name} is fed in different units")
-    groups: dict[frozenset[tuple[str, Labels]], list[MetricSpec]] = {}
-    for spec, movers in moved_by.items():
-        groups.setdefault(frozenset(movers), []).append(spec)
-    found = {}
-    for specs in groups.values():
-        tables = {table for _, labels in moved_by[specs[0]] for table in _tables(labels)}
+    together: dict[frozenset[_Feeder], list[MetricSpec]] = {}
+    for spec, of_spec in feeders.items():
+        together.setdefault(frozenset(of_spec), []).append(spec)
+    layouts = {}
+    for common, specs in together.items():
+        tables = {table for feeder in common for table in _label_tables(feeder.labels)}
         layout = store.add_layout(specs, (divisors[spec] for spec in specs), tables=tables)
-        found.update({spec.name: layout for spec in specs})
-    return found
+        layouts.update({spec.name: layout for spec in specs})
+    return layouts

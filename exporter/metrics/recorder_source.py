@@ -1,71 +1,81 @@
-"""The source text of a recorder: straight code that reads each field once and folds it into its cell.
+"""The Python text of a recorder: straight code that reads each field once and adds it to its cell.
 
 Half of a turn's cost is here, so the text does what is cheapest in CPython 3.11: attribute reads of slots, list items at fixed
-places, one ``bisect`` a histogram, and nothing for absent fields but a test.
+places, one ``bisect`` a histogram, and for an absent field only a test.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.catalogue.declarations import Feeds, Labels
 from exporter.catalogue.exponential import bucket_places
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import Labels, Moves
 from exporter.metrics.store import Layout, wire_bounds
+
+_AMOUNTS = {"value": "v", "presence": "1.0", "base64_bytes": "max(len(v) * 3 // 4 - v.count('=', -2), 0)"}
+"""Source text of what is added to a counter for a field whose value is ``v``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """One metric moved by one field (and its earlier names), or with ``field=None`` by the event as a whole."""
+class Update:
+    """One metric that a field (or, where it is absent, one of its ``aliases``) updates; with ``field=None`` the event does."""
 
-    moves: Moves
+    feeds: Feeds
     field: FieldSpec | None
     aliases: tuple[FieldSpec, ...] = ()
 
     @property
+    def fields(self) -> tuple[FieldSpec, ...]:
+        """The fields that may hold the value, in the order in which they are tried."""
+        return (self.field, *self.aliases) if self.field else ()
+
+    @property
     def divisor(self) -> float:
-        """By how much to divide what is recorded for the metric's unit."""
-        return self.field.divisor if self.field and self.moves.takes == "value" else 1.0
+        """What a recorded value is divided by to be in the metric's unit."""
+        return self.field.divisor if self.field and self.feeds.amount == "value" else 1.0
 
 
 @dataclass(slots=True)
-class Bundle:
-    """The uses whose labels come from the same wire ``fields``.
+class LabelGroup:
+    """The updates whose labels are read from the same wire ``fields``.
 
-    ``labels`` and ``metrics`` run in parallel: one entry a layout, with the names of the bundle's metrics in it.
+    ``labels`` and ``metrics`` run in parallel: for each layout its labels, and the names of the group's metrics in it.
     """
 
     fields: tuple[str, ...]
     labels: list[Labels] = field(default_factory=list)
     metrics: list[list[str]] = field(default_factory=list)
-    uses: list[Use] = field(default_factory=list)
+    updates: list[Update] = field(default_factory=list)
 
 
-def bundles_of(uses: Iterable[Use], layouts: Mapping[str, Layout]) -> list[Bundle]:
-    """Gather an event's uses into bundles."""
-    found: dict[tuple[str, ...], Bundle] = {}
-    for use in uses:
-        fields = tuple(dict.fromkeys(use.moves.labels.fields))
-        bundle = found.setdefault(fields, Bundle(fields))
-        name = use.moves.spec.name
-        bundle.uses.append(use)
-        for names in bundle.metrics:
+def label_groups(updates: Iterable[Update], layouts: Mapping[str, Layout]) -> list[LabelGroup]:
+    """Put an event's updates into label groups; ``layouts`` are by metric name."""
+    groups: dict[tuple[str, ...], LabelGroup] = {}
+    for update in updates:
+        fields = tuple(dict.fromkeys(update.feeds.labels.fields))
+        group = groups.setdefault(fields, LabelGroup(fields))
+        name = update.feeds.spec.name
+        group.updates.append(update)
+        for names in group.metrics:
             if layouts[names[0]] is layouts[name]:
                 names.append(name)
                 break
         else:
-            bundle.labels.append(use.moves.labels)
-            bundle.metrics.append([name])
-    return list(found.values())
+            group.labels.append(update.feeds.labels)
+            group.metrics.append([name])
+    return list(groups.values())
 
 
-def recorder_source(event: EventSpec, bundles: list[Bundle], layouts: Mapping[str, Layout], first: int) -> tuple[str, dict[str, Any]]:
-    """The text of ``record(e, cells, now, turn)`` and the constants it needs; ``first`` is the index of the first bundle."""
+def recorder_source(
+    event: EventSpec, groups: list[LabelGroup], layouts: Mapping[str, Layout], first: int
+) -> tuple[str, dict[str, Any]]:
+    """The text of ``record(e, cache, now, turn)`` and the constants it needs; ``first`` is the index of the first group."""
     writer = _Writer(event, layouts)
-    writer.line(0, "def record(e, cells, now, turn):")
-    writer.line(1, "caches = cells.caches")
-    for offset, bundle in enumerate(bundles):
-        writer.bundle(bundle, first + offset)
+    writer.line(0, "def record(e, cache, now, turn):")
+    writer.line(1, "rows_by_key = cache.rows")
+    for offset, group in enumerate(groups):
+        writer.group(group, first + offset)
     return "\n".join(writer.lines) + "\n", writer.constants
 
 
@@ -79,53 +89,52 @@ class _Writer:
     def line(self, depth: int, text: str) -> None:
         self.lines.append("    " * depth + text)
 
-    def bundle(self, bundle: Bundle, index: int) -> None:
+    def group(self, group: LabelGroup, index: int) -> None:
         depth = 1
-        if all(use.field for use in bundle.uses):
-            present = [f"{spec.expression} is not None" for use in bundle.uses for spec in (use.field, *use.aliases) if spec]
+        if all(update.field for update in group.updates):
+            present = [f"{field.expression} is not None" for update in group.updates for field in update.fields]
             self.line(1, f"if {' or '.join(dict.fromkeys(present))}:")
             depth = 2
-        reads = [self._event.field(name).expression for name in bundle.fields]
+        reads = [self._event.field(name).expression for name in group.fields]
         key = reads[0] if len(reads) == 1 else f"({', '.join(reads)})" if reads else "None"
         self.line(depth, f"key = {key}")
         self.line(depth, "try:")
-        self.line(depth + 1, f"rows = caches[{index}][key]")
+        self.line(depth + 1, f"rows = rows_by_key[{index}][key]")
         self.line(depth, "except KeyError:")
-        self.line(depth + 1, f"rows = resolve({index}, cells, key, now)")
-        places = [self._layouts[names[0]] for names in bundle.metrics]
+        self.line(depth + 1, f"rows = find_rows({index}, cache, key, now)")
+        places = [self._layouts[names[0]] for names in group.metrics]
         for place in range(len(places)):
             self.line(depth, f"row{place} = rows[{place}]")
-        for use in bundle.uses:
-            layout = self._layouts[use.moves.spec.name]
-            self._use(depth, use, places.index(layout), layout)
+        for update in group.updates:
+            layout = self._layouts[update.feeds.spec.name]
+            self._update(depth, update, places.index(layout), layout)
 
-    def _use(self, depth: int, use: Use, place: int, layout: Layout) -> None:
-        target = f"row{place}[{layout.specs.index(use.moves.spec)}]"
-        if use.field is None:
-            self.line(depth, f"{target} += 1.0")
+    def _update(self, depth: int, update: Update, place: int, layout: Layout) -> None:
+        cell = f"row{place}[{layout.specs.index(update.feeds.spec)}]"
+        if update.field is None:
+            self.line(depth, f"{cell} += 1.0")
             return
-        self.line(depth, f"v = {use.field.expression}")
-        for alias in use.aliases:
+        self.line(depth, f"v = {update.field.expression}")
+        for alias in update.aliases:
             self.line(depth, "if v is None:")
             self.line(depth + 1, f"v = {alias.expression}")
-        if use.moves.spec.kind == "histogram":
-            self.line(depth, "if v:" if use.moves.zero_is_unknown else "if v is not None:")
-            self._observe(depth + 1, use, target, exponential=layout.exponential)
-        elif use.moves.spec.kind == "gauge":
+        if update.feeds.spec.kind == "histogram":
+            self.line(depth, "if v:" if update.feeds.zero_is_unknown else "if v is not None:")
+            self._observe(depth + 1, update, cell, exponential=layout.exponential)
+        elif update.feeds.spec.kind == "gauge":
             self.line(depth, "if v is not None:")
-            self.line(depth + 1, f"{target} = v")
+            self.line(depth + 1, f"{cell} = v")
         else:
-            amount = {"value": "v", "presence": "1.0", "base64_bytes": "max(len(v) * 3 // 4 - v.count('=', -2), 0)"}[use.moves.takes]
             self.line(depth, "if v:")
-            self.line(depth + 1, f"{target} += {amount}")
+            self.line(depth + 1, f"{cell} += {_AMOUNTS[update.feeds.amount]}")
 
-    def _observe(self, depth: int, use: Use, target: str, *, exponential: bool) -> None:
-        spec = use.moves.spec
+    def _observe(self, depth: int, update: Update, cell: str, *, exponential: bool) -> None:
+        spec = update.feeds.spec
         bounds, places = f"bounds_{spec.name}", f"places_{spec.name}"
-        self.constants[bounds] = wire_bounds(spec.bounds, use.divisor)
-        self.line(depth, f"h = {target}")
+        self.constants[bounds] = wire_bounds(spec.bounds, update.divisor)
+        self.line(depth, f"h = {cell}")
         if exponential:
-            table = bucket_places(self.constants[bounds], use.divisor)
+            table = bucket_places(self.constants[bounds], update.divisor)
             self.constants[bounds], self.constants[places] = table.edges, table.places
             self.line(depth, f"i, x = {places}[bisect_left({bounds}, v)]")
             self.line(depth, f"counts = h[{len(spec.bounds) + 3}]")

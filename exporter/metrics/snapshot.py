@@ -1,14 +1,14 @@
-"""Frozen values that pass between the stages: what a view sees of the store at one moment."""
+"""Snapshots: the immutable values that ``/metrics`` and OTLP read, all of one moment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Exemplar:
-    """A measured example that fell into one bucket. ``value`` is in the metric's unit, ``at`` in unix seconds."""
+    """One measurement kept as an example for its bucket. ``value`` is in the metric's unit, ``at`` in unix seconds."""
 
     value: float
     trace_id: str
@@ -20,8 +20,8 @@ class Exemplar:
 class ExponentialPoint:
     """The same measurements in base-2 exponential buckets, see :mod:`exporter.catalogue.exponential`.
 
-    ``counts`` are by bucket index at ``scale``, empty buckets left out; ``zero_count`` is of values up to ``zero_threshold``, which
-    is in the metric's unit.
+    ``counts`` are by bucket index at ``scale``, without empty buckets. ``zero_count`` counts values up to ``zero_threshold``, which is
+    in the metric's unit.
     """
 
     scale: int
@@ -34,9 +34,8 @@ class ExponentialPoint:
 class HistogramPoint:
     """A histogram series at one moment.
 
-    ``counts`` are per bucket (not cumulative), one for each of the spec's bounds and a last one for what lies above them;
-    ``sum`` is in the metric's unit; ``exemplars`` is empty or has one place per bucket; ``exponential`` is there if the store keeps
-    exponential buckets as well.
+    ``counts`` are per bucket (not cumulative): one for each of the spec's bounds and a last one for larger values. ``sum`` is in the
+    metric's unit. ``exemplars`` is empty or has one place per bucket. ``exponential`` is set if the store keeps exponential buckets.
     """
 
     counts: tuple[int, ...]
@@ -47,7 +46,7 @@ class HistogramPoint:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series: its label values in the order of ``spec.labels``, its value, and since when it counts (unix seconds)."""
+    """One series: its label values in the order of ``spec.labels``, its value, and when it began to count (unix seconds)."""
 
     labels: tuple[str, ...]
     value: float | HistogramPoint
@@ -56,7 +55,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """All series of one metric; a family without series is still shown with its help and type."""
+    """All series of one metric. A family without series is still exported with its help and type."""
 
     spec: MetricSpec
     series: tuple[Series, ...]
@@ -64,7 +63,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything the store holds, taken at ``at`` (unix seconds); it never changes afterwards."""
+    """Everything the store holds at ``at`` (unix seconds)."""
 
     at: float
     families: tuple[Family, ...]

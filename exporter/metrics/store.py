@@ -1,39 +1,59 @@
-"""Where measurements are added up: rows of cells by label values, and the immutable snapshot of them.
+"""The store: rows of cells by label values, to which measurements are added, and immutable snapshots of them.
 
-Metrics that are always recorded together share a *layout*; one *row* of a layout holds the cells of all its metrics for one set of
-label values. A counter or gauge is a number in the row, a histogram a list: a count per bucket, the sum, the exemplars, and if wanted
-the counts by exponential bucket. One owner (the event loop) writes, so there are no locks. Values are kept in wire units and divided
-when a snapshot is taken, so that sums of whole milliseconds stay exact.
+Metrics that are always recorded together share a *layout*. One *row* of a layout holds a *cell* of each of its metrics, for one set
+of label values. Only the event loop writes, so there are no locks. Values are kept in wire units and divided when a snapshot is
+taken, so that sums of whole milliseconds stay exact.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from exporter.catalogue.exponential import SCALE, ZERO, ZERO_THRESHOLD, bucket_places
-from exporter.catalogue.model import DeclarationError, MetricSpec
+from exporter.catalogue.declarations import DeclarationError, MetricSpec
+from exporter.catalogue.exponential import SCALE, ZERO, ZERO_THRESHOLD
 from exporter.metrics.label_limits import OTHER
 from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 from exporter.protocol.ids import TurnRef
 
-Row = list[Any]
+HistogramCell = list[Any]
+"""A count for each bucket, the sum, the exemplars (a list with one place for each bucket, or ``None``), and, if the store keeps
+exponential buckets, a dictionary of their counts by index. A list of several types, not an object: reading list items at fixed
+places is the cheapest that CPython has, and every observation pays for it.
+"""
+Cell = Any
+"""What one metric has in a row: a ``float`` (counter), a ``float`` or ``None`` (gauge), or a :data:`HistogramCell`.
+
+It is ``Any`` because the place in the row says which of them it is; a union would cost a check with every update.
+"""
+Row = list[Cell]
 """The cells of one layout for one set of label values."""
 Observe = Callable[[float], None]
 """Observes a value in one series of a histogram."""
 
+_K_contra = TypeVar("_K_contra", contravariant=True)
+_V_contra = TypeVar("_V_contra", contravariant=True)
+_K = TypeVar("_K")
+_Found = TypeVar("_Found")
+
 _OWN_ROOM = 2_500
-"""Series kept free for the exporter's own metrics, which are bounded by their tables and need fewer."""
+"""Series reserved for the exporter's own metrics, which need fewer: their labels have few values."""
+
+
+class Cache(Protocol[_K_contra, _V_contra]):
+    """Where found rows are remembered: a dictionary or a list."""
+
+    def __setitem__(self, key: _K_contra, value: _V_contra, /) -> None:
+        """Remember ``value``."""
 
 
 @dataclass(slots=True)
 class Layout:
     """Metrics with the same labels that are recorded together.
 
-    ``divisors`` turn wire units into base units. A ``reserved`` layout always gets its rows: the exporter's own metrics. ``tables``
-    are those of :class:`exporter.metrics.label_limits.Admission` that bound its label values: only an eviction from one of them
-    drops its rows.
-    With ``exponential`` its histograms also count by exponential bucket.
+    ``divisors`` turn wire units into base units. A ``reserved`` layout (the exporter's own metrics) gets its rows even when the store
+    is full. ``tables`` are the tables of :class:`exporter.metrics.label_limits.LabelLimiter` that bound its label values: an eviction
+    from one of them drops rows. With ``exponential``, histograms also count by exponential bucket. ``since`` is when each row was
+    made, in unix seconds.
     """
 
     specs: tuple[MetricSpec, ...]
@@ -46,12 +66,12 @@ class Layout:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """The labels all the layout's metrics have."""
+        """The labels that all metrics of the layout have."""
         return self.specs[0].labels
 
     @property
     def series_per_row(self) -> int:
-        """How many series Prometheus makes of one row."""
+        """How many series Prometheus stores for one row."""
         return sum(len(spec.bounds) + 3 if spec.bounds else 1 for spec in self.specs)
 
     def new_row(self) -> Row:
@@ -59,20 +79,20 @@ class Layout:
         return [_new_cell(spec, self.exponential) for spec in self.specs]
 
 
-def _new_cell(spec: MetricSpec, exponential: bool) -> Any:
+def _new_cell(spec: MetricSpec, exponential: bool) -> HistogramCell | float | None:
     if spec.kind == "histogram":
         places = len(spec.bounds) + 1
-        cell = [*[0] * places, 0.0, [None] * places if spec.exemplars else None]
+        cell: HistogramCell = [*[0] * places, 0.0, [None] * places if spec.exemplars else None]
         return [*cell, {}] if exponential else cell
     return None if spec.kind == "gauge" else 0.0
 
 
 class Store:
-    """All series of the process, bounded by ``max_series``; those of whose beginning nothing is said count since ``born``.
+    """All series of the process, at most ``max_series``. Series without a start time use ``born`` (unix seconds).
 
-    Within the bound, room is kept for the exporter's own metrics and for one ``_other`` row a layout, so that what comes when the
-    store is full still counts somewhere. A bound of less than these (about 3,000 series) is exceeded by what is missing.
-    With ``exponential`` histograms keep exponential buckets beside the explicit ones.
+    Within the bound, the store reserves room for the exporter's own metrics and for one ``_other`` row a layout: measurements that
+    come when the store is full are counted there. A bound smaller than these reserves (about 3,000 series) is exceeded.
+    With ``exponential``, histograms keep exponential buckets beside the explicit ones.
     """
 
     def __init__(self, max_series: int, born: float = 0.0, *, exponential: bool = False) -> None:
@@ -84,7 +104,7 @@ class Store:
         self._own_room = min(_OWN_ROOM, max_series // 10)
         self._layouts: list[Layout] = []
         self._by_name: dict[str, tuple[Layout, int]] = {}
-        self.capped = 0
+        self.overflowed = 0
         """How often a row had to be ``_other`` because the store was full."""
 
     def add_layout(
@@ -95,7 +115,10 @@ class Store:
         reserved: bool = False,
         tables: Iterable[str] = (),
     ) -> Layout:
-        """Make room for metrics; raises :class:`DeclarationError` if one is there already or their labels differ."""
+        """Add metrics that are recorded together.
+
+        Raises :class:`DeclarationError` if the store has one of them already, or if their labels differ.
+        """
         specs = tuple(specs)
         layout = Layout(specs, tuple(divisors) or (1.0,) * len(specs), reserved, frozenset(tables), self._exponential)
         for index, spec in enumerate(specs):
@@ -110,7 +133,7 @@ class Store:
         return layout
 
     def spec(self, name: str) -> MetricSpec:
-        """The metric that is scraped as ``name``; raises ``KeyError`` if there is none."""
+        """The metric with the scraped name ``name``; raises ``KeyError`` if there is none."""
         layout, index = self._by_name[name]
         return layout.specs[index]
 
@@ -119,13 +142,13 @@ class Store:
         return self._by_name[spec.name]
 
     def row(self, layout: Layout, labels: tuple[str, ...], now: float) -> Row:
-        """The row for ``labels``, made if need be; the ``_other`` row when the store is full."""
+        """The row for the label values ``labels``, which is made if it is missing, or the ``_other`` row when the store is full."""
         row = layout.rows.get(labels)
         if row is not None:
             return row
         if not layout.reserved:
             if not self._has_room(layout):
-                self.capped += 1
+                self.overflowed += 1
                 labels = (OTHER,) * len(labels)
             if all(value == OTHER for value in labels):
                 row = layout.rows.get(labels)
@@ -138,6 +161,17 @@ class Store:
         if layout.reserved:
             self._own_room = max(0, self._own_room - layout.series_per_row)
         return row
+
+    def cached(self, cache: Cache[_K, _Found], key: _K, find: Callable[[], _Found]) -> _Found:
+        """What ``find`` returns: rows, or what writes to them. It is remembered in ``cache`` unless the store was full.
+
+        A row of a full store is ``_other``, and every use of it must be counted in :attr:`overflowed`: so it is found anew each time.
+        """
+        before = self.overflowed
+        found = find()
+        if self.overflowed == before:
+            cache[key] = found
+        return found
 
     def _has_room(self, layout: Layout) -> bool:
         return self._series + self._kept_free + self._own_room + layout.series_per_row <= self._max_series
@@ -157,11 +191,11 @@ class Store:
 
     @property
     def series(self) -> int:
-        """How many series the rows can make at most."""
+        """How many series the rows make at most."""
         return self._series
 
     def snapshot(self, now: float) -> Snapshot:
-        """Everything recorded so far, as values that never change; ``now`` in unix seconds."""
+        """An immutable copy of everything recorded so far; ``now`` is in unix seconds."""
         families = [family for layout in self._layouts for family in _families(layout)]
         return Snapshot(now, tuple(sorted(families, key=lambda family: family.spec.name)))
 
@@ -177,13 +211,13 @@ def _families(layout: Layout) -> Iterator[Family]:
         yield Family(spec, tuple(found))
 
 
-def _number(spec: MetricSpec, cell: Any, divisor: float, reserved: bool) -> float | None:
+def _number(spec: MetricSpec, cell: float | None, divisor: float, reserved: bool) -> float | None:
     if cell is None or (cell == 0.0 and spec.kind == "counter" and not reserved):
         return None
     return float(cell / divisor)
 
 
-def _histogram(spec: MetricSpec, cell: list[Any], divisor: float) -> HistogramPoint | None:
+def _histogram(spec: MetricSpec, cell: HistogramCell, divisor: float) -> HistogramPoint | None:
     places = len(spec.bounds) + 1
     counts = tuple(cell[:places])
     if not any(counts):
@@ -195,7 +229,7 @@ def _histogram(spec: MetricSpec, cell: list[Any], divisor: float) -> HistogramPo
 
 
 def _exponential(kept: dict[int, int]) -> ExponentialPoint:
-    counts = kept.copy()  # of a plain dictionary this is one block of memory: much cheaper than item by item
+    counts = kept.copy()  # copying a plain dictionary copies one block of memory: much cheaper than item by item
     zeros = counts.pop(ZERO, 0)
     return ExponentialPoint(SCALE, ZERO_THRESHOLD, zeros, counts)
 
@@ -205,65 +239,6 @@ def _exemplar(item: tuple[float, TurnRef, float] | None, divisor: float) -> Exem
         return None
     value, turn, at = item
     return Exemplar(value / divisor, turn.trace_id, turn.span_id, at)
-
-
-class Instrument:
-    """A handle on one metric for code that records it by hand; values are in the metric's own unit."""
-
-    __slots__ = ("_bounds", "_divisor", "_index", "_layout", "_places", "_rows", "_store")
-
-    def __init__(self, store: Store, spec: MetricSpec) -> None:
-        self._store = store
-        self._layout, self._index = store.place(spec)
-        self._divisor = self._layout.divisors[self._index]
-        self._bounds = wire_bounds(spec.bounds, self._divisor)
-        self._places = len(spec.bounds) + 1
-        self._rows = self._layout.rows
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """The labels in the order in which their values are given."""
-        return self._layout.label_names
-
-    def add(self, amount: float, *labels: str, now: float = 0.0) -> None:
-        """Add to a counter (or gauge)."""
-        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
-        row[self._index] = (row[self._index] or 0.0) + amount * self._divisor
-
-    def row(self, *labels: str, now: float) -> Row:
-        """The row of one series, whose cell a metric that is alone in its layout has first; to be given up as :meth:`observer` is."""
-        return self._rows.get(labels) or self._store.row(self._layout, labels, now)
-
-    def set(self, value: float, *labels: str, now: float = 0.0) -> None:
-        """Set a gauge (or a counter that is kept elsewhere)."""
-        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
-        row[self._index] = value * self._divisor
-
-    def observe(self, value: float, *labels: str, now: float = 0.0) -> None:
-        """Observe a value in a histogram."""
-        row = self._rows.get(labels) or self._store.row(self._layout, labels, now)
-        cell = row[self._index]
-        wire_value = round(value * self._divisor, 9)
-        cell[bisect_left(self._bounds, wire_value)] += 1
-        cell[self._places] += wire_value
-        if self._layout.exponential:
-            table, counts = bucket_places(self._bounds, self._divisor), cell[self._places + 2]
-            _, index = table.places[bisect_left(table.edges, wire_value)]
-            counts[index] = counts.get(index, 0) + 1
-
-    def observer(self, *labels: str, now: float) -> Observe:
-        """A function that observes in one series, for the hot path; to be given up where rows can be dropped and this one is."""
-        if self._layout.exponential:
-            return lambda value: self.observe(value, *labels, now=now)
-        cell = self._store.row(self._layout, labels, now)[self._index]
-        bounds, divisor, places = self._bounds, self._divisor, self._places
-
-        def observe(value: float) -> None:
-            wire_value = value * divisor
-            cell[bisect_left(bounds, wire_value)] += 1
-            cell[places] += wire_value
-
-        return observe
 
 
 def wire_bounds(bounds: tuple[float, ...], divisor: float) -> tuple[float, ...]:

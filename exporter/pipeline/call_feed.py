@@ -1,22 +1,29 @@
-"""The way of a frame through the core: decoded, given to its session, recorded.
+"""One connection's frames on their way through the core: decoded, assigned to a session, handled, recorded.
 
-``Feed.consume`` is the hot path and the one place that guards against errors of ours: whatever a frame meets, it ends as processed,
+:meth:`CallFeed.consume` is the hot path, and the one place that catches the exporter's own errors: every frame ends as processed,
 ignored or rejected, and the connection goes on.
 """
 
-from typing import Any, Final
+from typing import Final, TypeVar
 
-from exporter.events import audio_stream, session, turn_metrics
+from exporter.events import Wire
+from exporter.events.audio_stream import Start
+from exporter.events.session import SessionEnded, SessionStarted
 from exporter.metrics.self_metrics import INTERNAL_ERROR
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
-from exporter.protocol.decoder import Flawed, FrameRejected, Reason, decode
+from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason, decode
 from exporter.sessions.app_state import AppState
-from exporter.sessions.registry import Session
+from exporter.sessions.session import Session
+
+E = TypeVar("E", bound=Wire)
 
 
-class Feed:
-    """One connection's way into the pipeline, for one call; of a ``relayed`` one the customer's app is seen too."""
+class CallFeed:
+    """Feeds one connection's frames into the pipeline. Behind a relay (``relayed``), the customer's app is seen too.
+
+    ``session`` is the session the connection belongs to, once its first event has arrived.
+    """
 
     __slots__ = ("_pipeline", "_relayed", "session")
 
@@ -26,128 +33,131 @@ class Feed:
         self.session: Session | None = None
 
     def consume(self, frame: str | bytes, now: float) -> bool:
-        """Take in a frame received at ``now``; returns whether it began the session, so that the caller may subscribe."""
+        """Process a frame received at ``now``. Returns whether it started the session, so that the caller may subscribe."""
         pipeline = self._pipeline
         metrics = pipeline.metrics
         metrics.frames_received[0] += 1.0
         try:
-            if len(frame) > pipeline.surely_fits and _size(frame) > pipeline.max_frame:
-                raise FrameRejected(Reason.TOO_LARGE)
+            if len(frame) > pipeline.max_characters and _size(frame) > pipeline.max_frame:
+                raise FrameRejected(RejectionReason.TOO_LARGE)
             event = decode(frame)
-            if type(event) is Flawed:
-                event = self._flawed(event, now)
-                if event is None:
-                    metrics.ignored[0] += 1.0
-                    return False
-            return self._take(event, now)
+            if not isinstance(event, PartialEvent):
+                return self._process(event, now)
+            self._count_flaws(event, now)
+            if event.event is not None:
+                return self._process(event.event, now)
+            metrics.ignored[0] += 1.0
         except FrameRejected as rejection:
             metrics.reject(rejection.reason)
-        except Exception as error:  # noqa: BLE001 - an error of ours must not end a call; it is counted and reported
+        except Exception as error:  # noqa: BLE001 - an error of the exporter must not end a call; it is counted and reported
             metrics.reject(INTERNAL_ERROR)
-            pipeline.notices.internal_error(error)
+            pipeline.diagnostics.internal_error(error)
         return False
 
     def command(self, frame: str | bytes, now: float) -> bool:
-        """Take in a frame that the customer's app sent at ``now``; before the session began it counts for nobody.
+        """Process a frame that the customer's app sent at ``now``. Before the session's first event it is not counted.
 
-        Returns whether it says which events are wanted.
+        Returns whether it tells the platform which events the app wants.
         """
-        of, command = self.session, read_command(frame)
-        if of is not None:
-            self._pipeline.answered(of, self._pipeline.app_side.take(of, command, now), now)
+        session, command = self.session, read_command(frame)
+        if session is not None:
+            self._pipeline.app_answered(session, self._pipeline.trackers.app_latency.command(session, command, now), now)
         return command.kind == UPDATE
 
     def played(self, size: int, now: float) -> None:
-        """Audio of ``size`` bytes was sent by the app; there are so many of them that they are not read."""
+        """The app sent ``size`` bytes of audio. Such commands are so frequent that their frames are not read."""
         if self.session is not None:
-            self._pipeline.app_side.take(self.session, PLAY_AUDIO, now)
+            self._pipeline.trackers.app_latency.command(self.session, PLAY_AUDIO, now)
             self.audio("agent", size, now)
 
     def audio(self, direction: Direction, size: int, now: float) -> None:
         """An audio message of ``size`` bytes passed at ``now``."""
         if self.session is not None:
-            self._pipeline.audio_flow.message(self.session, direction, size, now)
+            self._pipeline.trackers.audio_jitter.message(self.session, direction, size, now)
 
     def too_large(self) -> None:
-        """Count a message that is not read, since it is too large."""
-        self._pipeline.metrics.frames_received[0] += 1.0
-        self._pipeline.metrics.reject(Reason.TOO_LARGE)
+        """Count a message that is not read because it is too large."""
+        self._reject_unread(RejectionReason.TOO_LARGE)
 
     def skip(self) -> None:
-        """Count a message that is not read, since too many came."""
-        self._pipeline.metrics.frames_received[0] += 1.0
-        self._pipeline.metrics.reject(Reason.TOO_FAST)
+        """Count a message that is not read because too many arrived."""
+        self._reject_unread(RejectionReason.TOO_FAST)
 
     def unreadable(self, close_code: int) -> None:
-        """Count the message by which the peer broke the protocol, so that the connection ends with ``close_code``."""
+        """Count the message with which the peer violated the protocol, so that its connection is closed with ``close_code``."""
         reason = _UNREADABLE.get(close_code)
         if reason is not None:
-            self._pipeline.metrics.frames_received[0] += 1.0
-            self._pipeline.metrics.reject(reason)
+            self._reject_unread(reason)
 
     @property
     def ended(self) -> bool:
-        """Whether the call is over, not merely silent."""
+        """Whether the call is over and cannot resume, not merely silent."""
         return self.session is not None and self.session.over
 
     def close(self, now: float) -> None:
-        """The connection is gone."""
+        """The connection was closed."""
         if self.session is not None:
-            self._pipeline.sessions.leave(self.session, now)
+            self._pipeline.sessions.disconnect(self.session, now)
             self.session = None
 
-    def _take(self, event: Any, now: float) -> bool:
-        pipeline, kind = self._pipeline, type(event)
-        logic, record, counted, stamped, span = pipeline.steps[kind]
-        of = self.session
-        began = False
-        if of is None or of.ended or kind in _STARTS:
-            of, began = self._session_of(event, of, now), kind is session.SessionStarted
-        of.last_event_at = now
-        if stamped and event.timestamp is not None:
-            pipeline.note_lag(now - event.timestamp.timestamp())
-        told = event
-        if logic is not None:
-            event = logic(of, event, now)
-            if event is None:
+    def _process(self, event: E, now: float) -> bool:
+        """Take the steps of the event's type. Returns whether the event started the session."""
+        pipeline, event_type = self._pipeline, type(event)
+        step = pipeline.steps[event_type]
+        session = self.session
+        started = False
+        if session is None or session.ended or event_type in _STARTS:
+            session, started = self._session_of(event, session, now), event_type is SessionStarted
+        session.last_event_at = now
+        if step.timestamp is not None and (stamp := step.timestamp(event)) is not None:
+            pipeline.note_lag(now - stamp.timestamp())
+        recorded = event
+        if step.handler is not None:
+            handled = step.handler(session, event, now)
+            if handled is None:
                 pipeline.metrics.ignored[0] += 1.0
-                return began
-        record(event, of.cells, now, pipeline.reference(of, event) if kind is turn_metrics.TurnMetrics else None)
-        if span is not None:
-            span(of, told, now)
-        counted[0] += 1.0
+                return started
+            recorded = handled
+        turn = None if step.turn_reference is None else step.turn_reference(session, recorded)
+        step.record(recorded, session.series_cache, now, turn)
+        if step.add_to_spans is not None:
+            step.add_to_spans(session, event, now)
+        step.events_row[0] += 1.0
         pipeline.metrics.processed[0] += 1.0
-        return began
+        return started
 
-    def _session_of(self, event: Any, of: Session | None, now: float) -> Session:
+    def _session_of(self, event: Wire, session: Session | None, now: float) -> Session:
         sessions = self._pipeline.sessions
-        if of is None:
-            of = sessions.open(event, now)
-        elif type(event) in _STARTS:
-            of = sessions.started(of, event, now)
-        elif not of.over and type(event) is not session.SessionEnded:
-            sessions.revive(of, now)
-        if self._relayed and of.app is None:
-            of.app = AppState()
-        self.session = of
-        return of
+        if session is None:
+            session = sessions.open(event, now)
+        elif isinstance(event, SessionStarted | Start):
+            session = sessions.start(session, event, now)
+        elif not session.over and not isinstance(event, SessionEnded):
+            sessions.revive(session, now)
+        if self._relayed and session.app is None:
+            session.app = AppState()
+        self.session = session
+        return session
 
-    def _flawed(self, flawed: Flawed, now: float) -> Any:
+    def _count_flaws(self, partial: PartialEvent, now: float) -> None:
         pipeline = self._pipeline
-        for refusal in flawed.refusals:
+        for refusal in partial.refused_values:
             pipeline.refuse(refusal.field, refusal.reason)
-        if flawed.event is None:
-            pipeline.unknown(flawed.name, now)
+        if partial.event is None:
+            pipeline.unknown_event(partial.name, now)
         else:
-            pipeline.unknown_fields(flawed.event, flawed.unknown_fields, now)
-        return flawed.event
+            pipeline.unknown_fields(partial.event, partial.unknown_fields, now)
+
+    def _reject_unread(self, reason: RejectionReason) -> None:
+        self._pipeline.metrics.frames_received[0] += 1.0
+        self._pipeline.metrics.reject(reason)
 
 
 def _size(frame: str | bytes) -> int:
-    """Bytes of the frame on the wire."""
+    """The size of the frame on the wire, in bytes."""
     return len(frame.encode("utf-8", "replace")) if isinstance(frame, str) and not frame.isascii() else len(frame)
 
 
-_UNREADABLE: Final = {1007: Reason.NOT_UTF8, 1009: Reason.TOO_LARGE}
-"""Close codes that answer a message of which nothing else is seen → why it is rejected."""
-_STARTS: Final = frozenset({session.SessionStarted, audio_stream.Start})
+_UNREADABLE: Final = {1007: RejectionReason.NOT_UTF8, 1009: RejectionReason.TOO_LARGE}
+"""Close code → the reason to reject the message that caused it. Nothing else is known of that message."""
+_STARTS: Final = frozenset({SessionStarted, Start})

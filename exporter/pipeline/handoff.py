@@ -1,105 +1,219 @@
-"""What a process that stops knows of a call, so that the next one goes on where it left off.
+"""Handoff of a call: a process that stops writes down what it knows of a session, and the next process continues with it.
 
-The text is opaque to whoever keeps it in between, but it comes back from a peer: all of it is checked, and bounded as a session is.
+The text is opaque to the tap that keeps it in between. It comes back from a peer, so all of it is checked, and it is bounded as a
+session is. Its keys and shapes are a wire format: versions of the exporter exchange it with the versions before and after them.
 """
 
 import math
 from base64 import b85decode, b85encode
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-from exporter.analysis.states import MOST_OPEN_TOOLS, MOST_USED_MODELS
+from exporter.analysis.tools import MOST_OPEN_TOOLS
 from exporter.analysis.turns import MOST_TURNS, MOST_WAITING
+from exporter.analysis.usage import MOST_USED_MODELS
+from exporter.bounded_dict import BoundedDict
 from exporter.events.speech import AGENT_STATES, USER_STATES
 from exporter.events.turns import TurnCompleted
 from exporter.metrics.label_limits import MAX_RAW
 from exporter.metrics.recorder import one_of
 from exporter.protocol.ids import TurnKey
-from exporter.sessions.registry import Session
-from exporter.sessions.turn_taking_state import Floor
+from exporter.sessions.session import AnsweredBy, Participant, ParticipantState, RunningAgentTool, Session, StoodIn, UsedModel
+from exporter.sessions.turn_taking_state import Moment, TurnTakingState
 
-_STATES: Final = {"user": USER_STATES, "agent": AGENT_STATES}
+_STATES: Final[dict[Participant, tuple[str, ...]]] = {"user": USER_STATES, "agent": AGENT_STATES}
 _Time = Annotated[float, msgspec.Meta(ge=0, le=2**40)]
 _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_RAW)]
-_Whole = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
-_StoodIn = Literal["stt_delay_ms", "turn_decision_ms", "llm_ttft_ms", "tts_ttfb_ms", "realtime_ttft_ms"]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 _Usage = Annotated[dict[str, _Amount], msgspec.Meta(max_length=16)]
 
 
-class Carried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A session's memory. Times are unix seconds; collections are as :class:`exporter.sessions.registry.Session` has them."""
+class StateSnapshot(NamedTuple):
+    """:class:`~exporter.sessions.session.ParticipantState` on the wire."""
+
+    name: _Text
+    since: _Time
+    received: _Time
+
+
+class AgentToolSnapshot(NamedTuple):
+    """:class:`~exporter.sessions.session.RunningAgentTool` on the wire."""
+
+    type: _Text
+    started: _Time
+
+
+class ModelSnapshot(NamedTuple):
+    """:class:`~exporter.sessions.session.UsedModel` on the wire."""
+
+    type: _Text
+    provider: _Text
+    model: _Text
+
+
+class TurnTakingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """:class:`~exporter.sessions.turn_taking_state.TurnTakingState` on the wire."""
+
+    user_started: Moment | None = msgspec.field(default=None, name="user_began")
+    user_stopped: Moment | None = None
+    agent_started: Moment | None = msgspec.field(default=None, name="agent_began")
+    agent_reported: bool = msgspec.field(default=False, name="agent_shows")
+    turn_end: Moment | None = msgspec.field(default=None, name="turn")
+    answered: Moment | None = None
+    waiting_for: str | None = msgspec.field(default=None, name="waits_for")
+    reported_silence: float = msgspec.field(default=0.0, name="told")
+    unanswered: float = msgspec.field(default=0.0, name="silence")
+    last_wait: float = msgspec.field(default=0.0, name="wait")
+
+    @classmethod
+    def of(cls, state: TurnTakingState) -> "TurnTakingSnapshot":
+        """The state as it is now."""
+        return cls(
+            user_started=state.user_started,
+            user_stopped=state.user_stopped,
+            agent_started=state.agent_started,
+            agent_reported=state.agent_reported,
+            turn_end=state.turn_end,
+            answered=state.answered,
+            waiting_for=state.waiting_for,
+            reported_silence=state.reported_silence,
+            unanswered=state.unanswered,
+            last_wait=state.last_wait,
+        )
+
+    def state(self) -> TurnTakingState:
+        """A state equal to the one the snapshot was made of."""
+        return TurnTakingState(
+            user_started=self.user_started,
+            user_stopped=self.user_stopped,
+            agent_started=self.agent_started,
+            agent_reported=self.agent_reported,
+            turn_end=self.turn_end,
+            answered=self.answered,
+            waiting_for=self.waiting_for,
+            reported_silence=self.reported_silence,
+            unanswered=self.unanswered,
+            last_wait=self.last_wait,
+        )
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no number is infinite or not a number."""
+        moments = (self.user_started, self.user_stopped, self.agent_started, self.turn_end, self.answered)
+        numbers = [number for moment in moments if moment for number in moment if number]
+        return all(map(math.isfinite, (self.reported_silence, self.unanswered, self.last_wait, *numbers)))
+
+
+class SessionSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What another process needs to continue a session. Times are unix seconds.
+
+    ``name=`` is the key on the wire where the attribute of :class:`~exporter.sessions.session.Session` has another name.
+    ``keep_trace``: spans of the session were exported, so the next process must export its root.
+    """
 
     version: Literal[1] = 1
     agent: _Text | None = None
-    answered_by: Literal["human", "machine", "unknown"] = "unknown"
+    answered_by: AnsweredBy = "unknown"
     started_at: _Time = 0.0
     last_event_at: _Time = 0.0
     saw_start: bool = False
     format_counted: bool = False
     over: bool = False
-    end_taken_in: bool = False
-    told_missing: bool = False
-    turns_completed: _Whole = 0
-    unmatched_metrics: _Whole = 0
-    turn_metrics: _Whole = 0
-    turns: Annotated[dict[TurnKey, tuple[_StoodIn, ...] | None], msgspec.Meta(max_length=MOST_TURNS)] | None = None
+    end_recorded: bool = msgspec.field(default=False, name="end_taken_in")
+    reported_missing: bool = msgspec.field(default=False, name="told_missing")
+    turns_completed: _Count = 0
+    unmatched_metrics: _Count = 0
+    metrics_received: _Count = msgspec.field(default=0, name="turn_metrics")
+    turns: Annotated[dict[TurnKey, StoodIn], msgspec.Meta(max_length=MOST_TURNS)] | None = None
     pending_turns: Annotated[dict[TurnKey, TurnCompleted], msgspec.Meta(max_length=MOST_WAITING)] | None = None
-    states: dict[Literal["user", "agent"], tuple[_Text, _Time, _Time]] | None = None
-    agent_tools: Annotated[dict[str, tuple[_Text, _Time]], msgspec.Meta(max_length=MOST_OPEN_TOOLS)] | None = None
-    usage: Annotated[dict[tuple[_Text, _Text, _Text], _Usage], msgspec.Meta(max_length=MOST_USED_MODELS)] | None = None
+    states: dict[Participant, StateSnapshot] | None = None
+    running_agent_tools: Annotated[dict[str, AgentToolSnapshot], msgspec.Meta(max_length=MOST_OPEN_TOOLS)] | None = msgspec.field(
+        default=None, name="agent_tools"
+    )
+    usage: Annotated[dict[ModelSnapshot, _Usage], msgspec.Meta(max_length=MOST_USED_MODELS)] | None = None
     models: Annotated[tuple[_Text | None, ...], msgspec.Meta(min_length=8, max_length=8)] | None = None
     models_at: _Time = 0.0
-    continued: _Whole = 0
-    floor: Floor | None = None
-    kept: bool = False
+    continued: _Count = 0
+    turn_taking: TurnTakingSnapshot | None = msgspec.field(default=None, name="floor")
+    keep_trace: bool = msgspec.field(default=False, name="kept")
 
 
-_decoder = msgspec.msgpack.Decoder(Carried)
-_SAME_NAMES: Final = tuple(
-    name
-    for name in Carried.__struct_fields__
-    if name not in {"version", "agent", "answered_by", "floor", "kept", "over", "pending_turns", "states"}
-)
+_decoder = msgspec.msgpack.Decoder(SessionSnapshot)
 
 
-def pack(session: Session) -> str:
-    """The session's memory as text."""
-    carried = Carried(
+def snapshot(session: Session) -> SessionSnapshot:
+    """What another process needs to continue ``session``."""
+    states, tools, usage = session.states, session.running_agent_tools, session.usage
+    return SessionSnapshot(
         agent=session.agent,
-        answered_by=session.answered_by if session.answered_by in ("human", "machine") else "unknown",  # type: ignore[arg-type]
+        answered_by=session.answered_by,
+        started_at=session.started_at,
+        last_event_at=session.last_event_at,
+        saw_start=session.saw_start,
+        format_counted=session.format_counted,
         over=session.over,
+        end_recorded=session.end_recorded,
+        reported_missing=session.reported_missing,
+        turns_completed=session.turns_completed,
+        unmatched_metrics=session.unmatched_metrics,
+        metrics_received=session.metrics_received,
+        turns=session.turns,
         pending_turns=session.pending_turns,
-        states=session.states,  # type: ignore[arg-type]
-        floor=session.floor,
-        kept=session.spans is not None and session.spans.kept,
-        **{name: getattr(session, name) for name in _SAME_NAMES},
+        states=None
+        if states is None
+        else {who: StateSnapshot(state.name, state.since, state.received) for who, state in states.items()},
+        running_agent_tools=None if tools is None else {key: AgentToolSnapshot(*tool) for key, tool in tools.items()},
+        usage=None if usage is None else {ModelSnapshot(*model): totals for model, totals in usage.items()},
+        models=session.models,
+        models_at=session.models_at,
+        continued=session.continued,
+        turn_taking=None if session.turn_taking is None else TurnTakingSnapshot.of(session.turn_taking),
+        keep_trace=session.spans is not None and session.spans.kept,
     )
-    return b85encode(msgspec.msgpack.encode(carried)).decode()
 
 
-def unpack(text: str) -> Carried | None:
-    """The memory in a text, or ``None`` if that is not one of ours."""
+def restore(session: Session, saved: SessionSnapshot) -> None:
+    """Give a session of this process the memory in ``saved``.
+
+    Left to the caller, because trackers and registry must know of it: ``agent``, ``over``, ``answered_by``, ``pending_turns``,
+    ``turn_taking`` and ``keep_trace``.
+    """
+    session.started_at = saved.started_at
+    session.last_event_at = saved.last_event_at
+    session.saw_start = saved.saw_start
+    session.format_counted = saved.format_counted
+    session.end_recorded = saved.end_recorded
+    session.reported_missing = saved.reported_missing
+    session.turns_completed = saved.turns_completed
+    session.unmatched_metrics = saved.unmatched_metrics
+    session.metrics_received = saved.metrics_received
+    session.models = saved.models
+    session.models_at = saved.models_at
+    session.continued = saved.continued
+    if saved.turns is not None:
+        session.turns = BoundedDict(MOST_TURNS, saved.turns)
+    if saved.states is not None:
+        session.states = {
+            who: ParticipantState(one_of(state.name, _STATES[who]), state.since, state.received) for who, state in saved.states.items()
+        }
+    if saved.running_agent_tools is not None:
+        tools = {key: RunningAgentTool(*tool) for key, tool in saved.running_agent_tools.items()}
+        session.running_agent_tools = BoundedDict(MOST_OPEN_TOOLS, tools)
+    if saved.usage is not None:
+        session.usage = {UsedModel(*model): totals for model, totals in saved.usage.items()}
+
+
+def encode(saved: SessionSnapshot) -> str:
+    """A snapshot as text."""
+    return b85encode(msgspec.msgpack.encode(saved)).decode()
+
+
+def decode(text: str) -> SessionSnapshot | None:
+    """The snapshot in a text, or ``None`` if the text is not a valid snapshot."""
     try:
-        carried = _decoder.decode(b85decode(text))
+        saved = _decoder.decode(b85decode(text))
     except (ValueError, msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
-    return carried if carried.floor is None or _is_sound(carried.floor) else None
-
-
-def recall(session: Session, carried: Carried) -> None:
-    """Give the session its memory back; all but the turns and the caller that wait, which somebody has to wait for."""
-    for name in _SAME_NAMES:
-        setattr(session, name, getattr(carried, name))
-    if carried.states:
-        session.states = {
-            who: (one_of(state, _STATES[who]), moment, received) for who, (state, moment, received) in carried.states.items()
-        }
-
-
-def _is_sound(floor: Floor) -> bool:
-    """Whether all its numbers are numbers."""
-    moments = (floor.user_began, floor.user_stopped, floor.agent_began, floor.turn, floor.answered)
-    numbers = [floor.told, floor.silence, floor.wait, *(number for moment in moments if moment for number in moment if number)]
-    return all(map(math.isfinite, numbers))
+    return saved if saved.turn_taking is None or saved.turn_taking.is_finite else None

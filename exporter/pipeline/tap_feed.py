@@ -1,20 +1,22 @@
-"""A call that comes by way of a tap: it has a name from outside, and may go on in another process."""
+"""A call that comes through a tap: the tap names it, and another process may continue it."""
 
 from typing import Final
 
+from exporter.events import Wire
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionStarted
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.handoff import Carried, pack, recall, unpack
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.handoff import SessionSnapshot, decode, encode, restore, snapshot
 from exporter.pipeline.pipeline import Pipeline
-from exporter.protocol.decoder import Flawed, FrameRejected, Reason, decode
-from exporter.sessions.registry import Session
+from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason
+from exporter.protocol.decoder import decode as decode_event
+from exporter.sessions.session import Session
 
-_NOTHING: Final = Carried()
+_NOTHING_SAVED: Final = SessionSnapshot()
 
 
-class TappedFeed(Feed):
-    """One call's way into the pipeline; ``name`` is what the tap calls it."""
+class TapFeed(CallFeed):
+    """Feeds one call of a tap into the pipeline. ``name`` is the tap's name of the call."""
 
     __slots__ = ("_name",)
 
@@ -23,60 +25,61 @@ class TappedFeed(Feed):
         self._name = name
 
     def resume(self, start: str | bytes | None, state: str | None, now: float) -> None:
-        """Go on with a call that an earlier process has begun to count.
+        """Continue a call that an earlier process has counted.
 
-        ``start`` is the event it began with, which counts no more, ``state`` what that process knew in the end.
+        ``start`` is the call's first event, which is not counted again. ``state`` is the text that the earlier process handed over.
         """
-        carried = (unpack(state) if state else None) or _NOTHING
-        begun = _read_start(start)
-        name = (isinstance(begun, SessionStarted) and (begun.agent_session_id or begun.call_id)) or self._name
-        agent = carried.agent or (begun.agent_id if isinstance(begun, SessionStarted) else None)
-        of, is_new = self._pipeline.sessions.resume(name, agent, now, over=carried.over)
-        self.session = of
+        saved = (decode(state) if state else None) or _NOTHING_SAVED
+        first = _read_start(start)
+        name = (isinstance(first, SessionStarted) and (first.agent_session_id or first.call_id)) or self._name
+        agent = saved.agent or (first.agent_id if isinstance(first, SessionStarted) else None)
+        session, is_new = self._pipeline.sessions.attach(name, agent, now, over=saved.over)
+        self.session = session
         if not is_new:
             return
-        if carried is not _NOTHING:
-            self._recall(of, carried, now)
+        if saved is not _NOTHING_SAVED:
+            self._restore(session, saved, now)
         spans = self._pipeline.spans
-        if spans is not None and begun is not None and type(begun) in spans.steps:
-            spans.steps[type(begun)](of, begun, now)
-        if spans is not None and carried.kept and of.spans is not None:
-            of.spans.kept = True
+        if spans is not None and first is not None and (handle := spans.handlers.get(type(first))):
+            handle(session, first, now)
+        if spans is not None and saved.keep_trace and session.spans is not None:
+            session.spans.kept = True
 
-    def hand_over(self, now: float) -> str | None:
-        """What the next process has to know to go on, if anything; this one counts nothing more of the call."""
-        of = self.session
-        if of is None or of.connections != 1 or (of.ended and not of.over):
+    def hand_off(self, now: float) -> str | None:
+        """What the next process needs to continue the call, if it can. This process counts nothing more of it."""
+        session = self.session
+        if session is None or session.connections != 1 or (session.ended and not session.over):
             return None
         self.session = None
-        state = pack(of)
-        self._pipeline.turns.let_go(of)
-        self._pipeline.floor.let_go(of, now)
-        self._pipeline.sessions.let_go(of, now)
+        state = encode(snapshot(session))
+        self._pipeline.trackers.turns.detach(session)
+        self._pipeline.trackers.turn_taking.detach(session, now)
+        self._pipeline.sessions.detach(session, now)
         return state
 
-    def malformed(self, reason: Reason) -> None:
-        """Count a message that no event could be taken from."""
+    def malformed(self, reason: RejectionReason) -> None:
+        """Count a message whose event cannot be read."""
         self._pipeline.metrics.frames_received[0] += 1.0
         self._pipeline.metrics.reject(reason)
 
     def ignore(self) -> None:
-        """Count a message that brings no event that counts."""
+        """Count a message whose event does not count."""
         self._pipeline.metrics.frames_received[0] += 1.0
         self._pipeline.metrics.ignored[0] += 1.0
 
-    def _recall(self, of: Session, carried: Carried, now: float) -> None:
-        recall(of, carried)
-        if carried.answered_by != "unknown":
-            self._pipeline.sessions.judge(of, carried.answered_by)
-        if carried.floor is not None:
-            self._pipeline.floor.take_over(of, carried.floor, now)
-        if carried.pending_turns:
-            self._pipeline.turns.wait_again(of, carried.pending_turns, now)
+    def _restore(self, session: Session, saved: SessionSnapshot, now: float) -> None:
+        restore(session, saved)
+        pipeline = self._pipeline
+        if saved.answered_by != "unknown":
+            pipeline.sessions.set_answered_by(session, saved.answered_by)
+        if saved.turn_taking is not None:
+            pipeline.trackers.turn_taking.restore(session, saved.turn_taking.state(), now)
+        if saved.pending_turns:
+            pipeline.trackers.turns.restore(session, saved.pending_turns, now)
 
-    def _session_of(self, event: object, of: Session | None, now: float) -> Session:
-        if of is not None:
-            return super()._session_of(event, of, now)
+    def _session_of(self, event: Wire, session: Session | None, now: float) -> Session:
+        if session is not None:
+            return super()._session_of(event, session, now)
         self.session = self._pipeline.sessions.open(event, now, self._name)
         return self.session
 
@@ -85,9 +88,8 @@ def _read_start(start: str | bytes | None) -> SessionStarted | Start | None:
     if start is None:
         return None
     try:
-        event = decode(start)
+        decoded = decode_event(start)
     except FrameRejected:
         return None
-    if isinstance(event, Flawed):
-        event = event.event  # type: ignore[assignment]
+    event = decoded.event if isinstance(decoded, PartialEvent) else decoded
     return event if isinstance(event, SessionStarted | Start) else None

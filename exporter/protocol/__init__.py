@@ -1,1 +1,1 @@
-"""Bytes ↔ events: the decoder of frames, the ids of calls, turns and spans, the app's commands."""
+"""Bytes ↔ events: the decoder of frames, ids of calls, turns and spans, and the app's commands."""

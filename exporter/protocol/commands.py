@@ -1,7 +1,7 @@
-"""What a customer's app sends to the platform: a frame → a command, named by one of a closed set of kinds.
+"""Commands: what a customer's app sends to the platform. A frame → a command of one of a closed set of kinds.
 
-Commands pass through a relay only. They are never events: nothing here fails, and what cannot be read is a kind of its own. Of their
-content, which may be personal, only the id of the tool call they answer and whether a text is the last are looked at.
+Only a relay sees commands. Reading one never fails: a frame that cannot be read has a kind of its own. The content may be personal,
+so only two parts of it are read: the id of the tool call that a command answers, and whether a text is the last.
 """
 
 from typing import Final, Literal
@@ -27,19 +27,19 @@ KINDS: Final = frozenset({
     "tool.error",
     "tool.result",
 })  # fmt: skip
-"""Commands by the name they have on the wire, in ``type`` or, for audio streaming, in ``event``."""
+"""The kinds by their name on the wire, which is in ``type`` or, for audio streaming, in ``event``."""
 OTHER: Final = "other"
-"""The kind of a command whose name is not known."""
+"""The kind of a command with an unknown name."""
 UNREADABLE: Final = "unreadable"
-"""The kind of a frame that is no command at all."""
+"""The kind of a frame that is not a command."""
 UPDATE: Final = "agent_session.update"
-"""The command that says, among other things, which events are wanted."""
+"""The command that subscribes to events, among other things."""
 Direction = Literal["caller", "agent"]
-"""Which way audio goes: from the caller to the app, or from the app, which is the agent, to the caller."""
+"""Where audio comes from: from the caller (to the app), or from the agent, which is the app (to the caller)."""
 
 
 class Command(msgspec.Struct, frozen=True, gc=False):
-    """A command. ``answers`` is the id of the tool call it is about, ``last`` whether it ends a streamed answer."""
+    """A command. ``answers`` is the id of the tool call that it answers; ``last`` says that it ends a streamed answer."""
 
     kind: str
     answers: str | None = None
@@ -47,7 +47,7 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 
 
 PLAY_AUDIO: Final = Command("playAudio")
-"""The command that brings audio, many times a second."""
+"""The command that carries audio, many times a second."""
 
 
 class _Frame(msgspec.Struct, frozen=True, gc=False):
@@ -62,7 +62,7 @@ _UNREADABLE: Final = Command(UNREADABLE)
 
 
 def read_command(frame: str | bytes) -> Command:
-    """Read a frame that the app sent."""
+    """Read a frame from the app."""
     try:
         found = _decoder.decode(frame)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -1,7 +1,7 @@
-"""A frame → an event, or a counted reason why not.
+"""A frame → an event, or the reason why it is rejected.
 
-The strict decoder takes a whole event in one go and checks types and plausible ranges while it reads. Only when it gives up is the
-frame read a second time, field by field, so that one bad or unknown field costs that field and nothing else.
+The strict decoder reads a whole event at once and checks types and plausible ranges while it reads. Only if it fails is the frame
+read a second time, field by field: a bad or unknown field then costs that field and nothing else.
 """
 
 import math
@@ -24,8 +24,8 @@ _NOT_FINITE = re.compile(rb"[\[,:]\s*-?(?:NaN|Infinity)\b|^\s*-?(?:NaN|Infinity)
 _STREAM_START = ('{"event"', b'{"event"')
 
 
-class Reason(StrEnum):
-    """Why a whole frame is rejected; also the value of the ``reason`` label."""
+class RejectionReason(StrEnum):
+    """Why a whole frame is rejected; the ``reason`` label of ``agentstack_exporter_frames_rejected_total``."""
 
     EMPTY = "empty"
     TOO_LARGE = "too_large"
@@ -42,8 +42,8 @@ class Reason(StrEnum):
     TOO_MANY_CALLS = "too_many_calls"
 
 
-class Refused(StrEnum):
-    """Why the value of one field is not observed; also the value of the ``reason`` label."""
+class RefusalReason(StrEnum):
+    """Why the value of a field is refused; the ``reason`` label of ``agentstack_exporter_values_refused_total``."""
 
     WRONG_TYPE = "wrong_type"
     SENTINEL = "sentinel"
@@ -54,41 +54,45 @@ class Refused(StrEnum):
     NOT_APPLICABLE = "not_applicable"
 
 
-class FrameRejected(Exception):  # noqa: N818 - it is an outcome, not a fault of ours
-    """The frame is no event; ``reason`` says why."""
+class FrameRejected(Exception):  # noqa: N818 - an outcome, not an error of the exporter
+    """The frame is not an event."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: RejectionReason) -> None:
         super().__init__(str(reason))
         self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A field whose value was left out, and why. The value itself is kept out of it: it may be personal."""
+class RefusedValue:
+    """A field whose value was refused, and why. The value itself is not kept: it may be personal."""
 
     field: str
-    reason: Refused
+    reason: RefusalReason
 
 
 @dataclass(frozen=True, slots=True)
-class Flawed:
-    """What could be read of a frame in which something was unknown or wrong.
+class PartialEvent:
+    """An event with refused values or unknown fields, or of an unknown type.
 
-    ``event`` is ``None`` for an event type that is unknown; ``name`` is the name on the wire.
+    ``name`` is the event's name on the wire. ``event`` has the fields that could be read; it is ``None`` if the type is unknown.
     """
 
     name: str
     event: Wire | None
-    refusals: tuple[Refusal, ...]
+    refused_values: tuple[RefusedValue, ...]
     unknown_fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """How the lenient reader takes a field: type ``plain`` as it is, numbers from ``least`` to ``most``, all else by ``kind``."""
+    """How the lenient reader reads a field.
+
+    A value of type ``plain``, or a number from ``least`` to ``most``, is used as it is. ``msgspec`` converts any other value to
+    ``hint``, the field's type with its plausible range.
+    """
 
     attribute: str
-    kind: Any
+    hint: Any
     plain: type | None
     least: float = math.inf
     most: float = -math.inf
@@ -104,10 +108,11 @@ _BY_NAME: dict[tuple[str, str], type[Wire]] = {
 }
 
 
-def decode(frame: str | bytes) -> Wire | Flawed:
+def decode(frame: str | bytes) -> Wire | PartialEvent:
     """Read a frame.
 
-    Returns the event, or :class:`Flawed` where something in it was unknown or refused; raises :class:`FrameRejected`.
+    Returns the event, or a :class:`PartialEvent` if a value was refused or something is unknown. Raises :class:`FrameRejected` if the
+    frame is not an event.
     """
     try:
         return _strict_stream.decode(frame) if frame[:8] in _STREAM_START else _strict.decode(frame)
@@ -115,56 +120,56 @@ def decode(frame: str | bytes) -> Wire | Flawed:
         return _decode_leniently(frame)
 
 
-def _decode_leniently(frame: str | bytes) -> Wire | Flawed:
+def _decode_leniently(frame: str | bytes) -> Wire | PartialEvent:
     document = _object(frame)
     for tag_field in ("type", "event"):
         name = document.get(tag_field)
         if isinstance(name, str) and name:
             break
     else:
-        raise FrameRejected(Reason.NO_TYPE)
+        raise FrameRejected(RejectionReason.NO_TYPE)
     if any(isinstance(value, int) and abs(value) >= INT64_EDGE for value in document.values()):
-        raise FrameRejected(Reason.HUGE_NUMBER)
+        raise FrameRejected(RejectionReason.HUGE_NUMBER)
     event = _BY_NAME.get((tag_field, name))
     if event is None:
-        return Flawed(name, None, (), ())
+        return PartialEvent(name, None, (), ())
     del document[tag_field]
     reader = _LenientReader()
     found: Wire = reader.read(event, document)
-    if not reader.refusals and not reader.unknown:
+    if not reader.refused_values and not reader.unknown:
         return found
-    return Flawed(name, found, tuple(reader.refusals), tuple(reader.unknown))
+    return PartialEvent(name, found, tuple(reader.refused_values), tuple(reader.unknown))
 
 
 def _object(frame: str | bytes) -> dict[str, Any]:
     try:
         document = _untyped.decode(frame)
     except UnicodeEncodeError:
-        raise FrameRejected(Reason.LONE_SURROGATE) from None
+        raise FrameRejected(RejectionReason.LONE_SURROGATE) from None
     except UnicodeDecodeError:
-        raise FrameRejected(Reason.NOT_UTF8) from None
+        raise FrameRejected(RejectionReason.NOT_UTF8) from None
     except RecursionError:
-        raise FrameRejected(Reason.TOO_DEEP) from None
+        raise FrameRejected(RejectionReason.TOO_DEEP) from None
     except msgspec.ValidationError:
-        raise FrameRejected(Reason.HUGE_NUMBER) from None
+        raise FrameRejected(RejectionReason.HUGE_NUMBER) from None
     except msgspec.DecodeError:
         _reject_malformed(frame)
     if not isinstance(document, dict):
-        raise FrameRejected(Reason.NOT_OBJECT)
+        raise FrameRejected(RejectionReason.NOT_OBJECT)
     return document
 
 
 def _reject_malformed(frame: str | bytes) -> NoReturn:
     data = frame.encode("utf-8", "replace") if isinstance(frame, str) else frame
     if not data.strip():
-        raise FrameRejected(Reason.EMPTY) from None
+        raise FrameRejected(RejectionReason.EMPTY) from None
     if not _is_utf8(data):
-        raise FrameRejected(Reason.NOT_UTF8) from None
+        raise FrameRejected(RejectionReason.NOT_UTF8) from None
     if _LONE_SURROGATE.search(data):
-        raise FrameRejected(Reason.LONE_SURROGATE) from None
+        raise FrameRejected(RejectionReason.LONE_SURROGATE) from None
     if _NOT_FINITE.search(data):
-        raise FrameRejected(Reason.NOT_FINITE) from None
-    raise FrameRejected(Reason.NOT_JSON) from None
+        raise FrameRejected(RejectionReason.NOT_FINITE) from None
+    raise FrameRejected(RejectionReason.NOT_JSON) from None
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -176,10 +181,10 @@ def _is_utf8(data: bytes) -> bool:
 
 
 class _LenientReader:
-    """Builds an event from what is right in a document, and notes the rest."""
+    """Builds an event from the valid fields of a document; collects refused values and unknown fields."""
 
     def __init__(self) -> None:
-        self.refusals: list[Refusal] = []
+        self.refused_values: list[RefusedValue] = []
         self.unknown: list[str] = []
 
     def read(self, struct: type[Any], document: dict[str, Any], *, nested: bool = False) -> Any:
@@ -193,7 +198,7 @@ class _LenientReader:
             return self._read_each(struct, document, "" if nested else None)
 
     def _read_each(self, struct: type[Any], document: dict[str, Any], prefix: str | None) -> Any:
-        """``prefix`` stands before the names of nested fields; ``None`` says that the fields are the event's own."""
+        """Build ``struct`` value by value; ``prefix`` stands before the names of nested fields, and is ``None`` for the event's own."""
         values = {}
         fields = _FIELDS[struct]
         for key, value in document.items():
@@ -203,51 +208,52 @@ class _LenientReader:
             elif (found is float or found is int) and field.least <= value <= field.most:
                 values[field.attribute] = float(value)
             elif value is not None:
-                kept = self._convert(key if prefix is None else prefix + field.attribute, field.kind, value)
-                if kept is not None:
-                    values[field.attribute] = kept
+                converted = self._convert(key if prefix is None else prefix + field.attribute, field.hint, value)
+                if converted is not None:
+                    values[field.attribute] = converted
         return struct(**values)
 
-    def _convert(self, name: str, kind: Any, value: Any) -> Any:
-        if kind in _FIELDS and isinstance(value, dict):
-            return self.read(kind, value, nested=True)
-        entry = _entry_of(kind)
+    def _convert(self, name: str, hint: Any, value: Any) -> Any:
+        if hint in _FIELDS and isinstance(value, dict):
+            return self.read(hint, value, nested=True)
+        entry = _entry_type(hint)
         if entry is not None and isinstance(value, list):
             return [found for found in (self._entry(name, entry, item) for item in value) if found is not None]
         try:
-            return msgspec.convert(value, kind)
+            return msgspec.convert(value, hint)
         except msgspec.ValidationError:
-            self.refusals.append(Refusal(name, _why_refused(kind, value)))
+            self.refused_values.append(RefusedValue(name, _refusal_reason(hint, value)))
             return None
 
     def _entry(self, name: str, struct: type[Any], item: Any) -> Any:
-        """An entry of a list; what is wrong in it costs no other, and unknown fields are left to it."""
+        """An entry of a list: a bad value costs no other entry, and unknown fields are not counted."""
         if not isinstance(item, dict):
-            self.refusals.append(Refusal(name, Refused.WRONG_TYPE))
+            self.refused_values.append(RefusedValue(name, RefusalReason.WRONG_TYPE))
             return None
         return self._read_each(struct, {key: item[key] for key in _FIELDS[struct] if key in item}, f"{name}.")
 
 
-def _why_refused(kind: Any, value: Any) -> Refused:
-    wanted = getattr(kind, "__origin__", kind)
+def _refusal_reason(hint: Any, value: Any) -> RefusalReason:
+    wanted = getattr(hint, "__origin__", hint)
     if wanted is datetime and isinstance(value, str):
-        return Refused.NOT_A_TIME
+        return RefusalReason.NOT_A_TIME
     if wanted is not float or isinstance(value, bool) or not isinstance(value, int | float):
-        return Refused.WRONG_TYPE
+        return RefusalReason.WRONG_TYPE
     if value == -1:
-        return Refused.SENTINEL
+        return RefusalReason.SENTINEL
     if value < 0:
-        return Refused.NEGATIVE
-    return Refused.TOO_LARGE if value > _range(kind)[1] else Refused.TOO_SMALL
+        return RefusalReason.NEGATIVE
+    return RefusalReason.TOO_LARGE if value > _range(hint)[1] else RefusalReason.TOO_SMALL
 
 
-def _range(kind: Any) -> tuple[float, float]:
-    (meta,) = [item for item in kind.__metadata__ if isinstance(item, msgspec.Meta)]
+def _range(hint: Any) -> tuple[float, float]:
+    """The plausible range of a number's type."""
+    (meta,) = [item for item in hint.__metadata__ if isinstance(item, msgspec.Meta)]
     return float(meta.ge or 0.0), float(meta.le or 0.0)
 
 
 def _plain_type(hint: Any) -> Any:
-    """The type of a field without ``| None`` and our declarations, but with its plausible range."""
+    """The type of a field without ``| None`` and without declarations, but with its plausible range."""
     while True:
         metadata = getattr(hint, "__metadata__", ())
         if any(isinstance(item, msgspec.Meta) for item in metadata) and not _is_optional(hint.__origin__):
@@ -260,24 +266,24 @@ def _plain_type(hint: Any) -> Any:
             return hint
 
 
-def _entry_of(kind: Any) -> type[msgspec.Struct] | None:
-    """What a list of structs holds."""
-    held = kind.__args__[0] if getattr(kind, "__origin__", None) is list else None
-    return held if _is_struct(held) else None
+def _entry_type(hint: Any) -> type[msgspec.Struct] | None:
+    """The struct that the entries of a list have; ``None`` for any other type."""
+    entry = hint.__args__[0] if getattr(hint, "__origin__", None) is list else None
+    return entry if _is_struct(entry) else None
 
 
 def _is_optional(hint: Any) -> bool:
     return type(None) in getattr(hint, "__args__", ())
 
 
-def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+def _is_struct(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
-def _field(attribute: str, kind: Any) -> _Field:
-    if getattr(kind, "__origin__", None) is float:
-        return _Field(attribute, kind, None, *_range(kind))
-    return _Field(attribute, kind, kind if kind in (str, bool) else None)
+def _field(attribute: str, hint: Any) -> _Field:
+    if getattr(hint, "__origin__", None) is float:
+        return _Field(attribute, hint, None, *_range(hint))
+    return _Field(attribute, hint, hint if hint in (str, bool) else None)
 
 
 def _struct_fields(struct: type[msgspec.Struct]) -> dict[str, _Field]:
@@ -287,14 +293,15 @@ def _struct_fields(struct: type[msgspec.Struct]) -> dict[str, _Field]:
 
 
 def _collect(structs: tuple[type[msgspec.Struct], ...]) -> dict[Any, dict[str, _Field]]:
+    """The fields, by wire name, of these structs and of all structs within them."""
     found: dict[Any, dict[str, _Field]] = {}
     for struct in structs:
         found[struct] = _struct_fields(struct)
-        held = [_entry_of(field.kind) or field.kind for field in found[struct].values()]
-        found.update(_collect(tuple(kind for kind in held if _is_struct(kind) and kind not in found)))
+        within = [_entry_type(field.hint) or field.hint for field in found[struct].values()]
+        found.update(_collect(tuple(hint for hint in within if _is_struct(hint) and hint not in found)))
     return found
 
 
 _FIELDS = _collect(ALL_EVENTS)
 SPECS = tuple(inspect_event(event) for event in ALL_EVENTS)
-"""Every event's declarations, read once."""
+"""Every event's declarations."""

@@ -1,6 +1,6 @@
-"""Ids that follow from the call: the same call has the same trace, after a restart too.
+"""Ids of sessions, turns, traces and spans. Trace and span ids derive from the call's ids: a restart does not change them.
 
-Both views and the span path derive ids here, so that an exemplar always points at a span that exists.
+Exemplars and spans take their ids from here, so an exemplar always points at an existing span.
 """
 
 from functools import lru_cache
@@ -9,32 +9,31 @@ from hashlib import blake2b
 import msgspec
 
 TurnKey = tuple[str, int]
-"""What names a turn within its session: the sub-agent's id (empty for none) and the turn's number."""
-
+"""Identifies a turn within its session: the sub-agent's id (empty for the main agent) and the turn's number."""
 
 _LONGEST = 128
-"""Ids on the wire are shorter; a longer one is kept as its digest, since ids stay in memory."""
+"""Characters of an id that is kept as it is; ids seen on the wire are shorter."""
 _BY_ID = -1
-"""Stands for the number of a turn that only has an id."""
+"""Takes the place of the number in the key of a turn that only has an id."""
 
 
-def compact(given: str) -> str:
-    """An id as it is remembered."""
-    return given if len(given) <= _LONGEST else blake2b(given.encode("utf-8", "replace"), digest_size=16).hexdigest()
+def shorten_id(wire_id: str) -> str:
+    """An id of at most 128 characters, as it is kept in memory: a longer id becomes its digest."""
+    return wire_id if len(wire_id) <= _LONGEST else blake2b(wire_id.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def turn_key(agent_tool_id: str | None, turn_number: float) -> TurnKey:
     """The key of a numbered turn."""
-    return ((agent_tool_id and compact(agent_tool_id)) or "", int(turn_number))
+    return ((agent_tool_id and shorten_id(agent_tool_id)) or "", int(turn_number))
 
 
 def turn_key_by_id(turn_id: str) -> TurnKey:
-    """The key of a turn without a number: servers of the second generation name only its id."""
-    return (compact(turn_id), _BY_ID)
+    """The key of a turn without a number: servers of the second generation send only its id."""
+    return (shorten_id(turn_id), _BY_ID)
 
 
 def is_by_id(key: TurnKey) -> bool:
-    """Whether a turn is known by its id alone."""
+    """Whether the key is of a turn without a number."""
     return key[1] == _BY_ID
 
 
@@ -55,22 +54,22 @@ def turn_span_id(trace: str, turn: TurnKey) -> str:
 
 
 def turn_span(trace: str, turn: TurnKey) -> bytes:
-    """The same as it stands in a span, 8 bytes."""
+    """The id of a turn's span as OTLP writes it, 8 bytes."""
     return blake2b(f"{trace}/{turn[0]}/{turn[1]}".encode("utf-8", "replace"), digest_size=8, person=b"agentstack-turn").digest()
 
 
 def turn_trace_id(trace: str, turn: TurnKey) -> str:
-    """The trace id of a turn that has a trace of its own, 32 hexadecimal digits; ``trace`` is the session's."""
+    """The trace id of a turn that is exported as a trace of its own, 32 hexadecimal digits; ``trace`` is the session's."""
     return blake2b(f"{trace}/{turn[0]}/{turn[1]}".encode("utf-8", "replace"), digest_size=16, person=b"agentstack-tturn").hexdigest()
 
 
 def child_span_id(parent: bytes, number: int) -> bytes:
-    """The id of a span's child, one of many, 8 bytes."""
+    """The id of child number ``number`` of the span ``parent``, 8 bytes."""
     return blake2b(parent + number.to_bytes(8, "big"), digest_size=8, person=b"agentstack-child").digest()
 
 
 class TurnRef(msgspec.Struct, frozen=True, gc=False):
-    """Points at a turn's span. Made for each turn, looked at for few: the span id is worked out only then."""
+    """A reference to a turn's span. Every turn gets one, few are read, so the span id is computed only when it is read."""
 
     trace_id: str
     turn: TurnKey

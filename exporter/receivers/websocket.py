@@ -1,162 +1,140 @@
-"""The direct way in: the platform opens one WebSocket per call, and its frames are handed to the core.
+"""The direct receiver: the platform opens one WebSocket per call, and each frame goes to the call's feed.
 
-A connection that begins with a hello is a tap's, and carries many calls.
+A connection whose first frame is a hello belongs to a tap and carries many calls.
 
-A plain ASGI application, since a call's frames pass here one by one. It is fair (one connection never holds the event loop for more
-than a few frames at a time), it never ends a call for what a frame says, and it drains: when the process stops, each connection is
-read on until it has been quiet for a while.
+This is a plain ASGI application, because every frame of every call passes through it. It is fair: a connection yields to the others
+after a few frames. No content of a frame ends a call. When the process stops, each connection is read until it has been quiet for
+:data:`QUIET_AFTER`.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import Any, Final, Protocol
+from typing import Final
 
-from exporter.auth import Door, Handshake, Load, Refusal
-from exporter.receivers.tap.clients import Clients
+from starlette.types import Message, Receive, Scope, Send
+from websockets.frames import CloseCode
+
+from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
+from exporter.receivers.feed_interfaces import CallFeedProtocol
+from exporter.receivers.observer_interfaces import ConnectionObserver
+from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import Hello, is_hello, read_hello
 from exporter.receivers.tap.link import TapLink
 
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+FRAMES_PER_TURN: Final = 32
+"""Frames read from one connection before others get their turn: about a quarter of a millisecond of work."""
+QUIET_AFTER: Final = 0.25
+"""A connection that has sent nothing for this many seconds has nothing left in this host's buffers."""
+_LOOP_TURNS: Final = 4
+"""Turns of the event loop from bytes in the kernel to a processed frame, and one in reserve."""
+_SEND_TIMEOUT: Final = 1.0
+"""Seconds a peer gets to read what was sent before, so that there is room for another message."""
+PROTOCOL_ERROR: Final = "protocol_error"
+"""Key of a ``websocket.disconnect`` message after the peer violated the protocol. Its ``code`` names the violation."""
 
-FRAMES_AT_ONCE: Final = 32
-"""Frames taken from one connection before others get their turn: about a quarter of a millisecond's work."""
-QUIET: Final = 0.25
-"""A connection that has sent nothing for this long, in seconds, has nothing left in this host's buffers."""
-_LOOKS: Final = 4
-"""Turns of the event loop from bytes in the kernel to a frame taken in, and one to spare."""
-_TELL_WITHIN: Final = 1.0
-"""Seconds a peer gets to read enough of what it was sent before, so that it can be told something."""
-GOING_AWAY: Final = 1001
-NORMAL: Final = 1000
-BREACH: Final = "breach"
-"""Key of a ``websocket.disconnect`` that is the answer to a peer's breach of the protocol; its ``code`` says to which."""
+_LINGERED: Final = "lingered"
+"""Type of the message that stands for none: the platform has not closed the connection of a finished call in time."""
 
 log = logging.getLogger(__name__)
 
 
-class Feed(Protocol):
-    """Where the frames of one connection go."""
-
-    def consume(self, frame: str | bytes, now: float) -> bool:
-        """Take in a frame; returns whether it began the call."""
-
-    def skip(self) -> None:
-        """A frame was received that is not read, since too many came."""
-
-    def unreadable(self, close_code: int) -> None:
-        """The peer broke the protocol, so that the connection ends with ``close_code``."""
-
-    def close(self, now: float) -> None:
-        """The connection is gone."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether the call is over."""
-
-
-class Counts(Protocol):
-    """What the endpoint reports of itself."""
-
-    def connected(self) -> None:
-        """A connection was accepted."""
-
-    def disconnected(self) -> None:
-        """A connection is gone."""
-
-    def refused(self, reason: str) -> None:
-        """A connection was turned away, or cut off."""
-
-
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds for those who were let in.
+class EndpointConfig:
+    """Settings of accepted connections. Times are in seconds; 0 disables a limit.
 
-    ``subscription`` is the frame sent when a call begins (or nothing), ``linger`` how long to wait after the call's end for the
-    platform to close. A connection that has been silent for longer than ``max_silence`` is closed. Times are in seconds, ``max_rate``
-    is in messages a second, and not for taps. 0 sets no limit. ``largest`` is the largest event, in bytes.
+    ``subscription`` is the frame sent when a call begins, or ``None``. After the end of a call the exporter waits ``linger`` for the
+    platform to close. A connection that has been silent for longer than ``max_silence`` is closed. ``max_rate`` is in messages a second
+    and does not apply to taps. ``max_event_bytes`` is announced to taps.
     """
 
     subscription: str | None = None
     linger: float = 30.0
     max_silence: float = 0.0
     max_rate: float = 0.0
-    largest: int = 65_536
+    max_event_bytes: int = 65_536
 
 
 class _Connection:
-    __slots__ = ("allowance", "heard_at", "receive", "send", "tap")
+    """An accepted connection. ``received_at`` is the monotonic time of its last message, ``tokens`` fills its rate limit."""
 
-    def __init__(self, receive: Receive, send: Send, allowance: float) -> None:
+    __slots__ = ("receive", "received_at", "send", "tap", "tokens")
+
+    def __init__(self, receive: Receive, send: Send, tokens: float) -> None:
         self.receive = receive
         self.send = send
-        self.heard_at = monotonic()
-        self.allowance = allowance
+        self.received_at = monotonic()
+        self.tokens = tokens
         self.tap: TapLink | None = None
 
-    def heard(self) -> None:
-        """A message came."""
-        self.heard_at = monotonic()
+    def touch(self) -> None:
+        """Note that a message was received."""
+        self.received_at = monotonic()
 
-    def may_speak(self, now: float, rate: float) -> bool:
-        """Whether a message that came ``now`` is within ``rate``; up to a second's worth may come at once."""
-        self.allowance = min(max(rate, 1.0), self.allowance + (now - self.heard_at) * rate)
-        if self.allowance < 1.0:
+    def take_token(self, now: float, rate: float) -> bool:
+        """Whether a message received ``now`` is within ``rate``. A burst of one second's messages is allowed (token bucket)."""
+        self.tokens = min(max(rate, 1.0), self.tokens + (now - self.received_at) * rate)
+        if self.tokens < 1.0:
             return False
-        self.allowance -= 1.0
+        self.tokens -= 1.0
         return True
 
 
 class Endpoint:
-    """The ingest listener's application."""
+    """The ASGI application of the ingest listener. ``open_feed`` makes the feed of a new call."""
 
-    def __init__(self, door: Door, terms: Terms, feed: Callable[[], Feed], taps: Clients, counts: Counts) -> None:
-        self._door = door
-        self._terms = terms
-        self._feed = feed
+    def __init__(
+        self,
+        auth_policy: AuthPolicy,
+        config: EndpointConfig,
+        open_feed: Callable[[], CallFeedProtocol],
+        taps: TapClients,
+        observer: ConnectionObserver,
+    ) -> None:
+        self._auth_policy = auth_policy
+        self._config = config
+        self._open_feed = open_feed
         self._taps = taps
-        self._counts = counts
+        self._observer = observer
         self._connections: set[_Connection] = set()
         self._draining = False
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "http":
-            await _refuse_http(self._door.is_spoken_on(_handshake(scope).path), send)
+            await _refuse_http(self._auth_policy.is_websocket_path(_handshake(scope).path), send)
         elif scope["type"] == "websocket":
             await receive()
-            refusal = self._door.decide(_handshake(scope), Load(len(self._connections), self._draining))
+            refusal = self._auth_policy.decide(_handshake(scope), ConnectionLoad(len(self._connections), self._draining))
             if refusal is None:
-                await self._serve(_Connection(receive, send, self._terms.max_rate))
+                await self._serve(_Connection(receive, send, self._config.max_rate))
             else:
-                self._counts.refused(refusal.reason)
-                log.info("a connection was refused", extra={"reason": refusal.reason, "status": refusal.status})
+                self._observer.refused(refusal.reason)
+                log.info("connection refused", extra={"reason": refusal.reason, "status": refusal.status})
                 await _refuse_websocket(refusal, send)
 
     async def drain(self, within: float) -> None:
-        """Turn new connections away, and close each open one once it is quiet, all ``within`` so many seconds."""
+        """Refuse new connections, and close each open one once it is quiet, at the latest after ``within`` seconds."""
         self._draining = True
         deadline = monotonic() + within
         await asyncio.gather(*(self._drain(connection, deadline) for connection in list(self._connections)))
 
     async def sweep(self) -> None:
-        """Close connections that have been silent for too long, let go of taps' calls that are over; to be called now and then."""
+        """Close silent connections and forget finished calls of taps. To be called about once a second."""
         self._taps.sweep(time())
-        if self._terms.max_silence:
-            since = monotonic() - self._terms.max_silence
-            for connection in [connection for connection in self._connections if connection.heard_at < since]:
-                self._counts.refused("silent")
-                await _tell(connection, {"type": "websocket.close", "code": GOING_AWAY, "reason": "silent for too long"})
+        if self._config.max_silence:
+            since = monotonic() - self._config.max_silence
+            for connection in [connection for connection in self._connections if connection.received_at < since]:
+                self._observer.refused("silent")
+                await _try_send(connection, _close_message(CloseCode.GOING_AWAY, "silent for too long"))
 
     async def _serve(self, connection: _Connection) -> None:
         await connection.send({"type": "websocket.accept"})
-        log.debug("a connection was accepted")
+        log.debug("connection accepted")
         self._connections.add(connection)
-        self._counts.connected()
+        self._observer.connected()
         try:
             message = await connection.receive()
             hello = _hello_of(message)
@@ -165,112 +143,119 @@ class Endpoint:
             else:
                 await self._serve_tap(connection, hello)
         except OSError:
-            log.debug("a connection broke while it was written to")
+            log.debug("connection lost while writing")
         finally:
             self._connections.discard(connection)
-            self._counts.disconnected()
+            self._observer.disconnected()
 
     async def _serve_tap(self, connection: _Connection, hello: Hello) -> None:
-        connection.tap = link = TapLink(self._taps, hello, lambda message: _tell(connection, message), self._terms.largest)
-        connection.heard()
+        connection.tap = link = TapLink(self._taps, hello, lambda message: _try_send(connection, message), self._config.max_event_bytes)
+        connection.touch()
         try:
             await link.greet()
-            await link.read(connection.receive, connection.heard)
+            await link.read(connection.receive, connection.touch)
         finally:
             link.close()
 
     async def _serve_call(self, connection: _Connection, message: Message) -> None:
-        feed = self._feed()
+        feed = self._open_feed()
         try:
             await self._read(connection, feed, message)
         finally:
             feed.close(time())
 
-    async def _read(self, connection: _Connection, feed: Feed, message: Message) -> None:
-        receive, consume, terms = connection.receive, feed.consume, self._terms
-        unsubscribed = terms.subscription is not None
-        turn = FRAMES_AT_ONCE
-        while True:
-            if message["type"] != "websocket.receive":
-                if message["type"] == "lingered":
-                    await _tell(connection, {"type": "websocket.close", "code": NORMAL})
-                elif message.get(BREACH):
-                    feed.unreadable(message["code"])
-                return
-            frame, now = message.get("text"), monotonic()
-            if terms.max_rate and not connection.may_speak(now, terms.max_rate):
+    async def _read(self, connection: _Connection, feed: CallFeedProtocol, message: Message) -> None:
+        """Process messages, beginning with ``message``, until the connection ends."""
+        receive, consume, config = connection.receive, feed.consume, self._config
+        subscription = config.subscription
+        frames_left = FRAMES_PER_TURN
+        while message["type"] == "websocket.receive":
+            text: str | None = message.get("text")
+            frame: str | bytes = message["bytes"] if text is None else text
+            now, began = monotonic(), False
+            if config.max_rate and not connection.take_token(now, config.max_rate):
                 feed.skip()
-                began = False
             else:
-                began = consume(message["bytes"] if frame is None else frame, time())
-            connection.heard_at = now
-            if began and unsubscribed:
-                unsubscribed = False
-                await _tell(connection, {"type": "websocket.send", "text": terms.subscription})
-            turn -= 1
-            if not turn:
-                turn = FRAMES_AT_ONCE
+                began = consume(frame, time())
+            connection.received_at = now
+            if began and subscription is not None:
+                await _try_send(connection, {"type": "websocket.send", "text": subscription})
+                subscription = None
+            frames_left -= 1
+            if not frames_left:
+                frames_left = FRAMES_PER_TURN
                 await asyncio.sleep(0)
-            message = await (_receive_until_linger(receive, terms.linger) if feed.ended else receive())
+            message = await (_receive_within(receive, config.linger) if feed.ended else receive())
+        if message["type"] == _LINGERED:
+            await _try_send(connection, _close_message(CloseCode.NORMAL_CLOSURE))
+        elif message.get(PROTOCOL_ERROR):
+            feed.unreadable(message["code"])
 
     async def _drain(self, connection: _Connection, deadline: float) -> None:
-        connection.heard()
-        if connection.tap is not None:  # it keeps what is not acknowledged: all that matters is what a tap that is gone had sent
-            deadline = min(deadline, monotonic() + QUIET)
+        connection.touch()
+        if connection.tap is not None:  # a tap keeps what is not acknowledged; only what a disconnected tap has sent matters
+            deadline = min(deadline, monotonic() + QUIET_AFTER)
         while connection in self._connections:
             now = monotonic()
-            quiet_at = min(connection.heard_at + QUIET, deadline)
+            quiet_at = min(connection.received_at + QUIET_AFTER, deadline)
             if now < quiet_at:
                 await asyncio.sleep(quiet_at - now)
-            elif now >= deadline or not await _heard_of(connection):
+            elif now >= deadline or not await _receives_more(connection):
                 break
         if connection in self._connections:
             if connection.tap is not None:
                 await connection.tap.stop()
-            await _tell(connection, {"type": "websocket.close", "code": GOING_AWAY, "reason": "exporter is stopping"})
+            await _try_send(connection, _close_message(CloseCode.GOING_AWAY, "exporter is stopping"))
 
 
 def _hello_of(message: Message) -> Hello | None:
-    """The hello that a connection begins with, if it is a tap's."""
-    frame = message.get("text") or message.get("bytes")
+    """The hello in the first message of a connection, if it is a tap's."""
+    frame: str | bytes | None = message.get("text") or message.get("bytes")
     return read_hello(frame) if frame and is_hello(frame) else None
 
 
-async def _heard_of(connection: _Connection) -> bool:
-    """Whether a connection that seems quiet only had to wait: let the loop look at all sockets, and all connections have their turn."""
-    heard_at = connection.heard_at
-    for _ in range(_LOOKS):
+def _close_message(code: CloseCode, reason: str = "") -> Message:
+    return {"type": "websocket.close", "code": code, "reason": reason}
+
+
+async def _receives_more(connection: _Connection) -> bool:
+    """Whether a connection that seems quiet has more to read.
+
+    It may only have waited for its turn: this lets the event loop poll all sockets, and all connections run.
+    """
+    received_at = connection.received_at
+    for _ in range(_LOOP_TURNS):
         await asyncio.sleep(0)
-        if connection.heard_at != heard_at:
+        if connection.received_at != received_at:
             return True
     return False
 
 
-async def _tell(connection: _Connection, message: Message) -> None:
-    """Send to a peer that may have gone, or is being closed, or does not read: none is a reason not to read what it has sent."""
+async def _try_send(connection: _Connection, message: Message) -> None:
+    """Send a message unless the peer is gone, is closing or does not read. What the peer has sent is read in any case."""
     try:
-        async with asyncio.timeout(_TELL_WITHIN):
+        async with asyncio.timeout(_SEND_TIMEOUT):
             await connection.send(message)
     except (OSError, RuntimeError):  # a timeout is an OSError too
-        log.debug("a connection was gone before it could be told")
+        log.debug("message not sent: the connection is gone or does not read")
 
 
-async def _receive_until_linger(receive: Receive, linger: float) -> Message:
+async def _receive_within(receive: Receive, seconds: float) -> Message:
     try:
-        async with asyncio.timeout(linger):
+        async with asyncio.timeout(seconds):
             return await receive()
     except TimeoutError:
-        return {"type": "lingered"}
+        return {"type": _LINGERED}
 
 
-def _handshake(scope: Message) -> Handshake:
+def _handshake(scope: Scope) -> Handshake:
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
     return Handshake(scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
 
 
 async def _refuse_websocket(refusal: Refusal, send: Send) -> None:
-    body = f"{refusal.told}\n".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    body = f"{refusal.message}\n".encode()
+    headers = _text_headers(body)
     if refusal.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "websocket.http.response.start", "status": refusal.status, "headers": headers})
@@ -278,9 +263,13 @@ async def _refuse_websocket(refusal: Refusal, send: Send) -> None:
 
 
 async def _refuse_http(is_websocket_path: bool, send: Send) -> None:
-    status, body = (426, b"this is a WebSocket endpoint\n") if is_websocket_path else (404, b"not found\n")
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    status, body = (426, b"expected a WebSocket handshake on this path\n") if is_websocket_path else (404, b"not found\n")
+    headers = _text_headers(body)
     if status == 426:
         headers += [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _text_headers(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]

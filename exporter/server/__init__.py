@@ -1,1 +1,1 @@
-"""Listeners, their TLS and the protocols that uvicorn runs on them."""
+"""Listeners, their TLS, and the protocols that uvicorn runs on them."""

@@ -1,4 +1,4 @@
-"""A uvicorn server as a part of this process: bound by us, started and stopped in our order, signals left to us."""
+"""Listeners: a uvicorn server that the daemon binds, starts and stops, and one for connections without an HTTP server."""
 
 import asyncio
 import contextlib
@@ -7,86 +7,86 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from exporter.server.uvicorn_protocols import HttpProtocol, ListenerConfig, WebSocketProtocol
 
 TRANSPORT_CAP: Final = 16 * 1024 * 1024
-"""Largest WebSocket message that is taken in at all, in bytes; above it the protocol closes with 1009."""
-PING_EVERY: Final = 20.0
-"""Seconds between pings, by which a connection whose other end is gone is found out."""
-PONG_WITHIN: Final = 20.0
+"""Largest WebSocket message accepted, in bytes. A larger one closes the connection with 1009."""
+PING_INTERVAL: Final = 20.0
+"""Seconds between pings. They detect peers that have vanished."""
+PONG_TIMEOUT: Final = 20.0
 """Seconds a peer gets to answer a ping."""
-_TLS_SLACK: Final = 0.1
-"""Seconds after the end of a handshake's time when it is looked whether there was one."""
+_TLS_CHECK_DELAY: Final = 0.1
+"""Delay after the handshake timeout before checking that the TLS handshake finished, in seconds."""
 _BACKLOG: Final = 2048
-_LAST_REQUESTS: Final = 2
-"""Seconds that requests under way get when the server stops."""
-
+_SHUTDOWN_TIMEOUT: Final = 2
+"""Seconds for requests in progress when the server stops."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
-    """TLS of a listener; a handshake gets ``patience`` seconds, and ``on_failure`` is called if it fails or takes longer."""
+class ListenerTls:
+    """TLS of a listener. ``on_failure`` is called if a handshake fails or takes longer than ``handshake_timeout`` seconds."""
 
     context: ssl.SSLContext
-    patience: float
+    handshake_timeout: float
     on_failure: Callable[[], None]
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's own handling of signals drops what was not read yet and ends the process by the signal."""
+    """uvicorn's server without its signal handling, which drops unread data and ends the process by the signal."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.told_to_exit = asyncio.Event()
+        self.exit_requested = asyncio.Event()
 
     async def main_loop(self) -> None:
-        """Keep the date of answers current until told to exit; uvicorn's own loop wakes ten times a second."""
+        """Update the date of answers once a second until the server stops. uvicorn's own loop wakes ten times a second."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
-                    await self.told_to_exit.wait()
+                    await self.exit_requested.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen on the sockets we bound; uvicorn's own way leaves a TLS handshake a minute."""
+        """Listen on the bound sockets. uvicorn's own way allows a TLS handshake a minute."""
         config = self.config
         assert isinstance(config, ListenerConfig)  # noqa: S101 - for the types
 
         def protocol() -> HttpProtocol:
             return HttpProtocol(config=config, server_state=self.server_state, app_state={})
 
-        tls = None if config.ssl is None else Tls(config.ssl, config.patience, config.on_no_tls)
+        tls = None if config.ssl is None else ListenerTls(config.ssl, config.handshake_timeout, config.on_tls_failure)
         self.servers = [await _serve(protocol, bound, tls) for bound in sockets or ()]
         self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the composition root."""
+        """Leave the signals to the daemon."""
         yield
 
 
 class Listener:
-    """One address and the ASGI application behind it.
+    """One address with an ASGI application.
 
-    With ``tls`` it speaks TLS, and ``on_no_tls`` is called for a connection that does not get through its handshake. One that makes no
-    request within ``patience`` seconds is closed, and ``on_slow`` called.
+    With ``tls`` it speaks TLS, and ``on_tls_failure`` is called if a TLS handshake fails. A connection that sends no request within
+    ``handshake_timeout`` seconds is closed, and ``on_slow`` is called.
     """
 
     def __init__(
         self,
-        app: Any,  # noqa: ANN401 - ASGI applications have no common type
+        app: ASGIApp,
         host: str,
         port: int,
         *,
         tls: ssl.SSLContext | None = None,
-        patience: float = 10.0,
+        handshake_timeout: float = 10.0,
         on_slow: Callable[[], None] = lambda: None,
-        on_no_tls: Callable[[], None] = lambda: None,
+        on_tls_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self._host = host
         self._port = port
@@ -98,26 +98,26 @@ class Listener:
             ws=WebSocketProtocol,
             ws_max_size=TRANSPORT_CAP,
             ws_per_message_deflate=False,
-            ws_ping_interval=PING_EVERY,
-            ws_ping_timeout=PONG_WITHIN,
+            ws_ping_interval=PING_INTERVAL,
+            ws_ping_timeout=PONG_TIMEOUT,
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=_LAST_REQUESTS,
+            timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
             backlog=_BACKLOG,
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )
-        config.patience, config.on_slow, config.on_no_tls = patience, on_slow, on_no_tls
+        config.handshake_timeout, config.on_slow, config.on_tls_failure = handshake_timeout, on_slow, on_tls_failure
         self._server = _Server(config)
 
     @property
     def bound(self) -> tuple[str, int]:
-        """Host and port that are really listened on."""
+        """Host and port of the bound socket. A configured port 0 becomes the real one."""
         return _bound(self._socket, self._host, self._port)
 
     async def start(self) -> None:
-        """Bind and serve; raises ``OSError`` naming the address if it cannot be had."""
+        """Bind the address and serve. Raises ``OSError`` that names the address if that fails."""
         self._socket = await _bind(self._host, self._port)
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started:
@@ -126,27 +126,27 @@ class Listener:
             await asyncio.sleep(0.001)
 
     def close(self) -> None:
-        """Take no further connections; those that are open go on."""
+        """Accept no more connections. Open ones go on."""
         for server in getattr(self._server, "servers", ()):
             server.close()
 
     async def stop(self) -> None:
-        """End what is still open."""
+        """Close everything that is still open."""
         if self._serving is not None:
             self._server.should_exit = True
-            self._server.told_to_exit.set()
+            self._server.exit_requested.set()
             await self._serving
             self._serving = None
 
 
 class RawListener:
-    """One address behind which every connection gets a protocol of its own making, with no HTTP server between.
+    """One address without an HTTP server.
 
-    ``protocols`` makes one for each connection; its ``transport`` is ``None`` until there is one.
+    ``new_protocol`` makes the protocol of each connection. Its ``transport`` must be ``None`` until the connection is made.
     """
 
-    def __init__(self, protocols: Callable[[], asyncio.BaseProtocol], host: str, port: int, tls: Tls | None) -> None:
-        self._protocols = protocols
+    def __init__(self, new_protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int, tls: ListenerTls | None) -> None:
+        self._new_protocol = new_protocol
         self._host = host
         self._port = port
         self._tls = tls
@@ -155,41 +155,47 @@ class RawListener:
 
     @property
     def bound(self) -> tuple[str, int]:
-        """Host and port that are really listened on."""
+        """Host and port of the bound socket. A configured port 0 becomes the real one."""
         return _bound(self._socket, self._host, self._port)
 
     async def start(self) -> None:
-        """Bind and serve; raises ``OSError`` naming the address if it cannot be had."""
+        """Bind the address and serve. Raises ``OSError`` that names the address if that fails."""
         self._socket = await _bind(self._host, self._port)
-        self._server = await _serve(self._protocols, self._socket, self._tls)
+        self._server = await _serve(self._new_protocol, self._socket, self._tls)
 
     def close(self) -> None:
-        """Take no further connections; those that are open go on."""
+        """Accept no more connections. Open ones go on."""
         if self._server is not None:
             self._server.close()
 
     async def stop(self) -> None:
-        """Nothing is left to be done once the connections have ended."""
+        """Accept no more connections. The daemon has ended the open ones before."""
         self.close()
 
 
-async def _serve(protocols: Callable[[], asyncio.BaseProtocol], bound: socket.socket, tls: Tls | None) -> asyncio.Server:
-    """Take connections on a bound socket. A protocol is made for each at once, but is told of it only after its TLS handshake."""
+async def _serve(new_protocol: Callable[[], asyncio.BaseProtocol], bound: socket.socket, tls: ListenerTls | None) -> asyncio.Server:
+    """Accept connections on a bound socket.
+
+    asyncio makes the protocol of a connection at once, but calls its ``connection_made`` only after the TLS handshake.
+    """
     loop = asyncio.get_running_loop()
     if tls is None:
-        return await loop.create_server(protocols, sock=bound, backlog=_BACKLOG)
+        return await loop.create_server(new_protocol, sock=bound, backlog=_BACKLOG)
 
-    def watched() -> asyncio.BaseProtocol:
-        protocol = protocols()
-        loop.call_later(tls.patience + _TLS_SLACK, _look_after, protocol, tls.on_failure)
+    def new_checked_protocol() -> asyncio.BaseProtocol:
+        protocol = new_protocol()
+        loop.call_later(tls.handshake_timeout + _TLS_CHECK_DELAY, _check_tls_handshake, protocol, tls.on_failure)
         return protocol
 
-    return await loop.create_server(watched, sock=bound, ssl=tls.context, backlog=_BACKLOG, ssl_handshake_timeout=tls.patience)
+    return await loop.create_server(
+        new_checked_protocol, sock=bound, ssl=tls.context, backlog=_BACKLOG, ssl_handshake_timeout=tls.handshake_timeout
+    )
 
 
-def _look_after(protocol: asyncio.BaseProtocol, on_failure: Callable[[], None]) -> None:
+def _check_tls_handshake(protocol: asyncio.BaseProtocol, on_failure: Callable[[], None]) -> None:
+    # asyncio reports no failed handshake; the protocols of this process set ``transport`` when their connection is made.
     if getattr(protocol, "transport", None) is None:
-        log.debug("a connection did not get through its TLS handshake")
+        log.debug("TLS handshake failed or timed out")
         on_failure()
 
 
@@ -201,7 +207,7 @@ def _bound(found: socket.socket | None, host: str, port: int) -> tuple[str, int]
 
 
 async def _bind(host: str, port: int) -> socket.socket:
-    """A listening socket; raises ``OSError`` that names the address."""
+    """A listening socket. Raises ``OSError`` that names the address."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]

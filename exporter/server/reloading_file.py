@@ -1,4 +1,4 @@
-"""Files that are read again when they change: tokens, users and certificates are exchanged while the exporter runs."""
+"""Files that are read again when they change, so that tokens, users and certificates can be rotated without a restart."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -7,39 +7,40 @@ from typing import Generic, TypeVar
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-State = tuple[tuple[int, int, int], ...]
+FileState = tuple[int, int, int]
+"""Modification time, size and inode of a file."""
 
 
-class Watched(Generic[T]):
-    """What ``read`` makes of the files, made again once any of them has changed.
+class ReloadingFile(Generic[T]):
+    """The value that ``read`` makes from ``paths``, made again once a file has changed.
 
-    A change that cannot be read is logged, and what was read before stays in force until the files change again. The first reading
-    raises what ``read`` raises.
+    If a reload fails, the failure is logged and the previous value is kept until the files change again. The first reading raises what
+    ``read`` raises.
     """
 
     def __init__(self, paths: Sequence[Path], read: Callable[[], T]) -> None:
         self._paths = tuple(paths)
         self._read = read
-        self._state = self._look()
+        self._state = self._current_state()
         self._value = read()
 
     def current(self) -> T:
-        """The value as the files now have it."""
-        state = self._look()
+        """The value for the present content of the files."""
+        state = self._current_state()
         if state != self._state:
             self._state = state
             try:
                 self._value = self._read()
-                log.info("read again: %s", ", ".join(map(str, self._paths)))
+                log.info("reloaded: %s", ", ".join(map(str, self._paths)))
             except (OSError, ValueError) as error:
-                log.error("what was read before stays in force: %s", error)  # noqa: TRY400 - the reason says all
+                log.error("reload failed; keeping the previous value: %s", error)  # noqa: TRY400 - the reason says all
         return self._value
 
-    def _look(self) -> State:
+    def _current_state(self) -> tuple[FileState, ...]:
         return tuple(_state_of(path) for path in self._paths)
 
 
-def _state_of(path: Path) -> tuple[int, int, int]:
+def _state_of(path: Path) -> FileState:
     try:
         found = path.stat()
     except OSError:

@@ -1,25 +1,13 @@
-"""TLS of a listener whose certificates may be exchanged while it runs: each handshake uses what the files now hold."""
+"""TLS of a listener. Certificates can be rotated while it runs: each handshake uses the present content of the files."""
 
 import ssl
-from dataclasses import dataclass
-from pathlib import Path
 
-from exporter.server.reloading_file import Watched
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files: the certificate with its chain, its key, and, if clients must have a certificate, who may have signed it."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
-    minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
-    maximum: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED
+from exporter.auth.tls_files import ServerTlsFiles
+from exporter.server.reloading_file import ReloadingFile
 
 
-def load_tls(files: TlsFiles) -> ssl.SSLContext:
-    """A server's context; raises ``ValueError`` that names the file which cannot be used."""
+def load_tls(files: ServerTlsFiles) -> ssl.SSLContext:
+    """The TLS context of a server. Raises ``ValueError`` that names the unusable file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version, context.maximum_version = files.minimum, files.maximum
     try:
@@ -35,14 +23,14 @@ def load_tls(files: TlsFiles) -> ssl.SSLContext:
     return context
 
 
-def rotating_tls(files: TlsFiles) -> ssl.SSLContext:
-    """As :func:`load_tls`, but every handshake is made with the files' present content."""
+def reloading_tls(files: ServerTlsFiles) -> ssl.SSLContext:
+    """As :func:`load_tls`, but each handshake uses the present content of the files."""
     paths = [files.certificate, files.key, *([files.client_ca] if files.client_ca else [])]
-    watched = Watched(paths, lambda: load_tls(files))
+    contexts = ReloadingFile(paths, lambda: load_tls(files))
     first = load_tls(files)
 
     def choose(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
-        connection.context = watched.current()
+        connection.context = contexts.current()
 
     first.sni_callback = choose
     return first
@@ -50,5 +38,6 @@ def rotating_tls(files: TlsFiles) -> ssl.SSLContext:
 
 def _reason(error: OSError | ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLError):
-        return error.reason or "it is no PEM file" if error.reason != "PEM" else "it is no PEM file"
+        not_pem = "expected a file in PEM format"
+        return not_pem if error.reason in (None, "", "PEM") else error.reason
     return error.strerror or str(error)

@@ -1,9 +1,12 @@
-"""uvicorn's protocols, made fit for peers that send too much, too fast, too slowly or in pieces.
+"""uvicorn's protocols, hardened against peers that send too much, too fast, too slowly or in pieces.
 
-What uvicorn leaves open and a listener that measures phone calls cannot: one read of the socket is parsed whole before anybody else
-gets a turn (a quarter of a megabyte of tiny frames takes half a second); messages that came together with a breach of the protocol are
-lost; a peer that pings and never reads makes the process grow, and so does one that never ends a message in fragments; a handshake that
-does not end, or that the WebSocket library cannot read, holds its connection for ever.
+A listener that measures phone calls needs what uvicorn does not provide:
+
+- uvicorn parses everything that one read of the socket returned before others get their turn. A quarter of a megabyte of tiny frames
+  takes half a second.
+- It loses messages that arrive together with a violation of the protocol.
+- A peer that sends pings and never reads makes the process grow. So does a peer that never ends a message in fragments.
+- A handshake that does not end, or that the WebSocket library cannot read, keeps its connection for ever.
 """
 
 import asyncio
@@ -12,62 +15,63 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import uvicorn
+from starlette.types import Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.exceptions import InvalidState
-from websockets.frames import CloseCode, Frame
-from websockets.protocol import OPEN
+from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.protocol import CLOSED, CLOSING, OPEN
 from websockets.speedups import apply_mask
 
-from exporter.receivers.websocket import BREACH
+from exporter.receivers.websocket import PROTOCOL_ERROR
 
 PIECE: Final = 8192
-"""Bytes parsed before other connections get their turn: at worst, of empty frames, a few milliseconds' work."""
-ENOUGH: Final = 65_536
-"""Bytes read and not parsed with which reading pauses."""
+"""Bytes parsed before other connections get their turn: at worst, with empty frames, a few milliseconds of work."""
+MAX_UNPARSED: Final = 65_536
+"""Bytes read and not yet parsed above which reading pauses."""
 _WHOLE_TEXT: Final = 0x81
 _WHOLE: Final = (_WHOLE_TEXT, 0x82)
 """First bytes of frames that hold a whole text or binary message, without extensions (RFC 6455, section 5.2)."""
 _MASKED: Final = 0x80
-_LEAST_HEADER: Final = 2
+_MIN_HEADER: Final = 2
 _SHORT_LENGTH: Final = 125
 
 log = logging.getLogger(__name__)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """A WebSocket of which one piece is parsed at a time, the next once the application has taken what was in it.
+    """A WebSocket that is parsed piece by piece: the next piece follows once the application has taken the messages of the last one.
 
-    Nearly all frames of a platform are small, masked and hold a whole message: those are taken out of what was read here, at a third
-    of the library's cost. Everything else (the handshake, control frames, fragments, long frames, breaches of the protocol) is handed
-    to the library frame by frame, which is told nothing of the others.
+    Nearly all frames of the platform are small, masked and hold a whole message. This class decodes them itself, at a third of the
+    library's cost. Everything else (the handshake, control frames, fragments, long frames, violations of the protocol) goes to the
+    library, frame by frame. The library never sees the other frames.
     """
 
     whole_frames = True
-    """Whether whole messages are taken out here; the tests compare with the library alone."""
+    """Whether this class decodes whole messages itself. The tests compare with the library alone."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - they are uvicorn's
         super().__init__(*args, **kwargs)
-        self.conn.debug = False  # it would log what callers say
+        self.conn.debug = False  # its debug log contains what callers say
         self._unparsed = b""
         self._parsed = 0
         self._to_library = 0
         self._incomplete = False
-        self._joined = bytearray()
+        self._fragments = bytearray()
+        self._enqueue: Callable[[Message], None] = self.queue.put_nowait  # type: ignore[assignment] # uvicorn's message types are private
 
     def data_received(self, data: bytes) -> None:
-        """Take in what was read, and parse its beginning unless the application has something to do."""
+        """Keep what was read, and parse its beginning unless the application is busy."""
         self._unparsed = self._unparsed[self._parsed :] + data if self._unparsed else data
         self._parsed = 0
         self._incomplete = False
         if self._is_idle():
             self._parse_next()
-        if len(self._unparsed) - self._parsed > ENOUGH and not self.read_paused:
+        if len(self._unparsed) - self._parsed > MAX_UNPARSED and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
 
-    async def receive(self) -> Any:  # noqa: ANN401 - ASGI messages are dictionaries of anything
-        """Give the application its next message; when it has had them all, go on parsing, else reading."""
+    async def receive(self) -> Any:  # noqa: ANN401 - uvicorn's type of a message is private
+        """Return the next message. After the last one continue parsing, or else reading."""
         queue = self.queue
         message = await queue.get() if queue.empty() else queue.get_nowait()
         if queue.empty() and (self._unparsed or self.read_paused):
@@ -75,83 +79,113 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return message
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 - as above
-        """Send; a refusal with an answer of its own ends the handshake, and is no mistake to be logged as one."""
+        """Send a message. A refusal with its own answer completes the handshake, so that uvicorn does not log it as an error."""
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Parse what is left before the application is told."""
+        """Parse what is left before the application learns of the end."""
         while self._unparsed and not self._incomplete:
             self._parse_piece()
         super().connection_lost(exc)
 
-    def send_receive_event_to_app(self) -> None:
-        """Queue a message of the library's; how much is read ahead is decided in one place, by bytes.
+    def shutdown(self) -> None:
+        """Close the connection. If its WebSocket is already closed and only TLS has not ended yet, send no close frame."""
+        if self.conn.state in (CLOSING, CLOSED) and not self.close_sent:
+            self.stop_keepalive()
+            self.transport.close()
+        else:
+            super().shutdown()
 
-        Text that is no UTF-8 ends the connection; where the peer has closed it already, it can't be told and only the end is noted.
+    def send_receive_event_to_app(self) -> None:
+        """Queue the message that the library has read. Text that is not UTF-8 ends the connection with 1007.
+
+        uvicorn's own method also pauses reading. Here :meth:`data_received` alone decides about that, by bytes.
         """
-        paused, self.read_paused = self.read_paused, True
-        try:
-            super().send_receive_event_to_app()
-        except InvalidState:
-            message: Any = {"type": "websocket.disconnect", "code": CloseCode.INVALID_DATA, BREACH: True}
-            self.queue.put_nowait(message)
-        self.read_paused = paused
+        data, self.frames = b"".join(self.frames), []
+        if self.close_sent:
+            return
+        if self.curr_msg_data_type == "text":
+            try:
+                self._enqueue({"type": "websocket.receive", "text": data.decode()})
+            except UnicodeDecodeError:
+                self._fail(CloseCode.INVALID_DATA)
+        else:
+            self._enqueue({"type": "websocket.receive", "bytes": data})
 
     def handle_ping(self) -> None:
-        """Answer, unless the peer does not read the answers."""
-        output = b"".join(self.conn.data_to_send())
-        if output and self.writable.is_set():
-            self.transport.write(output)
+        """Send the answer to this ping, unless the peer does not read.
+
+        The answers to later pings of the same piece stay in the library: a violation between the two discards them.
+        """
+        if self.conn.writes:
+            answer = self.conn.writes.pop(0)
+            if self.writable.is_set():
+                self.transport.write(answer)
 
     def handle_cont(self, event: Frame) -> None:
-        """Join fragments as they come: as a list, empty ones would add up without end."""
+        """Join fragments as they arrive. In a list, empty ones would add up without end."""
         if self.frames:
-            self._joined = bytearray(self.frames.pop())
-        self._joined += event.data
+            self._fragments = bytearray(self.frames.pop())
+        self._fragments += event.data
         if event.fin:
-            self.frames = [bytes(self._joined)]
-            self._joined = bytearray()
+            self.frames = [bytes(self._fragments)]
+            self._fragments = bytearray()
             self.send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
-        """Close with the code that the breach calls for."""
+        """Close with the code of the violation that the library has found."""
         assert self.conn.close_sent is not None  # noqa: S101 - for the types; the library has closed before uvicorn calls this
+        self._end_by_violation(self.conn.close_sent.code, b"".join(self.conn.data_to_send()))
+
+    def _fail(self, code: CloseCode) -> None:
+        """Fail the connection for a violation that the library does not check.
+
+        After a violation nothing from the peer is processed (RFC 6455, section 7.1.7). The library has parsed the whole piece already,
+        so its answers to frames behind the violation are discarded. For the violations that it checks, the library does the same.
+        """
+        if not self.handshake_complete:  # the peer has not waited for the answer to its handshake, so no frame may precede that
+            self._enqueue({"type": "websocket.disconnect", "code": code, PROTOCOL_ERROR: True})
+            return
+        self.conn.fail(code)
+        self.conn.writes.clear()
+        self._end_by_violation(code, Frame(Opcode.CLOSE, Close(code, "").serialize()).serialize(mask=False))
+
+    def _end_by_violation(self, code: int, close_frame: bytes) -> None:
         self._unparsed, self._parsed = b"", 0
-        message: Any = {"type": "websocket.disconnect", "code": self.conn.close_sent.code, BREACH: True}
-        self.queue.put_nowait(message)
-        self.transport.write(b"".join(self.conn.data_to_send()))
+        self._enqueue({"type": "websocket.disconnect", "code": code, PROTOCOL_ERROR: True})
+        self.transport.write(close_frame)
         self.close_sent = True
         self.transport.close()
 
     def _parse_next(self) -> None:
-        """Parse a piece if the application has nothing to do (or will not do it any more).
+        """Parse a piece if the application is idle or finished.
 
-        With messages in it the application goes on at once: it lets others have their turn itself. Without any it is done here.
+        A piece with messages wakes the application, which yields to other connections itself. After one without, this method yields.
         """
-        if self._is_waited_for():
+        if self._must_parse():
             self._parse_piece()
-        if self._is_waited_for():
+        if self._must_parse():
             self.loop.call_soon(self._parse_next)
             return
-        if self.read_paused and len(self._unparsed) - self._parsed <= ENOUGH and not self.transport.is_closing():
+        if self.read_paused and len(self._unparsed) - self._parsed <= MAX_UNPARSED and not self.transport.is_closing():
             self.read_paused = False
             self.transport.resume_reading()
 
-    def _is_waited_for(self) -> bool:
+    def _must_parse(self) -> bool:
         return bool(self._unparsed) and not self._incomplete and self._is_idle()
 
     def _is_idle(self) -> bool:
         return self.close_sent or self.queue.empty()
 
     def _parse_piece(self) -> None:
-        """Parse frames until a piece of them is done, or only the beginning of one is left."""
+        """Parse frames until a piece is done, or only an incomplete frame is left."""
         read = self._unparsed
         at, end = self._parsed, len(read)
         stop = min(end, at + PIECE)
         while at < stop:
-            if not self._to_library and not self._is_library_alone():
+            if not self._to_library and not self._uses_library_only():
                 after = self._whole_frame(read, at, end)
                 if after > at:
                     at = after
@@ -168,23 +202,23 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 return
         self._unparsed, self._parsed = (b"", 0) if at >= end else (read, at)
 
-    def _is_library_alone(self) -> bool:
+    def _uses_library_only(self) -> bool:
         return not self.whole_frames or self.close_sent or self.conn.state is not OPEN
 
     def _whole_frame(self, read: bytes, at: int, end: int) -> int:
-        """Take the message out of the frame at ``at``; returns where the next one begins.
+        """Queue the message in the frame at offset ``at``. Returns the offset of the next frame.
 
-        Returns ``at`` where there is none: the frame is not all there yet, or ``_to_library`` says how much of what follows is for it.
+        Returns ``at`` if there is no message: the frame is incomplete, or it is for the library and ``_to_library`` has its length.
         """
-        if end - at < _LEAST_HEADER:
+        if end - at < _MIN_HEADER:
             return at
         first, second = read[at], read[at + 1]
-        length, body = second & 0x7F, at + _LEAST_HEADER
+        length, body = second & 0x7F, at + _MIN_HEADER
         if length > _SHORT_LENGTH:
             body += 2 if length == _SHORT_LENGTH + 1 else 8
             if body > end:
                 return at
-            length = int.from_bytes(read[at + _LEAST_HEADER : body], "big")
+            length = int.from_bytes(read[at + _MIN_HEADER : body], "big")
         if second & _MASKED:
             body += 4
         after = body + length
@@ -194,16 +228,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if after > end:
             return at
         data = apply_mask(read[body:after], read[body - 4 : body])
-        message: Any
         if first == _WHOLE_TEXT:
             try:
-                message = {"type": "websocket.receive", "text": data.decode()}
+                self._enqueue({"type": "websocket.receive", "text": data.decode()})
             except UnicodeDecodeError:
                 self._to_library = after - at
                 return at
         else:
-            message = {"type": "websocket.receive", "bytes": data}
-        self.queue.put_nowait(message)
+            self._enqueue({"type": "websocket.receive", "bytes": data})
         return after
 
     def _give_library(self, data: bytes) -> None:
@@ -221,43 +253,44 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 class ListenerConfig(uvicorn.Config):
-    """uvicorn's settings, and how long a new connection gets to make its first request, in seconds.
+    """uvicorn's settings and those of :class:`HttpProtocol`.
 
-    ``on_slow`` is called when one did not, ``on_no_tls`` when one did not get through its TLS handshake.
+    ``handshake_timeout`` is how many seconds a new connection gets for its first request. ``on_slow`` is called when that is over, and
+    ``on_tls_failure`` when a TLS handshake fails.
     """
 
-    patience: float = 10.0
+    handshake_timeout: float = 10.0
     on_slow: Callable[[], None] = staticmethod(lambda: None)
-    on_no_tls: Callable[[], None] = staticmethod(lambda: None)
+    on_tls_failure: Callable[[], None] = staticmethod(lambda: None)
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP of which the first request has to come within a time; a WebSocket's opening handshake is one."""
+    """HTTP whose first request must arrive within the handshake timeout. A WebSocket's opening handshake is such a request."""
 
-    _patience: asyncio.TimerHandle | None = None
+    _handshake_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """Begin to wait for the request."""
+        """Wait for the request, within the handshake timeout."""
         super().connection_made(transport)
         assert isinstance(self.config, ListenerConfig)  # noqa: S101 - for the types
-        self._patience = self.loop.call_later(self.config.patience, self._lose_patience, self.config.on_slow)
+        self._handshake_timer = self.loop.call_later(self.config.handshake_timeout, self._on_handshake_timeout, self.config.on_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
-        self._stop_waiting()
+        """The connection has ended."""
+        self._cancel_handshake_timer()
         super().connection_lost(exc)
 
     def on_headers_complete(self) -> None:
-        """The request is there."""
-        self._stop_waiting()
+        """The head of the request is complete."""
+        self._cancel_handshake_timer()
         super().on_headers_complete()
 
-    def _lose_patience(self, on_slow: Callable[[], None]) -> None:
-        log.debug("a connection was closed that made no request")
+    def _on_handshake_timeout(self, on_slow: Callable[[], None]) -> None:
+        log.debug("handshake timeout: connection closed without a request")
         on_slow()
         self.transport.close()
 
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _cancel_handshake_timer(self) -> None:
+        if self._handshake_timer is not None:
+            self._handshake_timer.cancel()
+            self._handshake_timer = None

@@ -1,20 +1,24 @@
-"""The platform's clock as a session sees it, and which of its stamps are believed. Times are unix nanoseconds."""
+"""The platform's clock as a session sees it, and which of its time stamps are plausible. Times are unix nanoseconds."""
 
 from datetime import datetime
 from typing import Final
 
 SECOND: Final = 1_000_000_000
 EARLIEST: Final = 1_000_000_000 * SECOND
-"""Stamps before this (2001) are no times anyone measured; nor are those from 2255 on, short of what 64 bits with a sign can hold."""
+"""A stamp before this (2001) is not a measured time."""
 LATEST: Final = 9_000_000_000 * SECOND
+"""A stamp from this on (2255) is not a measured time. Up to here, sums and differences fit signed 64 bits."""
 _FLOOR: Final = 10 * 86_400 * SECOND
 _LONGEST_JUMP: Final = 3600 * SECOND
 _BEFORE_SESSION: Final = 60 * SECOND
 _AFTER_RECEIPT: Final = SECOND
 
 
-class Clock:
-    """The platform's clock as a session sees it. Receipt is always unix seconds by our clock."""
+class PlatformClock:
+    """The platform's clock as a session sees it. Receipt is always unix seconds on our clock.
+
+    The lag is our clock at receipt minus the platform's stamp. The smallest lag seen is the best estimate of how far the clocks differ.
+    """
 
     __slots__ = ("_earliest", "_lag")
 
@@ -24,23 +28,26 @@ class Clock:
 
     @property
     def known(self) -> bool:
-        """Whether an event has said what time it is."""
+        """Whether any event carried a plausible time."""
         return self._earliest != 0
 
     def at(self, receipt: float) -> int:
-        """The platform's time when we received something, as near as is known."""
+        """The platform's time at ``receipt``, estimated from the smallest lag."""
         return max(int(receipt * 1e6) * 1000 - self._lag, _FLOOR)
 
-    def stamped(self, stamp: datetime | None, receipt: float) -> int:
-        """When an event happened that carries ``stamp``; one that is far off the others is not believed."""
+    def event_time(self, stamp: datetime | None, receipt: float) -> int:
+        """When an event happened: its ``stamp``, or the estimate :meth:`at` if the stamp is missing or not plausible."""
         if stamp is not None:
             moment = int(stamp.timestamp() * 1e6 + 0.5) * 1000
-            if EARLIEST <= moment < LATEST and self.note(moment, receipt):
+            if EARLIEST <= moment < LATEST and self.learn(moment, receipt):
                 return moment
         return self.at(receipt)
 
-    def note(self, moment: int, receipt: float) -> bool:
-        """Learn that something received now happened at ``moment``; returns whether that can be."""
+    def learn(self, moment: int, receipt: float) -> bool:
+        """Learn the lag from something that happened at ``moment``; returns whether ``moment`` is plausible.
+
+        A moment is not plausible if its lag differs by an hour or more from the smallest lag so far.
+        """
         lag = int(receipt * 1e6) * 1000 - moment
         earliest = self._earliest
         if not earliest:
@@ -55,15 +62,18 @@ class Clock:
             self._earliest = moment
         return True
 
-    def window(self, began: float, receipt: float) -> tuple[int, int]:
-        """Between which times a stamp must lie that came with something received now, in a session that began at ``began``."""
+    def window(self, started_at: float, receipt: float) -> tuple[int, int]:
+        """The earliest and latest plausible stamp in something received at ``receipt``; the session started at ``started_at``.
+
+        The window reaches from 60 s before the session's start to 1 s after receipt.
+        """
         if not self._earliest:
             return EARLIEST, LATEST
-        first = min(self._earliest, int(began * 1e6) * 1000 - self._lag)
+        first = min(self._earliest, int(started_at * 1e6) * 1000 - self._lag)
         return max(first - _BEFORE_SESSION, EARLIEST), int(receipt * 1e6) * 1000 - self._lag + _AFTER_RECEIPT
 
 
 def nanoseconds(stamp: datetime) -> int:
-    """A date-time in unix nanoseconds, or 0 where it is no time anyone measured."""
+    """A date-time in unix nanoseconds, or 0 if it is not a measured time."""
     found = int(stamp.timestamp() * 1e6 + 0.5) * 1000
     return found if EARLIEST <= found < LATEST else 0

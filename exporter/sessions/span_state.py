@@ -1,28 +1,29 @@
-"""What a session remembers for its spans: little while it is idle, and bounded however many events come."""
+"""What a session keeps for its spans. It is small while the session is idle, and bounded whatever events come."""
 
 from collections.abc import Container
 from typing import Final, NamedTuple, Protocol
 
+from exporter.bounded_dict import BoundedDict
 from exporter.protocol.ids import TurnKey
 from exporter.sessions.app_state import AppState
-from exporter.sessions.clock import Clock
+from exporter.sessions.clock import PlatformClock
 
-MOST_EVENTS: Final = 32
-"""Events that wait for their span; further ones are left out, and the span says how many."""
-MOST_TOOLS: Final = 32
-"""Tool calls that wait for their turn; further ones are counted as lost."""
-MOST_WAITING: Final = 8
-"""Completed turns that wait for their turn.metrics with what was collected for them."""
-MOST_STOOD_IN: Final = 64
-"""Turns without metrics that are remembered, to tell metrics that come after all."""
+MAX_EVENTS: Final = 32
+"""Events that one span can carry. Further events are dropped; the span says how many."""
+MAX_TOOLS: Final = 32
+"""Tool calls that wait for their turn. Further calls are dropped and counted."""
+MAX_WAITING_TURNS: Final = 8
+"""Completed turns that wait for their turn.metrics."""
+MAX_WITHOUT_METRICS: Final = 64
+"""Remembered turns that were written without metrics; if their metrics come after all, they are recognised as late."""
 
 
-class Traced(Protocol):
-    """What must be known of a session. Times are unix seconds by our clock."""
+class TracedSession(Protocol):
+    """What spans need to know of a session. Times are unix seconds on our clock."""
 
     id: str
     agent: str | None
-    names_made_up: bool
+    has_generated_id: bool
     continued: int
     started_at: float
     last_event_at: float
@@ -39,7 +40,7 @@ class Traced(Protocol):
 
 
 class ToolCall(NamedTuple):
-    """A tool call or a sub-agent: its times (unix nanoseconds), serialised name and attributes, and whether it failed."""
+    """The span of a tool call or sub-agent: times (unix nanoseconds), serialised name and attributes, and whether it failed."""
 
     start: int
     end: int
@@ -48,10 +49,40 @@ class ToolCall(NamedTuple):
     failed: bool
 
 
-class Collected:
-    """What small events brought for spans that are yet to be written.
+class RunningAgent(NamedTuple):
+    """A sub-agent that started and has not ended: its type, and its start (unix nanoseconds)."""
 
-    ``attributes`` are by slot: which event type wrote them on which span; the last one stands.
+    agent_type: str | None
+    start: int
+
+
+class OpenToolCall(NamedTuple):
+    """A tool call that the customer's app has not answered: the tool, its start (unix nanoseconds), and serialised attributes."""
+
+    tool: str | None
+    start: int
+    attributes: bytes
+
+
+class ReportedTimes(NamedTuple):
+    """What session.ended reports: start and end (unix nanoseconds), duration (nanoseconds), and whether it gives a reason.
+
+    A time that is unknown is 0.
+    """
+
+    start: int = 0
+    end: int = 0
+    duration: int = 0
+    has_reason: bool = False
+
+
+_NOT_REPORTED: Final = ReportedTimes()
+
+
+class SpanBuffer:
+    """What events contribute to spans that are written later.
+
+    ``attributes`` are serialised, by slot. A slot stands for one event type and one span; a later event of the type replaces its value.
     """
 
     __slots__ = ("attributes", "dropped", "events", "tools")
@@ -62,60 +93,73 @@ class Collected:
         self.tools: list[ToolCall] = []
         self.dropped = 0
 
-    def event(self, event: bytes) -> None:
-        """Add an event, or note that it found no room."""
-        if len(self.events) < MOST_EVENTS:
+    def add_event(self, event: bytes) -> None:
+        """Add a span event, or count it as dropped if there is no room."""
+        if len(self.events) < MAX_EVENTS:
             self.events.append(event)
         else:
             self.dropped += 1
 
-    def tool(self, call: ToolCall) -> bool:
+    def add_tool(self, call: ToolCall) -> bool:
         """Add a tool call; returns whether there was room."""
-        if len(self.tools) >= MOST_TOOLS:
+        if len(self.tools) >= MAX_TOOLS:
             return False
         self.tools.append(call)
         return True
 
-    def take_over(self, left: "Collected") -> int:
-        """Add the events and tool calls that found no turn; returns how many calls found no room here either."""
-        for event in left.events:
-            self.event(event)
-        self.dropped += left.dropped
-        return sum(not self.tool(call) for call in left.tools)
+    def merge(self, other: "SpanBuffer") -> int:
+        """Add the events and tool calls of a buffer whose turn was never written; returns how many calls found no room."""
+        for event in other.events:
+            self.add_event(event)
+        self.dropped += other.dropped
+        return sum(not self.add_tool(call) for call in other.tools)
+
+
+class UnwrittenRoot(NamedTuple):
+    """A session's span that was not exported, because its trace is not sampled. A turn that is kept later exports it after all."""
+
+    buffer: SpanBuffer
+    reason: str
+    end: int
 
 
 class SpanState:
-    """A session's spans so far. Serialised parts that every turn needs are kept, and renewed when the session's name changes."""
+    """A session's spans so far.
+
+    ``trace_part``, ``parent_part``, ``turn_name`` and ``identity`` are serialised once, because every turn needs them; they change with
+    the session's name. ``sampled`` says that the trace is exported, ``collects`` that a span of the session can be, ``kept`` that a
+    turn was. ``finished`` says that the session is over.
+    """
 
     __slots__ = (
         "agent",
-        "agent_tools",
-        "app_calls",
-        "began",
         "clock",
         "collects",
         "continued",
-        "done",
-        "ended",
         "failed",
+        "finished",
         "id",
         "identity",
         "kept",
-        "open",
+        "open_tool_calls",
         "parent_part",
-        "root",
+        "reported",
+        "root_buffer",
         "root_id",
+        "running_agents",
         "sampled",
         "span_end",
         "span_start",
-        "stood_in",
-        "tools",
+        "started_at",
+        "tool_count",
         "trace",
         "trace_part",
+        "turn_buffer",
         "turn_name",
         "unnumbered",
-        "unwritten",
-        "waiting",
+        "unwritten_root",
+        "waiting_turns",
+        "without_metrics",
     )
 
     def __init__(self) -> None:
@@ -126,70 +170,68 @@ class SpanState:
         self.continued = 0
         self.trace_part = self.parent_part = self.identity = b""
         self.turn_name = b""
-        self.sampled = self.collects = self.kept = self.done = self.failed = False
-        self.clock = Clock()
-        self.began = 0.0
-        self.root: Collected | None = None
-        self.open: Collected | None = None
-        self.waiting: dict[TurnKey, Collected] | None = None
-        self.stood_in: dict[TurnKey, None] | None = None
-        self.agent_tools: dict[str, tuple[str | None, int]] | None = None
-        self.app_calls: dict[str, tuple[str | None, int, bytes]] | None = None
-        self.ended: tuple[int, int, int, bool] = (0, 0, 0, False)
+        self.sampled = self.collects = self.kept = self.finished = self.failed = False
+        self.clock = PlatformClock()
+        self.started_at = 0.0
+        self.root_buffer: SpanBuffer | None = None
+        self.turn_buffer: SpanBuffer | None = None
+        self.waiting_turns: BoundedDict[TurnKey, SpanBuffer] | None = None
+        self.without_metrics: BoundedDict[TurnKey, None] | None = None
+        self.running_agents: dict[str, RunningAgent] | None = None
+        self.open_tool_calls: dict[str, OpenToolCall] | None = None
+        self.reported = _NOT_REPORTED
         self.span_start = self.span_end = 0
-        self.tools = self.unnumbered = 0
-        self.unwritten: tuple[Collected, str, int] | None = None
-        """What a root needs that was not exported, in case that a turn comes which keeps it: collected, end reason, and end."""
+        self.tool_count = self.unnumbered = 0
+        self.unwritten_root: UnwrittenRoot | None = None
 
-    def for_turn(self) -> Collected:
-        """Where what belongs to the open turn is collected."""
-        if self.open is None:
-            self.open = Collected()
-        return self.open
+    def for_turn(self) -> SpanBuffer:
+        """The buffer of the open turn."""
+        if self.turn_buffer is None:
+            self.turn_buffer = SpanBuffer()
+        return self.turn_buffer
 
-    def for_root(self) -> Collected:
-        """Where what belongs to the session is collected."""
-        if self.root is None:
-            self.root = Collected()
-        return self.root
+    def for_root(self) -> SpanBuffer:
+        """The buffer of the session's span."""
+        if self.root_buffer is None:
+            self.root_buffer = SpanBuffer()
+        return self.root_buffer
 
-    def wait(self, key: TurnKey) -> Collected | None:
-        """The open turn is complete and waits for its metrics; returns what had to make room."""
-        if self.open is None:
+    def complete_turn(self, key: TurnKey) -> SpanBuffer | None:
+        """Let the open turn's buffer wait for the turn's metrics; returns the buffer that was evicted to make room, if any."""
+        if self.turn_buffer is None:
             return None
-        if self.waiting is None:
-            self.waiting = {}
-        if key in self.waiting:
+        if self.waiting_turns is None:
+            self.waiting_turns = BoundedDict(MAX_WAITING_TURNS)
+        if key in self.waiting_turns:
             return None
-        self.waiting[key], self.open = self.open, None
-        return self.waiting.pop(next(iter(self.waiting))) if len(self.waiting) > MOST_WAITING else None
+        evicted = self.waiting_turns.add(key, self.turn_buffer)
+        self.turn_buffer = None
+        return None if evicted is None else evicted[1]
 
-    def take(self, key: TurnKey) -> Collected | None:
-        """What was collected for a turn that is now written: of its own if it was seen to complete, else what is open."""
-        if self.waiting and key in self.waiting:
-            return self.waiting.pop(key)
-        taken, self.open = self.open, None
-        return taken
+    def pop_buffer(self, key: TurnKey) -> SpanBuffer | None:
+        """The buffer of a turn that is written now: its own if it was seen to complete, else that of the open turn."""
+        if self.waiting_turns and key in self.waiting_turns:
+            return self.waiting_turns.pop(key)
+        buffer, self.turn_buffer = self.turn_buffer, None
+        return buffer
 
-    def stand_in(self, key: TurnKey) -> None:
+    def note_without_metrics(self, key: TurnKey) -> None:
         """Remember that the turn was written without metrics."""
-        if self.stood_in is None:
-            self.stood_in = {}
-        self.stood_in[key] = None
-        if len(self.stood_in) > MOST_STOOD_IN:
-            del self.stood_in[next(iter(self.stood_in))]
+        if self.without_metrics is None:
+            self.without_metrics = BoundedDict(MAX_WITHOUT_METRICS)
+        self.without_metrics[key] = None
 
     def is_late(self, key: TurnKey | None) -> bool:
-        """Whether the turn was written without metrics, so that those that come now are late."""
-        return self.stood_in is not None and key in self.stood_in
+        """Whether metrics that come now are late: the turn was written without them."""
+        return self.without_metrics is not None and key in self.without_metrics
 
-    def cover(self, start: int, end: int) -> None:
-        """The session lasted at least from ``start`` to ``end``."""
+    def extend(self, start: int, end: int) -> None:
+        """Make the session's span cover ``start`` to ``end``."""
         if not self.span_start or start < self.span_start:
             self.span_start = start
         self.span_end = max(self.span_end, end)
 
     def next_tool(self) -> int:
-        """The number of a tool call that is now written."""
-        self.tools += 1
-        return self.tools
+        """The number of the next tool span; its id is made of it."""
+        self.tool_count += 1
+        return self.tool_count

@@ -1,19 +1,19 @@
-"""What is remembered of who has the floor in a session."""
+"""What a session remembers of whose turn it is to speak."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class Moment(NamedTuple):
-    """When something happened: by the platform's clock, where the event says so, and when we heard of it; unix seconds."""
+    """When something happened: ``stamp`` by the platform's clock if the event has a timestamp, ``received`` by ours. Unix seconds."""
 
     stamp: float | None
     received: float
 
     def until(self, later: "Moment") -> float:
-        """Seconds from here to ``later``, by the platform's clock if it timed both: the two clocks are never mixed.
+        """Seconds from here to ``later``: by the platform's clock if both have a stamp, otherwise by ours. Clocks are never mixed.
 
-        To the microsecond: what two times as large as these differ by is no more exact, and a limit must not be passed by noise.
+        Rounded to microseconds: unix times as floats are no more exact than that, and rounding errors must not exceed a limit.
         """
         if self.stamp is not None and later.stamp is not None:
             return round(later.stamp - self.stamp, 6)
@@ -21,21 +21,26 @@ class Moment(NamedTuple):
 
 
 @dataclass(slots=True)
-class Floor:
-    """Who spoke when. ``turn`` is when the caller fell silent in the turn last judged over, until the caller speaks again.
+class TurnTakingState:
+    """Who spoke when.
 
-    ``answered`` is when the agent's audio began after it. ``waits_for`` is the agent (label) that keeps the caller waiting right now;
-    ``told`` of that silence, in seconds, has been counted as dead air. ``silence`` is how long the caller has waited in vain since the
-    agent was last heard, ``wait`` how long until it was heard then, both in seconds.
+    ``user_started`` and ``user_stopped`` are the latest speech of the caller that no completed turn contains yet, ``agent_started`` is
+    when the agent's audio last began. ``agent_reported``: the platform reports what the agent does at all.
+
+    ``turn_end`` is when the caller fell silent in the latest completed turn; it is ``None`` again when the caller speaks.
+    ``answered`` is when the agent's audio began after it. ``waiting_for`` is the label of the agent that keeps the caller waiting now.
+
+    Durations in seconds: ``reported_silence`` of the current wait was counted as dead air already. ``unanswered`` is how long the
+    caller has waited in vain since the agent was last heard. ``last_wait`` is how long the caller waited until it was heard then.
     """
 
-    user_began: Moment | None = None
+    user_started: Moment | None = None
     user_stopped: Moment | None = None
-    agent_began: Moment | None = None
-    agent_shows: bool = False
-    turn: Moment | None = None
+    agent_started: Moment | None = None
+    agent_reported: bool = False
+    turn_end: Moment | None = None
     answered: Moment | None = None
-    waits_for: str | None = None
-    told: float = 0.0
-    silence: float = 0.0
-    wait: float = 0.0
+    waiting_for: str | None = None
+    reported_silence: float = 0.0
+    unanswered: float = 0.0
+    last_wait: float = 0.0

@@ -1,1 +1,1 @@
-"""A simulated platform: the other side of the wire, for demonstrations, tests and load. It shares no code with the exporter."""
+"""A simulated AgentStack platform for demonstrations, tests and load. It shares no code with the exporter."""

@@ -1,6 +1,6 @@
-"""The platform's own account of a call: what it made happen, told from the turns as they happened and not from the events sent.
+"""The platform's own account of a call: what really happened, taken from the turns and not from the events sent.
 
-It knows what only the platform can know, and keeps apart what it did not report: an observer cannot know that.
+The account also says what the platform did not report, because an observer of the events cannot know that.
 """
 
 from collections import Counter
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from exporter.simulate.session import Session, Used
+from exporter.simulate.session import ModelUsage, Session
 from exporter.simulate.turns import Turn
-from exporter.simulate.waits import Ending, in_vain, premature_ends, reactions, waits_of
+from exporter.simulate.waits import Ending, premature_ends, reactions, unanswered_wait, waits_of
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a turn took of a model: ``amounts`` are tokens, characters or minutes, none counted under two kinds."""
+    """What a turn used of a model. ``amounts`` are tokens, characters or minutes by kind; nothing counts under two kinds."""
 
     component: str
     provider: str
@@ -24,11 +24,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TurnAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn, as far as the platform reported it: in turn.metrics, in turn.completed only, or not at all (``reported`` None).
+    """A turn. ``reported`` is ``metrics`` (in turn.metrics), ``completed`` (in turn.completed only) or None (not at all).
 
-    ``waited_ms`` is None where nobody waited or nobody answered. ``parts_ms`` add up to it: the stages it reported by component, and
-    as ``unexplained`` the rest, below 0 where they overlapped; ``bottleneck`` is the largest. ``machine``: it was known by the time
-    of the report that a machine waits.
+    ``waited_ms`` is None if nobody waited or nobody answered. ``parts_ms`` adds up to ``waited_ms``: the reported stages by component,
+    and the rest as ``unexplained``, which is negative when stages overlapped. ``bottleneck`` is the largest part. ``machine`` is True
+    if an answering machine had been recognised before the turn was reported.
     """
 
     number: int
@@ -44,18 +44,21 @@ class TurnAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelChange(msgspec.Struct, frozen=True):
-    """Reports tell of both models, one after the other; ``change`` is what differs: ``provider``, or only the ``model``."""
+    """A change of model that the reports show. ``change`` is ``provider``, or ``model`` if the provider stayed the same."""
 
     component: str
     change: str
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A call. ``garbled``: the platform reported it, or a turn of it, so badly that nobody could arrive at this account.
+    """A call.
 
-    ``silences_ms`` are those over 3 s while the caller waited, ``reactions_ms`` how long both spoke at once in a barge-in.
-    ``in_vain_ms`` is how long the caller has waited for nothing since the agent was last heard, ``last_wait_ms`` how long until it was
-    heard in the last turn; ``ended`` False is a line that went dead.
+    - ``garbled``: the call or one of its turns was reported so badly that no observer can compute this account.
+    - ``ended``: False if the connection was dropped without ``session.ended``.
+    - ``silences_ms``: silences over 3 s while the caller waited.
+    - ``reactions_ms``: for each barge-in, how long both spoke at once.
+    - ``in_vain_ms``: how long the caller waited without an answer since the agent last spoke.
+    - ``last_wait_ms``: how long the caller waited for the agent in the last turn; 0 if the agent did not answer.
     """
 
     agent: str
@@ -71,8 +74,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     model_changes: list[ModelChange]
 
 
-def in_short(account: Account) -> Counter[str]:
-    """What a run's summary says of the call; times are in milliseconds."""
+def summarize(account: Account) -> Counter[str]:
+    """The call's part of the run's summary. Times are in milliseconds."""
     heard = [turn.answered for turn in account.turns if not turn.by_agent]
     return Counter(
         answered_turns=heard.count(True),
@@ -85,7 +88,7 @@ def in_short(account: Account) -> Counter[str]:
 
 
 def account_of(session: Session, turns: Sequence[Turn], ending: Ending, *, garbled: bool) -> Account:
-    """The account of a call that is over."""
+    """The account of a finished call."""
     waits = waits_of(turns, ending)
     machine = ending.machine_at is not None
     return Account(
@@ -97,7 +100,7 @@ def account_of(session: Session, turns: Sequence[Turn], ending: Ending, *, garbl
         silences_ms=[wait.ms for wait in waits if wait.dead_air],
         premature_ends=premature_ends(turns, waits),
         reactions_ms=reactions(turns, ending),
-        in_vain_ms=0 if machine else in_vain(turns, waits, ending),
+        in_vain_ms=0 if machine else unanswered_wait(turns, waits, ending),
         last_wait_ms=waits[-1].ms if waits and waits[-1].by == "agent" and not machine else 0,
         model_changes=_model_changes(session, turns, ending),
     )
@@ -106,8 +109,8 @@ def account_of(session: Session, turns: Sequence[Turn], ending: Ending, *, garbl
 def _turn(session: Session, turn: Turn, ending: Ending) -> TurnAccount:
     reported = _reported(turn, ending)
     waited = turn.parts.perceived if turn.agent_started is not None and not turn.agent_first else None
-    told = reported == "metrics"
-    parts = {} if waited is None or not told else _parts(session, turn, waited)
+    in_full = reported == "metrics"
+    parts = {} if waited is None or not in_full else _parts(session, turn, waited)
     return TurnAccount(
         number=turn.number,
         sub_agent=turn.agent_tool_id,
@@ -118,7 +121,7 @@ def _turn(session: Session, turn: Turn, ending: Ending) -> TurnAccount:
         waited_ms=waited,
         parts_ms=parts,
         bottleneck=max(parts, key=lambda part: parts[part]) if parts else None,
-        used=[_usage(used) for used in turn.used if told and turn.untold != f"{used.component}_"],
+        used=[_usage(used) for used in turn.used if in_full and turn.omitted_prefix != f"{used.component}_"],
     )
 
 
@@ -129,42 +132,42 @@ def _reported(turn: Turn, ending: Ending) -> str | None:
 
 
 def _parts(session: Session, turn: Turn, waited: int) -> dict[str, int]:
-    """Transcript and decision run side by side, so the longer one counts; a stage that was not told is part of the rest."""
+    """The wait by component. STT and turn decision run in parallel, so the longer counts. A stage not reported is part of the rest."""
     parts = turn.parts
-    transcript = 0 if turn.untold == "stt_" else parts.stt_delay
+    transcript = 0 if turn.omitted_prefix == "stt_" else parts.stt_delay
     decision = parts.turn_decision if session.reports_endpointing else 0
     stages = {
         "endpointing": max(transcript, decision),
         "callback": parts.callback,
         "llm": parts.llm_ttft,
-        "tts": 0 if turn.untold == "tts_" else parts.tts_ttfb,
+        "tts": 0 if turn.omitted_prefix == "tts_" else parts.tts_ttfb,
         "realtime": parts.realtime_ttft,
     }
     return {**stages, "unexplained": waited - sum(stages.values())}
 
 
-def _usage(used: Used) -> Usage:
+def _usage(used: ModelUsage) -> Usage:
     amounts = {kind: amount for kind, amount in used.amounts.items() if amount}
     name = {"provider": used.model.provider, "model": used.model.name}
     return Usage(component=used.component, amounts=amounts, cancelled=used.cancelled, **name)
 
 
 def _model_changes(session: Session, turns: Sequence[Turn], ending: Ending) -> list[ModelChange]:
-    """The one change there can be: from the LLM the call began with to its stand-in."""
-    place, first = ending.fell_back_after, session.first_llm
-    if place is None or first == session.llm:
+    """The change from the first LLM to its fallback, if the reports show it. No other change is simulated."""
+    fallback_index, first = ending.fell_back_after, session.first_llm
+    if fallback_index is None or first == session.llm:
         return []
-    named = [number for number in _reported_in_turn(turns, ending) if not turns[number].agent_first]
-    if not named or not named[0] < place <= named[-1]:
+    reported = [index for index in _reported_in_order(turns, ending) if not turns[index].agent_first]
+    if not reported or not reported[0] < fallback_index <= reported[-1]:
         return []
     return [ModelChange("llm", "model" if first.provider == session.llm.provider else "provider")]
 
 
-def _reported_in_turn(turns: Sequence[Turn], ending: Ending) -> list[int]:
-    """The places of the turns whose turn.metrics came before those of any later one: the others tell of what is past."""
-    reported = [place for place, turn in enumerate(turns) if _reported(turn, ending) == "metrics"]
-    in_turn: list[int] = []
-    for place in sorted(reported, key=lambda place: turns[place].metrics_at or 0):
-        if not in_turn or place > in_turn[-1]:
-            in_turn.append(place)
-    return in_turn
+def _reported_in_order(turns: Sequence[Turn], ending: Ending) -> list[int]:
+    """Indexes of the turns whose turn.metrics came before that of every later turn. A report that comes later is out of date."""
+    reported = [index for index, turn in enumerate(turns) if _reported(turn, ending) == "metrics"]
+    in_order: list[int] = []
+    for index in sorted(reported, key=lambda index: turns[index].metrics_at or 0):
+        if not in_order or index > in_order[-1]:
+            in_order.append(index)
+    return in_order

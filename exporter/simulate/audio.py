@@ -1,4 +1,4 @@
-"""A call of raw audio streaming: ``event`` frames whose payload is nested, instead of the managed events."""
+"""A call of raw audio streaming. Its frames have the field ``event`` and nested objects, unlike the managed events."""
 
 import base64
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _RATE = 8000
 
 
 def streaming_call(rng: Random, moments: Moments, stream_id: str, call_id: str, frames: int) -> Iterator[Timed]:
-    """The events of the call: ``frames`` media frames, 50 a second, with key presses and the echoes of what the app played."""
+    """The events of the call: ``frames`` media frames (50 a second), then key presses and reports on what the app played."""
     media_format = {"type": _CONTENT_TYPE, "rate": _RATE}
     yield (
         0,

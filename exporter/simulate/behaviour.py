@@ -1,4 +1,4 @@
-"""What a kind of call is described by: how long each stage takes, who provides it, how often something out of the ordinary happens."""
+"""The parameters of a kind of call: how long each stage takes, which models it uses, how often something unusual happens."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ _Z95 = 1.6448536269514722  # the 95th percentile of the standard normal distribu
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A lognormal spread of times in milliseconds, given by its median and by what 95 % of the values stay under."""
+    """A lognormal distribution, given by its median and its 95th percentile. Times are in milliseconds."""
 
     median: float
     p95: float
@@ -21,7 +21,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as turn.metrics and session.usage name it. ``streamed`` ones of STT report a request time of 0."""
+    """A model as turn.metrics and session.usage name it. An STT model that is ``streamed`` reports a request time of 0."""
 
     provider: str
     name: str
@@ -29,16 +29,16 @@ class Model:
 
     @property
     def key(self) -> str:
-        """The name under which ``llm_availability`` and ``llm.availability_changed`` speak of it."""
+        """The model's name in ``llm_availability`` and ``llm.availability_changed``."""
         return f"{self.provider}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
-    """How long the steps between the caller's last word and the agent's first take.
+    """How long each step between the caller's last word and the agent's first takes.
 
-    ``stt_delay`` and ``turn_decision`` both run from the end of speech, so the longer one counts; ``rest`` is network and
-    playout. ``endpoint`` is the silence after which a speech-to-speech model answers.
+    ``stt_delay`` and ``turn_decision`` both start at the end of speech, so the longer one counts. ``rest`` is network and playout.
+    ``endpoint`` is the silence after which a speech-to-speech model answers.
     """
 
     stt_delay: Spread
@@ -54,7 +54,7 @@ class Stages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chances:
-    """Probabilities (0..1), in three groups: of a call, of a turn, of an event."""
+    """Probabilities (0..1), in three groups: per call, per turn, per event."""
 
     greeting: float = 0.85
     fallback: float = 0.04
@@ -72,24 +72,24 @@ class Chances:
     no_metrics_at_all: float = 0.0
     first_generation: float = 0.0
     second_generation: float = 0.0
-    falls_silent: float = 0.0  # from some turn on the agent does not answer
+    falls_silent: float = 0.0  # the agent stops answering at some turn
 
     interruption: float = 0.12
-    false_interruption: float = 0.25  # of the interruptions
+    false_interruption: float = 0.25  # share of the interruptions
     backchannel: float = 0.15
     tool: float = 0.12
     unanswered: float = 0.01
     idle: float = 0.03
     typed: float = 0.01
     preemptive: float = 0.04
-    premature: float = 0.0  # judged over too early: the caller goes on
-    gives_up: float = 0.0  # of the slow and the unanswered turns: the caller hangs up
+    premature: float = 0.0  # the turn is decided too early: the caller continues
+    gives_up: float = 0.0  # share of the slow and unanswered turns: the caller hangs up
 
     metrics_lost: float = 0.003
     metrics_late: float = 0.02
-    metrics_after_end: float = 0.3  # of the turns in which the caller hangs up
+    metrics_after_end: float = 0.3  # share of the turns in which the caller hangs up
     metrics_twice: float = 0.004
-    metrics_first: float = 0.1  # turn.metrics ahead of turn.completed
+    metrics_first: float = 0.1  # turn.metrics comes before turn.completed
     missing_fields: float = 0.02
     bad_values: float = 0.0
     unknown_fields: float = 0.0
@@ -99,7 +99,7 @@ class Chances:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One kind of call. ``turns`` are the caller's in a call (median, p95); ``pipeline`` is as on the wire, or ``audio``."""
+    """One kind of call. ``turns`` is how many turns the caller takes (median, p95). ``pipeline`` is as on the wire, or ``audio``."""
 
     name: str
     stages: Stages

@@ -1,6 +1,6 @@
-"""One simulated call, from nothing but a seed: what the platform would send, and when.
+"""One simulated call: what the platform would send, and when.
 
-The generator is pure: it reads no clock, and the same seed and number give the same events whatever else runs.
+The generator reads no clock. The same seed and call number always give the same events.
 """
 
 import heapq
@@ -25,14 +25,14 @@ SESSION_ENDS = ("session.ended", "agent_session.ended", "stop")
 
 
 def event_name(event: Event) -> str:
-    """What the event calls itself: ``type`` in managed calls, ``event`` in audio streaming."""
+    """The event's name: its ``type`` in managed calls, its ``event`` in audio streaming."""
     name: str = event.get("type") or event["event"]
     return name
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that is decided on but not yet played. ``turns`` are the caller's, None leaves them to the profile."""
+    """A call that is planned but not yet played. ``turns`` is how many turns the caller takes; None draws it from the profile."""
 
     seed: int
     number: int
@@ -43,24 +43,24 @@ class Call:
 
     @property
     def expected_seconds(self) -> float:
-        """Roughly how long the call lasts when played at its own speed."""
+        """Roughly how long the call lasts at speed 1, in seconds."""
         if self.profile.pipeline == "audio":
             return self.media_frames * 0.02 + 5
         return 15.0 + 11.0 * (self.turns if self.turns is not None else self.profile.turns.median)
 
-    def steps(self, started_at: float, tell: Callable[[Account], None] = lambda _: None) -> Iterator[Step]:
-        """The events in the order of sending; ``started_at`` (unix seconds) is what their timestamps count from.
+    def steps(self, started_at: float, on_account: Callable[[Account], None] = lambda _: None) -> Iterator[Step]:
+        """The events in the order of sending. Their timestamps count from ``started_at`` (unix seconds).
 
-        ``tell`` is given the account of a managed call after its last event.
+        ``on_account`` is called with the account of a managed call after its last event.
 
-        A second ``session.started`` means that the connection was lost just before it and the call came back on another. A call
-        whose script ends without ``session.ended`` or ``stop`` is one that was cut off.
+        A second ``session.started`` means that the connection was lost just before it and the call resumed on another connection.
+        If the events end without ``session.ended`` or ``stop``, the call was dropped.
         """
         rng = Random(f"{self.seed}:{self.number}:events")
-        for at, event in self._timed(rng, Moments(started_at), tell):
+        for at, event in self._timed(rng, Moments(started_at), on_account):
             yield at / 1000, event
 
-    def _timed(self, rng: Random, moments: Moments, tell: Callable[[Account], None]) -> Iterator[Timed]:
+    def _timed(self, rng: Random, moments: Moments, on_account: Callable[[Account], None]) -> Iterator[Timed]:
         chances = self.profile.chances
         if self.profile.pipeline == "audio":
             yield from streaming_call(rng, moments, self.session_id, self.session_id.replace("st-", "call-"), self.media_frames)
@@ -75,11 +75,11 @@ class Call:
         elif generation < chances.first_generation + chances.second_generation:
             events = ((at, faults.second_generation(event)) for at, event in events)
         yield from _resumed(events, resumed_after, rng) if resumed_after else events
-        tell(conversation.account(garbled=generation < chances.first_generation + chances.second_generation))
+        on_account(conversation.account(garbled=generation < chances.first_generation + chances.second_generation))
 
 
 def plan_call(seed: int, number: int, fleet: Fleet, *, turns: int | None = None, media_frames: int = 10) -> Call:
-    """Decide on call ``number`` of a run: its kind and its identity follow from the seed and the number alone."""
+    """Plan call ``number`` of a run. Its profile and its id depend on the seed and the number alone."""
     rng = Random(f"{seed}:{number}")
     profile = draw_profile(fleet, rng)
     prefix = "st" if profile.pipeline == "audio" else "as"
@@ -87,7 +87,7 @@ def plan_call(seed: int, number: int, fleet: Fleet, *, turns: int | None = None,
 
 
 def _ordered(conversation: Conversation) -> Iterator[Timed]:
-    """The events of all batches by their moment: a report may come late, and a caller may speak before the agent is done."""
+    """The events of all batches, sorted by time: a report may come late, and a caller may speak before the agent is done."""
     waiting: list[tuple[int, int, Event]] = []
     count = 0
     for batch in conversation.batches():
@@ -106,7 +106,7 @@ def _ordered(conversation: Conversation) -> Iterator[Timed]:
 
 
 def _resumed(events: Iterable[Timed], after: int, rng: Random) -> Iterator[Timed]:
-    """The same events, with the connection lost after so many of them: what falls into the gap is sent when it is over."""
+    """The same events with the connection lost after ``after`` of them. Events due while it is lost are sent when it is back."""
     gap, back_at, first = rng.randint(150, 900), 0, None
     for count, (at, event) in enumerate(events):
         first = first or event

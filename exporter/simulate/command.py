@@ -1,4 +1,4 @@
-"""The ``simulate`` command: options in, a run of simulated calls, numbers out."""
+"""The ``simulate`` command: play simulated calls and print a summary."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import msgspec
 import uvloop
 
-from exporter.simulate.fleet import FleetRun, Plan
-from exporter.simulate.platform import Line, shown_url
+from exporter.simulate.fleet import FleetRun, RunConfig
+from exporter.simulate.platform import PlayConfig, shown_url
 from exporter.simulate.profiles import fleet_of
 from exporter.simulate.progress import shown_progress
 from exporter.simulate.truth import TruthWriter
@@ -27,12 +27,18 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class SimulateOptions:
     """What to simulate.
 
-    Same ``seed``, same calls; None draws one and reports it. ``calls`` None plays until ``duration`` (seconds) is over or the
-    run is stopped; ``concurrency`` bounds how many are open at once, ``rate`` how many begin in a second (0: no limit).
-    ``speed`` is a factor on the pace of a call, 0 sends as fast as the peer reads. ``turns`` fixes how many turns the caller
-    takes, ``profiles`` are names out of :data:`~exporter.simulate.profiles.FLEETS`. ``opt_in`` withholds the diagnostic events
-    until the app asks for them. ``token`` is the bearer token the exporter asks for. ``started_at`` (unix seconds) makes the
-    time stamps independent of the clock.
+    - ``seed``: the same seed gives the same calls. None draws one; the summary says which.
+    - ``calls``: None plays until ``duration`` (seconds) is over or the run is stopped.
+    - ``concurrency``: how many calls may be open at once.
+    - ``rate``: how many calls begin per second; 0 means no limit.
+    - ``speed``: a factor on the pace of a call; 0 sends as fast as the peer reads.
+    - ``turns``: how many turns the caller takes; None draws it from the profile.
+    - ``profiles``: names in :data:`~exporter.simulate.profiles.FLEETS`.
+    - ``opt_in``: withhold the diagnostic events until the app subscribes to them.
+    - ``started_at``: unix seconds; makes the time stamps independent of the clock.
+    - ``open_timeout``: seconds to wait for a connection.
+    - ``token``: the bearer token to send.
+    - ``truth``: the file to write the truth to.
     """
 
     url: str
@@ -53,7 +59,7 @@ class SimulateOptions:
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        """Raises ``ValueError`` naming the option that makes no sense."""
+        """Raises ``ValueError`` naming the invalid option."""
         if urlsplit(self.url).scheme not in ("ws", "wss") or not urlsplit(self.url).hostname:
             raise ValueError(f"url must be ws://host… or wss://host…, got {shown_url(self.url)!r}")
         for name, least in (("calls", 1), ("concurrency", 1), ("turns", 1), ("rate", 0), ("speed", 0), ("media_frames", 0)):
@@ -69,7 +75,7 @@ def run_simulate(options: SimulateOptions) -> int:
     """Run the simulation and print its summary as JSON on stdout.
 
     Returns 0 when every call could be played, 1 when one failed, 2 when the truth file cannot be written. SIGINT and SIGTERM end
-    the run early: open calls are cut off, the summary still comes.
+    the run early: open calls are dropped, and the summary is printed.
     """
     try:
         writer = TruthWriter(options.truth) if options.truth else contextlib.nullcontext()
@@ -87,21 +93,24 @@ def run_simulate(options: SimulateOptions) -> int:
 async def simulate(options: SimulateOptions, truth: TruthWriter | None = None, *, until_signal: bool = False) -> dict[str, Any]:
     """Run the simulation in a running loop and return its summary.
 
-    Cancelled, it cuts open calls off and raises; with ``until_signal`` SIGINT and SIGTERM do so too, but the summary is returned.
+    When it is cancelled, it drops the open calls and raises ``CancelledError``. With ``until_signal``, SIGINT and SIGTERM drop the open
+    calls too, and the summary is returned.
     """
-    run, seed = _prepared(options, truth)
+    run, seed = _new_run(options, truth)
     async with shown_progress(run.tally, options.calls, quiet=options.quiet):
         if until_signal:
-            await _cancelled_by_signal(run.run(options.duration))
+            await _run_until_signal(run.run(options.duration))
         else:
             await run.run(options.duration)
     return {"url": shown_url(options.url), "seed": seed, "profiles": options.profiles, **run.tally.summary()}
 
 
-def _prepared(options: SimulateOptions, truth: TruthWriter | None) -> tuple[FleetRun, int]:
+def _new_run(options: SimulateOptions, truth: TruthWriter | None) -> tuple[FleetRun, int]:
     seed = options.seed if options.seed is not None else secrets.randbelow(1 << 32)
-    plan = Plan(
-        line=Line(url=options.url, speed=options.speed, opt_in=options.opt_in, open_timeout=options.open_timeout, token=options.token),
+    config = RunConfig(
+        play=PlayConfig(
+            url=options.url, speed=options.speed, opt_in=options.opt_in, open_timeout=options.open_timeout, token=options.token
+        ),
         seed=seed,
         fleet=fleet_of(options.profiles),
         calls=options.calls,
@@ -111,13 +120,13 @@ def _prepared(options: SimulateOptions, truth: TruthWriter | None) -> tuple[Flee
         media_frames=options.media_frames,
         started_at=options.started_at,
     )
-    return FleetRun(plan, truth), seed
+    return FleetRun(config, truth), seed
 
 
-async def _cancelled_by_signal(run: Coroutine[Any, Any, object]) -> None:
+async def _run_until_signal(run: Coroutine[Any, Any, object]) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.create_task(run)
     for number in _STOP_SIGNALS:
-        # Only the main thread may listen for signals.
+        # Only the main thread may handle signals.
         with contextlib.suppress(RuntimeError, ValueError):
             loop.add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):

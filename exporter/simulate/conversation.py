@@ -1,4 +1,4 @@
-"""The course of a managed call: greeting, turns and what happens between them, until one side has had enough."""
+"""A managed call from start to end: greeting, turns, and what happens between them."""
 
 from collections.abc import Iterator
 
@@ -14,13 +14,13 @@ _SUB_AGENTS = ("collect_email", "collect_digits", "verify_identity")
 
 
 class Conversation:
-    """One call as it unfolds. It yields batches of events; no batch holds an event older than the oldest of the batch before."""
+    """One call. It yields batches of events. No event is older than the oldest event of the previous batch."""
 
     def __init__(self, session: Session, turns: int | None) -> None:
-        """``turns`` is how many turns the caller takes at most; None leaves it to the profile."""
+        """``turns`` is how many turns the caller takes at most; None draws it from the profile."""
         rng, chances = session.rng, session.profile.chances
         self._session = session
-        self._turns = turns if turns is not None else max(1, round(session.profile.turns.draw(rng)))
+        self._turn_limit = turns if turns is not None else max(1, round(session.profile.turns.draw(rng)))
         self._at = rng.randint(80, 300)
         self._reason = ""
         self._error: str | None = None
@@ -28,39 +28,39 @@ class Conversation:
         self._sub_agent_kind = ""
         self._saved_number = 0
         self._hangs_up = session.happens(chances.hang_up_mid_turn)
-        self._fails_at = rng.randrange(1, self._turns + 1) if session.happens(chances.fallback) else 0
+        self._fails_at = rng.randrange(1, self._turn_limit + 1) if session.happens(chances.fallback) else 0
         self.dropped = session.happens(chances.dropped)
-        self._silent_from = rng.randint(1, self._turns) if session.may_happen(chances.falls_silent) else self._turns + 1
-        self._goes_on = False
-        self._taken: list[Turn] = []
+        self._silent_from = rng.randint(1, self._turn_limit) if session.may_happen(chances.falls_silent) else self._turn_limit + 1
+        self._caller_goes_on = False
+        self._turns_played: list[Turn] = []
         self._fell_back_after: int | None = None
         self._machine_at: int | None = None
 
     def batches(self) -> Iterator[list[Timed]]:
-        """The whole call. Where :attr:`dropped` is set, ``session.ended`` never comes."""
+        """The whole call. If :attr:`dropped` is set, ``session.ended`` is never sent."""
         yield [(0, self._started())]
         if self._session.happens(self._session.profile.chances.voicemail):
             yield from self._answering_machine_check()
         elif self._session.happens(self._session.profile.chances.greeting):
             yield from self._agent_says(self._session.rng.choice(phrases.GREETINGS), "greeting")
-        for index in range(1, self._turns + 1):
+        for index in range(1, self._turn_limit + 1):
             if self._reason:
                 break
             self._session.silent = index >= self._silent_from
-            yield from self._one_turn(last=index == self._turns)
+            yield from self._one_turn(last=index == self._turn_limit)
             yield from self._between_turns(index)
         if not self.dropped:
             yield from self._farewell()
 
     @property
     def ended_at(self) -> int:
-        """Where the call stands, in milliseconds since its start."""
+        """How far the call has come, in milliseconds since its start; after the last batch, its end."""
         return self._at
 
     def account(self, *, garbled: bool) -> Account:
-        """What came of the call, once all batches are taken; ``garbled`` where the wire cannot say so."""
+        """The account of the call; ask for it after the last batch. ``garbled``: it is reported in an earlier generation."""
         ending = Ending(self._at, dropped=self.dropped, machine_at=self._machine_at, fell_back_after=self._fell_back_after)
-        return account_of(self._session, self._taken, ending, garbled=garbled)
+        return account_of(self._session, self._turns_played, ending, garbled=garbled)
 
     def _started(self) -> Event:
         session, rng = self._session, self._session.rng
@@ -80,17 +80,17 @@ class Conversation:
 
     def _agent_says(self, text: str, source: str) -> Iterator[list[Timed]]:
         turn = agent_turn(self._session, self._at, text, source)
-        yield self._told(turn)
+        yield self._play_turn(turn)
         self._pause_after(turn)
 
-    def _told(self, turn: Turn) -> list[Timed]:
-        self._taken.append(turn)
+    def _play_turn(self, turn: Turn) -> list[Timed]:
+        self._turns_played.append(turn)
         return narrate(self._session, turn)
 
     def _one_turn(self, *, last: bool) -> Iterator[list[Timed]]:
         session = self._session
         yield from self._enter_sub_agent(last)
-        turn = caller_turn(session, self._at, spoken=self._goes_on)
+        turn = caller_turn(session, self._at, spoken=self._caller_goes_on)
         if last and self._hangs_up:
             hang_up_within(session, turn)
             self._reason = "user_hangup"
@@ -98,8 +98,8 @@ class Conversation:
             self._reason = "user_hangup"
         elif not last and session.may_happen(session.profile.chances.premature):
             go_on_early(session, turn)
-        self._goes_on = turn.went_on_at is not None
-        yield self._told(turn)
+        self._caller_goes_on = turn.went_on_at is not None
+        yield self._play_turn(turn)
         self._pause_after(turn)
         yield from self._leave_sub_agent(turn)
 
@@ -110,7 +110,7 @@ class Conversation:
         elif turn.went_on_at is not None:
             self._at = turn.went_on_at
         elif turn.interrupted and turn.resumed is None:
-            self._at = max(turn.ended - rng.randint(150, 400), turn.user_stopped)  # whoever barges in is already speaking
+            self._at = max(turn.ended - rng.randint(150, 400), turn.user_stopped)  # a caller who barges in is already speaking
         else:
             self._at = turn.ended + rng.randint(400, 2200)
 
@@ -145,8 +145,8 @@ class Conversation:
 
     def _between_turns(self, index: int) -> Iterator[list[Timed]]:
         session, at = self._session, self._at
-        chances, usual = session.profile.chances, self._turns
-        if self._reason or self._goes_on:
+        chances, usual = session.profile.chances, self._turn_limit
+        if self._reason or self._caller_goes_on:
             return
         asides: list[Timed] = faults.unknown_event(session, at)
         if session.happens(chances.keypress / usual):
@@ -176,7 +176,7 @@ class Conversation:
     def _main_model_fails(self, at: int) -> list[Timed]:
         session = self._session
         failed = session.llm.key
-        self._fell_back_after = len(self._taken)
+        self._fell_back_after = len(self._turns_played)
         session.fall_back()
         error = {"type": "session.error", "code": "llm_timeout", "message": "simulated: provider did not answer in 10 s"}
         return [(at, error), stamped(session, at + 5, "llm.availability_changed", llm=failed, available=False)]
@@ -198,9 +198,9 @@ class Conversation:
         session, rng = self._session, self._session.rng
         machine = rng.random() < 0.45
         if machine and rng.random() < 0.3:
-            # The machine's announcement was taken for a caller and answered before the verdict.
+            # The machine's announcement was taken for a caller and answered before the machine was recognised.
             turn = caller_turn(session, self._at, phrases.VOICEMAIL_GREETING)
-            yield self._told(turn)
+            yield self._play_turn(turn)
             self._pause_after(turn)
         self._at += rng.randint(900, 2500)
         fields: Event = {"result": "machine" if machine else "human", "method": rng.choice(("audio", "llm"))}

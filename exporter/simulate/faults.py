@@ -1,4 +1,4 @@
-"""What goes wrong on the wire: reports lost, late or doubled, values that mean nothing, and the names of earlier generations."""
+"""Faults on the wire: reports that are lost, late or sent twice, invalid values, and the names of earlier generations."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ BAD_VALUES: tuple[tuple[str, Any], ...] = (
     ("llm_provider", "+14155550123"),
     ("turn_method", "x" * 300),
 )
-"""Sentinels and nonsense as the field has seen them, by turn.metrics field. None of them may be observed."""
+"""Sentinels and invalid values by turn.metrics field, as seen in real traffic. The exporter must not observe any of them."""
 
 _EARLIER_TYPES = {
     "session.started": "agent_session.started",
@@ -61,7 +61,7 @@ _DROPPED_PREFIXES = ("vad_", "sdk_", "interruption_", "stt_", "tts_", "endpointi
 
 
 def deliver_metrics(session: Session, turn: Turn, at: int, metrics: Event) -> list[Timed]:
-    """When and in what state ``turn.metrics`` arrives: usually once, at ``at``."""
+    """When ``turn.metrics`` arrives, and in what state: usually once, at ``at``."""
     rng, chances = session.rng, session.profile.chances
     if not session.sends_metrics or session.happens(chances.metrics_lost):
         return []
@@ -69,7 +69,7 @@ def deliver_metrics(session: Session, turn: Turn, at: int, metrics: Event) -> li
     if turn.hung_up_at is not None and session.happens(chances.metrics_after_end):
         at += rng.randint(800, 6000)
     elif session.happens(chances.metrics_late):
-        # Under and over the ten seconds after which a turn is usually given up.
+        # Below and above the 10 s after which the exporter stops waiting for it.
         at += rng.choice((rng.randint(1500, 7000), rng.randint(11_000, 20_000)))
     turn.metrics_at = at
     delivered = [(at, metrics)]
@@ -79,14 +79,14 @@ def deliver_metrics(session: Session, turn: Turn, at: int, metrics: Event) -> li
 
 
 def unknown_event(session: Session, at: int) -> list[Timed]:
-    """Now and then an event that no version of the protocol has."""
+    """Sometimes an event that no version of the protocol has."""
     if not session.happens(session.profile.chances.unknown_event):
         return []
     return [(at, {"type": "agent.mood_changed", "mood": "calm", "score": 0.7})]
 
 
 def first_generation(event: Event) -> Event | None:
-    """The event as the first generation named it, without fields it did not have, or None where it had no such event."""
+    """The event as the first generation named it, without newer fields; None if that generation had no such event."""
     kind = event["type"]
     if kind not in _FIRST_GENERATION_ONLY:
         return None
@@ -97,14 +97,14 @@ def first_generation(event: Event) -> Event | None:
 
 
 def second_generation(event: Event) -> Event:
-    """The event as the second generation had it: other ``turn.metrics`` fields, and tools one by one."""
+    """The event as the second generation had it: other ``turn.metrics`` fields, and one event for each tool."""
     if event["type"] == "tool.executed":
         return {"type": "tool.executed", "tool_name": event["calls"][0]["name"], "timestamp": event["timestamp"]}
     if event["type"] != "turn.metrics":
         return event
     earlier = {name: event[name] for name in _SECOND_GENERATION_FIELDS if name in event}
     if event.get("agent_tool_id"):
-        earlier["agent_tool_id"] = event["agent_tool_id"]  # without it a sub-agent's turn 1 would pass for the call's
+        earlier["agent_tool_id"] = event["agent_tool_id"]  # without it, a sub-agent's turn 1 would be taken for the call's turn 1
     first_byte = earlier.get("tts_ttfb_ms")
     return {
         **earlier,
@@ -119,10 +119,10 @@ def second_generation(event: Event) -> Event:
 
 
 def _spoil(session: Session, turn: Turn, metrics: Event) -> None:
-    """Leave fields out, add ones nobody knows, write integers as floats, put nonsense in, as the profile has it."""
+    """Leave fields out, add unknown ones, write integers as floats, put invalid values in: as often as the profile says."""
     rng, chances = session.rng, session.profile.chances
     if session.happens(chances.missing_fields):
-        turn.untold = prefix = rng.choice(_DROPPED_PREFIXES)
+        turn.omitted_prefix = prefix = rng.choice(_DROPPED_PREFIXES)
         for name in [name for name in metrics if name.startswith(prefix)]:
             if rng.random() < 0.5:
                 del metrics[name]

@@ -1,4 +1,4 @@
-"""Many calls at once: begins them at the asked rate, keeps no more than so many open, and adds up what became of them."""
+"""Many calls at once: begin them at the configured rate, bound how many are open, and add up their outcomes."""
 
 import asyncio
 import math
@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from exporter.simulate.account import in_short
+from exporter.simulate.account import summarize
 from exporter.simulate.call import Call, plan_call
-from exporter.simulate.platform import Line, Outcome, Player
+from exporter.simulate.platform import Outcome, PlayConfig, Player
 from exporter.simulate.profiles import Fleet
 from exporter.simulate.truth import TruthWriter, nearest_rank
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a run has done so far: the calls that are over, added up, and by number those still ``open``."""
+    """What a run has done so far: the sums over finished calls, and the calls still ``open`` by number."""
 
     begun: float = field(default_factory=time.perf_counter)
     calls: int = 0
@@ -28,14 +28,14 @@ class Tally:
     withheld: int = 0
     turns: int = 0
     subscribed: int = 0
-    cut_off: int = 0
+    unfinished: int = 0
     commands: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     perceived: list[float] = field(default_factory=list)
     account: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
-        """Add a call that is over."""
+        """Add a finished call."""
         self.open.pop(outcome.number, None)
         self.calls += 1
         self.connections += outcome.connections
@@ -46,18 +46,18 @@ class Tally:
         self.commands += outcome.commands
         self.perceived += [value for value in outcome.perceived.values() if value is not None]
         if outcome.account is not None:
-            self.account.update(in_short(outcome.account))
+            self.account.update(summarize(outcome.account))
         if outcome.failure is not None:
             self.failures[outcome.failure] += 1
 
     def so_far(self) -> tuple[int, int]:
-        """Events and turns up to now, those of calls still open included."""
+        """Events and turns so far, including those of open calls."""
         still_open = self.open.values()
         events = self.events + sum(outcome.events for outcome in still_open)
         return events, self.turns + sum(len(outcome.turns) for outcome in still_open)
 
     def summary(self) -> dict[str, Any]:
-        """The numbers as the command prints them; the percentiles are exact (nearest rank), in seconds."""
+        """The summary as the command prints it. Percentiles are exact (nearest rank), in seconds."""
         seconds = time.perf_counter() - self.begun
         ordered = sorted(self.perceived)
         percentiles = {f"p{round(q * 100)}": nearest_rank(ordered, q) if ordered else None for q in (0.5, 0.95, 0.99)}
@@ -65,7 +65,7 @@ class Tally:
             "calls": self.calls,
             "failed": self.failures.total(),
             "failures": dict(self.failures.most_common()),
-            "cut_off": self.cut_off,
+            "cut_off": self.unfinished,
             "connections": self.connections,
             "events": self.events,
             "withheld": self.withheld,
@@ -80,14 +80,14 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Which calls to play, and how closely together.
+class RunConfig:
+    """Which calls to play, and how many at once.
 
-    ``calls`` None means without end, ``rate`` is in calls begun a second with 0 for no limit, ``started_at`` fixes the time
-    stamps of the first call (unix seconds; later calls follow a second apart) instead of taking them from the clock.
+    ``calls`` None means no end. ``rate`` is how many calls begin per second; 0 means no limit. ``started_at`` (unix seconds) is the
+    start of the first call, and each later call starts a second after the one before; None takes the start from the clock.
     """
 
-    line: Line
+    play: PlayConfig
     seed: int
     fleet: Fleet
     calls: int | None
@@ -99,20 +99,20 @@ class Plan:
 
 
 class FleetRun:
-    """One run of a plan."""
+    """One run of simulated calls."""
 
-    def __init__(self, plan: Plan, truth: TruthWriter | None = None) -> None:
-        """``truth`` is written to while the run goes on; closing it stays with the caller."""
+    def __init__(self, config: RunConfig, truth: TruthWriter | None = None) -> None:
+        """``truth`` is written to during the run. The caller closes it."""
         self.tally = Tally()
-        self._plan = plan
+        self._config = config
         self._truth = truth
-        self._slots = asyncio.Semaphore(plan.concurrency)
+        self._slots = asyncio.Semaphore(config.concurrency)
         self._unreachable = False
 
     async def run(self, seconds: float | None = None) -> Tally:
-        """Play all calls, or what fits into ``seconds``; calls still open then, or on cancellation, are cut off.
+        """Play all calls, or as many as fit into ``seconds``. Calls still open at the end, or on cancellation, are dropped.
 
-        When nobody answers at the URL there is no point in trying the other calls: the run ends with the first refusal.
+        If the first connection fails, the run ends: the other calls would fail too.
         """
         self.tally.begun = time.perf_counter()
         tasks: set[asyncio.Task[None]] = set()
@@ -124,15 +124,15 @@ class FleetRun:
         except TimeoutError:
             pass
         finally:
-            await self._cut_off(tasks)
+            await self._cancel_open_calls(tasks)
         return self.tally
 
     async def _begin_calls(self, tasks: set[asyncio.Task[None]]) -> None:
-        plan, loop = self._plan, asyncio.get_running_loop()
+        config, loop = self._config, asyncio.get_running_loop()
         begun = loop.time()
         for number in self._numbers():
-            if plan.rate:
-                await asyncio.sleep(begun + number / plan.rate - loop.time())
+            if config.rate:
+                await asyncio.sleep(begun + number / config.rate - loop.time())
             await self._slots.acquire()
             if self._unreachable:
                 return
@@ -141,12 +141,12 @@ class FleetRun:
             task.add_done_callback(tasks.discard)
 
     def _numbers(self) -> Iterator[int]:
-        return iter(count() if self._plan.calls is None else range(self._plan.calls))
+        return iter(count() if self._config.calls is None else range(self._config.calls))
 
     async def _one_call(self, number: int) -> None:
-        plan, tally = self._plan, self.tally
-        call = plan_call(plan.seed, number, plan.fleet, turns=plan.turns, media_frames=plan.media_frames)
-        player = Player(call, plan.line, self._truth)
+        config, tally = self._config, self.tally
+        call = plan_call(config.seed, number, config.fleet, turns=config.turns, media_frames=config.media_frames)
+        player = Player(call, config.play, self._truth)
         tally.open[number] = player.outcome
         try:
             await player.play(self._started_at(call))
@@ -157,16 +157,16 @@ class FleetRun:
             self._slots.release()
 
     def _started_at(self, call: Call) -> float:
-        """When the call says it began. A call played fast is dated back, so that its end is not in the future."""
-        plan = self._plan
-        if plan.started_at is not None:
-            return plan.started_at + call.number
-        saved = 1 - (1 / plan.line.speed if plan.line.speed else 0)
+        """The start that the call's time stamps count from. A fast call starts in the past, so that its end is not in the future."""
+        config = self._config
+        if config.started_at is not None:
+            return config.started_at + call.number
+        saved = 1 - (1 / config.play.speed if config.play.speed else 0)
         return math.floor((time.time() - call.expected_seconds * max(saved, 0)) * 1000) / 1000
 
-    async def _cut_off(self, tasks: set[asyncio.Task[None]]) -> None:
+    async def _cancel_open_calls(self, tasks: set[asyncio.Task[None]]) -> None:
         open_calls = [task for task in tasks if not task.done()]
-        self.tally.cut_off += len(open_calls)
+        self.tally.unfinished += len(open_calls)
         for task in open_calls:
             task.cancel()
         await asyncio.gather(*open_calls, return_exceptions=True)

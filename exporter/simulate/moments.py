@@ -1,4 +1,4 @@
-"""Moments of a call in the forms the wire has for them. Inside the simulator a moment is whole milliseconds since the start."""
+"""Moments of a call in the wire's formats. Inside the simulator, a moment is in whole milliseconds since the call's start."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +7,7 @@ Event = dict[str, Any]
 """An event in wire form."""
 
 Timed = tuple[int, Event]
-"""An event and when the platform sends it, in milliseconds since the call's start."""
+"""When the platform sends an event, in milliseconds since the call's start, and the event."""
 
 
 class Moments:
@@ -16,7 +16,7 @@ class Moments:
     __slots__ = ("_start_ms",)
 
     def __init__(self, started_at: float) -> None:
-        """``started_at`` is in unix seconds; it is rounded to the millisecond, as the wire has it."""
+        """``started_at`` is in unix seconds. It is rounded to the millisecond, as on the wire."""
         self._start_ms = round(started_at * 1000)
 
     def rfc3339(self, at: int) -> str:

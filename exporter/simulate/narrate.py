@@ -1,4 +1,4 @@
-"""A turn as the wire tells it: its events in the usual order, each at its moment."""
+"""The events of a turn, in the usual order and each at its moment."""
 
 from exporter.simulate import faults
 from exporter.simulate.moments import Event, Timed
@@ -10,7 +10,7 @@ _TOOLS = ("lookup_order", "book_slot", "crm.find", "send_confirmation")
 
 
 def narrate(session: Session, turn: Turn) -> list[Timed]:
-    """The events of the turn, sorted; the reports on it come last, and not always at once or at all."""
+    """The events of the turn, sorted by time. Its reports come last; they may be late or missing."""
     live = [] if turn.agent_first else _caller_speaks(session, turn)
     live += _agent_prepares(session, turn)
     if turn.agent_started is not None and turn.agent_stopped is not None:
@@ -151,7 +151,7 @@ def _overlap(session: Session, at: int, *, is_interruption: bool) -> Timed:
 
 
 def _reports(session: Session, turn: Turn) -> list[Timed]:
-    """``turn.completed`` soon after the turn; ``turn.metrics`` next, unless it is late, lost or comes twice."""
+    """``turn.completed`` soon after the turn, then ``turn.metrics``, which may be late, lost or sent twice."""
     rng = session.rng
     metrics = turn_metrics(session, turn)
     completed_at = turn.ended + rng.randint(10, 60)

@@ -1,4 +1,4 @@
-"""What is said in simulated calls, and by whom: plainly invented, numbers from the range reserved for fiction."""
+"""The texts and phone numbers of simulated calls. All are invented; the numbers are from the range reserved for fiction."""
 
 from random import Random
 
@@ -33,7 +33,7 @@ VOICEMAIL_MESSAGE = "Hello, this is a reminder of your appointment tomorrow at t
 
 
 def phone_number(rng: Random) -> str:
-    """A number that belongs to nobody."""
+    """A phone number that belongs to nobody."""
     return f"+1{rng.choice((212, 312, 415, 617))}55501{rng.randrange(100):02d}"
 
 

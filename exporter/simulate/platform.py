@@ -1,4 +1,4 @@
-"""The platform's end of the socket: opens a connection for a call, plays the events into it and hears what the app says."""
+"""The platform's end of the WebSocket: open a connection for each call, send its events and read the app's commands."""
 
 import asyncio
 from collections import Counter
@@ -27,25 +27,25 @@ _SWITCHES = {
     "turn.completed": "turn_events",
     "turn.detected": "turn_events",
 }
-_SUBSCRIPTION_GRACE = 0.5  # seconds a fast-forwarded call waits for the subscription, which a real call has plenty of time for
-_HANG_UP_TIMEOUT = 2.0  # seconds the peer has to notice that the line is gone
-_EVENTS_BETWEEN_BREATHS = 32
+_SUBSCRIPTION_TIMEOUT = 0.5  # seconds that a call at speed 0 waits for the app's subscription
+_CLOSE_TIMEOUT = 2.0  # seconds the peer has to close its half of the connection
+_EVENTS_PER_YIELD = 32
 
 
 class PlayError(Exception):
-    """A call could not be played to its end; the message is for people and names the URL."""
+    """A call could not be played to its end. The message names the URL."""
 
 
 class RefusedError(PlayError):
-    """No connection could be opened at all."""
+    """The connection could not be opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """Where and how calls are played. ``speed`` is a factor, 0 means as fast as the peer reads.
+class PlayConfig:
+    """Where and how calls are played. ``speed`` is a factor on the call's pace; 0 sends as fast as the peer reads.
 
-    With ``opt_in`` the diagnostic events are withheld until the app asks for them, as the live platform does. ``token`` is the bearer
-    token to show.
+    With ``opt_in`` the diagnostic events are withheld until the app subscribes to them, as on the live platform. ``open_timeout`` is in
+    seconds. ``token`` is the bearer token to send.
     """
 
     url: str
@@ -57,7 +57,7 @@ class Line:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What became of one call. ``perceived`` are seconds, one for each turn whose wait was reported; ``account`` comes at its end."""
+    """The outcome of one call. ``perceived`` is the reported wait of each turn in seconds; ``account`` is set at the call's end."""
 
     number: int
     session_id: str
@@ -74,31 +74,31 @@ class Outcome:
 
 
 def shown_url(url: str) -> str:
-    """The URL without what may be secret in it: user, password and query."""
+    """The URL without its possible secrets: user, password and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class Player:
-    """Plays one call. :attr:`outcome` tells at any time how far it got, also after a cancellation."""
+    """Plays one call. :attr:`outcome` says at any time how far it got, even after a cancellation."""
 
-    def __init__(self, call: Call, line: Line, truth: TruthWriter | None = None) -> None:
+    def __init__(self, call: Call, config: PlayConfig, truth: TruthWriter | None = None) -> None:
         """``truth`` records every event as it is sent."""
         self.outcome = Outcome(number=call.number, session_id=call.session_id)
         self._call = call
-        self._line = line
+        self._config = config
         self._truth = truth
         self._encode = msgspec.json.Encoder().encode
         self._socket: ClientConnection | None = None
         self._listener: asyncio.Task[None] | None = None
         self._ended = False
         self._switches: dict[str, Any] = {}
-        self._asked = asyncio.Event()
+        self._subscription = asyncio.Event()
 
     async def play(self, started_at: float) -> Outcome:
-        """Play the call to its end, its time stamps counting from ``started_at`` (unix seconds).
+        """Play the call to its end. Its time stamps count from ``started_at`` (unix seconds).
 
-        A call that fails is told in the outcome, not raised. Cancelled, it drops the line; what was sent so far arrives.
+        A failure is in the outcome and is not raised. A cancelled call drops its connection; what was sent so far still arrives.
         """
         try:
             await self._play_steps(started_at)
@@ -107,53 +107,53 @@ class Player:
             self.outcome.failure = str(error)
             self.outcome.refused = isinstance(error, RefusedError)
         except ConnectionClosed as error:
-            # An app may close once the session is over; a platform with something left to say keeps it to itself.
+            # An app may close once the session is over. Events that are left are not sent, and that is no failure.
             if not self._ended:
                 code = error.rcvd.code if error.rcvd else 1006
-                self.outcome.failure = f"{shown_url(self._line.url)} closed the connection in mid-call (code {code})"
+                self.outcome.failure = f"{shown_url(self._config.url)} closed the connection in mid-call (code {code})"
         finally:
             await self._drop()
         return self.outcome
 
     async def _play_steps(self, started_at: float) -> None:
-        loop, speed = asyncio.get_running_loop(), self._line.speed
+        loop, speed = asyncio.get_running_loop(), self._config.speed
         begun = loop.time()
-        for count, (offset, event) in enumerate(self._call.steps(started_at, self._take)):
+        for count, (offset, event) in enumerate(self._call.steps(started_at, self._record_account)):
             name = event_name(event)
             if name in SESSION_STARTS:
-                await self._drop()  # a second start: the call comes back on another connection
+                await self._drop()  # a second start: the call resumes on another connection
             if speed:
                 await asyncio.sleep(begun + offset / speed - loop.time())
-            elif count % _EVENTS_BETWEEN_BREATHS == 0:
+            elif count % _EVENTS_PER_YIELD == 0:
                 await asyncio.sleep(0)
             if name in SESSION_STARTS:
                 await self._connect()
-            if await self._may_send(name):
+            if await self._is_subscribed(name):
                 await self._send(name, event)
             else:
                 self.outcome.withheld += 1
             self._ended = self._ended or name in SESSION_ENDS
 
-    def _take(self, account: Account) -> None:
+    def _record_account(self, account: Account) -> None:
         self.outcome.account = account
         if self._truth is not None:
             self._truth.write_account(self._call.number, self._call.session_id, account)
 
-    async def _may_send(self, name: str) -> bool:
-        if not self._line.opt_in or name not in _SWITCHES:
+    async def _is_subscribed(self, name: str) -> bool:
+        if not self._config.opt_in or name not in _SWITCHES:
             return True
-        if not self._asked.is_set() and not self._line.speed and not self.outcome.withheld:
+        if not self._subscription.is_set() and not self._config.speed and not self.outcome.withheld:
             try:
-                async with asyncio.timeout(_SUBSCRIPTION_GRACE):
-                    await self._asked.wait()
+                async with asyncio.timeout(_SUBSCRIPTION_TIMEOUT):
+                    await self._subscription.wait()
             except TimeoutError:
                 pass
         return bool(self._switches.get(_SWITCHES[name]))
 
     async def _send(self, name: str, event: Event) -> None:
-        socket, frame = self._connected(), self._encode(event)
+        socket, frame = self._open_socket(), self._encode(event)
         if socket.state is State.OPEN:
-            # Noted before the write: a call that is cut off while the peer does not read has sent this frame all the same.
+            # Recorded before the write: if the call is cancelled while the peer does not read, this frame has been sent all the same.
             self._note(name, event, frame)
         await socket.send(frame, text=True)
 
@@ -168,35 +168,35 @@ class Player:
                 outcome.perceived.setdefault(key, perceived_seconds(event))
 
     async def _connect(self) -> None:
-        line = self._line
+        config = self._config
         try:
             self._socket = await connect(
-                line.url,
+                config.url,
                 compression=None,
                 proxy=None,
                 ping_interval=None,
-                open_timeout=line.open_timeout,
-                additional_headers={"Authorization": f"Bearer {line.token}"} if line.token else None,
+                open_timeout=config.open_timeout,
+                additional_headers={"Authorization": f"Bearer {config.token}"} if config.token else None,
                 user_agent_header=f"agentstack-exporter-simulate/{__version__}",
             )
         except (OSError, InvalidHandshake, InvalidURI) as error:
-            raise RefusedError(f"cannot connect to {shown_url(line.url)}: {_reason(error)}") from error
+            raise RefusedError(f"cannot connect to {shown_url(config.url)}: {_reason(error)}") from error
         self.outcome.connections += 1
         self._listener = asyncio.create_task(self._listen(self._socket))
 
-    def _connected(self) -> ClientConnection:
+    def _open_socket(self) -> ClientConnection:
         if self._socket is None:
-            raise PlayError(f"call {self._call.number} does not begin with the start of a session")
+            raise PlayError(f"call {self._call.number} does not begin with session.started or start")
         return self._socket
 
     async def _listen(self, socket: ClientConnection) -> None:
         try:
             async for message in socket:
-                self._hear(message)
+                self._receive(message)
         except ConnectionClosed:
-            pass  # the next send says so
+            pass  # the next send raises it
 
-    def _hear(self, message: str | bytes) -> None:
+    def _receive(self, message: str | bytes) -> None:
         try:
             command = msgspec.json.decode(message)
             name = str(command.get("type") or command.get("event"))
@@ -208,15 +208,15 @@ class Player:
         if name == "agent_session.update" and isinstance(switches, dict):
             self._switches.update(switches)
             self.outcome.subscribed = True
-            self._asked.set()
+            self._subscription.set()
 
     async def _close(self) -> None:
-        """The platform hangs up properly: everything sent has arrived when the closing handshake is through."""
-        await self._connected().close()
+        """Close with the closing handshake: when it is done, everything sent has arrived."""
+        await self._open_socket().close()
         await self._stop_listening()
 
     async def _drop(self) -> None:
-        """The line goes dead without a goodbye. What was sent still arrives: we shut our half, then the peer its own."""
+        """Drop the connection without a closing handshake. What was sent still arrives: this half closes first, then the peer's."""
         socket = self._socket
         if socket is None:
             return
@@ -226,7 +226,7 @@ class Player:
             else:
                 socket.transport.close()
             try:
-                async with asyncio.timeout(_HANG_UP_TIMEOUT):
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
                     await socket.wait_closed()
             except TimeoutError:
                 socket.transport.abort()

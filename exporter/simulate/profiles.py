@@ -1,7 +1,7 @@
 """Kinds of calls and fleets of them, as data.
 
-A :class:`~exporter.simulate.behaviour.Profile` describes one kind of call, a fleet (:data:`FLEETS`) is what a run draws its calls from.
-In the first group calls are as they come; in the second one thing is as it should be or goes wrong, and the rest is quiet.
+A :class:`~exporter.simulate.behaviour.Profile` describes one kind of call. A run draws its calls from a fleet (:data:`FLEETS`).
+The first group of profiles has everything that happens in calls. In the second group one thing goes wrong (nothing in ``healthy``).
 """
 
 from dataclasses import replace
@@ -98,38 +98,38 @@ MESSY = Profile(
 )
 STREAMING = Profile(name="streaming", stages=_TYPICAL, pipeline="audio")
 
-_UNTROUBLED = Chances(
+_NO_FAULTS = Chances(
     fallback=0.0, ends_in_error=0.0, hang_up_mid_turn=0.0, dropped=0.0, unanswered=0.0, interruption=0.06, metrics_lost=0.0
 )
 _LARGE = (Model("openai", "gpt-4o"), Model("anthropic", "claude-haiku-4-5"))
-HEALTHY = Profile(name="healthy", stages=_FAST, chances=_UNTROUBLED)
+HEALTHY = Profile(name="healthy", stages=_FAST, chances=_NO_FAULTS)
 SLOW_LLM = Profile(
     name="slow-llm",
     stages=replace(_TYPICAL, llm_ttft=Spread(1300, 3600)),
-    chances=replace(_UNTROUBLED, gives_up=0.15, hang_up_mid_turn=0.2),
+    chances=replace(_NO_FAULTS, gives_up=0.15, hang_up_mid_turn=0.2),
     llm=_LARGE,
 )
 HASTY = Profile(
     name="hasty",
     stages=replace(_TYPICAL, turn_decision=Spread(70, 140)),
-    chances=replace(_UNTROUBLED, premature=0.3, interruption=0.2),
+    chances=replace(_NO_FAULTS, premature=0.3, interruption=0.2),
 )
 OUTAGE = Profile(
     name="outage",
     stages=_TYPICAL,
-    chances=replace(_UNTROUBLED, fallback=0.9, unanswered=0.25, gives_up=0.2, ends_in_error=0.2, hang_up_mid_turn=0.1),
+    chances=replace(_NO_FAULTS, fallback=0.9, unanswered=0.25, gives_up=0.2, ends_in_error=0.2, hang_up_mid_turn=0.1),
     llm=_LARGE,
     llm_fallback=Model("openai", "gpt-4o-mini"),
 )
-SILENT = Profile(name="silent", stages=_FAST, chances=replace(_UNTROUBLED, falls_silent=0.7, gives_up=0.35))
+SILENT = Profile(name="silent", stages=_FAST, chances=replace(_NO_FAULTS, falls_silent=0.7, gives_up=0.35))
 
 Fleet = tuple[tuple[float, Profile], ...]
-"""Kinds of calls and the weight with which each is drawn."""
+"""Kinds of calls, each with its weight."""
 
-_USUAL = (FAST, TYPICAL, SLOW, S2S, OUTBOUND, MESSY, STREAMING)
-_ONE_TROUBLE_EACH = (HEALTHY, SLOW_LLM, HASTY, OUTAGE, SILENT)
+_GENERAL = (FAST, TYPICAL, SLOW, S2S, OUTBOUND, MESSY, STREAMING)
+_SINGLE_FAULT = (HEALTHY, SLOW_LLM, HASTY, OUTAGE, SILENT)
 
-FLEETS: dict[str, Fleet] = {profile.name: ((1.0, profile),) for profile in (*_USUAL, *_ONE_TROUBLE_EACH)}
+FLEETS: dict[str, Fleet] = {profile.name: ((1.0, profile),) for profile in (*_GENERAL, *_SINGLE_FAULT)}
 FLEETS["mixed"] = (
     (0.46, replace(TYPICAL, chances=replace(TYPICAL.chances, resumed=0.01))),
     (0.16, FAST),
@@ -142,13 +142,13 @@ FLEETS["mixed"] = (
 
 
 def draw_profile(fleet: Fleet, rng: Random) -> Profile:
-    """One kind of call out of the fleet."""
+    """Draw one kind of call from the fleet."""
     return rng.choices([profile for _, profile in fleet], [weight for weight, _ in fleet])[0]
 
 
 def fleet_of(names: tuple[str, ...]) -> Fleet:
-    """The fleet of the named profiles, each with the same weight. Raises ``ValueError`` naming one that does not exist."""
+    """The fleet of the named profiles, each with the same weight. Raises ``ValueError`` naming a profile that does not exist."""
     for name in names:
         if name not in FLEETS:
-            raise ValueError(f"unknown profile {name!r}; there are {', '.join(sorted(FLEETS))}")
+            raise ValueError(f"unknown profile {name!r}; the profiles are {', '.join(sorted(FLEETS))}")
     return tuple((weight / len(names), profile) for name in names for weight, profile in FLEETS[name])

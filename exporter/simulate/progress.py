@@ -1,4 +1,4 @@
-"""How a run is going, on stderr: a live line in a terminal, a plain line now and then anywhere else."""
+"""The progress of a run on stderr: a live line in a terminal, a plain line every 5 s elsewhere."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ _PLAIN_SECONDS = 5.0
 
 @asynccontextmanager
 async def shown_progress(tally: Tally, planned: int | None, *, quiet: bool) -> AsyncIterator[None]:
-    """Show how ``tally`` grows while the block runs. ``planned`` calls, None for no end."""
+    """Show the progress of ``tally`` while the block runs. ``planned`` is the number of calls; None means no end."""
     if quiet:
         yield
         return
@@ -44,7 +44,7 @@ async def _plain(tally: Tally, planned: int | None) -> None:
 
 
 def progress_line(tally: Tally, planned: int | None) -> str:
-    """Where the run stands, in one line."""
+    """The run's progress in one line."""
     seconds = time.perf_counter() - tally.begun
     done = f"{tally.calls}" if planned is None else f"{tally.calls}/{planned}"
     failed = f", {tally.failures.total()} failed" if tally.failures else ""

@@ -1,12 +1,12 @@
-"""What the platform reports of a turn when it is over: ``turn.metrics`` and ``turn.completed``, from the turn as it happened."""
+"""The platform's reports on a finished turn: ``turn.metrics`` and ``turn.completed``."""
 
 from exporter.simulate.moments import Event
-from exporter.simulate.session import Session, Used
+from exporter.simulate.session import ModelUsage, Session
 from exporter.simulate.turns import Turn
 
 
 def turn_metrics(session: Session, turn: Turn) -> Event:
-    """``turn.metrics`` of the turn; what it used is added to the session's usage."""
+    """``turn.metrics`` of the turn. What the turn used is added to the session's usage."""
     event: Event = {
         "type": "turn.metrics",
         "turn_number": turn.number,
@@ -37,7 +37,7 @@ def turn_metrics(session: Session, turn: Turn) -> Event:
 
 
 def turn_completed(session: Session, turn: Turn) -> Event:
-    """``turn.completed`` of the turn: the main times once more, in seconds."""
+    """``turn.completed`` of the turn: the main times again, in seconds."""
     parts, moments, cascade = turn.parts, session.moments, not session.s2s
     event: Event = {
         "type": "turn.completed",
@@ -98,7 +98,7 @@ def _add_cascade(event: Event, session: Session, turn: Turn) -> None:
 
 
 def _add_sdk(event: Event, session: Session, turn: Turn) -> None:
-    """The same steps as the pipeline's own report has them: a few milliseconds off."""
+    """The same steps as the pipeline's SDK reports them: they differ by a few milliseconds."""
     rng, parts, moments = session.rng, turn.parts, session.moments
     if turn.agent_started is not None:
         event["sdk_llm_ttft_ms"] = parts.llm_ttft + rng.randint(0, 4)
@@ -115,7 +115,7 @@ def _add_stt(event: Event, session: Session, turn: Turn) -> None:
     audio_ms = turn.user_stopped - turn.user_started
     tokens = 0 if model.streamed else audio_ms // 100
     session.usage.add_stt(model, audio_ms)
-    turn.used.append(Used("stt", model, {"minutes": audio_ms / 60_000}))
+    turn.used.append(ModelUsage("stt", model, {"minutes": audio_ms / 60_000}))
     event["stt_delay_ms"] = turn.parts.stt_delay
     event["stt_duration_ms"] = 0 if model.streamed else round(turn.parts.stt_delay * 0.8)
     event["stt_audio_duration_ms"] = audio_ms
@@ -142,7 +142,7 @@ def _add_llm(event: Event, session: Session, turn: Turn) -> None:
     generation = round(completion * 1000 / rng.uniform(35, 110)) + 1
     cancelled = turn.cut_short or (turn.interrupted and rng.random() < 0.5)
     session.usage.add_llm(model, prompt, cached, completion)
-    turn.used.append(Used("llm", model, {"input": prompt - cached, "cached_input": cached, "output": completion}, cancelled))
+    turn.used.append(ModelUsage("llm", model, {"input": prompt - cached, "cached_input": cached, "output": completion}, cancelled))
     event["llm_ttft_ms"] = parts.llm_ttft
     event["llm_duration_ms"] = parts.llm_ttft + generation
     event["llm_cancelled"] = cancelled
@@ -158,7 +158,7 @@ def _add_llm(event: Event, session: Session, turn: Turn) -> None:
 
 
 def _completion_tokens(turn: Turn) -> int:
-    """What the model wrote: the whole answer, or as much as it came to before it was told to stop."""
+    """Tokens that the model wrote: of the whole answer, or until it was cancelled."""
     if turn.cut_short and turn.went_on_at is not None:
         return 3 + (turn.went_on_at - turn.asked - turn.parts.llm_ttft) // 20
     return max(len(turn.agent_text) // 4, 3)
@@ -171,7 +171,7 @@ def _add_tts(event: Event, session: Session, turn: Turn, started: int, stopped: 
     characters = len(turn.agent_text)
     tokens = characters // 4 if model.provider == "openai" else 0
     session.usage.add_tts(model, characters, audio_ms)
-    turn.used.append(Used("tts", model, {"characters": characters}, turn.interrupted))
+    turn.used.append(ModelUsage("tts", model, {"characters": characters}, turn.interrupted))
     event["tts_ttfb_ms"] = parts.tts_ttfb
     event["tts_duration_ms"] = synthesis
     event["tts_audio_duration_ms"] = audio_ms
@@ -203,7 +203,7 @@ def _add_realtime(event: Event, session: Session, turn: Turn) -> None:
     fresh = {"audio_input": audio_in - cached_audio, "text_input": text_in - cached_text, "image_input": image_in}
     cached = {"cached_audio_input": cached_audio, "cached_text_input": cached_text}
     spoken = {"audio_output": audio_out, "text_output": text_out}
-    turn.used.append(Used("realtime", model, {**fresh, **cached, **spoken}, turn.interrupted))
+    turn.used.append(ModelUsage("realtime", model, {**fresh, **cached, **spoken}, turn.interrupted))
     event["realtime_ttft_ms"] = turn.parts.realtime_ttft
     event["realtime_duration_ms"] = duration
     event["realtime_cancelled"] = turn.interrupted

@@ -1,4 +1,4 @@
-"""What the simulated platform knows of one call while it goes on: who, with which models, and what was used so far."""
+"""What the simulated platform knows about one call during the call: agent, models, and what was used so far."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -9,8 +9,8 @@ from exporter.simulate.moments import Event, Moments
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """What a turn took of a model, in the units it is sold in: tokens, characters or minutes, each counted under one kind."""
+class ModelUsage:
+    """What a turn used of a model, in the units that are billed: tokens, characters or minutes. Nothing counts under two kinds."""
 
     component: str
     model: Model
@@ -18,11 +18,11 @@ class Used:
     cancelled: bool = False
 
 
-class Usage:
+class SessionUsage:
     """What a call has used so far, by model: the content of ``session.usage``."""
 
     def __init__(self, audio_key: str) -> None:
-        """``audio_key`` is how this platform spells audio time: ``audio_duration`` or ``audio_duration_s``."""
+        """``audio_key`` is the field name for audio time: ``audio_duration`` or ``audio_duration_s``."""
         self._audio_key = audio_key
         self._entries: dict[tuple[str, str, str], dict[str, Any]] = {}
 
@@ -34,7 +34,7 @@ class Usage:
         return self._entries[key]
 
     def add_llm(self, model: Model, prompt: int, cached: int, completion: int, seconds: float = 0.0) -> None:
-        """Add one generation: tokens, of which cached, and for speech-to-speech models how long the session lasted."""
+        """Add one generation: tokens, the cached part of the prompt, and for speech-to-speech models the session time in seconds."""
         entry = self._entry("llm_usage", model, input_tokens=0, input_cached_tokens=0, output_tokens=0, session_duration=0.0)
         entry["input_tokens"] += prompt
         entry["input_cached_tokens"] += cached
@@ -48,27 +48,27 @@ class Usage:
         entry[self._audio_key] = round(entry[self._audio_key] + audio_ms / 1000, 3)
 
     def add_stt(self, model: Model, audio_ms: int) -> None:
-        """Add one piece of recognised audio."""
+        """Add one stretch of recognised audio."""
         entry = self._entry("stt_usage", model, **{self._audio_key: 0.0})
         entry[self._audio_key] = round(entry[self._audio_key] + audio_ms / 1000, 3)
 
     def add_interruption_requests(self, requests: int) -> None:
-        """Add questions put to the model that tells interruptions from backchannels."""
+        """Add requests to the model that separates interruptions from backchannels."""
         self._entry("interruption_usage", Model("plivo", ""), total_requests=0)["total_requests"] += requests
 
     def seconds(self, kind: str) -> float:
-        """Audio time so far of the entries of ``kind``, in seconds."""
+        """Audio time so far, in seconds, summed over the entries of ``kind``."""
         total: float = sum(entry[self._audio_key] for key, entry in self._entries.items() if key[0] == kind)
         return round(total, 3)
 
     def event(self) -> Event:
-        """``session.usage`` as it stands."""
+        """``session.usage`` with the sums so far."""
         return {"type": "session.usage", "models": [dict(entry) for entry in self._entries.values()]}
 
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """One managed call while it goes on. ``number`` is that of the turn last begun, within the sub-agent if there is one."""
+    """The state of one managed call. ``number`` is the number of the latest turn, counted within the sub-agent if there is one."""
 
     rng: Random
     profile: Profile
@@ -81,12 +81,12 @@ class Session:
     first_llm: Model
     tts: Model
     realtime: Model
-    usage: Usage
+    usage: SessionUsage
     sends_metrics: bool = True
-    reports_endpointing: bool = True  # only speech-to-speech sessions may not
+    reports_endpointing: bool = True  # False only in speech-to-speech sessions
     llm_label: str = "primary"
     llm_available: dict[str, bool] = field(default_factory=dict)
-    silent: bool = False  # the agent does not answer any more
+    silent: bool = False  # the agent has stopped answering
     number: int = 0
     agent_tool_id: str | None = None
     turns: int = 0
@@ -95,25 +95,25 @@ class Session:
 
     @property
     def s2s(self) -> bool:
-        """Whether the call runs on a speech-to-speech model."""
+        """Whether the call uses a speech-to-speech model."""
         return self.profile.pipeline == "s2s"
 
     def happens(self, probability: float) -> bool:
-        """Whether something of this probability happens now."""
+        """Draw whether something of this probability happens."""
         return self.rng.random() < probability
 
     def may_happen(self, probability: float) -> bool:
-        """As :meth:`happens`, but nothing is drawn for what never happens: calls without it stay as they are."""
+        """Like :meth:`happens`, but probability 0 draws nothing. So calls of a profile without it keep their random numbers."""
         return probability > 0 and self.happens(probability)
 
     def next_number(self) -> int:
-        """Begin a turn: its number, from 1, counted anew within each sub-agent."""
+        """Begin a turn and return its number. Numbers start at 1, and again at 1 in each sub-agent."""
         self.number += 1
         self.turns += 1
         return self.number
 
     def fall_back(self) -> None:
-        """The main LLM fails: the turns that follow use the fallback."""
+        """The main LLM fails: later turns use the fallback."""
         self.llm_available[self.llm.key] = False
         self.llm = self.profile.llm_fallback
         self.llm_label = "fallback"
@@ -121,7 +121,7 @@ class Session:
 
 
 def open_session(rng: Random, profile: Profile, moments: Moments, session_id: str) -> Session:
-    """A call of the profile at its start, its models drawn."""
+    """The state of a new call of the profile, with its agent and models drawn."""
     llm = rng.choice(profile.llm)
     return Session(
         rng=rng,
@@ -135,7 +135,7 @@ def open_session(rng: Random, profile: Profile, moments: Moments, session_id: st
         first_llm=llm,
         tts=rng.choice(profile.tts),
         realtime=rng.choice(profile.realtime),
-        usage=Usage(rng.choice(("audio_duration", "audio_duration_s"))),
+        usage=SessionUsage(rng.choice(("audio_duration", "audio_duration_s"))),
         sends_metrics=rng.random() >= profile.chances.no_metrics_at_all,
         reports_endpointing=profile.pipeline != "s2s" or rng.random() < 0.5,
         llm_available={llm.key: True},

@@ -1,6 +1,6 @@
-"""The record of what a simulated platform sent: one JSON line an event, in the order of sending, and exact numbers from it.
+"""The truth file: one JSON line for each event that was sent, in the order of sending; and exact figures computed from it.
 
-After the last event of a managed call stands a line with the platform's own account of it.
+After the last event of a managed call, a line holds the platform's own account of the call.
 """
 
 import time
@@ -15,17 +15,17 @@ from exporter.simulate.account import Account
 from exporter.simulate.moments import Event
 
 PLAUSIBLE_MS = 120_000
-"""No simulated caller waits longer; what lies above, or below 0, is one of the deliberate bad values."""
+"""No simulated caller waits longer. A value above it, or below 0, is one of the deliberately invalid values."""
 
-_HEAD = 80
-"""Bytes within which a line says whether it holds an event or an account."""
+_KIND_WITHIN = 80
+"""The first bytes of a line; they show whether it holds an event or an account."""
 
 TurnKey = tuple[str | None, float]
-"""What tells a turn from the others of its session: the sub-agent, if any, and the number."""
+"""Identifies a turn within its session: the id of the sub-agent, if any, and the turn number."""
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One line of a truth file: call number, session, connection of the call (from 0), unix seconds, and the event itself."""
+    """One line of a truth file. ``connection`` counts the call's connections from 0; ``sent_at`` is in unix seconds."""
 
     call: int
     session: str
@@ -35,7 +35,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class AccountRecord(msgspec.Struct, frozen=True):
-    """A line with the account of a call instead of an event."""
+    """A line of a truth file that holds the account of a call."""
 
     call: int
     session: str
@@ -43,19 +43,19 @@ class AccountRecord(msgspec.Struct, frozen=True):
 
 
 class TruthWriter:
-    """Writes a truth file. What was written is on disk when the ``with`` block is left."""
+    """Writes a truth file. At the end of the ``with`` block everything is on disk."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ``OSError`` if the file cannot be opened; one that exists is replaced."""
+        """Replaces an existing file. Raises ``OSError`` if the file cannot be opened."""
         self._file = path.open("wb", buffering=1 << 20)
 
     def write(self, call: int, session: str, connection: int, frame: bytes) -> None:
-        """Record that ``frame`` goes out now: the bytes of the event are kept as they are on the wire."""
+        """Record that ``frame`` is sent now. The event's bytes are written as they are on the wire."""
         head = b'{"call":%d,"session":"%s","connection":%d,"sent_at":%.6f,"event":'
         self._file.write(head % (call, session.encode(), connection, time.time()) + frame + b"}\n")
 
     def write_account(self, call: int, session: str, account: Account) -> None:
-        """Record what came of a call, all of whose events have gone out."""
+        """Record the account of a call. All its events have been sent."""
         self._file.write(msgspec.json.encode(AccountRecord(call, session, account)) + b"\n")
 
     def __enter__(self) -> Self:
@@ -66,12 +66,12 @@ class TruthWriter:
 
 
 def read_truth(path: Path) -> Iterator[Record]:
-    """What was sent, in order, without the accounts. Raises ``ValueError`` naming the line that is neither."""
+    """The events that were sent, in order, without the accounts. Raises ``ValueError`` naming an unreadable line."""
     return (line for line in _lines(path) if isinstance(line, Record))
 
 
 def read_accounts(path: Path) -> Iterator[AccountRecord]:
-    """The accounts of the calls that came to their end. Raises ``ValueError`` as :func:`read_truth` does."""
+    """The accounts of the calls that were played to their end. Raises ``ValueError`` naming an unreadable line."""
     return (line for line in _lines(path) if isinstance(line, AccountRecord))
 
 
@@ -80,20 +80,20 @@ def _lines(path: Path) -> Iterator[Record | AccountRecord]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                # Names come in this order in lines of ours, and a session id holds no quotation mark.
-                yield accounts.decode(line) if b',"account":{' in line[:_HEAD] else events.decode(line)
+                # TruthWriter writes the fields in this order, and a session id holds no quotation mark.
+                yield accounts.decode(line) if b',"account":{' in line[:_KIND_WITHIN] else events.decode(line)
             except msgspec.DecodeError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
 
 
 def turn_key(event: Event) -> TurnKey | None:
-    """Which turn of its session a ``turn.metrics`` or ``turn.completed`` is about; None if it has no number."""
+    """The turn that a ``turn.metrics`` or ``turn.completed`` reports; None if it has no turn number."""
     number = event.get("turn_number")
     return None if number is None else (event.get("agent_tool_id"), number)
 
 
 def perceived_seconds(event: Event) -> float | None:
-    """The wait a ``turn.metrics`` reports, in seconds; None where nobody waited or the value means nothing."""
+    """The wait that a ``turn.metrics`` reports, in seconds; None if nobody waited or the value is invalid."""
     value = event.get("user_perceived_ms")
     if event.get("agent_first") or not isinstance(value, int | float) or isinstance(value, bool):
         return None
@@ -101,7 +101,7 @@ def perceived_seconds(event: Event) -> float | None:
 
 
 def perceived_of(records: Iterable[Record]) -> list[float]:
-    """User-perceived latency of every turn in the records, in seconds and in rising order; a turn reported twice counts once."""
+    """User-perceived latency of every turn in the records, in seconds, sorted. A turn that is reported twice counts once."""
     seen: set[tuple[str, TurnKey | None]] = set()
     values = []
     for record in records:
@@ -116,7 +116,7 @@ def perceived_of(records: Iterable[Record]) -> list[float]:
 
 
 def nearest_rank(ordered: Sequence[float], quantile: float) -> float:
-    """The smallest value that at least ``quantile`` (0..1) of ``ordered`` do not exceed. Raises ``ValueError`` if empty."""
+    """The smallest value with at least the share ``quantile`` (0..1) of ``ordered`` at or below it. Raises ``ValueError`` if empty."""
     if not ordered:
         raise ValueError("no values, no percentile")
     # Rounded first: 0.95 * 20 is 19.000000000000004, and must not become rank 20.
@@ -124,7 +124,7 @@ def nearest_rank(ordered: Sequence[float], quantile: float) -> float:
 
 
 def linear(ordered: Sequence[float], quantile: float) -> float:
-    """The quantile (0..1) interpolated between the two nearest of the ``ordered`` values. Raises ``ValueError`` if empty."""
+    """The quantile (0..1), interpolated linearly between the two nearest ``ordered`` values. Raises ``ValueError`` if empty."""
     if not ordered:
         raise ValueError("no values, no percentile")
     position = quantile * (len(ordered) - 1)

@@ -1,19 +1,19 @@
-"""One turn as it happened: when each side spoke and what the time between them was made of. Nothing of the wire yet."""
+"""One turn as it happened: when each side spoke, and which parts the wait between them had. It knows nothing of the wire."""
 
 from dataclasses import dataclass, field
 
 from exporter.simulate import phrases
-from exporter.simulate.session import Session, Used
+from exporter.simulate.session import ModelUsage, Session
 
 _MS_PER_CHARACTER = 62  # about 16 characters of speech a second
-_PATIENCE_MS = 1500  # nobody hangs up over an answer that comes sooner
+_TOLERATED_WAIT_MS = 1500  # a caller does not hang up over a shorter wait
 
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """What the wait for the agent's first word is made of, in whole milliseconds so that the sum is exact.
+    """The parts of the wait for the agent's first word, in whole milliseconds so that the sum is exact.
 
-    ``rest`` is network and playout, and negative where the generation began before the turn was judged over.
+    ``rest`` is network and playout. It is negative if the model began to answer before the turn was decided.
     """
 
     stt_delay: int = 0
@@ -27,12 +27,12 @@ class Parts:
 
     @property
     def endpointing(self) -> int:
-        """From the end of speech until the turn is known to be over: transcript and decision run side by side."""
+        """From the end of speech until the turn is decided. STT and turn decision run in parallel, so the longer counts."""
         return max(self.stt_delay, self.turn_decision)
 
     @property
     def chain(self) -> int:
-        """The sum of the parts that have a field of their own."""
+        """The sum of the parts that turn.metrics has a field for."""
         return self.endpointing + self.callback + self.llm_ttft + self.realtime_ttft + self.tts_ttfb
 
     @property
@@ -43,10 +43,10 @@ class Parts:
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """A turn. Moments are milliseconds since the call's start; ``agent_started`` is None where the agent never spoke.
+    """A turn. Moments are in milliseconds since the call's start. ``agent_started`` is None if the agent never spoke.
 
-    What the platform reports of it is noted here too: ``completed_at`` and ``metrics_at`` are when, None for never, ``untold`` is
-    how the names of the ``turn.metrics`` fields begin that were left out.
+    ``completed_at`` and ``metrics_at`` are when the platform sends turn.completed and turn.metrics; None means never. Fields of
+    ``turn.metrics`` whose names begin with ``omitted_prefix`` are left out; it is empty if none are.
     """
 
     number: int
@@ -62,22 +62,22 @@ class Turn:
     agent_stopped: int | None = None
     agent_first: bool = False
     typed: bool = False
-    tool: str = ""  # "app" for the customer's own, "server" for the platform's
+    tool: str = ""  # "app": a tool of the customer's app; "server": a tool of the platform
     interrupted: bool = False
-    resumed: bool | None = None  # after a false interruption: whether the agent went on
+    resumed: bool | None = None  # after a false interruption: whether the agent continued
     backchannels: int = 0
     error: str | None = None
     hung_up_at: int | None = None
-    went_on_at: int | None = None  # the caller, who had not finished when the turn was judged over
-    used: list[Used] = field(default_factory=list)
+    went_on_at: int | None = None  # when the caller continued although the turn had been decided
+    used: list[ModelUsage] = field(default_factory=list)
     completed_at: int | None = None
     metrics_at: int | None = None
-    untold: str = ""
-    garbled: bool = False  # some values of its report mean nothing
+    omitted_prefix: str = ""
+    garbled: bool = False  # its report holds invalid values
 
     @property
     def decided(self) -> int:
-        """When the turn was judged over."""
+        """When the turn detector decided that the caller's turn is over."""
         return self.user_stopped + self.parts.endpointing
 
     @property
@@ -87,7 +87,7 @@ class Turn:
 
     @property
     def ended(self) -> int:
-        """When the turn was over for both."""
+        """When the turn was over for both sides."""
         if self.hung_up_at is not None:
             return self.hung_up_at
         if self.agent_stopped is not None:
@@ -96,22 +96,22 @@ class Turn:
 
     @property
     def cut_short(self) -> bool:
-        """Whether the caller went on before the agent said anything."""
+        """Whether the caller continued before the agent said anything."""
         return self.went_on_at is not None and self.agent_started is None
 
     @property
     def generated(self) -> bool:
-        """Whether the model began to answer before it was told to stop."""
+        """Whether the model began to answer before it was cancelled."""
         return not self.cut_short or self.asked + self.parts.llm_ttft <= (self.went_on_at or 0)
 
     @property
     def audio_ms(self) -> int:
-        """How long the whole answer would be when spoken."""
+        """How long the whole answer takes to speak, in milliseconds."""
         return len(self.agent_text) * _MS_PER_CHARACTER
 
 
 def agent_turn(session: Session, at: int, text: str, source: str) -> Turn:
-    """A turn that nobody asked for: a greeting, a second try, a message after the tone."""
+    """A turn that the agent begins: a greeting, a reprompt, a message after the tone."""
     number = session.next_number()
     parts = Parts(tts_ttfb=round(session.profile.stages.tts_ttfb.draw(session.rng)))
     if session.s2s:
@@ -133,7 +133,7 @@ def agent_turn(session: Session, at: int, text: str, source: str) -> Turn:
 
 
 def caller_turn(session: Session, at: int, text: str | None = None, *, spoken: bool = False) -> Turn:
-    """A turn in which the caller speaks (or now and then types, unless ``spoken``) from ``at`` on and, most times, is answered."""
+    """A turn of the caller, who speaks from ``at`` on and is usually answered. Unless ``spoken``, the caller sometimes types."""
     rng, chances = session.rng, session.profile.chances
     user_text = text or phrases.user_text(rng)
     length = round(len(user_text.split()) / rng.uniform(2.0, 3.4) * 1000) + 250
@@ -160,7 +160,7 @@ def caller_turn(session: Session, at: int, text: str | None = None, *, spoken: b
 
 
 def hang_up_within(session: Session, turn: Turn) -> None:
-    """The caller hangs up in mid-turn: waiting for the answer or while it is spoken. That is no interruption."""
+    """The caller hangs up during the turn: while waiting for the answer or while the agent speaks. That is no interruption."""
     turn.hung_up_at = session.rng.randint(turn.user_stopped + 50, max(turn.ended - 50, turn.user_stopped + 100))
     turn.interrupted, turn.resumed, turn.backchannels = False, None, 0
     if turn.agent_started is not None and turn.agent_started >= turn.hung_up_at:
@@ -170,18 +170,18 @@ def hang_up_within(session: Session, turn: Turn) -> None:
 
 
 def loses_patience(session: Session, turn: Turn) -> bool:
-    """Whether the caller hangs up over the turn: once the late answer was heard, or while none comes."""
-    in_time = turn.agent_started is not None and turn.parts.perceived <= _PATIENCE_MS
+    """Draw whether the caller hangs up because of this turn: after a late answer, or while no answer comes."""
+    in_time = turn.agent_started is not None and turn.parts.perceived <= _TOLERATED_WAIT_MS
     if in_time or not session.may_happen(session.profile.chances.gives_up):
         return False
     if turn.agent_started is None:
         turn.hung_up_at = max(turn.user_stopped + session.rng.randint(2500, 8000), turn.asked + 100)
-        turn.error = None  # whatever it was, the platform had not given up yet
+        turn.error = None  # the caller hung up before the platform reported an error
     return True
 
 
 def go_on_early(session: Session, turn: Turn) -> None:
-    """The caller had only paused: they go on before the agent begins, and it never does, or just after, and it breaks off."""
+    """The caller had only paused and continues: before the agent begins, which then stays silent, or just after, which stops it."""
     rng = session.rng
     if turn.agent_started is None:
         return
@@ -209,7 +209,7 @@ def _parts(session: Session, turn: Turn) -> Parts:
         parts.llm_ttft = round(stages.llm_ttft.draw(rng))
         parts.tts_ttfb = round(stages.tts_ttfb.draw(rng))
         if session.happens(session.profile.chances.preemptive) and not turn.tool:
-            # The model was asked before the turn was over: some of its time passed while the decision was still pending.
+            # The model was asked before the turn was decided: part of its time passed while the decision was pending.
             parts.rest -= min(parts.llm_ttft, parts.endpointing) // 2
     if turn.tool:
         parts.tool = round(stages.tool.draw(rng))

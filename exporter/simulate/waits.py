@@ -1,4 +1,4 @@
-"""How long the caller waited in each turn and what ended it: the agent, the caller's patience, or the call."""
+"""How long the caller waited in each turn, and what ended the wait."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -8,19 +8,19 @@ from typing import Literal
 from exporter.simulate.turns import Turn
 
 EndOfWait = Literal["agent", "caller", "end", "unknown"]
-"""The agent was heard, the caller spoke again, the call was over, or nobody can say: a machine waited, or the line went dead."""
+"""What ended a wait: the agent spoke, the caller spoke again, or the call ended. Unknown: a machine waited, or the call dropped."""
 
 _DEAD_AIR_MS = 3000
-_REACTION_MS = 500  # nobody answers faster to what they hear: who speaks that soon had not finished
+_REACTION_MS = 500  # a caller who speaks within this time cannot be reacting to the agent: they had not finished
 _NEVER = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a call came to its end, in milliseconds since its start.
+    """How a call ended. Times are in milliseconds since its start.
 
-    ``dropped`` calls are never said to be over, and what would have been sent later is not. ``machine_at`` is when an answering
-    machine was recognised, ``fell_back_after`` how many turns were over when the main LLM was given up.
+    A ``dropped`` call sends no ``session.ended``, and nothing after ``at``. ``machine_at`` is when an answering machine was recognised.
+    ``fell_back_after`` is how many turns were over when the LLM was replaced by its fallback.
     """
 
     at: int
@@ -29,13 +29,13 @@ class Ending:
     fell_back_after: int | None
 
     def sent(self, at: int | None) -> bool:
-        """Whether what was due then was still sent."""
+        """Whether an event due at ``at`` was sent; None means there is no such event."""
         return at is not None and (not self.dropped or at <= self.at)
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """From the caller's last word in a turn that was judged over, until it ended; ``until`` means nothing if that is unknown."""
+    """A wait from the caller's last word in a decided turn until ``until``. If ``by`` is ``unknown``, ``until`` has no meaning."""
 
     since: int
     until: int
@@ -43,29 +43,29 @@ class Wait:
 
     @property
     def ms(self) -> int:
-        """How long it lasted, 0 if unknown."""
+        """How long the wait lasted, in milliseconds; 0 if unknown."""
         return 0 if self.by == "unknown" else self.until - self.since
 
     @property
     def dead_air(self) -> bool:
-        """Whether callers would ask if anybody is there."""
+        """Whether the wait was longer than 3 s."""
         return self.ms > _DEAD_AIR_MS
 
 
 def waits_of(turns: Sequence[Turn], ending: Ending) -> list[Wait]:
-    """A wait for each turn the caller was thought to have finished, in order; what is typed while one waits adds none."""
+    """One wait for each decided turn of the caller, in order. A typed turn during a wait adds none."""
     waits: list[Wait] = []
-    for place, turn in enumerate(turns):
-        if turn.agent_first or not _judged_over(turn, ending):
+    for index, turn in enumerate(turns):
+        if turn.agent_first or not _was_decided(turn, ending):
             continue
         running = bool(waits) and (waits[-1].until > turn.decided or waits[-1].by == "unknown")
         if not (turn.typed and running):
-            waits.append(_wait(turn, turns[place:], ending))
+            waits.append(_wait(turn, turns[index:], ending))
     return waits
 
 
 def premature_ends(turns: Sequence[Turn], waits: Sequence[Wait]) -> int:
-    """How often the caller went on although the turn had been judged over: before any answer, or before they can have heard it."""
+    """How often the caller continued although the turn had been decided: before an answer, or too soon to react to it."""
     of_caller = [turn for turn in turns if not turn.agent_first]
     count = 0
     for wait in waits:
@@ -78,38 +78,38 @@ def premature_ends(turns: Sequence[Turn], waits: Sequence[Wait]) -> int:
 
 
 def reactions(turns: Sequence[Turn], ending: Ending) -> list[int]:
-    """For each barge-in that was heard as it happened: how long both spoke at once, in milliseconds."""
+    """How long both spoke at once, in milliseconds, for each barge-in that the events show."""
     found = []
-    for place, turn in enumerate(turns):
+    for index, turn in enumerate(turns):
         began, stopped = turn.agent_started, turn.agent_stopped
         if turn.interrupted and began is not None and stopped is not None and ending.sent(stopped):
-            spoke = next(_spoken(turns[place + 1 :]), stopped)
+            spoke = next(_speech_starts(turns[index + 1 :]), stopped)
             found += [stopped - max(spoke, began)] if spoke < stopped else []
     return found
 
 
-def in_vain(turns: Sequence[Turn], waits: Sequence[Wait], ending: Ending) -> int:
-    """How long the caller has waited for nothing since the agent was last heard, in milliseconds."""
+def unanswered_wait(turns: Sequence[Turn], waits: Sequence[Wait], ending: Ending) -> int:
+    """How long the caller waited without an answer since the agent last spoke, in milliseconds."""
     begun = (turn.agent_started for turn in turns if turn.agent_started is not None and ending.sent(turn.agent_started))
     heard = max(begun, default=-1)
     return sum(wait.ms for wait in waits if wait.by in ("caller", "end") and wait.until > heard)
 
 
-def _judged_over(turn: Turn, ending: Ending) -> bool:
+def _was_decided(turn: Turn, ending: Ending) -> bool:
     return ending.sent(turn.decided) and (turn.hung_up_at is None or turn.decided <= turn.hung_up_at)
 
 
-def _spoken(turns: Sequence[Turn]) -> Iterator[int]:
-    """When the caller was heard to begin, turn by turn."""
+def _speech_starts(turns: Sequence[Turn]) -> Iterator[int]:
+    """When the caller began to speak, turn by turn."""
     return (turn.user_started for turn in turns if not turn.agent_first and not turn.typed)
 
 
 def _wait(turn: Turn, rest: Sequence[Turn], ending: Ending) -> Wait:
-    """The wait of ``turn``; ``rest`` are the turns from it on."""
+    """The wait after ``turn``. ``rest`` is ``turn`` and all later turns."""
     heard = (then.agent_started for then in rest if then.agent_started is not None)
     ends: list[tuple[int, EndOfWait]] = [
         (next(filter(ending.sent, heard), _NEVER), "agent"),
-        (next(filter(ending.sent, _spoken(rest[1:])), _NEVER), "caller"),
+        (next(filter(ending.sent, _speech_starts(rest[1:])), _NEVER), "caller"),
         (_NEVER if ending.dropped else ending.at, "end"),
         (_NEVER - 1 if ending.machine_at is None else ending.machine_at, "unknown"),
     ]

@@ -1,10 +1,13 @@
-"""The tap: one line in a customer's own app, and the exporter sees its calls.
+"""The old name of the package ``agentstack_tap``. It goes with version 0.2.0."""
 
-This package runs inside that app. It imports the standard library and ``websockets`` only, sends from a thread of its own, and neither
-raises into the app nor makes it wait. docs/tap.md has its guarantees and the protocol.
-"""
+import warnings
 
-from exporter.tap.client import Stats, Tap
-from exporter.tap.voice_app import attach
+from agentstack_tap import Stats, Tap, attach
 
 __all__ = ["Stats", "Tap", "attach"]
+
+warnings.warn(
+    "exporter.tap is now the package agentstack_tap (distribution agentstack-tap); the old name goes with agentstack-exporter 0.2.0",
+    DeprecationWarning,
+    stacklevel=2,
+)

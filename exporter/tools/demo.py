@@ -1,4 +1,4 @@
-"""The ``demo`` command: the exporter and simulated calls in one process, with the addresses to look at."""
+"""The ``demo`` command: the exporter and simulated calls in one process. It prints the addresses to look at."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.table import Table
 
 from exporter.config import Settings
-from exporter.daemon.app import FAILURE, MISCONFIGURED, Daemon, otel_from_environment
+from exporter.daemon.app import Daemon
+from exporter.daemon.serve import FAILURE, MISCONFIGURED, otel_from_environment
 from exporter.logs import setup
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.simulate.command import SimulateOptions, simulate
@@ -21,11 +22,11 @@ CALLS_AT_ONCE = 20
 CALLS_PER_SECOND = 2.0
 _PERCEIVED = "agentstack_user_perceived_latency_seconds"
 _REFRESH = 2.0
-_REFRESH_UNSEEN = 15.0
+_REFRESH_LINES = 15.0
 
 
 def run_demo(settings: Settings, *, calls: int, seed: int | None, speed: float, print_traces: bool = False) -> int:
-    """Run exporter and calls until a signal, or until ``calls`` (0: no end) are over; returns the exit code.
+    """Run exporter and calls until a signal, or until ``calls`` calls are over (0: no limit). Returns the exit code.
 
     ``print_traces`` draws finished turns instead of showing numbers.
     """
@@ -63,14 +64,14 @@ async def _demo(settings: Settings, calls: int, seed: int | None, speed: float, 
 
 
 class _Traces:
-    """Draws spans as waterfalls, all those of one turn of the event loop together: a turn is written at once."""
+    """Draws spans as waterfalls. All spans of one turn of the event loop are drawn together, so that no turn is split."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._spans: list[bytes] = []
 
     def add(self, spans: Sequence[bytes]) -> None:
-        """Take spans on."""
+        """Add spans to draw."""
         if not self._spans:
             asyncio.get_running_loop().call_soon(self._draw)
         self._spans += spans
@@ -81,7 +82,7 @@ class _Traces:
 
 
 async def _until_signal(options: SimulateOptions) -> None:
-    """Simulate until all calls are over; a signal ends it, or what comes after it."""
+    """Simulate until all calls are over, or until a signal."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -105,7 +106,7 @@ def _welcome(console: Console, daemon: Daemon, settings: Settings) -> None:
 
 @contextlib.asynccontextmanager
 async def _shown(console: Console, daemon: Daemon) -> AsyncIterator[None]:
-    """Show the numbers live on a terminal, or now and then as a line elsewhere."""
+    """Show the numbers live on a terminal, and elsewhere as a line from time to time."""
     task = asyncio.create_task(_show_live(console, daemon) if console.is_terminal else _show_lines(console, daemon))
     try:
         yield
@@ -121,14 +122,14 @@ async def _show_live(console: Console, daemon: Daemon) -> None:
             table = Table(title="now", title_justify="left")
             for name, value in _numbers(daemon.snapshot(), daemon):
                 table.add_column(name, justify="right")
-                table.columns[-1]._cells.append(value)  # noqa: SLF001 - one row, known only together with its columns
+                table.columns[-1]._cells.append(value)  # noqa: SLF001 - the one row is known only together with its columns
             live.update(table, refresh=True)
             await asyncio.sleep(_REFRESH)
 
 
 async def _show_lines(console: Console, daemon: Daemon) -> None:
     while True:
-        await asyncio.sleep(_REFRESH_UNSEEN)
+        await asyncio.sleep(_REFRESH_LINES)
         console.print(", ".join(f"{name} {value}" for name, value in _numbers(daemon.snapshot(), daemon)))
 
 
@@ -151,7 +152,7 @@ def _seconds(value: float | None) -> str:
 
 
 def quantile(q: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:
-    """The ``q`` quantile of a histogram, interpolated in its bucket as Prometheus does; ``None`` without observations."""
+    """The ``q`` quantile of a histogram, interpolated within its bucket as in Prometheus, or ``None`` without observations."""
     rank = q * sum(counts)
     below, lower = 0, 0.0
     for bound, count in zip(bounds, counts, strict=False):

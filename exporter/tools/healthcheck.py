@@ -1,4 +1,4 @@
-"""Asks a running exporter how it is, for container health checks: one request, one line when it is not well."""
+"""Checks the health of a running exporter, for container health checks: one request, and one line if it is not healthy."""
 
 import http.client
 import ssl
@@ -12,12 +12,12 @@ _ANSWER_LIMIT = 200
 
 
 def probe_url(telemetry: Address, *, ready: bool, tls: bool = False) -> str:
-    """Where the exporter that listens on ``telemetry`` is asked from this machine."""
+    """The URL to request on this machine for an exporter that listens on ``telemetry``."""
     return f"{'https' if tls else 'http'}://{telemetry.reachable()}/-/{'ready' if ready else 'healthy'}"
 
 
 def failure(url: str, timeout: float = TIMEOUT) -> str | None:
-    """Get ``url``; ``None`` on status 200, else why not, as one line. ``timeout`` in seconds bounds each step."""
+    """Request ``url``. Returns ``None`` for status 200, else the reason as one line. ``timeout`` is in seconds, for each step."""
     parts = urlsplit(url)
     connection = _connection(parts, timeout)
     try:
@@ -25,25 +25,25 @@ def failure(url: str, timeout: float = TIMEOUT) -> str | None:
         answer = connection.getresponse()
         body = answer.read(_ANSWER_LIMIT)
     except (OSError, http.client.HTTPException) as error:
-        return f"{_asked(url)}: {_reason(error, timeout)}"
+        return f"{_shown_url(url)}: {_reason(error, timeout)}"
     finally:
         connection.close()
     if answer.status == http.client.OK:
         return None
-    said = clean(body.decode("utf-8", "replace").strip(), _ANSWER_LIMIT)
-    return f"{_asked(url)}: status {answer.status}" + (f", {said}" if said else "")
+    answer_text = clean(body.decode("utf-8", "replace").strip(), _ANSWER_LIMIT)
+    return f"{_shown_url(url)}: status {answer.status}" + (f", {answer_text}" if answer_text else "")
 
 
 def _connection(parts: SplitResult, timeout: float) -> http.client.HTTPConnection:
     host = parts.hostname or ""
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, parts.port or 80, timeout=timeout)
-    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE  # nothing secret is sent, and the answer opens nothing
-    return http.client.HTTPSConnection(host, parts.port or 443, timeout=timeout, context=trusting)
+    unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE  # no secret is sent, and the answer grants nothing
+    return http.client.HTTPSConnection(host, parts.port or 443, timeout=timeout, context=unverified)
 
 
-def _asked(url: str) -> str:
+def _shown_url(url: str) -> str:
     return clean(url, _ANSWER_LIMIT)
 
 

@@ -1,6 +1,6 @@
-"""Spans as a waterfall for people at a terminal: a bar per span, below each other as they are called.
+"""Spans as a waterfall in a terminal: one bar a span, children below their parent.
 
-The bar of a turn fills the width, and its children are drawn and timed against it: what matters in a call is what happens in a turn.
+The bar of a turn fills the width. Its children are drawn and timed relative to the turn, not to the call.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH: Final = 48
-"""Length of the longest bar, in characters."""
+"""Width of the bars, in characters."""
 _COLOURS: Final = {
     "user_speech": "cyan",
     "speech_to_text": "blue",
@@ -34,7 +34,7 @@ _INTERRUPTED: Final = "agentstack.turn.interrupted"
 
 
 def draw(spans: Iterable[bytes]) -> RenderableType:
-    """Draw serialised OTLP spans, one waterfall for each that has no parent among them; raises ``DecodeError`` for other bytes."""
+    """Draw serialised OTLP spans, one waterfall for each span without a parent among them. Raises ``DecodeError`` for other bytes."""
     decoded = sorted((Span.FromString(span) for span in spans), key=lambda span: (span.start_time_unix_nano, -span.end_time_unix_nano))
     known = {span.span_id for span in decoded}
     children: dict[bytes, list[Span]] = {}
@@ -51,7 +51,7 @@ def _waterfall(root: Span, children: dict[bytes, list[Span]]) -> Table:
     table.add_column(no_wrap=True, width=WIDTH)
     table.add_column(overflow="fold")
     for depth, span, scale in _walk(root, children, 0, root):
-        name = Text("  " * depth + _harmless(span.name), style="bold red" if _failed(span) else _colour(span) if depth else "bold")
+        name = Text("  " * depth + _printable(span.name), style="bold red" if _failed(span) else _colour(span) if depth else "bold")
         offset = span.start_time_unix_nano - (root if span is scale else scale).start_time_unix_nano
         length = span.end_time_unix_nano - span.start_time_unix_nano
         table.add_row(name, Text(f"+{_time(offset)}", style="dim"), _time(length), _bar(span, scale), _notes(span))
@@ -59,7 +59,7 @@ def _waterfall(root: Span, children: dict[bytes, list[Span]]) -> Table:
 
 
 def _walk(span: Span, children: dict[bytes, list[Span]], depth: int, scale: Span) -> Iterator[tuple[int, Span, Span]]:
-    """The span and all below it, each with its depth and the span it is drawn against."""
+    """The span and all spans below it, each with its depth and the span it is drawn relative to: its turn, or the root."""
     scale = span if span.name.startswith(_TURN) else scale
     yield depth, span, scale
     for child in children.get(span.span_id, ()):
@@ -73,12 +73,12 @@ def _bar(span: Span, scale: Span) -> Text:
         return min(max((moment - scale.start_time_unix_nano) * WIDTH // whole, 0), WIDTH - 1)
 
     first, last = column(span.start_time_unix_nano), column(span.end_time_unix_nano)
-    cells = [" "] * WIDTH
-    cells[first : last + 1] = ["━"] * (last + 1 - first) if span.end_time_unix_nano > span.start_time_unix_nano else ["·"]
+    series_cache = [" "] * WIDTH
+    series_cache[first : last + 1] = ["━"] * (last + 1 - first) if span.end_time_unix_nano > span.start_time_unix_nano else ["·"]
     for event in span.events:
         if event.name in ("first_token", "first_byte"):
-            cells[column(event.time_unix_nano)] = "◆"
-    return Text("".join(cells), style="red" if _failed(span) else _colour(span))
+            series_cache[column(event.time_unix_nano)] = "◆"
+    return Text("".join(series_cache), style="red" if _failed(span) else _colour(span))
 
 
 def _notes(span: Span) -> Text:
@@ -92,11 +92,11 @@ def _notes(span: Span) -> Text:
             text = f"{value.double_value:.3f} s" if value.HasField("double_value") else value.string_value
             if text != "platform":
                 notes.append(f"{words} {text}")
-    return Text(_harmless(", ".join(notes)), style="dim")
+    return Text(_printable(", ".join(notes)), style="dim")
 
 
-def _harmless(text: str) -> str:
-    """The text without what could steer a terminal: it comes from the wire."""
+def _printable(text: str) -> str:
+    """The text with unprintable characters replaced, because it comes from the wire and could control the terminal."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 

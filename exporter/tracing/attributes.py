@@ -1,7 +1,7 @@
-"""Declarations → functions that write an event's span attributes: straight code per field, compiled at start.
+"""The catalogue's declarations → functions that write an event's span attributes, compiled at start.
 
-What a function does is spelt out, slowly and obviously, by a reference in the tests, which proves the two equal. Times in
-milliseconds become seconds, counts become integers, date-times RFC 3339 text, JSON a text. Absent fields become nothing.
+A function is generated Python with a few lines a field; the tests hold it equal to a slow reference. Milliseconds become seconds,
+counts integers, date-times RFC 3339 text, and JSON text. An absent field becomes nothing.
 """
 
 import re
@@ -13,87 +13,89 @@ from typing import Any, Final
 
 import msgspec
 
+from exporter.catalogue.declarations import BecomesLabel, SpanAttribute, SpanEvent, SpanName
 from exporter.catalogue.genai import PROVIDER, attribute_key, provider_name
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import BecomesLabel, SpanAttribute, SpanEvent, SpanName
-from exporter.tracing.encoder import (
-    HEADS,
-    ON_EVENT,
-    ON_SPAN,
-    TEXT_HEADS,
-    Varints,
+from exporter.protobuf import (
+    TEXT_VALUE_HEADS,
+    VarintCache,
     attribute,
+    attribute_heads,
     double_prefix,
-    event,
-    event_name,
-    int_prefixes,
-    key_part,
+    encoded_key,
+    integer_prefixes,
     text_attribute,
 )
+from exporter.tracing.encoder import ON_EVENT, ON_SPAN, event, event_name
 from exporter.tracing.sampling import SpanOptions
 
-Write = Callable[[Any], bytes]
-"""Event → its attributes, serialised."""
-WriteEvent = Callable[[Any, int], bytes]
-"""Event and when it was (unix nanoseconds) → an event of a span, serialised."""
+Write = Callable[[msgspec.Struct], bytes]
+"""Takes an event; returns its attributes, serialised."""
+WriteEvent = Callable[[msgspec.Struct, int], bytes]
+"""Takes an event and when it happened (unix nanoseconds); returns it as an event of a span, serialised."""
 
 WHOLE: Final = frozenset({"tokens", "characters", "count", "ordinal"})
-"""Units on the wire that make whole numbers."""
-_MOST_REMEMBERED: Final = 256
-_LONGEST_REMEMBERED: Final = 128
-_VARINTS: Final = Varints()
+"""Wire units whose values are whole numbers."""
+_MAX_CACHED: Final = 256
+_LONGEST_CACHED: Final = 128
+_VARINTS: Final = VarintCache()
 
 
 @dataclass(frozen=True, slots=True)
-class Keyed:
-    """A field and the key of the attribute it becomes. ``aliases`` are the field's earlier names."""
+class AttributeField:
+    """A field, and the key of the attribute it becomes. ``aliases`` are earlier names of the field, read where it is absent."""
 
     field: FieldSpec
     key: str
     aliases: tuple[FieldSpec, ...] = ()
 
 
-class Texts(dict[str, bytes]):
-    """Text → the attribute that has it as value, for texts that come again and again."""
+class TextAttributeCache(dict[str, bytes]):
+    """Text → the serialised attribute with that value, for texts that repeat. ``convert`` changes the text before it is written.
 
-    __slots__ = ("_change", "_key", "_length", "_tag")
+    Holds up to 256 texts of up to 128 characters; when it is full it starts anew.
+    """
 
-    def __init__(self, tag: int, key: str, length: int, change: Callable[[str], str] = str) -> None:
+    __slots__ = ("_convert", "_field", "_key", "_length")
+
+    def __init__(self, field: int, key: str, length: int, convert: Callable[[str], str] = str) -> None:
         super().__init__()
-        self._tag = tag
+        self._field = field
         self._key = key
         self._length = length
-        self._change = change
+        self._convert = convert
 
     def __missing__(self, text: str) -> bytes:
-        found = attribute(self._tag, self._key, self._change(text)[: self._length])
-        if len(text) <= _LONGEST_REMEMBERED:
-            if len(self) >= _MOST_REMEMBERED:
+        found = attribute(self._field, self._key, self._convert(text)[: self._length])
+        if len(text) <= _LONGEST_CACHED:
+            if len(self) >= _MAX_CACHED:
                 self.clear()
             self[text] = found
         return found
 
 
-def span_attributes(event_spec: EventSpec, span: SpanName, options: SpanOptions, without: Collection[str] = ()) -> list[Keyed]:
-    """What the event declares to be attributes of ``span``, less the keys ``without``."""
+def span_attributes(event_spec: EventSpec, span: SpanName, options: SpanOptions, without: Collection[str] = ()) -> list[AttributeField]:
+    """The event's fields that are attributes of ``span``, without the keys in ``without``."""
     return list(attributes_of(event_spec.fields, span, options, without))
 
 
-def attributes_of(fields: Iterable[FieldSpec], span: SpanName, options: SpanOptions, without: Collection[str] = ()) -> Iterator[Keyed]:
-    """What the fields declare to be attributes of ``span``; personal ones only if they are to be captured."""
+def attributes_of(
+    fields: Iterable[FieldSpec], span: SpanName, options: SpanOptions, without: Collection[str] = ()
+) -> Iterator[AttributeField]:
+    """Those of ``fields`` that are attributes of ``span``; personal ones only if the options say so."""
     fields = tuple(fields)
     for field in fields:
         for item in field.declarations:
             if isinstance(item, SpanAttribute) and item.span == span and (options.capture or not item.personal):
                 key = attribute_key(item.name, proposals=options.proposals)
                 if key not in without:
-                    yield Keyed(field, key, tuple(other for other in fields if other.alias_of == field.name))
+                    yield AttributeField(field, key, tuple(other for other in fields if other.alias_of == field.name))
 
 
-def event_attributes(event_spec: EventSpec, span: SpanName, options: SpanOptions) -> list[Keyed]:
-    """What the event declares to be told with an event on ``span``; its own time is the event's time."""
+def event_attributes(event_spec: EventSpec, span: SpanName, options: SpanOptions) -> list[AttributeField]:
+    """The event's fields that are attributes of the span event on ``span``; its ``timestamp`` is the time of the span event."""
     return [
-        Keyed(field, event_key(event_spec.name, field.name))
+        AttributeField(field, event_key(event_spec.name, field.name))
         for field in event_spec.fields
         for item in field.declarations
         if isinstance(item, SpanEvent) and item.span == span and field.name != "timestamp" and (options.capture or not item.personal)
@@ -101,55 +103,56 @@ def event_attributes(event_spec: EventSpec, span: SpanName, options: SpanOptions
 
 
 def event_key(event_type: str, field: str) -> str:
-    """The key of an attribute of a span event: ``agentstack.user.backchannel.detection_delay``."""
+    """The key of a span event's attribute, for example ``agentstack.user.backchannel.detection_delay``."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", event_type).lower()
     return f"agentstack.{name}.{re.sub(r'_(ms|s)$', '', field)}"
 
 
 def is_span_event(event_spec: EventSpec, span: SpanName) -> bool:
-    """Whether the event is an event on ``span``."""
+    """Whether the event becomes a span event on ``span``."""
     return any(isinstance(item, SpanEvent) and item.span == span for field in event_spec.fields for item in field.declarations)
 
 
-def compile_attributes(keyed: list[Keyed], options: SpanOptions, tag: int = ON_SPAN) -> Write:
-    """The function that writes these attributes."""
-    writer = _Writer(tag, options.attribute_length)
-    for item in keyed:
-        writer.field(item)
-    source = "\n".join(["def write(e):", "    out = []", *writer.lines, "    return b''.join(out)"])
-    names = ", ".join(item.key for item in keyed)
-    exec(compile(source, f"<attributes {names[:80]}>", "exec"), writer.constants)  # noqa: S102 - written from our own declarations
-    write: Write = writer.constants["write"]
+def compile_attributes(fields: list[AttributeField], options: SpanOptions, on: int = ON_SPAN) -> Write:
+    """Compile the function that writes these attributes in field ``on`` of the message they belong to."""
+    source = _Source(on, options.attribute_length)
+    for item in fields:
+        source.add(item)
+    text = "\n".join(["def write(e):", "    out = []", *source.lines, "    return b''.join(out)"])
+    names = ", ".join(item.key for item in fields)
+    exec(compile(text, f"<attributes {names[:80]}>", "exec"), source.constants)  # noqa: S102 - generated from our own declarations
+    write: Write = source.constants["write"]
     return write
 
 
 def compile_event(event_spec: EventSpec, span: SpanName, options: SpanOptions) -> WriteEvent:
-    """The function that writes the event as an event on ``span``."""
-    keyed = event_attributes(event_spec, span, options)
+    """Compile the function that writes the event as a span event on ``span``."""
+    fields = event_attributes(event_spec, span, options)
     name = event_name(event_spec.name)
-    if not keyed:
+    if not fields:
         return lambda _, at: event(at, name)
-    write = compile_attributes(keyed, options, ON_EVENT)
+    write = compile_attributes(fields, options, ON_EVENT)
     return lambda e, at: event(at, name, write(e))
 
 
-class _Writer:
-    """Collects the lines of a function and the constants they use."""
+class _Source:
+    """The lines of a generated function, and the constants they use."""
 
-    def __init__(self, tag: int, length: int) -> None:
-        self._tag = tag
+    def __init__(self, on: int, length: int) -> None:
+        self._on = on
         self._length = length
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {
-            "HEADS": HEADS[tag],
-            "TAILS": TEXT_HEADS,
+            "HEADS": attribute_heads(on),
+            "TEXT_VALUE_HEADS": TEXT_VALUE_HEADS,
             "VARINTS": _VARINTS,
-            "long_text": lambda key, value: text_attribute(tag, key, value),
+            "long_text": lambda key, value: text_attribute(on, key, value),
             "json_text": lambda value: json_text(value)[:length].encode(),
             "time_text": lambda value: time_text(value).encode(),
         }
 
-    def field(self, item: Keyed) -> None:
+    def add(self, item: AttributeField) -> None:
+        """Add the lines that write a field, if it is present."""
         self._line(1, f"v = {item.field.expression}")
         for alias in item.aliases:
             self._line(1, "if v is None:")
@@ -159,28 +162,27 @@ class _Writer:
         if kind is float:
             self._number(item)
         elif kind is bool:
-            yes, no = (self._constant(attribute(self._tag, item.key, value)) for value in (True, False))
+            yes, no = (self._constant(attribute(self._on, item.key, value)) for value in (True, False))
             self._line(2, f"out.append({yes} if v else {no})")
-        elif kind is str and comes_again(item):
-            change = provider_name if item.key == PROVIDER else str
-            self._line(2, f"out.append({self._constant(Texts(self._tag, item.key, self._length, change))}[v])")
+        elif kind is str and repeats(item):
+            self._line(2, f"out.append({self._constant(text_cache(item, self._length, self._on))}[v])")
         else:
             self._text(item, kind)
 
-    def _number(self, item: Keyed) -> None:
+    def _number(self, item: AttributeField) -> None:
         if item.field.quantity and item.field.quantity.wire_unit in WHOLE:
-            prefixes = self._constant(int_prefixes(self._tag, item.key))
+            prefixes = self._constant(integer_prefixes(self._on, item.key))
             self._line(2, "v = VARINTS[v]")
             self._line(2, f"out.append({prefixes}[len(v)])")
             self._line(2, "out.append(v)")
         else:
-            prefix = double_prefix(self._tag, item.key)
+            prefix = double_prefix(self._on, item.key)
             pack = self._constant(struct.Struct(f"<{len(prefix)}sd").pack)
             value = "v" if item.field.divisor == 1.0 else f"v / {item.field.divisor}"
             self._line(2, f"out.append({pack}({self._constant(prefix)}, {value}))")
 
-    def _text(self, item: Keyed, kind: object) -> None:
-        part = key_part(item.key)
+    def _text(self, item: AttributeField, kind: object) -> None:
+        part = encoded_key(item.key)
         key = self._constant(part)
         before = len(part) + 4
         if kind is str:
@@ -189,7 +191,7 @@ class _Writer:
             self._line(2, f"b = {'time_text' if kind is datetime else 'json_text'}(v)")
         self._line(2, "n = len(b)")
         self._line(2, f"if n < {128 - before}:")
-        self._line(3, f"out += (HEADS[n + {before}], {key}, TAILS[n], b)")
+        self._line(3, f"out += (HEADS[n + {before}], {key}, TEXT_VALUE_HEADS[n], b)")
         self._line(2, "else:")
         self._line(3, f"out.append(long_text({key}, b))")
 
@@ -202,13 +204,18 @@ class _Writer:
         return name
 
 
-def comes_again(item: Keyed) -> bool:
-    """Whether the field has few values: it is a label, or names one of a few configured things."""
+def text_cache(item: AttributeField, length: int, on: int = ON_SPAN) -> TextAttributeCache:
+    """The cache of a text attribute that repeats; a provider gets the name that the GenAI conventions have for it."""
+    return TextAttributeCache(on, item.key, length, provider_name if item.key == PROVIDER else str)
+
+
+def repeats(item: AttributeField) -> bool:
+    """Whether the field has few different values: it is a label, or names one of a few configured things."""
     return item.field.name.endswith("_label") or any(isinstance(found, BecomesLabel) for found in item.field.declarations)
 
 
 def json_text(value: object) -> str:
-    """A value that is neither number nor time as text: as it is, or else its JSON."""
+    """A text as it is, any other value as JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 

@@ -1,278 +1,287 @@
-"""Events of sessions → spans, handed over as bytes of OTLP the moment they are complete.
+"""Events of sessions → spans, handed over as OTLP bytes the moment they are complete.
 
-A turn is written when its turn.metrics come, or when it is clear that they will not; the session when it ends. What small events tell
-waits for the turn they fall in. Nothing here asks for the time: receipt is always unix seconds, as an argument.
+A turn is written when its turn.metrics come, or when it is clear that they will not come; a session when it is over. What small events
+contribute is buffered for the turn they fall in. Nothing here reads a clock: receipt is an argument, always unix seconds.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final
+from collections.abc import Callable, Collection
+from typing import Final, TypeVar
 
 import msgspec
 
 from exporter.catalogue.genai import AGENT, CONVERSATION
 from exporter.catalogue.inspect import EventSpec
 from exporter.events.audio_stream import Start
+from exporter.events.base import Stamped
 from exporter.events.session import SessionEnded, SessionError, SessionStarted
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted, UserTranscription
+from exporter.protobuf import attribute
 from exporter.protocol.ids import TurnKey, TurnRef, root_span_id, turn_key, turn_trace_id
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
-from exporter.sessions.span_state import Collected, SpanState, Traced
-from exporter.tracing.attributes import Texts
+from exporter.sessions.span_state import SpanBuffer, SpanState, TracedSession, UnwrittenRoot
+from exporter.tracing.attributes import TextAttributeCache
 from exporter.tracing.chat_spans import ChatSpans
-from exporter.tracing.encoder import INTERNAL, ON_SPAN, attribute, parent_part, trace_part
-from exporter.tracing.parts import Part, session_part, slot_numbers, turn_part
-from exporter.tracing.sampling import Sampler, SpanOptions, kept
+from exporter.tracing.encoder import INTERNAL, ON_SPAN, SpanNameCache, parent_part, trace_part
+from exporter.tracing.sampling import Sampler, SpanOptions, is_kept
 from exporter.tracing.session_span import SessionSpan, note_end
+from exporter.tracing.span_contributions import Contribution, session_contribution, slot_numbers, turn_contribution
+from exporter.tracing.span_handlers import Emit, SpanHandler, SpanHandlers
 from exporter.tracing.tool_spans import ToolSpans
-from exporter.tracing.turn_spans import SLOTS, TURN, Emit, Names, TurnSpans, turn_ids
+from exporter.tracing.turn_spans import SLOTS, TURN, TurnSpans, as_metrics, turn_ids
 
-Step = Callable[[Any, Any, float], None]
-"""Takes an event in: the session, the event, and when it was received (unix seconds)."""
+ToolEvent = TypeVar("ToolEvent", bound=msgspec.Struct)
 
 _MARKS: Final = TURN * SLOTS + SLOTS - 1
-"""The slot on the turn of what we say of it ourselves."""
+"""The slot of the turn's span for the marks below."""
 _WITHOUT_METRICS: Final = attribute(ON_SPAN, "agentstack.turn.without_metrics", value=True)
 _LATE: Final = attribute(ON_SPAN, "agentstack.turn.late", value=True)
 
 
-class Spans:
-    """All spans of one process. Each session holds its part in its ``spans``; ``emit`` takes every span that is to be exported."""
+class SpanProcessor:
+    """Writes the spans of one process, and passes those that are exported to ``emit``. Each session keeps its state in ``spans``."""
 
-    def __init__(self, options: SpanOptions, specs: Iterable[EventSpec], emit: Emit) -> None:
+    def __init__(self, options: SpanOptions, specs: Collection[EventSpec], emit: Emit) -> None:
         self._options = options
         self._sampler = Sampler(options.sampler, options.ratio)
         self._turns = TurnSpans(options, emit)
         self._session = SessionSpan(options, emit)
         self.tools = ToolSpans(options)
         self._chats = ChatSpans(options)
-        self._turn_names = Names("invoke_agent", INTERNAL)
-        self._conversations = Texts(ON_SPAN, CONVERSATION, options.attribute_length)
-        self._agents = Texts(ON_SPAN, AGENT, options.attribute_length)
-        self.steps: dict[type, Step] = dict(self._steps(tuple(specs)))
-        """What is done with an event type; types that are not in it bring nothing to any span."""
+        self._turn_names = SpanNameCache("invoke_agent", INTERNAL)
+        self._conversations = TextAttributeCache(ON_SPAN, CONVERSATION, options.attribute_length)
+        self._agents = TextAttributeCache(ON_SPAN, AGENT, options.attribute_length)
+        self.handlers = SpanHandlers()
+        self._add_handlers(specs)
 
-    def reference(self, session: Traced, event: TurnMetrics) -> TurnRef | None:
-        """What an exemplar of this turn points at; ``None`` if the turn is not exported or has no number."""
+    def reference(self, session: TracedSession, event: TurnMetrics) -> TurnRef | None:
+        """The span that an exemplar of this turn points at; ``None`` if the turn is not exported or has no number."""
         key = _key(event)
-        if key is None or not self._decide(session, event, key):
+        if key is None or not self._is_exported(session, event, key):
             return None
         if session.spans is not None and session.spans.is_late(key):
             key = _late_key(key)
         return TurnRef(turn_trace_id(session.trace_id, key) if self._options.per_turn else session.trace_id, key)
 
-    def without_metrics(self, session: Traced, event: TurnCompleted, receipt: float) -> None:
+    def without_metrics(self, session: TracedSession, event: TurnCompleted, receipt: float) -> None:
         """Write a turn whose turn.metrics did not come, from its turn.completed."""
         state = self._state(session)
         key = _key(event)
         if key is not None:
-            state.stand_in(key)
-        self._write(session, state, as_metrics(event), (key, _WITHOUT_METRICS), receipt)
+            state.note_without_metrics(key)
+        self._write(session, as_metrics(event), key, _WITHOUT_METRICS, receipt)
 
-    def answered(self, session: Traced, answer: ToolAnswer | LlmAnswer, receipt: float) -> None:
-        """The customer's app answered a tool call or, being the LLM, the caller."""
+    def app_answered(self, session: TracedSession, answer: ToolAnswer | LlmAnswer, receipt: float) -> None:
+        """Add what the customer's app did: it answered a tool call or, as the LLM, the caller."""
         state = self._state(session)
-        if not state.collects or state.done:
+        if not state.collects or state.finished:
             return
         at = state.clock.at
         if isinstance(answer, ToolAnswer):
-            self.tools.answered(state, answer.id, at(receipt), failed=answer.failed)
+            self.tools.call_answered(state, answer.id, at(receipt), failed=answer.failed)
         else:
-            edges = (at(answer.asked), at(answer.last))
-            self.tools.lost += not self._chats.answered(state, edges, at(answer.first), abandoned=answer.abandoned)
+            self.tools.dropped += not self._chats.add(
+                state, start=at(answer.asked), first_token=at(answer.first), end=at(answer.last), abandoned=answer.abandoned
+            )
 
-    def finish(self, session: Traced, reason: str, receipt: float) -> None:
-        """The session is over: write its span, once. ``reason`` is ours, where session.ended gave none."""
+    def finish(self, session: TracedSession, reason: str, receipt: float) -> None:
+        """The session is over: write its span, once. ``reason`` is used if session.ended gave none."""
         state = self._state(session)
-        if state.done:
+        if state.finished:
             return
-        state.done = True
+        state.finished = True
         root = state.for_root()
-        for left in (*(state.waiting or {}).values(), *filter(None, [state.open])):
-            self.tools.lost += root.take_over(left)
-        state.waiting = state.open = None
-        state.root = None
-        end = state.clock.at(min(session.last_event_at, receipt))
+        for left in (*(state.waiting_turns or {}).values(), *filter(None, [state.turn_buffer])):
+            self.tools.dropped += root.merge(left)
+        state.waiting_turns = state.turn_buffer = None
+        state.root_buffer = None
+        unwritten = UnwrittenRoot(root, reason, state.clock.at(min(session.last_event_at, receipt)))
         if state.sampled or state.kept:
-            self._root(state, root, reason, end)
+            self._write_root(state, unwritten)
         elif state.collects:
-            state.unwritten = (root, reason, end)
+            state.unwritten_root = unwritten
 
-    def _root(self, state: SpanState, root: Collected, reason: str, end: int) -> None:
-        for call in (*root.tools, *self.tools.unfinished(state, end)):
-            state.cover(call.start, call.end)
-            self._turns.tool(call, state.trace_part, state.root_id, state.next_tool())
-        self._session.write(state, root, reason, end)
+    def _write_root(self, state: SpanState, root: UnwrittenRoot) -> None:
+        for call in (*root.buffer.tools, *self.tools.unfinished(state, root.end)):
+            state.extend(call.start, call.end)
+            self._turns.write_tool(call, state.trace_part, state.root_id, state.next_tool())
+        self._session.write(state, root.buffer, root.reason, root.end)
 
-    def _turn(self, session: Traced, event: TurnMetrics, receipt: float) -> None:
+    def _turn_metrics(self, session: TracedSession, event: TurnMetrics, receipt: float) -> None:
         if event.agent_first and event.user_perceived_ms is not None:
-            event = msgspec.structs.replace(event, user_perceived_ms=None)  # nobody waited for a greeting
-        state = self._state(session)
+            event = msgspec.structs.replace(event, user_perceived_ms=None)  # nobody waits for a greeting
         key = _key(event)
-        self._write(session, state, event, (key, _LATE if state.is_late(key) else b""), receipt)
+        self._write(session, event, key, _LATE if self._state(session).is_late(key) else b"", receipt)
 
-    def _decide(self, session: Traced, event: TurnMetrics, key: TurnKey | None) -> bool:
+    def _is_exported(self, session: TracedSession, event: TurnMetrics, key: TurnKey | None) -> bool:
         if self._sampler.always:
             return True
         trace = turn_trace_id(session.trace_id, key) if self._options.per_turn and key else session.trace_id
-        return self._sampler.samples(trace) or kept(self._options, event)
+        return self._sampler.samples(trace) or is_kept(self._options, event)
 
-    def _write(
-        self, session: Traced, state: SpanState, event: TurnMetrics, named: tuple[TurnKey | None, bytes], receipt: float
-    ) -> None:
-        key, mark = named
-        exported = self._decide(session, event, key)
+    def _write(self, session: TracedSession, event: TurnMetrics, key: TurnKey | None, mark: bytes, receipt: float) -> None:
+        """Write a turn, with ``mark`` as a further attribute, and add to the session's span what it leaves."""
+        state = session.spans or self._state(session)
+        exported = self._is_exported(session, event, key)
         if key is None:
             state.unnumbered += 1
             key = ("unnumbered", state.unnumbered)
-        collected = state.take(key)
+        buffer = state.pop_buffer(key)
         if not exported:
             return
         if mark:
-            collected = collected or Collected()
-            collected.attributes[_MARKS] = mark
+            buffer = buffer or SpanBuffer()
+            buffer.attributes[_MARKS] = mark
             if mark == _LATE:
                 key = _late_key(key)
-        ids = turn_ids(state, key, per_turn=self._options.per_turn)
-        start, end, left = self._turns.write(event, state, ids, collected, receipt)
+        written = self._turns.write(event, state, turn_ids(state, key, per_turn=self._options.per_turn), buffer, receipt)
         state.kept = True
-        state.cover(start, end)
-        for call in left:
-            if state.done:
-                self._turns.tool(call, state.trace_part, state.root_id, state.next_tool())
+        state.extend(written.start, written.end)
+        for call in written.tools_outside:
+            if state.finished:
+                self._turns.write_tool(call, state.trace_part, state.root_id, state.next_tool())
             else:
-                self.tools.lost += not state.for_root().tool(call)
-        if state.unwritten is not None:
-            unwritten, state.unwritten = state.unwritten, None
-            self._root(state, *unwritten)
+                self.tools.dropped += not state.for_root().add_tool(call)
+        if state.unwritten_root is not None:
+            root, state.unwritten_root = state.unwritten_root, None
+            self._write_root(state, root)
 
-    def _completed(self, part: Part) -> Step:
-        def take(session: Traced, event: TurnCompleted, receipt: float) -> None:
+    def _turn_completed(self, contribution: Contribution) -> SpanHandler[TurnCompleted]:
+        def handle(session: TracedSession, event: TurnCompleted, receipt: float) -> None:
             key = _key(event)
             state = self._state(session)
             if not state.collects or (session.turns and key in session.turns):
                 return
-            part.collect(state.for_turn(), event, state.clock.at(receipt))
-            left = state.wait(key) if key is not None else None
-            if left is not None:
-                self.tools.lost += state.for_root().take_over(left)
+            contribution.add_to(state.for_turn(), event, state.clock.at(receipt))
+            evicted = state.complete_turn(key) if key is not None else None
+            if evicted is not None:
+                self.tools.dropped += state.for_root().merge(evicted)
 
-        return take
+        return handle
 
-    def _ended(self, session: Traced, event: SessionEnded, receipt: float) -> None:
+    def _session_ended(self, session: TracedSession, event: SessionEnded, receipt: float) -> None:
         note_end(self._state(session), event, receipt)
 
-    def _failed(self, session: Traced, _: SessionError, __: float) -> None:
+    def _session_error(self, session: TracedSession, _: SessionError, __: float) -> None:
         self._state(session).failed = True
 
-    def _called(self, session: Traced, event: ToolCalled, receipt: float) -> None:
+    def _tool_called(self, session: TracedSession, event: ToolCalled, receipt: float) -> None:
         state = session.spans or self._state(session)
         if state.collects:
-            take = self.tools.called if session.app is None else self.tools.awaited
-            take(state, event, state.clock.at(receipt))
+            add = self.tools.called if session.app is None else self.tools.call_opened
+            add(state, event, state.clock.at(receipt))
 
-    def _tool(self, take: Callable[[SpanState, Any, int], None]) -> Step:
-        def step(session: Traced, event: Any, receipt: float) -> None:
+    def _tool(self, add: Callable[[SpanState, ToolEvent, int], None]) -> SpanHandler[ToolEvent]:
+        def handle(session: TracedSession, event: ToolEvent, receipt: float) -> None:
             state = session.spans or self._state(session)
             if state.collects:
-                take(state, event, state.clock.stamped(getattr(event, "timestamp", None), receipt))
+                clock = state.clock
+                add(state, event, clock.event_time(event.timestamp, receipt) if isinstance(event, Stamped) else clock.at(receipt))
 
-        return step
+        return handle
 
-    def _steps(self, specs: tuple[EventSpec, ...]) -> Iterable[tuple[type, Step]]:
-        numbers = slot_numbers(specs)
-        special: dict[type, Step] = {
-            SessionEnded: self._ended,
-            SessionError: self._failed,
-            ToolCalled: self._called,
-            ToolExecuted: self._tool(self.tools.executed),
-            AgentToolStarted: self._tool(self.tools.agent_started),
-            AgentToolCompleted: self._tool(self.tools.agent_ended),
-            AgentToolFailed: self._tool(self.tools.agent_ended),
-        }
+    def _add_handlers(self, specs: Collection[EventSpec]) -> None:
+        special, numbers = self._special_handlers(), slot_numbers(specs)
         for spec in specs:
-            of_turn = turn_part(spec, numbers[spec.type], self._options)
-            of_session = session_part(spec, numbers[spec.type], self._options)
+            to_turn = turn_contribution(spec, numbers[spec.type], self._options)
+            to_session = session_contribution(spec, numbers[spec.type], self._options)
             if spec.type is TurnMetrics:
-                yield spec.type, self._turn
+                self.handlers.add(TurnMetrics, self._turn_metrics)
             elif spec.type is TurnCompleted:
-                yield spec.type, self._completed(of_turn or Part((), None))
-            elif of_turn or of_session or spec.type in special:
-                yield spec.type, self._collector(spec, of_turn, of_session, special.get(spec.type))
+                self.handlers.add(TurnCompleted, self._turn_completed(to_turn or Contribution()))
+            else:
+                self._add_collector(spec.type, to_turn, to_session, special.get(spec.type))
 
-    def _collector(self, spec: EventSpec, of_turn: Part | None, of_session: Part | None, then: Step | None) -> Step:
-        stamped = any(field.name == "timestamp" for field in spec.fields)
-        finals_only = spec.type is UserTranscription
-        names = spec.type in (SessionStarted, Start)
+    def _add_collector(
+        self,
+        kind: type[msgspec.Struct],
+        to_turn: Contribution | None,
+        to_session: Contribution | None,
+        then: SpanHandler[msgspec.Struct] | None,
+    ) -> None:
+        collect = self._collector(to_turn, to_session, then, renames=kind in (SessionStarted, Start))
+        if kind is UserTranscription:
+            self.handlers.add(UserTranscription, _finals_only(collect))
+        elif to_turn or to_session or then:
+            self.handlers.add(kind, collect)
 
-        def collect(session: Traced, event: Any, receipt: float) -> None:
-            state = self._state(session) if names else session.spans or self._state(session)
-            if not state.collects or (finals_only and event.is_final is False):
+    def _special_handlers(self) -> SpanHandlers:
+        """What is done with some event types beside collecting what they contribute."""
+        special = SpanHandlers()
+        special.add(SessionEnded, self._session_ended)
+        special.add(SessionError, self._session_error)
+        special.add(ToolCalled, self._tool_called)
+        special.add(ToolExecuted, self._tool(self.tools.executed))
+        special.add(AgentToolStarted, self._tool(self.tools.agent_started))
+        special.add(AgentToolCompleted, self._tool(self.tools.agent_ended))
+        special.add(AgentToolFailed, self._tool(self.tools.agent_ended))
+        return special
+
+    def _collector(
+        self,
+        to_turn: Contribution | None,
+        to_session: Contribution | None,
+        then: SpanHandler[msgspec.Struct] | None,
+        *,
+        renames: bool,
+    ) -> SpanHandler[msgspec.Struct]:
+        """Collects what an event contributes to its turn and its session, and passes it on. ``renames``: it can name the session."""
+
+        def collect(session: TracedSession, event: msgspec.Struct, receipt: float) -> None:
+            state = self._state(session) if renames else session.spans or self._state(session)
+            if not state.collects:
                 return
             clock = state.clock
-            at = clock.stamped(event.timestamp, receipt) if stamped else clock.at(receipt)
-            if of_turn is not None:
-                of_turn.collect(state.open or state.for_turn(), event, at)
-            if of_session is not None:
-                of_session.collect(state.root or state.for_root(), event, at)
+            at = clock.event_time(event.timestamp, receipt) if isinstance(event, Stamped) else clock.at(receipt)
+            if to_turn is not None:
+                to_turn.add_to(state.turn_buffer or state.for_turn(), event, at)
+            if to_session is not None:
+                to_session.add_to(state.root_buffer or state.for_root(), event, at)
             if then is not None:
                 then(session, event, receipt)
 
         return collect
 
-    def _state(self, session: Traced) -> SpanState:
-        """The session's state, made or renewed where it must be."""
+    def _state(self, session: TracedSession) -> SpanState:
+        """The session's state; made if there is none, and renamed if the session was."""
         state = session.spans
         if state is None:
             state = session.spans = SpanState()
         if state.id != session.id or state.agent != session.agent:
             if state.kept and state.id != session.id:
-                self._leave(state)
+                self._close_trace(state)
             self._name(state, session)
         return state
 
-    def _leave(self, state: SpanState) -> None:
-        """Turns were written before the session had its name: their trace, which nothing is added to from here on, gets its root."""
+    def _close_trace(self, state: SpanState) -> None:
+        """Write the root of a trace that nothing is added to any more: its turns came before the session had its name."""
         self._session.write(state, state.for_root(), "renamed", state.span_end)
-        state.kept, state.root = False, None
+        state.kept, state.root_buffer = False, None
         state.span_start = state.span_end = 0
 
-    def _name(self, state: SpanState, session: Traced) -> None:
+    def _name(self, state: SpanState, session: TracedSession) -> None:
         state.id, state.agent, state.trace = session.id, session.agent, session.trace_id
-        state.began = session.started_at
+        state.started_at = session.started_at
         state.root_id = bytes.fromhex(root_span_id(session.id))
         state.trace_part = trace_part(bytes.fromhex(session.trace_id))
         state.parent_part = parent_part(state.root_id)
         state.turn_name = self._turn_names[session.agent]
-        conversation = b"" if session.names_made_up else self._conversations[session.id]
+        conversation = b"" if session.has_generated_id else self._conversations[session.id]
         state.identity = conversation + (self._agents[session.agent] if session.agent else b"")
         state.sampled = self._sampler.samples(session.trace_id)
-        state.continued = session.continued if state.sampled else 0  # else there may be no root to hang it under
+        state.continued = session.continued if state.sampled else 0  # without sampling there may be no root to be a child of
         state.collects = state.sampled or self._options.keeps_some or self._options.per_turn
 
 
-def as_metrics(event: TurnCompleted) -> TurnMetrics:
-    """What turn.completed says, in the words of turn.metrics."""
-    return TurnMetrics(
-        turn_number=event.turn_number,
-        agent_first=event.agent_first,
-        agent_tool_id=event.agent_tool_id,
-        user_text=event.user_text,
-        agent_text=event.agent_text,
-        stt_delay_ms=_milliseconds(event.transcription_delay_s),
-        turn_decision_ms=_milliseconds(event.turn_decision_s),
-        llm_ttft_ms=_milliseconds(event.llm_ttft_s),
-        tts_ttfb_ms=_milliseconds(event.tts_ttfb_s),
-        realtime_ttft_ms=_milliseconds(event.realtime_ttft_s),
-        user_started_speaking_at=event.user_started_speaking_at,
-        user_stopped_speaking_at=event.user_stopped_speaking_at,
-        agent_started_speaking_at=event.agent_started_speaking_at,
-    )
+def _finals_only(collect: SpanHandler[msgspec.Struct]) -> SpanHandler[UserTranscription]:
+    """Passes on final transcriptions; a partial one contributes nothing."""
 
+    def handle(session: TracedSession, event: UserTranscription, receipt: float) -> None:
+        if event.is_final is not False:
+            collect(session, event, receipt)
 
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds * 1000.0
+    return handle
 
 
 def _key(event: TurnMetrics | TurnCompleted) -> TurnKey | None:
@@ -280,5 +289,5 @@ def _key(event: TurnMetrics | TurnCompleted) -> TurnKey | None:
 
 
 def _late_key(key: TurnKey) -> TurnKey:
-    """The key of a turn whose metrics came when it was written already: that span cannot be taken back."""
+    """The key of a turn whose metrics came after it was written without them: the span cannot be replaced, so there are two."""
     return (f"late:{key[0]}", key[1])

@@ -1,4 +1,4 @@
-"""Which traces leave the process: the samplers of the OpenTelemetry specification, and turns that are kept whatever they say."""
+"""Which traces are exported: the samplers of the OpenTelemetry specification, and turns that are kept although not sampled."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,11 +15,11 @@ _LOW_64: Final = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class SpanOptions:
-    """What is written into spans, and of which turns.
+    """What is written into spans, and which spans are written.
 
-    ``capture``: personal data too. ``proposals``: attributes of the GenAI conventions that are only proposals.
-    ``per_turn``: a trace a turn instead of one a session. ``keep_slow_above``: turns whose caller waited longer (seconds) are kept
-    though not sampled; so are interrupted and failed ones if ``keep_interrupted`` and ``keep_failed`` say so.
+    ``capture``: write personal data too. ``proposals``: use attributes that the GenAI conventions only propose. ``per_turn``: one trace
+    a turn instead of one a session. ``sampler``, ``ratio``: see :class:`Sampler`. ``keep_slow_above``: keep turns that are not sampled
+    if the caller waited longer (seconds); ``keep_interrupted``, ``keep_failed``: keep interrupted, failed turns.
     ``attribute_length``: longest text attribute, in characters.
     """
 
@@ -35,19 +35,21 @@ class SpanOptions:
 
     @property
     def keeps_some(self) -> bool:
-        """Whether a turn can be kept that is not sampled."""
+        """Whether a turn can be kept although it is not sampled."""
         return self.keep_slow_above is not None or self.keep_interrupted or self.keep_failed
 
 
 class Sampler:
-    """Decides by the trace id alone, as the SDK's ``TraceIdRatioBased`` does: every process comes to the same decision."""
+    """Decides from the trace id alone, as the SDK's ``TraceIdRatioBased`` does, so that every process decides the same.
+
+    Raises ``ValueError`` for a ratio outside 0 to 1.
+    """
 
     def __init__(self, name: SamplerName, ratio: float = 1.0) -> None:
         if not 0.0 <= ratio <= 1.0:
-            raise ValueError(f"a ratio is between 0 and 1, not {ratio}")
+            raise ValueError(f"a sampling ratio is between 0 and 1, not {ratio}")
         kind = name.removeprefix("parentbased_")
         self._bound = {"always_on": _LOW_64 + 1, "always_off": 0}.get(kind, round(ratio * (_LOW_64 + 1)))
-
         self.always = self._bound > _LOW_64
         """Whether every trace is exported."""
 
@@ -56,8 +58,8 @@ class Sampler:
         return self.always or int(trace_id[16:], 16) < self._bound
 
 
-def kept(options: SpanOptions, event: TurnMetrics) -> bool:
-    """Whether the turn is exported though its trace is not sampled."""
+def is_kept(options: SpanOptions, event: TurnMetrics) -> bool:
+    """Whether the turn is exported although its trace is not sampled."""
     if options.keep_interrupted and event.interrupted:
         return True
     if options.keep_failed and event.error_source:

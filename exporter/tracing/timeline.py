@@ -1,9 +1,10 @@
-"""When the parts of a turn happened, from what its turn.metrics says and what is known of the platform's clock.
+"""When the stages of a turn happened, from its turn.metrics and what is known of the platform's clock.
 
-All times are unix nanoseconds on the platform's clock, whose distance from ours :class:`Clock` learns from stamped events. A turn hangs
-on one point, the end of the user's speech: as reported if that is plausible, else worked out from another stamp and the measured
-durations between them. Only if no stamp is of use is the turn estimated: it then ends when its metrics were received. Whether a stamp
-is near our own clock's "now" says nothing, since recordings are old.
+All times are unix nanoseconds on the platform's clock; :class:`exporter.sessions.clock.PlatformClock` learns how far ours is from it.
+
+A turn hangs on one point, the end of the user's speech. It is the reported one if that is plausible. Otherwise it is worked out from
+another time stamp and the measured durations between the two. Without any usable stamp the turn is *estimated*: it ends when its
+metrics were received. A stamp need not be near our clock's "now", since recordings are old. A measured duration is never changed.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,9 +30,9 @@ _DISAGREEMENT: Final = 5 * SECOND
 
 
 class Timeline:
-    """Where a turn's children lie; index with the constants above.
+    """When each stage of a turn began and ended; index with the constants above.
 
-    Children of which no time is known lie where they would, without length.
+    A stage without any known time has its place in the order of stages, and no length.
     """
 
     __slots__ = ("ends", "estimated", "starts")
@@ -42,12 +43,12 @@ class Timeline:
         self.estimated = estimated
 
     def envelope(self, present: Iterable[int], receipt: int) -> tuple[int, int]:
-        """Start and end of the turn that has these children; moves an estimated one so that it ends at ``receipt``."""
+        """Start and end of the turn, which covers the stages that are present. An estimated turn is moved to end at ``receipt``."""
         starts, ends = self.starts, self.ends
         start, end = LATEST * 2, 0
-        for child in present:
-            start = starts[child] if starts[child] < start else start  # noqa: FURB136 - the hot path
-            end = ends[child] if ends[child] > end else end  # noqa: FURB136 - as above
+        for stage in present:
+            start = starts[stage] if starts[stage] < start else start  # noqa: FURB136 - the hot path
+            end = ends[stage] if ends[stage] > end else end  # noqa: FURB136 - as above
         if not end:
             return receipt, receipt
         if self.estimated:
@@ -60,49 +61,53 @@ class Timeline:
 
 
 def lay_out(e: TurnMetrics, window: tuple[int, int]) -> Timeline:
-    """Find the children's times; stamps outside ``window`` count as missing."""
+    """Find the times of the stages. A stamp that is not within ``window``, an earliest and a latest time, counts as missing."""
     low, high = window
     stt = _ns(e.stt_delay_ms)
     decision = _ns(e.turn_decision_ms)
-    detection = stt if e.tts_pipeline_ms is not None else 0  # a server of the second generation measures it from the transcript on
-    before = max(stt, detection + decision) + _ns(e.turn_completed_callback_ms or e.on_user_turn_completed_ms)
-    ttft, ttfb, first = _ns(e.llm_ttft_ms), _ns(e.tts_ttfb_ms), _ns(e.realtime_ttft_ms)
+    # The first generation of servers measures the decision from the end of speech, the second (tts_pipeline_ms) from the transcript.
+    until_detection = stt if e.tts_pipeline_ms is not None else 0
+    until_chat = max(stt, until_detection + decision) + _ns(e.turn_completed_callback_ms or e.on_user_turn_completed_ms)
+    ttft, ttfb, realtime_ttft = _ns(e.llm_ttft_ms), _ns(e.tts_ttfb_ms), _ns(e.realtime_ttft_ms)
     agent = _date(e.agent_started_speaking_at, low, high)
-    zero = _zero(e, low, high, agent, before + ttft + ttfb or first) or _zero_of_stage(e, low, high, before)
-    estimated = not zero
+    speech_end = _speech_end(e, low, high, agent, until_chat + ttft + ttfb or realtime_ttft)
+    speech_end = speech_end or _speech_end_by_stage(e, low, high, until_chat)
+    estimated = not speech_end
     if estimated:
-        low, high, agent, zero = LATEST, 0, 0, LATEST // 2
-    heard = stt or _after(_unix(e.stt_timestamp, low, high), zero, _LONGEST_WAIT)
+        low, high, agent, speech_end = LATEST, 0, 0, LATEST // 2
+    stt_length = stt or _length(speech_end, _unix(e.stt_timestamp, low, high), _LONGEST_WAIT)
     chat_length = _ns(e.llm_duration_ms) or ttft
     tts_length = _ns(e.tts_duration_ms) or ttfb
-    chat = _ended(_unix(e.llm_timestamp, low, high), zero, chat_length) or zero + before
-    tts = _ended(_unix(e.tts_timestamp, low, high), zero, tts_length) or chat + ttft
+    chat = _start(_unix(e.llm_timestamp, low, high), chat_length, speech_end) or speech_end + until_chat
+    tts = _start(_unix(e.tts_timestamp, low, high), tts_length, speech_end) or chat + ttft
     if not agent:
-        agent = _answer(e, zero, tts + ttfb, zero + first)
-    said = _after(_date(e.agent_stopped_speaking_at, low, high), agent, _LONGEST_SPEECH) or _ns(e.tts_audio_duration_ms)
-    answered = zero + (_ns(e.realtime_duration_ms) or first)
-    return Timeline(
-        [zero - _speech(e, low, high, zero), zero, zero + detection, chat, tts, agent, zero],
-        [zero, zero + heard, zero + detection + decision, chat + chat_length, tts + tts_length, agent + said, answered],
-        estimated=estimated,
-    )
+        agent = _agent_start(e, speech_end, tts + ttfb, speech_end + realtime_ttft)
+    agent_length = _length(agent, _date(e.agent_stopped_speaking_at, low, high), _LONGEST_SPEECH) or _ns(e.tts_audio_duration_ms)
+    realtime_end = speech_end + (_ns(e.realtime_duration_ms) or realtime_ttft)
+    detection = speech_end + until_detection
+    starts = [speech_end - _user_speech(e, low, high, speech_end), speech_end, detection, chat, tts, agent, speech_end]
+    ends = [
+        speech_end, speech_end + stt_length, detection + decision, chat + chat_length, tts + tts_length, agent + agent_length,
+        realtime_end,
+    ]  # fmt: skip
+    return Timeline(starts, ends, estimated=estimated)
 
 
 def _ns(milliseconds: float | None) -> int:
     """Milliseconds as whole nanoseconds, 0 if there are none."""
     if not milliseconds:
         return 0
-    length = milliseconds  # a name of its own, for timeline.pxd to give it a type; so is `seconds` below
+    length = milliseconds  # a name of its own, so that timeline.pxd can type it; so is `seconds` below
     return int(length * 1e6)
 
 
 def _date(stamp: datetime | None, low: int, high: int) -> int:
-    """The stamp if it lies between, else 0."""
+    """The stamp if it is from ``low`` to ``high``, else 0."""
     return 0 if stamp is None else _unix(stamp.timestamp(), low, high)
 
 
 def _unix(stamp: float | None, low: int, high: int) -> int:
-    """As :func:`_date`, of unix seconds."""
+    """As :func:`_date`, for unix seconds."""
     if stamp is None:
         return 0
     seconds = stamp
@@ -112,25 +117,25 @@ def _unix(stamp: float | None, low: int, high: int) -> int:
     return found if low <= found <= high else 0
 
 
-def _ended(end: int, zero: int, length: int) -> int:
-    """The start of a stage of that length that made its report at its ``end``, or 0 if when that was cannot be right."""
-    return end - length if end and 0 <= end - zero <= _LONGEST_SPEECH else 0
+def _start(end: int, length: int, speech_end: int) -> int:
+    """The start of a stage of that length which reported at its ``end``; 0 if the end is not plausible."""
+    return end - length if end and 0 <= end - speech_end <= _LONGEST_SPEECH else 0
 
 
-def _answer(e: TurnMetrics, zero: int, spoken: int, streamed: int) -> int:
-    """When the agent began to speak, where no stamp says so."""
+def _length(start: int, end: int, longest: int) -> int:
+    """The time from ``start`` to the stamp ``end``; 0 if it is not plausible."""
+    return end - start if end and 0 <= end - start <= longest else 0
+
+
+def _agent_start(e: TurnMetrics, speech_end: int, first_audio: int, realtime_output: int) -> int:
+    """When the agent began to speak, if no stamp says so."""
     if e.user_perceived_ms is not None:
-        return zero + _ns(e.user_perceived_ms)
-    return spoken if e.realtime_ttft_ms is None else streamed
+        return speech_end + _ns(e.user_perceived_ms)
+    return first_audio if e.realtime_ttft_ms is None else realtime_output
 
 
-def _after(moment: int, start: int, most: int) -> int:
-    """How long after ``start`` a stamp lies, or 0 if it cannot be right."""
-    return moment - start if moment and 0 <= moment - start <= most else 0
-
-
-def _zero(e: TurnMetrics, low: int, high: int, agent: int, lead: int) -> int:
-    """The end of the user's speech, or 0. The agent begins ``lead`` later as far as its parts were measured."""
+def _speech_end(e: TurnMetrics, low: int, high: int, agent: int, lead: int) -> int:
+    """The end of the user's speech, 0 if unknown. ``agent`` is when the agent began; by its measured parts it did so ``lead`` later."""
     stopped = 0
     if not e.agent_first:
         stopped = _date(e.user_stopped_speaking_at, low, high) or _unix(e.sdk_stopped_speaking_at, low, high)
@@ -144,28 +149,31 @@ def _zero(e: TurnMetrics, low: int, high: int, agent: int, lead: int) -> int:
     return agent - (perceived if known else lead)
 
 
-def _zero_of_stage(e: TurnMetrics, low: int, high: int, before: int) -> int:
-    """The same from when a stage made its report, at its end; 0 if none says when. The LLM was asked ``before`` later."""
+def _speech_end_by_stage(e: TurnMetrics, low: int, high: int, until_chat: int) -> int:
+    """The end of the user's speech from the report of a stage, made at its end; 0 if none is stamped.
+
+    The LLM began ``until_chat`` after the end of speech.
+    """
     stt, ttft = _ns(e.stt_delay_ms), _ns(e.llm_ttft_ms)
     end = _unix(e.stt_timestamp, low, high)
     if stt and end:
         return end - stt
     end = _unix(e.llm_timestamp, low, high)
     if end:
-        return end - (_ns(e.llm_duration_ms) or ttft) - before
+        return end - (_ns(e.llm_duration_ms) or ttft) - until_chat
     end = _unix(e.tts_timestamp, low, high)
-    return end - _ns(e.tts_duration_ms or e.tts_ttfb_ms) - ttft - before if end else 0
+    return end - _ns(e.tts_duration_ms or e.tts_ttfb_ms) - ttft - until_chat if end else 0
 
 
-def _speech(e: TurnMetrics, low: int, high: int, zero: int) -> int:
+def _user_speech(e: TurnMetrics, low: int, high: int, speech_end: int) -> int:
     """How long the user spoke, 0 if unknown."""
     began = _date(e.user_started_speaking_at, low, high) or _unix(e.sdk_started_speaking_at, low, high)
-    return zero - began if began and 0 <= zero - began <= _LONGEST_SPEECH else 0
+    return speech_end - began if began and 0 <= speech_end - began <= _LONGEST_SPEECH else 0
 
 
-def is_timed(e: TurnMetrics, child: int) -> bool:
-    """Whether the event says anything of when the child was, or how long it took."""
-    return _TIMED[child](e)
+def is_timed(e: TurnMetrics, stage: int) -> bool:
+    """Whether the event has a time stamp or duration of the stage."""
+    return _TIMED[stage](e)
 
 
 def _any_of(*names: str) -> Callable[[TurnMetrics], bool]:

@@ -8,15 +8,15 @@ from exporter.catalogue.genai import constants
 from exporter.catalogue.inspect import inspect_entry, inspect_event
 from exporter.events import Event
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted, ToolExecution
-from exporter.protocol.ids import compact
-from exporter.sessions.span_state import SpanState, ToolCall
+from exporter.protobuf import attribute, attributes
+from exporter.protocol.ids import shorten_id
+from exporter.sessions.span_state import OpenToolCall, RunningAgent, SpanState, ToolCall
 from exporter.tracing.attributes import Write, attributes_of, compile_attributes, span_attributes
-from exporter.tracing.encoder import INTERNAL, ON_SPAN, attribute, attributes
+from exporter.tracing.encoder import INTERNAL, ON_SPAN, SpanNameCache
 from exporter.tracing.sampling import SpanOptions
-from exporter.tracing.turn_spans import Names
 
-MOST_RUNNING: Final = 32
-"""Sub-agents that may run at once in a session."""
+MAX_RUNNING: Final = 32
+"""Sub-agents that may run at the same time in a session; also tool calls that may wait for the app's answer."""
 _LONGEST_TYPE: Final = 128
 _TOOL_FAILED: Final = attribute(ON_SPAN, "error.type", "tool_error")
 _UNANSWERED: Final = attribute(ON_SPAN, "agentstack.tool.unanswered", value=True)
@@ -24,87 +24,88 @@ _AGENT_FAILED: Final = attribute(ON_SPAN, "error.type", "agent_tool_error")
 
 
 class ToolSpans:
-    """Turns tool events into calls that wait for their turn. Times are unix nanoseconds."""
+    """Adds tool calls to the open turn's buffer, until the turn is written. Times are unix nanoseconds."""
 
     def __init__(self, options: SpanOptions) -> None:
-        self.lost = 0
-        """Calls for which there was no room."""
-        self._names = Names("execute_tool", INTERNAL)
+        self.dropped = 0
+        """Calls that were dropped because there was no room."""
+        self._names = SpanNameCache("execute_tool", INTERNAL)
         self._constants = attributes(ON_SPAN, constants("execute_tool", proposals=options.proposals))
         self._write = {
             kind: _writer(kind, options) for kind in (ToolCalled, ToolExecuted, AgentToolStarted, AgentToolCompleted, AgentToolFailed)
         }
         fields = inspect_entry(ToolExecution, ToolExecuted)
-        self._execution = compile_attributes(list(attributes_of(fields, "execute_tool", options)), options)
+        self._write_execution = compile_attributes(list(attributes_of(fields, "execute_tool", options)), options)
 
     def called(self, state: SpanState, event: ToolCalled, at: int) -> None:
-        """The agent calls a tool of the customer's app; how long that takes is not told."""
-        self._add(state, event.tool_name, (at, at), self._write[ToolCalled](event))
+        """Add a call of a tool of the customer's app. Its span has no length, because the end is not reported."""
+        self._add(state, self._call(event.tool_name, at, at, self._write[ToolCalled](event)))
 
-    def awaited(self, state: SpanState, event: ToolCalled, at: int) -> None:
-        """As :meth:`called`, but the app is seen, so that its answer tells how long it took."""
-        if state.app_calls is None:
-            state.app_calls = {}
+    def call_opened(self, state: SpanState, event: ToolCalled, at: int) -> None:
+        """As :meth:`called`, where the app is seen too: the span ends with the app's answer."""
+        if state.open_tool_calls is None:
+            state.open_tool_calls = {}
         if event.id is None:
             self.called(state, event, at)
-        elif len(state.app_calls) < MOST_RUNNING:
-            state.app_calls[compact(event.id)] = (
-                event.tool_name and event.tool_name[:_LONGEST_TYPE],
-                at,
-                self._write[ToolCalled](event),
-            )
+        elif len(state.open_tool_calls) < MAX_RUNNING:
+            tool = event.tool_name and event.tool_name[:_LONGEST_TYPE]
+            state.open_tool_calls[shorten_id(event.id)] = OpenToolCall(tool, at, self._write[ToolCalled](event))
         else:
-            self.lost += 1
+            self.dropped += 1
 
-    def answered(self, state: SpanState, call_id: str, at: int, *, failed: bool) -> None:
-        """The app answered a call."""
-        awaited = state.app_calls.pop(call_id, None) if state.app_calls else None
-        if awaited is not None:
-            name, start, written = awaited
-            self._add(state, name, (min(start, at), at), written, _TOOL_FAILED if failed else b"")
+    def call_answered(self, state: SpanState, call_id: str, at: int, *, failed: bool) -> None:
+        """The app answered a call: add it. An answer to an unknown call is ignored."""
+        call = state.open_tool_calls.pop(call_id, None) if state.open_tool_calls else None
+        if call is not None:
+            self._add(state, self._call(call.tool, min(call.start, at), at, call.attributes, _TOOL_FAILED if failed else b""))
 
     def executed(self, state: SpanState, event: ToolExecuted, at: int) -> None:
-        """The server ran tools; when is known, how long is not."""
+        """Add the tools that the server ran. Their spans have no length, because it is not reported."""
         for call in event.calls or ():
-            self._add(state, call.name, (at, at), self._execution(call), _TOOL_FAILED if call.is_error else b"")
+            self._add(state, self._call(call.name, at, at, self._write_execution(call), _TOOL_FAILED if call.is_error else b""))
         if event.tool_name:
-            self._add(state, event.tool_name, (at, at), self._write[ToolExecuted](event))
+            self._add(state, self._call(event.tool_name, at, at, self._write[ToolExecuted](event)))
 
     def agent_started(self, state: SpanState, event: AgentToolStarted, at: int) -> None:
-        """A sub-agent took over; one without a name can never be seen to end."""
-        if state.agent_tools is None:
-            state.agent_tools = {}
+        """A sub-agent started. Without an id its end cannot be recognised, so it is added at once, without length."""
+        if state.running_agents is None:
+            state.running_agents = {}
         if event.agent_tool_id is None:
-            self._add(state, event.agent_tool_type, (at, at), self._write[AgentToolStarted](event))
-        elif len(state.agent_tools) < MOST_RUNNING:
-            state.agent_tools[compact(event.agent_tool_id)] = ((event.agent_tool_type or "")[:_LONGEST_TYPE] or None, at)
+            self._add(state, self._call(event.agent_tool_type, at, at, self._write[AgentToolStarted](event)))
+        elif len(state.running_agents) < MAX_RUNNING:
+            agent_type = (event.agent_tool_type or "")[:_LONGEST_TYPE] or None
+            state.running_agents[shorten_id(event.agent_tool_id)] = RunningAgent(agent_type, at)
         else:
-            self.lost += 1
+            self.dropped += 1
 
     def agent_ended(self, state: SpanState, event: AgentToolCompleted | AgentToolFailed, at: int) -> None:
-        """A sub-agent did its part, or failed; what only its start told is added."""
-        began = state.agent_tools.pop(compact(event.agent_tool_id), None) if state.agent_tools and event.agent_tool_id else None
-        kind, start = began or (None, at)
-        if event.agent_tool_type is None and kind is not None:
-            event = msgspec.structs.replace(event, agent_tool_type=kind)
+        """A sub-agent completed or failed: add it, with the type from its start if the end has none."""
+        agent = (
+            state.running_agents.pop(shorten_id(event.agent_tool_id), None) if state.running_agents and event.agent_tool_id else None
+        )
+        start = at if agent is None else min(agent.start, at)
+        if event.agent_tool_type is None and agent is not None and agent.agent_type is not None:
+            event = msgspec.structs.replace(event, agent_tool_type=agent.agent_type)
         failed = _AGENT_FAILED if isinstance(event, AgentToolFailed) else b""
-        self._add(state, event.agent_tool_type, (min(start, at), at), self._write[type(event)](event), failed)
+        self._add(state, self._call(event.agent_tool_type, start, at, self._write[type(event)](event), failed))
 
     def unfinished(self, state: SpanState, at: int) -> list[ToolCall]:
-        """The session is over, and with it its sub-agents and what the app has not answered."""
-        running, state.agent_tools = state.agent_tools or {}, None
-        awaited, state.app_calls = state.app_calls or {}, None
-        unanswered = [self._call(name, (min(start, at), at), written + _UNANSWERED, b"") for name, start, written in awaited.values()]
+        """The session is over: the tool calls without an answer, and the sub-agents that still run, all ending at ``at``."""
+        open_calls, state.open_tool_calls = state.open_tool_calls or {}, None
+        agents, state.running_agents = state.running_agents or {}, None
+        unanswered = [self._call(call.tool, min(call.start, at), at, call.attributes + _UNANSWERED) for call in open_calls.values()]
         return unanswered + [
-            self._call(kind, (min(start, at), at), self._write[AgentToolStarted](AgentToolStarted(kind, tool_id)), b"")
-            for tool_id, (kind, start) in running.items()
+            self._call(
+                agent.agent_type, min(agent.start, at), at, self._write[AgentToolStarted](AgentToolStarted(agent.agent_type, agent_id))
+            )
+            for agent_id, agent in agents.items()
         ]
 
-    def _add(self, state: SpanState, name: str | None, edges: tuple[int, int], written: bytes, failed: bytes = b"") -> None:
-        self.lost += not state.for_turn().tool(self._call(name, edges, written, failed))
+    def _add(self, state: SpanState, call: ToolCall) -> None:
+        self.dropped += not state.for_turn().add_tool(call)
 
-    def _call(self, name: str | None, edges: tuple[int, int], written: bytes, failed: bytes) -> ToolCall:
-        return ToolCall(*edges, self._names[name], self._constants + written + failed, bool(failed))
+    def _call(self, name: str | None, start: int, end: int, written: bytes, failed: bytes = b"") -> ToolCall:
+        return ToolCall(start, end, self._names[name], self._constants + written + failed, bool(failed))
 
 
 def _writer(kind: type[Event], options: SpanOptions) -> Write:

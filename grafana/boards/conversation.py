@@ -1,4 +1,4 @@
-"""Conversation quality: who talks over whom, who falls silent, what the tools do, how calls end."""
+"""Conversation quality: interruptions, silences, tools, and how calls end."""
 
 from grafana.board import Board, Section, even
 from grafana.panels import BAD, GOOD, WARN, Steps, grid, lines, number

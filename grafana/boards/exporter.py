@@ -1,4 +1,4 @@
-"""Exporter health: can the other boards be believed, and is the exporter itself well."""
+"""Exporter health: whether the numbers on the other boards are complete, and whether the exporter itself works."""
 
 from grafana.board import Board, Section, even
 from grafana.objective import QUEUE_FILLS
@@ -75,7 +75,7 @@ _NUMBERS = (
 
 _INSTANCES = grid(
     "Exporters",
-    "Each exporter. Fewer calls on one than on the others: its load balancer or its door. A recent start: the counters began anew.",
+    "Each exporter. Fewer calls on one: check its load balancer and its authentication. A recent start: its counters began again.",
     {"instance": "Instance", "version": "Version"},
     ("Connected", "short", now(f"{total(_OWN + 'connections_active', *_TARGETS)} * on (instance) group_left(version) "
                                  f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
@@ -97,8 +97,8 @@ _FRAMES = lines(
 )
 _CONNECTIONS = lines(
     "Connections",
-    "Open connections and refused ones, by reason. Refused for want of a signature or token: the door's settings and the platform's "
-    "disagree, and these calls are not seen.",
+    "Open connections and refused ones, by reason. Refused because a signature or token is missing or wrong: the settings of the "
+    "exporter and of the platform disagree, and these calls are not seen.",
     "short",
     Query(total(_OWN + "connections_active"), "open"),
     Query(increase(_OWN + "connections_refused_total", "reason"), "refused: {{reason}}"),

@@ -1,4 +1,4 @@
-"""Overview: are callers waiting, is the objective kept, and which agent or component to look at next."""
+"""Overview: whether callers wait, whether the objective is met, and which agent or component to look at next."""
 
 from grafana.board import Board, Section, even, uid_of
 from grafana.objective import BURNS_FAST, CRITICAL, OBJECTIVE, RECENT, SLO_BOUND

@@ -1,4 +1,4 @@
-"""Providers and models: who is slow, who fails, who took over."""
+"""Providers and models: which are slow, which fail, which replaced another one."""
 
 from grafana_foundation_sdk.models.dashboard import Panel
 

@@ -1,4 +1,4 @@
-"""Usage and cost: what is consumed, what of it is thrown away, what it costs."""
+"""Usage and cost: what is consumed, how much of it is thrown away, and what it costs."""
 
 from grafana.board import Board, Section, even
 from grafana.panels import BAD, COLOURS, GOOD, WARN, Steps, grid, lines, number

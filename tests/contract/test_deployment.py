@@ -19,6 +19,8 @@ from exporter.metrics import inventory
 from tests.support.house_rules import ROOT
 from tests.support.peers import require
 
+pytestmark = pytest.mark.external
+
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 WORKLOADS = ("sidecar", "gateway", "gateway-by-connections")

@@ -46,6 +46,7 @@ def run_promtool(release: Release, *arguments: str, at: Path = ROOT) -> str:
     return done.stdout
 
 
+@pytest.mark.external
 @pytest.mark.parametrize("release", RELEASES)
 def test_promtool_takes_them(release: Release) -> None:
     """The rules and the example configuration are what Prometheus wants."""
@@ -173,6 +174,7 @@ def test_alerts_name_no_number_of_their_own() -> None:
     assert {name: numbers for name, numbers in own.items() if set(numbers) - {"0"}} == {"AgentStackThresholdsMissing": ["32"]}
 
 
+@pytest.mark.external
 @pytest.mark.parametrize("release", RELEASES)
 def test_alertmanager_takes_its_configuration(release: Release) -> None:
     """The example routes critical alerts to the pager and others to the channel."""
@@ -265,6 +267,7 @@ def test_every_alert_has_a_scenario() -> None:
 
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
+@pytest.mark.external
 def test_alerts(name: str, release: Release, tmp_path: Path) -> None:
     """Each fires, survives a gap in the scrapes, and resolves; it is quiet before, just below, and where too little happens."""
     scenario = SCENARIOS[name]
@@ -279,6 +282,7 @@ def test_as_many_thresholds_are_missed_as_there_are() -> None:
     assert int(expected) == sum(":threshold:" in rule.get("record", "") for rule in rules())
 
 
+@pytest.mark.external
 @pytest.mark.parametrize("release", RELEASES)
 def test_missing_thresholds_are_told(release: Release, tmp_path: Path) -> None:
     """Without the file of thresholds one alert says so; with it, none."""

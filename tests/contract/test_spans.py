@@ -1,4 +1,4 @@
-"""What the catalogue promises of spans holds for every field."""
+"""What the catalogue declares about spans holds for every field."""
 
 from collections import Counter
 from typing import Any
@@ -10,13 +10,13 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv.schemas import Schemas
 
 from exporter.catalogue import genai
+from exporter.catalogue.declarations import AliasOf, BecomesLabel, Ignored, SpanAttribute, SpanEvent, SpanTime
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import AliasOf, BecomesLabel, Nothing, SpanAttribute, SpanEvent, SpanTime
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.exporters.otlp.span_limits import DEFAULT
+from exporter.exporters.otlp.span_limits import DEFAULT_COUNT
 from exporter.protocol.decoder import SPECS
 from exporter.tracing.attributes import event_key
 from exporter.tracing.sampling import SpanOptions
@@ -30,7 +30,7 @@ STREAM = {"start", "media", "dtmf", "playedStream", "clearedAudio", "stop"}
 
 
 def example(field: FieldSpec) -> Any:
-    """A value of the field as it stands on the wire."""
+    """An example value of the field, as on the wire."""
     unit = field.quantity.wire_unit if field.quantity else ""
     if unit == "RFC 3339 date-time":
         return "2026-05-04T09:00:07Z"
@@ -69,7 +69,7 @@ def _inner(struct: Any, attribute: str) -> Any:
     return next(part for part in info.type.__args__ if part is not type(None))
 
 
-def told(player: Player) -> set[str]:
+def shown(player: Player) -> set[str]:
     """Every attribute key of every span and event."""
     keys: set[str] = set()
     for span in player.emitted:
@@ -105,7 +105,7 @@ def _small() -> list[Any]:
 
 @pytest.mark.parametrize(("spec", "field"), _small())
 def test_every_declared_attribute_appears(spec: EventSpec, field: FieldSpec) -> None:
-    """What a small event declares is on some span by the end of the call."""
+    """What a small event declares is on some span at the end of the call."""
     player = Player(EVERYTHING).play(document(spec, field))
     player.session.id, player.session.agent = CANARY, CANARY
     if spec.type is TurnCompleted:
@@ -113,10 +113,10 @@ def test_every_declared_attribute_appears(spec: EventSpec, field: FieldSpec) -> 
     player.play({"type": "turn.metrics", "turn_number": 9}).finish()
     for item in field.declarations:
         if isinstance(item, SpanAttribute):
-            assert genai.attribute_key(item.name, proposals=True) in told(player)
+            assert genai.attribute_key(item.name, proposals=True) in shown(player)
         elif isinstance(item, SpanEvent):
             assert item.name.replace("{event}", spec.name) in {event.name for span in player.emitted for event in span.events}
-            assert field.name == "timestamp" or event_key(spec.name, field.name) in told(player)
+            assert field.name == "timestamp" or event_key(spec.name, field.name) in shown(player)
 
 
 def _plain(field: FieldSpec) -> Any:
@@ -178,7 +178,7 @@ def test_personal_data_stays_inside() -> None:
 
 def test_personal_data_is_told_when_asked_for() -> None:
     """With capture on, every personal field is there: the test above would find it."""
-    found = told(all_personal(SpanOptions(capture=True)))
+    found = shown(all_personal(SpanOptions(capture=True)))
     for spec in SPECS:
         for field in personal(spec):
             for item in field.declarations:
@@ -189,7 +189,7 @@ def test_personal_data_is_told_when_asked_for() -> None:
 
 
 def test_registered_names_are_registered() -> None:
-    """Without proposals, every gen_ai name and value of ours is one of the conventions that we claim to follow."""
+    """Without proposals, every gen_ai name and value is registered in the version that we claim to follow."""
     known = {value for name, value in vars(gen_ai_attributes).items() if name.startswith("GEN_AI_")}
     used = {
         genai.attribute_key(item.name, proposals=False)
@@ -208,23 +208,23 @@ def test_registered_names_are_registered() -> None:
 
 
 def test_nothing_is_declared_for_spans_that_do_not_exist() -> None:
-    """A field that becomes nothing says so and nothing else."""
+    """A field that is declared as ignored declares nothing for spans."""
     for spec in SPECS:
         for field in spec.fields:
-            if any(isinstance(item, Nothing) for item in field.declarations):
+            if any(isinstance(item, Ignored) for item in field.declarations):
                 assert not any(isinstance(item, SpanAttribute | SpanEvent | SpanTime) for item in field.declarations)
 
 
 def test_an_empty_span_is_a_span() -> None:
-    """The bytes of a turn of which nothing is known are a whole message."""
+    """A turn without any field is a whole message."""
     (raw,) = Player().play({"type": "turn.metrics"}).raw
     assert Span.FromString(raw).name == "invoke_agent agent-support"
 
 
 def test_no_span_reaches_the_default_limit() -> None:
-    """Even if every field that is an attribute of a span came, there would be fewer than the specification lets through."""
+    """All attributes that a span can have are fewer than the specification's default limit."""
     attributes = Counter(
         item.span for spec in SPECS for field in spec.fields for item in field.declarations if isinstance(item, SpanAttribute)
     )
     assert sum(attributes.values()) > 50
-    assert max(attributes.values()) + len(genai.constants("turn", proposals=True)) + 10 < DEFAULT
+    assert max(attributes.values()) + len(genai.constants("turn", proposals=True)) + 10 < DEFAULT_COUNT

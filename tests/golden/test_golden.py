@@ -8,10 +8,11 @@ import pytest
 
 from exporter.exporters.prometheus.exposition import Renderer
 from exporter.exporters.prometheus.negotiation import Format
-from exporter.metrics.label_limits import Limits
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
+from exporter.metrics.label_limits import LabelLimits
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import SessionTimeouts
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
 from exporter.tools.replay import draw_replay, run_replay
@@ -27,7 +28,7 @@ Sent = tuple[float, int, str]
 """When it is received, on which call, and the frame."""
 
 
-class LoudNotices(Notices):
+class LoudDiagnostics(NoDiagnostics):
     def internal_error(self, error: Exception) -> None:
         raise error
 
@@ -50,8 +51,8 @@ def fleet() -> Iterator[Sent]:
 
 def fed(sent: Iterator[Sent]) -> Pipeline:
     """A pipeline to which all of it was fed, a tick each second; a start within a call comes on a connection of its own."""
-    pipeline = Pipeline(Limits(), Waits(), LoudNotices(), STARTED_AT)
-    feeds: dict[int, Feed] = {}
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), LoudDiagnostics(), STARTED_AT)
+    feeds: dict[int, CallFeed] = {}
     now = ticked = STARTED_AT
     for now, call, frame in sent:
         while ticked + 1 <= now:
@@ -59,7 +60,7 @@ def fed(sent: Iterator[Sent]) -> Pipeline:
             pipeline.tick(ticked)
         if call in feeds and event_name(json.loads(frame)) in SESSION_STARTS:
             feeds.pop(call).close(now)
-        feed = feeds.get(call) or feeds.setdefault(call, Feed(pipeline))
+        feed = feeds.get(call) or feeds.setdefault(call, CallFeed(pipeline))
         feed.consume(frame, now)
     for feed in feeds.values():
         feed.close(now)

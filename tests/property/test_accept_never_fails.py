@@ -1,4 +1,4 @@
-"""Whatever a client sends as headers and query, it gets metrics that are what their Content-Type says."""
+"""Whatever a client sends as headers and query, it gets metrics of the declared Content-Type."""
 
 import pytest
 from hypothesis import given
@@ -52,6 +52,6 @@ def test_negotiation_never_raises(header: str) -> None:
 
 @pytest.mark.parametrize("character", ["q", ",", ";", "=", '"', "\xff"])
 def test_negotiation_of_a_huge_header(character: str) -> None:
-    """A header of a megabyte is no different."""
+    """A header of a megabyte is answered too."""
     assert negotiate(character * 1_000_000).content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert not accepts_gzip(character * 1_000_000)

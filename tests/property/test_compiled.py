@@ -1,4 +1,4 @@
-"""What is compiled does, value for value and byte for byte, what the Python it stands for does; the image runs it."""
+"""Compiled code, which the image runs, gives the same values and bytes as the Python it replaces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,28 +11,32 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from exporter.catalogue.declarations import SpanName
 from exporter.catalogue.inspect import inspect_event
-from exporter.catalogue.model import SpanName
 from exporter.compiled.build import PLAIN, sources
+from exporter.compiled.record_instructions import GroupInstruction
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.exporters.otlp.sender import requests
 from exporter.metrics import recorder
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
-from exporter.tracing import child_spans
-from exporter.tracing.attribute_program import compile_to_c, compile_to_python
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.attributes import span_attributes
 from exporter.tracing.sampling import SpanOptions
-from exporter.tracing.turn_spans import CHILDREN
+from exporter.tracing.stage_spans import StageConstants, TurnStages, python_stage_spans
+from exporter.tracing.turn_attributes import AttributeEntry, compiled_writer, python_writer
+from exporter.tracing.turn_spans import STAGES
 from tests.support.compiled import ROOT, compiled_copy, load, run_compiled
 from tests.support.events import documents
 from tests.support.turn_events import turn_metrics
 
+pytestmark = [pytest.mark.external, pytest.mark.xdist_group("compiled"), pytest.mark.timeout(600)]  # the first one compiles
+
 NOW = 1_777_885_200.0
-NAMES: tuple[SpanName, ...] = (*(name for name, _ in CHILDREN), "turn")
+NAMES: tuple[SpanName, ...] = (*(name for name, _ in STAGES), "turn")
 
 
 CHECKS = (
@@ -44,7 +48,7 @@ CHECKS = (
     "tests/sockets/test_every_field.py",
     "tests/sockets/test_truth.py",
 )
-"""What goes through compiled modules, from the bytes of a span to whole calls over real connections."""
+"""Tests that pass through compiled modules, from the bytes of a span to whole calls over real connections."""
 RUN = """
 import sys, pytest
 import exporter.compiled, exporter.tracing.timeline
@@ -64,12 +68,12 @@ class Compiled:
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    folder: Path = compiled_copy(tmp_path_factory.mktemp("compiled"))
+def compiled() -> Compiled:
+    folder = compiled_copy()
     return Compiled(folder, *(load(folder, name) for name in ("attributes", "record", "spans")))
 
 
-class Loud(Notices):
+class Loud(NoDiagnostics):
     def internal_error(self, error: Exception) -> None:
         raise error
 
@@ -85,10 +89,10 @@ def keyed(options: SpanOptions) -> Any:
     events=[TurnMetrics(llm_request_id="é" * length) for length in (0, 50, 60, 63, 64, 127, 128, 4096)], capture=False, length=4096
 )
 def test_attributes(compiled: Compiled, events: Sequence[TurnMetrics], capture: bool, length: int) -> None:
-    """Whatever turns come one after the other, the same bytes are written, whole numbers as integers too."""
+    """Any sequence of turns gives the same bytes, also if whole numbers are integers."""
     options = SpanOptions(capture=capture, proposals=True, attribute_length=length)
-    in_c = compile_to_c(keyed(options), TurnMetrics, options, compiled.attributes.AttributeWriter)
-    in_python = compile_to_python(keyed(options), options)
+    in_c = compiled_writer(keyed(options), TurnMetrics, options, compiled.attributes.AttributeWriter)
+    in_python = python_writer(keyed(options), options)
     for event in events:
         assert in_c(event) == in_python(event)
         whole = {name: int(number) for name in event.__struct_fields__ if isinstance(number := getattr(event, name), float)}
@@ -99,9 +103,9 @@ def test_attributes(compiled: Compiled, events: Sequence[TurnMetrics], capture: 
 def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any) -> Snapshot:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorder, "RecordWriter", writer)
-        pipeline = Pipeline(Limits(), Waits(), Loud(), NOW)
+        pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Loud(), NOW)
     for agent, event in cases:
-        feed = Feed(pipeline)
+        feed = CallFeed(pipeline)
         for document in ({"type": "session.started", "agent_id": agent}, event):
             feed.consume(msgspec.json.encode(document), NOW)
     return pipeline.snapshot(NOW)
@@ -111,7 +115,7 @@ def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any) ->
 @example(cases=[("a", {"type": "turn.metrics"})])
 @example(cases=[("a", {"type": "turn.metrics", "turn_completed_callback_ms": -1, "on_user_turn_completed_ms": 5})])
 def test_recording(compiled: Compiled, cases: Sequence[tuple[str | None, dict[str, Any]]]) -> None:
-    """Whatever turns come, the same buckets, sums, exemplars and counts result."""
+    """Any turns give the same buckets, sums, exemplars and counts."""
     assert recorded(cases, compiled.record.RecordWriter) == recorded(cases, None)
 
 
@@ -127,7 +131,7 @@ _times = st.lists(st.integers(0, 2**62), min_size=7, max_size=7)
     failed=st.integers(-1, 6),
     span=st.binary(min_size=8, max_size=8),
 )
-def test_children(
+def test_stages(
     compiled: Compiled,
     present: list[int],
     times: tuple[list[int], list[int]],
@@ -136,18 +140,17 @@ def test_children(
     failed: int,
     span: bytes,
 ) -> None:
-    """Any children are put together to the same bytes; the names of marks are short."""
+    """Any stages give the same bytes; the names of marks are short."""
     names, constants, attributes = pieces
-    found = (present, *times, [*attributes], marked, failed)
-    parts = (names, constants, tuple(name[:100] for name in names), (b"went well", b"failed"))
-    within = (b"trace", span, b"parent")
-    assert compiled.spans.child_spans(found, parts, within) == child_spans.in_python(found, parts, within)
+    stages = TurnStages(present, *times, names, [*attributes], marked, failed)
+    same = StageConstants(constants, tuple(name[:100] for name in names), b"went well", b"failed")
+    assert compiled.spans.stage_spans(b"trace", span, stages, same) == python_stage_spans(b"trace", span, stages, same)
 
 
 @given(spans=st.lists(st.binary(max_size=300) | st.sampled_from([b"x" * 127, b"x" * 128, b"x" * 20_000]), max_size=5))
-def test_together(compiled: Compiled, spans: list[bytes]) -> None:
-    """Spans are put together to the same bytes, however long they are and whatever holds them."""
-    assert compiled.spans.together(spans) == compiled.spans.together(iter(spans)) == requests.in_python(spans)
+def test_join(compiled: Compiled, spans: list[bytes]) -> None:
+    """Spans are joined to the same bytes, however long they are and whatever holds them."""
+    assert compiled.spans.join(spans) == compiled.spans.join(iter(spans)) == requests.python_join(spans)
 
 
 @pytest.mark.parametrize(
@@ -162,34 +165,34 @@ def test_together(compiled: Compiled, spans: list[bytes]) -> None:
     ],
 )
 def test_values_no_decoder_lets_through(compiled: Compiled, wrong: dict[str, Any], error: type[Exception] | None) -> None:
-    """A value of a wrong type is an exception and no crash, and the next event is written as if nothing had been."""
+    """A value of a wrong type raises an exception, and the next event is written correctly."""
     options = SpanOptions()
-    write = compile_to_c(keyed(options), TurnMetrics, options, compiled.attributes.AttributeWriter)
+    write = compiled_writer(keyed(options), TurnMetrics, options, compiled.attributes.AttributeWriter)
     good, bad = TurnMetrics(llm_request_id="a"), msgspec.structs.replace(TurnMetrics(), **wrong)
     if error is not None:
         with pytest.raises(error):
             write(bad)
     else:
-        assert write(bad) == compile_to_python(keyed(options), options)(bad)
-    assert write(good) == compile_to_python(keyed(options), options)(good)
+        assert write(bad) == python_writer(keyed(options), options)(bad)
+    assert write(good) == python_writer(keyed(options), options)(good)
 
 
 def test_wrong_programs_are_refused(compiled: Compiled) -> None:
-    """What would read or write beyond its memory is refused when it is made, or called."""
-    entry = ("double", (5,), 1.0, b"head", b"", None)
+    """A program that would read or write beyond its memory is refused."""
+    same = StageConstants((), (), b"", b"")
+    entry = AttributeEntry("double", (5,), head=b"head")
+    with pytest.raises(ValueError, match="must be the places"):
+        compiled.attributes.AttributeWriter([[entry]], 5, 9, 100)
     with pytest.raises(ValueError, match="no places"):
-        compiled.attributes.AttributeWriter([[entry]], 5, 0x4A, 100)
-    with pytest.raises(ValueError, match="no places"):
-        compiled.record.RecordWriter([(0, (9,), [])], 5, None)
+        compiled.record.RecordWriter([GroupInstruction(number=0, key=(9,), updates=[])], 5, None)
     with pytest.raises(ValueError, match="4 values, not 6"):
-        compiled.attributes.AttributeWriter([[entry]], 6, 0x4A, 100).write((1, 2, 3, 4))
-    with pytest.raises(ValueError, match="no span id"):
-        compiled.spans.child_spans(([], [], [], [], (), -1), ((), (), (), (b"", b"")), (b"", b"short", b""))
+        compiled.attributes.AttributeWriter([[entry]], 6, 9, 100).write((1, 2, 3, 4))
+    with pytest.raises(ValueError, match="a span id has 8 bytes"):
+        compiled.spans.stage_spans(b"", b"short", TurnStages([], [], [], (), [], (), -1), same)
     with pytest.raises(IndexError):
-        compiled.spans.child_spans(([7], [1], [1], [b""], (None,), -1), ((), (), (), (b"", b"")), (b"", b"8 bytes!", b""))
+        compiled.spans.stage_spans(b"", b"8 bytes!", TurnStages([7], [1], [1], (), [b""], (None,), -1), same)
 
 
-@pytest.mark.timeout(300)
 def test_the_whole_package(compiled: Compiled) -> None:
     """The tests of spans, recording and whole calls pass with every compiled module in place."""
     made = {path.name.partition(".")[0] for path in (compiled.folder / "exporter").rglob("*.so")}
@@ -199,12 +202,14 @@ def test_the_whole_package(compiled: Compiled) -> None:
 
 
 def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong folder, or a compiler that is not there, gives one line that says what it takes."""
+    """A wrong folder or a missing compiler gives a one-line message that says what is needed."""
     monkeypatch.setenv("CC", "no-such-compiler")
     (tmp_path / "exporter" / "compiled").mkdir(parents=True)
     for name in PLAIN:
-        (tmp_path / "exporter" / f"{name}.py").touch()
-    for folder, told in ((tmp_path, "usage: "), (tmp_path / "exporter", "cannot compile, which takes Cython, a C compiler")):
+        module = tmp_path / "exporter" / f"{name}.py"
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.touch()
+    for folder, message in ((tmp_path, "usage: "), (tmp_path / "exporter", "compiling failed; it needs Cython, a C compiler")):
         done = run_compiled(tmp_path, "-m", "exporter.compiled.build", str(folder))
         assert done.returncode == 1
-        assert done.stderr.splitlines()[-1].startswith(told)
+        assert done.stderr.splitlines()[-1].startswith(message)

@@ -1,23 +1,23 @@
-"""Records in a file survive any damage to their neighbours."""
+"""Records in a file survive any damage around them."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.exporters.otlp.sender.segment import HEADER_SIZE, Damage, Record, encode, records
+from exporter.exporters.otlp.sender.segment import HEADER_SIZE, Damage, QueueEntry, Record, decode_records, encode_record
 
-BODIES = st.lists(st.binary(max_size=80) | st.just(encode(7, 1, b"looks like a record")), min_size=1, max_size=12)
+BODIES = st.lists(st.binary(max_size=80) | st.just(encode_record(7, QueueEntry(b"looks like a record", 1))), min_size=1, max_size=12)
 
 
 def written(bodies: list[bytes]) -> tuple[bytes, list[int]]:
     """A file of these records, and where each ends."""
-    parts = [encode(number, number % 3, body) for number, body in enumerate(bodies)]
+    parts = [encode_record(number, QueueEntry(body, number % 3)) for number, body in enumerate(bodies)]
     return b"".join(parts), [sum(map(len, parts[: number + 1])) for number in range(len(parts))]
 
 
 def found(content: bytes) -> tuple[list[tuple[int, bytes]], int]:
     """The records read from a file, as number and body, and how many damaged places there were."""
-    parts = list(records(content))
+    parts = list(decode_records(content))
     assert [part.end for part in parts] == sorted({part.end for part in parts})
     assert not parts or parts[-1].end == len(content)
     whole = [(part.sequence, part.body) for part in parts if isinstance(part, Record)]
@@ -28,12 +28,12 @@ def found(content: bytes) -> tuple[list[tuple[int, bytes]], int]:
 def test_what_is_written_is_read(bodies: list[bytes]) -> None:
     """An undamaged file gives every record with its number and count."""
     content, ends = written(bodies)
-    assert list(records(content)) == [Record(number, number % 3, body, ends[number]) for number, body in enumerate(bodies)]
+    assert list(decode_records(content)) == [Record(number, number % 3, body, ends[number]) for number, body in enumerate(bodies)]
 
 
 @given(BODIES, st.data())
 def test_truncation(bodies: list[bytes], data: st.DataObject) -> None:
-    """Cut anywhere, a file gives all records before the cut, and counts the one that was cut."""
+    """A truncated file gives all records before the cut, and counts the one that was cut."""
     content, ends = written(bodies)
     cut = data.draw(st.integers(0, len(content)))
     whole = [(number, body) for number, body in enumerate(bodies) if ends[number] <= cut]
@@ -54,13 +54,13 @@ def test_flipped_bit(bodies: list[bytes], data: st.DataObject) -> None:
 
 @given(st.binary(max_size=2000))
 def test_anything(content: bytes) -> None:
-    """Whatever is in a file, reading it ends, and covers it to its end."""
+    """Whatever is in a file, decoding ends, and covers the whole file."""
     found(content)
 
 
-@pytest.mark.parametrize("junk", [b"\xa9otl" * 50_000, b"\xa9" * 200_000, encode(1, 1, b"x" * 100)[:-1] * 2000])
+@pytest.mark.parametrize("junk", [b"\xa9otl" * 50_000, b"\xa9" * 200_000, encode_record(1, QueueEntry(b"x" * 100, 1))[:-1] * 2000])
 def test_hostile_damage_is_skipped_quickly(junk: bytes) -> None:
-    """Damage that looks like the beginnings of records is skipped in one go, and the record after it is found."""
-    parts = list(records(junk + encode(1, 1, b"after")))
+    """Damage that looks like many headers is skipped quickly, and the record after it is found."""
+    parts = list(decode_records(junk + encode_record(1, QueueEntry(b"after", 1))))
     assert len(parts) == 2
     assert parts[-1] == Record(1, 1, b"after", len(junk) + HEADER_SIZE + 5)

@@ -1,4 +1,4 @@
-"""Our text against prometheus_client's, byte for byte, and through its parsers."""
+"""The exposition against that of prometheus_client, byte for byte, and through its parsers."""
 
 import math
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def test_equals_the_client_library(into: Format, escaping: str, snapshot: Snapsh
 @formats
 @given(before=snapshots, snapshot=snapshots)
 def test_equals_the_client_library_with_a_warm_cache(into: Format, before: Snapshot, snapshot: Snapshot) -> None:
-    """What was rendered before never shows in the text, and is not kept."""
+    """An earlier snapshot never shows in the text, and its templates are not kept."""
     renderer = Renderer(chunk_samples=7)
     for earlier in (before, snapshot, before):
         list(renderer.chunks(earlier, into))
@@ -55,8 +55,8 @@ def test_equals_the_client_library_with_a_warm_cache(into: Format, before: Snaps
 
 @formats
 @given(first=snapshots, second=snapshots, turns=st.lists(st.booleans(), max_size=30))
-def test_overlapping_renderings_do_not_meet(into: Format, first: Snapshot, second: Snapshot, turns: list[bool]) -> None:
-    """Two renderings of one renderer, interleaved in any way, each give their own snapshot's text."""
+def test_overlapping_renderings_are_independent(into: Format, first: Snapshot, second: Snapshot, turns: list[bool]) -> None:
+    """Two renderings of one renderer, interleaved in any way, each give the text of their own snapshot."""
     renderer = Renderer(chunk_samples=1)
     running = {True: renderer.chunks(first, into), False: renderer.chunks(second, into)}
     texts = {True: b"", False: b""}

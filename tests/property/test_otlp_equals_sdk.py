@@ -1,4 +1,4 @@
-"""Our OTLP bytes against the OpenTelemetry SDK's, message by message."""
+"""The encoder's bytes against the OpenTelemetry SDK's, message by message."""
 
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -38,17 +38,17 @@ def countable(snapshot: Snapshot) -> bool:
 def test_equals_the_sdk(snapshot: Snapshot) -> None:
     """Any snapshot decodes to the message that the SDK's encoder makes of the same data."""
     assume(countable(snapshot))
-    body = MetricsEncoder(RESOURCE, version="1.2.3").prepare(snapshot).body
+    body = MetricsEncoder(RESOURCE, version="1.2.3").encode(snapshot).body
     assert canonical(decoded(body)) == canonical(reference_request(snapshot, RESOURCE, "1.2.3"))
 
 
 @given(before=snapshots | exponential_snapshots, snapshot=snapshots | exponential_snapshots, slice_points=st.integers(1, 5))
 async def test_equals_the_sdk_whatever_came_before(before: Snapshot, snapshot: Snapshot, slice_points: int) -> None:
-    """What was written before, and how the work is sliced, never shows in the bytes."""
+    """Neither earlier snapshots nor the slices change the bytes."""
     warm = MetricsEncoder(RESOURCE, slice_points=slice_points)
-    warm.prepare(before)
-    warm.prepare(snapshot)
-    warm.prepare(before)
-    fresh = MetricsEncoder(RESOURCE).prepare(snapshot)
-    assert await warm.prepare_in_slices(snapshot) == fresh
-    assert warm.prepare(snapshot) == fresh
+    warm.encode(before)
+    warm.encode(snapshot)
+    warm.encode(before)
+    fresh = MetricsEncoder(RESOURCE).encode(snapshot)
+    assert await warm.encode_in_slices(snapshot) == fresh
+    assert warm.encode(snapshot) == fresh

@@ -1,4 +1,4 @@
-"""The written-out recorders against the reference that interprets the declarations one by one."""
+"""The real recorders against the reference, which interprets the declarations one by one."""
 
 import json
 import math
@@ -9,19 +9,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.metrics import inventory
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.events import documents
 from tests.support.reference_recorder import ReferenceHistogram, ReferenceRecorder, metrics_of
 
 NOW = 1_777_885_200.0
-ROOM = Limits(agents=10_000, pairs=10_000, values=10_000, series=10_000_000)
+ROOM = LabelLimits(agents=10_000, pairs=10_000, values=10_000, series=10_000_000)
 SUBNORMAL = 1e-300
 """Numbers this small have lost digits when the JSON was read; no relative bound holds for them."""
-MOVED = metrics_of(inventory.events())
+FED = metrics_of(inventory.events())
 SESSION_DURATION = "agentstack_session_duration_seconds"
 
 agents = st.sampled_from((None, "", "agent-support", "+14155550100"))
@@ -32,7 +33,7 @@ one_of_each = st.tuples(*(st.tuples(agents, judgements, document) for document i
 Case = tuple[str | None, str | None, dict[str, Any]]
 
 
-class LoudNotices(Notices):
+class LoudDiagnostics(NoDiagnostics):
     def internal_error(self, error: Exception) -> None:
         raise error
 
@@ -50,11 +51,11 @@ def in_own_call(event: dict[str, Any], number: int) -> dict[str, Any]:
 
 def consumed(given_cases: Sequence[Case], *, exponential: bool = False) -> tuple[Snapshot, ReferenceRecorder]:
     """What the pipeline and the reference make of the events, each in a session of its own."""
-    pipeline = Pipeline(ROOM, Waits(), LoudNotices(), NOW, exponential=exponential)
+    pipeline = Pipeline(ROOM, SessionTimeouts(), LoudDiagnostics(), NOW, exponential=exponential)
     reference = ReferenceRecorder(inventory.events())
     for number, (agent, judgement, given_event) in enumerate(given_cases):
         event = in_own_call(given_event, number)
-        feed = Feed(pipeline)
+        feed = CallFeed(pipeline)
         before: list[dict[str, Any]] = [{"type": "session.started", "agent_id": agent}]
         before += [{"type": "voicemail.detected", "result": judgement}] if judgement else []
         for document in (*before, event):
@@ -73,8 +74,8 @@ def _observe_length(reference: ReferenceRecorder, event: dict[str, Any], agent: 
     names = (event.get("type"), event.get("event"))
     spec = next(spec for spec in inventory.events() if spec.name == "session.ended")
     duration = event.get("duration_seconds")
-    told = isinstance(duration, int | float) and not isinstance(duration, bool) and 0 <= duration <= 86_400
-    if "stop" in names or ("session.ended" in names and not told):
+    reported = isinstance(duration, int | float) and not isinstance(duration, bool) and 0 <= duration <= 86_400
+    if "stop" in names or ("session.ended" in names and not reported):
         says_zero = {"type": "session.ended", "duration_seconds": 0}
         extra = ReferenceRecorder([spec])
         extra.record(says_zero, agent, "unknown")
@@ -88,7 +89,7 @@ def assert_equal(snapshot: Snapshot, reference: ReferenceRecorder) -> None:
     shown = {
         (family.spec.name, series.labels): series.value
         for family in snapshot.families
-        if family.spec.name in MOVED
+        if family.spec.name in FED
         for series in family.series
     }
     assert shown.keys() == reference.numbers.keys() | reference.histograms.keys()
@@ -118,8 +119,8 @@ def refused(snapshot: Snapshot) -> dict[tuple[str, ...], float]:
 
 
 @given(given_cases=one_of_each)
-def test_every_event_moves_what_the_declarations_say(given_cases: Sequence[Case]) -> None:
-    """Whatever events come, the series they move and the values they refuse are those that the declarations come to."""
+def test_every_event_updates_what_the_declarations_say(given_cases: Sequence[Case]) -> None:
+    """Whatever events come, the series they update and the values that are refused are those that the declarations say."""
     snapshot, reference = consumed(given_cases)
     assert_equal(snapshot, reference)
     assert refused(snapshot) == reference.refused
@@ -129,8 +130,8 @@ def test_every_event_moves_what_the_declarations_say(given_cases: Sequence[Case]
 @example(given_cases=[(None, None, {"type": "turn.metrics"})])
 @example(given_cases=[("a", None, {"type": "turn.metrics", "turn_number": 1, "user_perceived_ms": 300})])
 @example(given_cases=[("a", None, {"type": "turn.metrics", "turn_completed_callback_ms": -1, "on_user_turn_completed_ms": 5})])
-def test_turns_move_what_the_declarations_say(given_cases: Sequence[Case]) -> None:
-    """Turns with any fields missing, null or wrong move exactly what is left of them."""
+def test_turns_update_what_the_declarations_say(given_cases: Sequence[Case]) -> None:
+    """Turns with any fields missing, null or wrong update what their other fields feed, and nothing else."""
     snapshot, reference = consumed(given_cases)
     assert_equal(snapshot, reference)
     assert refused(snapshot) == reference.refused
@@ -149,5 +150,5 @@ def test_exponential_buckets_equal_the_reference(cases: Sequence[Case]) -> None:
     assert_equal(snapshot, reference)
     for family in snapshot.families:
         for series in family.series:
-            if isinstance(series.value, HistogramPoint) and family.spec.name in MOVED:
+            if isinstance(series.value, HistogramPoint) and family.spec.name in FED:
                 assert_same_exponential(series.value, reference.histograms[family.spec.name, series.labels])

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from exporter.sessions.registry import Waits
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.core import Connection, Core
 
 _ids = st.sampled_from(["as-1", "as-2", None, ""])
@@ -21,7 +21,7 @@ class Lives(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.core = Core(waits=Waits(idle=100))
+        self.core = Core(waits=SessionTimeouts(idle=100))
         self.open: list[Connection] = []
         self.frames = 0
 
@@ -114,9 +114,9 @@ class Lives(RuleBasedStateMachine):
         self.core.let_pass(60)
         assert self.core.value("agentstack_sessions_active") == 0
         assert len(self.core.pipeline.sessions) == 0
-        assert not self.core.pipeline.turns._due
+        assert not self.core.pipeline.trackers.turns._due
         assert not self.core.pipeline.sessions._by_id
-        assert not self.core.pipeline.sessions._away
+        assert not self.core.pipeline.sessions._disconnected
 
 
 TestLives = Lives.TestCase

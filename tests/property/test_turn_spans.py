@@ -1,4 +1,4 @@
-"""Whatever a turn says of itself, its spans say the same, and lie where spans can lie."""
+"""For any turn, the spans have its values, and times that form a tree."""
 
 from datetime import datetime
 from typing import Any
@@ -9,25 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from exporter.catalogue.declarations import SpanAttribute
 from exporter.catalogue.genai import PROVIDERS
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import SpanAttribute
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.decoder import SPECS
 from exporter.sessions.clock import LATEST
 from exporter.tracing.attributes import compile_attributes, span_attributes
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.timeline import is_timed, lay_out
-from exporter.tracing.turn_spans import CHILDREN
+from exporter.tracing.turn_spans import STAGES
 from tests.support.traced import RECEIPT, Player, values
 from tests.support.turn_events import NEAR, turn_metrics, value
 
-_SPANS = [*(name for name, _ in CHILDREN), "turn", "session", "execute_tool"]
+_SPANS = [*(name for name, _ in STAGES), "turn", "session", "execute_tool"]
 _SMALL = [spec for spec in SPECS if spec.type is not TurnMetrics and not spec.type.__module__.endswith("audio_stream")]
 
 
 def reference(spec: EventSpec, event: Any, span: str, options: SpanOptions) -> dict[str, Any]:
-    """The attributes an event gives a span, written down slowly."""
+    """The attributes that an event gives a span: slow and obvious."""
     found = {}
     for field in spec.fields:
         names = [field, *(other for other in spec.fields if other.alias_of == field.name)]
@@ -58,18 +58,18 @@ def _converted(name: str, unit: str, value: Any) -> Any:
     return (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:4096]
 
 
-def compiled(spec: EventSpec, event: Any, span: Any, options: SpanOptions) -> dict[str, Any]:
+def generated(spec: EventSpec, event: Any, span: Any, options: SpanOptions) -> dict[str, Any]:
     write = compile_attributes(span_attributes(spec, span, options), options)
     return values(Span.FromString(write(event)).attributes)
 
 
 @given(event=turn_metrics, capture=st.booleans())
-def test_compiled_attributes_equal_the_reference(event: TurnMetrics, capture: bool) -> None:
-    """For any turn the compiled functions write what the declarations say, and nothing else."""
+def test_generated_attributes_equal_the_reference(event: TurnMetrics, capture: bool) -> None:
+    """For any turn, the generated functions write what is declared and nothing else."""
     options = SpanOptions(capture=capture, proposals=True)
     spec = next(spec for spec in SPECS if spec.type is TurnMetrics)
     for span in _SPANS:
-        assert compiled(spec, event, span, options) == reference(spec, event, span, options)
+        assert generated(spec, event, span, options) == reference(spec, event, span, options)
 
 
 @pytest.mark.parametrize("spec", _SMALL, ids=lambda spec: spec.name)
@@ -80,37 +80,37 @@ def test_small_events_equal_the_reference(spec: EventSpec, data: st.DataObject) 
     event = spec.type(**data.draw(st.fixed_dictionaries({}, optional=fields)))
     options = SpanOptions(capture=True, proposals=True)
     for span in _SPANS:
-        assert compiled(spec, event, span, options) == reference(spec, event, span, options)
+        assert generated(spec, event, span, options) == reference(spec, event, span, options)
 
 
 STAMPS = 1000
-"""The finest the platform's stamps can say, in nanoseconds."""
+"""The resolution of the platform's stamps, in nanoseconds."""
 
 
-def longest(event: TurnMetrics, child: int) -> float | None:
-    """How long a child may be by its own measurements, milliseconds; ``None`` where stamps may say otherwise."""
+def longest(event: TurnMetrics, stage: int) -> float | None:
+    """The longest that a stage may be by its measurements, in milliseconds; ``None`` if stamps decide."""
     measured = {
         2: [event.turn_decision_ms],
         3: [event.llm_duration_ms, event.llm_ttft_ms],
         4: [event.tts_duration_ms, event.tts_ttfb_ms],
         6: [event.realtime_duration_ms, event.realtime_ttft_ms],
     } | ({1: [event.stt_delay_ms]} if event.stt_delay_ms and event.stt_delay_ms * 1e6 >= 1 else {})  # less than 1 ns is no length
-    return max((length or 0.0 for length in measured[child]), default=0.0) if child in measured else None
+    return max((length or 0.0 for length in measured[stage]), default=0.0) if stage in measured else None
 
 
 @given(event=turn_metrics, since=st.integers(0, 1000), clock_known=st.booleans())
 def test_any_times_give_a_sane_tree(event: TurnMetrics, since: int, clock_known: bool) -> None:
-    """Missing, reversed and stale times give children that lie in their turn and are no longer than was measured."""
+    """With missing, reversed and stale times, stages still lie in their turn and are no longer than measured."""
     low = (NEAR - since) * 10**9 if clock_known else 10**18
     high = (NEAR + since) * 10**9 if clock_known else LATEST
     times = lay_out(event, (low, high))
-    present = [child for child in range(len(CHILDREN)) if is_timed(event, child)]
+    present = [stage for stage in range(len(STAGES)) if is_timed(event, stage)]
     start, end = times.envelope(present, NEAR * 10**9)
-    for child in present:
-        assert start <= times.starts[child] <= times.ends[child] <= end
-        measured = longest(event, child)
+    for stage in present:
+        assert start <= times.starts[stage] <= times.ends[stage] <= end
+        measured = longest(event, stage)
         if measured is not None:
-            assert times.ends[child] - times.starts[child] <= measured * 1e6 + STAMPS
+            assert times.ends[stage] - times.starts[stage] <= measured * 1e6 + STAMPS
     assert 0 <= start <= end < 2**64
     if times.estimated:
         assert end == NEAR * 10**9
@@ -122,7 +122,7 @@ def test_spans_of_any_turns_can_be_read(events: list[TurnMetrics], receipt: floa
     player = Player(SpanOptions(per_turn=per_turn))
     player.session.started_at = player.session.last_event_at = receipt
     for event in events:
-        player.spans.steps[TurnMetrics](player.session, event, receipt)
+        player.spans.handlers[TurnMetrics](player.session, event, receipt)
     player.finish(receipt=receipt)
     spans = {(span.trace_id, span.span_id): span for span in player.emitted}
     for span in spans.values():

@@ -14,11 +14,12 @@ from exporter.catalogue.names import Kind, scraped_name
 from exporter.exporters.otlp.metrics import MetricsEncoder
 from exporter.exporters.prometheus.exposition import Renderer
 from exporter.exporters.prometheus.negotiation import Format
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import SessionTimeouts
 from exporter.simulate.call import plan_call
 from exporter.simulate.profiles import FLEETS
 from tests.support.snapshots import exponential_snapshots, snapshots
@@ -43,7 +44,7 @@ def scraped(snapshot: Snapshot) -> Iterator[Sample]:
 
 def sent(snapshot: Snapshot) -> Iterator[Sample]:
     """What a receiver of OTLP makes of it under Prometheus's names."""
-    request = ExportMetricsServiceRequest.FromString(MetricsEncoder({}).prepare(snapshot).body)
+    request = ExportMetricsServiceRequest.FromString(MetricsEncoder({}).encode(snapshot).body)
     for metric in request.resource_metrics[0].scope_metrics[0].metrics:
         yield from _samples(metric)
 
@@ -85,10 +86,10 @@ def countable(snapshot: Snapshot) -> bool:
 
 def after_calls(fleet: str, seed: int, calls: int, *, exponential: bool) -> Snapshot:
     """What a pipeline holds after simulated calls."""
-    pipeline = Pipeline(Limits(), Waits(), Notices(), STARTED_AT, exponential=exponential)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), STARTED_AT, exponential=exponential)
     now = STARTED_AT
     for number in range(calls):
-        feed = Feed(pipeline)
+        feed = CallFeed(pipeline)
         for at, event in plan_call(seed, number, FLEETS[fleet], turns=5).steps(STARTED_AT):
             now = STARTED_AT + at
             feed.consume(json.dumps(event), now)

@@ -1,11 +1,11 @@
-"""Messages taken out of whole frames by hand, against the library alone, for any frames cut into any reads."""
+"""Messages that our protocol decodes itself, compared with the library alone, for any frames cut into any reads."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -25,7 +25,7 @@ class LibraryAlone(WebSocketProtocol):
 
 
 class Wire(asyncio.Transport):
-    """The network's edge: what is written, and whether the connection was closed."""
+    """A transport that keeps what is written, and whether it was closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,14 +42,14 @@ class Wire(asyncio.Transport):
         return self.closed
 
     def pause_reading(self) -> None:
-        """Reads come as the test has them."""
+        """The test decides when bytes arrive."""
 
     def resume_reading(self) -> None:
         """As above."""
 
 
 async def played(kind: type[WebSocketProtocol], reads: Sequence[bytes]) -> tuple[list[Any], bytes, bool]:
-    """The messages the application gets of these reads, what the peer is sent, and whether we closed."""
+    """The messages that the application receives, the bytes that the peer receives, and whether the connection was closed."""
     messages: list[Any] = []
     over = asyncio.Event()
 
@@ -94,7 +94,7 @@ fragments = st.builds(
     texts,
 )
 control = st.builds(masked, st.sampled_from((Opcode.PING, Opcode.PONG)), st.binary(max_size=20))
-broken = st.sampled_from(
+violations = st.sampled_from(
     (
         Frame(Opcode.TEXT, b"unmasked").serialize(mask=False),
         masked(Opcode.TEXT, b"\xff\xfe"),
@@ -107,18 +107,46 @@ broken = st.sampled_from(
     )
 )
 usual = st.lists(whole | control | fragments, max_size=25).map(b"".join)
+anything = st.lists(whole | control | fragments | violations, max_size=6).map(b"".join)
 
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[bytes]:
-    """Frames, sometimes with a breach of the protocol among them, cut into reads."""
-    stream = draw(usual) + draw(st.just(b"") | broken) + draw(usual)
+    """Frames, sometimes with violations of the protocol or a close among them, cut into reads."""
+    stream = draw(usual) + draw(st.just(b"") | violations) + draw(anything | usual)
     cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     return [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True) if start < end]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @given(reads=streams())
+@example(reads=[b"\x81\x82\x1a\xfb \xb0\xe5\x05\x89\x80\xef\xeaNX"])
+@example(reads=[masked(Opcode.PING, b"before") + masked(Opcode.TEXT, b"\xff") + masked(Opcode.PING, b"after")])
+@example(reads=[masked(Opcode.TEXT, b"\xff") + masked(Opcode.CLOSE, b"\x03\xe8")])
 def test_whole_frames_are_read_as_the_library_reads_them(reads: list[bytes]) -> None:
-    """Whatever frames come, in whatever reads, messages, answers and the close are those of the library."""
+    """Whatever frames arrive, in whatever reads, messages, answers and the close are those of the library."""
     assert asyncio.run(played(WebSocketProtocol, reads)) == asyncio.run(played(LibraryAlone, reads))
+
+
+@pytest.mark.parametrize("kind", [WebSocketProtocol, LibraryAlone])
+@pytest.mark.parametrize(
+    ("violation", "code"),
+    [
+        (masked(Opcode.TEXT, b"\xff"), 1007),
+        (masked(Opcode.TEXT, b"\xff", fin=False) + masked(Opcode.CONT, b""), 1007),
+        (masked(Opcode.CONT, b"never begun"), 1002),
+        (Frame(Opcode.TEXT, b"unmasked").serialize(mask=False), 1002),
+    ],
+    ids=["no UTF-8", "no UTF-8 in fragments", "never begun", "unmasked"],
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_nothing_after_a_violation_is_processed(kind: type[WebSocketProtocol], violation: bytes, code: int) -> None:
+    """A ping before a violation is answered, frames after it in the same read are ignored (RFC 6455, section 7.1.7)."""
+    after = masked(Opcode.PING, b"after") + masked(Opcode.TEXT, b"lost") + masked(Opcode.CLOSE, b"\x03\xe8")
+    messages, written, closed = await played(kind, [masked(Opcode.PING, b"before") + violation + after])
+    assert [(message["type"], message["code"]) for message in messages] == [("websocket.disconnect", code)]
+    pong = Frame(Opcode.PONG, b"before").serialize(mask=False)
+    assert written.startswith(pong + b"\x88")
+    assert written[len(pong) + 2 :][:2] == code.to_bytes(2, "big")
+    assert written.count(b"after") == 0
+    assert closed

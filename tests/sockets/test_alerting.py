@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.alerting import alerting, hurried
-from tests.support.daemon import Doors, call, daemon_process, program, send_all
+from tests.support.alerting import alerting
+from tests.support.daemon import Endpoints, call, daemon_process, program, send_all
 from tests.support.peers import RELEASES, Release, releases
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually
@@ -20,15 +20,15 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @asynccontextmanager
-async def simulated(directory: Path, doors: Doors, profile: str) -> AsyncIterator[None]:
+async def simulated(directory: Path, endpoints: Endpoints, profile: str) -> AsyncIterator[None]:
     """Calls of a profile for the length of a block, a call's minute in three seconds."""
     options = [
         "--calls",
         "100000",
         "--concurrency",
-        "40",
-        "--rate",
         "20",
+        "--rate",
+        "10",
         "--speed",
         "20",
         "--seed",
@@ -37,18 +37,18 @@ async def simulated(directory: Path, doors: Doors, profile: str) -> AsyncIterato
         "--profile",
         profile,
     ]
-    async with program(directory, "simulate", "--url", doors.ws, *options) as platform:
+    async with program(directory, "simulate", "--url", endpoints.ws, *options) as platform:
         yield
         platform.signal(signal.SIGTERM)
         await platform.ended()
 
 
 @asynccontextmanager
-async def turns_of(doors: Doors, **fields: Any) -> AsyncIterator[None]:
+async def turns_of(endpoints: Endpoints, **fields: Any) -> AsyncIterator[None]:
     """A call of agent `mute` with fifty turns a second, for the length of a block."""
 
     async def talk() -> None:
-        async with call(doors.ws) as socket:
+        async with call(endpoints.ws) as socket:
             await send_all(socket, [{"type": "session.started", "agent_session_id": "as-mute", "agent_id": "mute"}])
             for number in numbers():
                 await send_all(socket, [{"type": "turn.metrics", "turn_number": number, "pipeline": "cascade", **fields}])
@@ -76,15 +76,15 @@ async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path, release:
     """Simulated calls with slow models raise the latency alert, normal ones resolve it; while the exporter is down it is kept back."""
     async with (
         daemon_process(subdirectory(tmp_path, "exporter")) as exporter,
-        alerting(subdirectory(tmp_path, "alerting"), exporter.doors.telemetry, release=release) as watch,
+        alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry, release=release) as watch,
     ):
         await watch.server.up()
-        async with simulated(subdirectory(tmp_path, "slow"), exporter.doors, "slow"):
+        async with simulated(subdirectory(tmp_path, "slow"), exporter.endpoints, "slow"):
             await watch.hears("channel", "firing", "AgentStackLatencyHigh")
-        async with simulated(subdirectory(tmp_path, "fast"), exporter.doors, "fast"):
+        async with simulated(subdirectory(tmp_path, "fast"), exporter.endpoints, "fast"):
             await watch.hears("channel", "resolved", "AgentStackLatencyHigh")
-        watch.told.clear()
-        async with simulated(subdirectory(tmp_path, "slow again"), exporter.doors, "slow"):
+        watch.notifications.clear()
+        async with simulated(subdirectory(tmp_path, "slow again"), exporter.endpoints, "slow"):
             await watch.hears("channel", "firing", "AgentStackLatencyHigh")
             exporter.signal(signal.SIGKILL)
             await watch.hears("pager", "firing", "AgentStackExporterDown")
@@ -100,27 +100,12 @@ async def test_an_agent_that_stops_answering_pages(tmp_path: Path) -> None:
     release = releases("prometheus")[-1]
     async with (
         daemon_process(subdirectory(tmp_path, "exporter")) as exporter,
-        alerting(subdirectory(tmp_path, "alerting"), exporter.doors.telemetry, release=release) as watch,
+        alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry, release=release) as watch,
     ):
         await watch.server.up()
-        async with turns_of(exporter.doors):
+        async with turns_of(exporter.endpoints):
             await watch.hears("pager", "firing", "AgentStackTurnsUnanswered", agent="mute")
             await watch.server.reaches('count(ALERTS{alertname="AgentStackObjectiveBurnsFast", alertstate="firing", agent="mute"})', 1)
-        assert not [told for told in watch.told if "Latency" in told[2]]
-        async with turns_of(exporter.doors, user_perceived_ms=400):
+        assert not [notifications for notifications in watch.notifications if "Latency" in notifications[2]]
+        async with turns_of(exporter.endpoints, user_perceived_ms=400):
             await watch.hears("pager", "resolved", "AgentStackTurnsUnanswered", agent="mute")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("rate(x[10m])", "rate(x[10000ms])"),
-        ("sum(increase(x[1h])) > 5", "sum(increase(x[60000ms])) > 5"),
-        ("for: 0m", "for: 1ms"),
-        ("group_wait: 30s", "group_wait: 500ms"),
-        ("record: a:ratio_rate1h", "record: a:ratio_rate1h"),
-    ],
-)
-def test_hurrying_changes_durations_only(text: str, expected: str) -> None:
-    """Names and numbers stay; ranges and waits are a sixtieth."""
-    assert hurried(text) == expected

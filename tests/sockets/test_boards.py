@@ -8,11 +8,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support.app import app
 from tests.support.board_rules import interpolated, queries_of
-from tests.support.daemon import Doors, daemon_process
+from tests.support.daemon import Endpoints, daemon_process
 from tests.support.house_rules import ROOT
 from tests.support.peers import releases
 from tests.support.prometheus_server import Prometheus, prometheus
@@ -35,34 +33,34 @@ FLEETS = {"plain": ["mixed", "messy", "outbound", "s2s"], "relay": ["typical"]}
 
 
 @asynccontextmanager
-async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Doors], list[Prometheus]]]:
+async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], list[Prometheus]]]:
     """An exporter for each fleet, and a Prometheus of each release that scrapes them."""
     found = releases("prometheus")
     prices = ("--prices", str(ROOT / "deploy" / "prices" / "prices.toml"))
     async with AsyncExitStack() as stack:
         behind = await stack.enter_async_context(app())
         ways_in = {"plain": (), "relay": ("--upstream", behind.url)}
-        doors = {}
+        endpoints = {}
         for name, options in ways_in.items():
             daemon = daemon_process(subdirectory(directory, name), *prices, *options, env=NOWHERE)
-            doors[name] = (await stack.enter_async_context(daemon)).doors
-        targets = {name: each.telemetry for name, each in doors.items()}
+            endpoints[name] = (await stack.enter_async_context(daemon)).endpoints
+        targets = {name: each.telemetry for name, each in endpoints.items()}
         servers = [
             await stack.enter_async_context(prometheus(subdirectory(directory, release), targets, interval="1s", release=release))
             for release in found
         ]
         for server in servers:
             await server.up()
-        yield doors, servers
+        yield endpoints, servers
 
 
-async def play(directory: Path, doors: dict[str, Doors], servers: list[Prometheus]) -> None:
+async def play(directory: Path, endpoints: dict[str, Endpoints], servers: list[Prometheus]) -> None:
     """Calls of each fleet, twice, with a scrape after each time: rates need two."""
     for seed in (1, 2):
         for name, profiles in FLEETS.items():
             calls = subdirectory(directory, f"calls-{name}-{seed}")
-            await simulate(calls, doors[name], calls=150 if name == "plain" else 40, profiles=profiles, seed=seed)
-            frames = await doors[name].total("agentstack_exporter_frames_received_total")
+            await simulate(calls, endpoints[name], calls=150 if name == "plain" else 40, profiles=profiles, seed=seed)
+            frames = await endpoints[name].total("agentstack_exporter_frames_received_total")
             for server in servers:
                 await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
 
@@ -85,8 +83,8 @@ async def answers(server: Prometheus, now: float, **chosen: str) -> dict[tuple[s
 
 async def test_every_query_finds_what_calls_leave(tmp_path: Path) -> None:
     """After calls of all kinds every query answers with numbers, and one chosen agent has some of its own."""
-    async with watched(tmp_path) as (doors, servers):
-        await play(tmp_path, doors, servers)
+    async with watched(tmp_path) as (endpoints, servers):
+        await play(tmp_path, endpoints, servers)
         now = time.time()
         for server in servers:
             await _finds_what_calls_leave(server, now)
@@ -126,9 +124,3 @@ async def values_of_variables(server: Prometheus) -> dict[str, list[Any]]:
             selector, _, label = variable["query"]["query"].removeprefix("label_values(").removesuffix(")").rpartition(", ")
             found[label] = await server.api(f"label/{label}/values", **{"match[]": interpolated(selector)})
     return found
-
-
-@pytest.mark.parametrize("title", sorted({title for title, _ in EMPTY}))
-def test_exceptions_are_of_panels_that_exist(title: str) -> None:
-    """No exception outlives its panel."""
-    assert title in {panel for board in BOARDS for panel, _ in queries_of(board)}

@@ -38,7 +38,7 @@ async def test_the_collector_takes_spans(tmp_path: Path, protocol: Protocol) -> 
     async with otlp_receiver("grpc") as behind, collector(tmp_path, behind.endpoint) as addresses:
         variables = environment(addresses[protocol], protocol, OTEL_METRICS_EXPORTER="none")
         async with exporting(variables, watched=made) as running:
-            await simulate(subdirectory(tmp_path, "calls"), running.doors, calls=10, profiles=["mixed", "s2s"], seed=9)
+            await simulate(subdirectory(tmp_path, "calls"), running.endpoints, calls=10, profiles=["mixed", "s2s"], seed=9)
         await eventually(lambda: len(spans_of(behind.receiver)) == len(made), within=10)
     assert len(made) > 100
     assert sorted(map(text_of, spans_of(behind.receiver))) == sorted(text_of(Span.FromString(raw)) for raw in made)
@@ -50,7 +50,7 @@ async def test_spans_can_be_asked_for(tmp_path: Path) -> None:
     async with jaeger(tmp_path) as store, collector(tmp_path, store.otlp) as addresses:
         variables = environment(addresses["grpc"], "grpc", OTEL_METRICS_EXPORTER="none", OTEL_SERVICE_NAME="desk")
         async with exporting(variables, watched=made) as running:
-            await simulate(subdirectory(tmp_path, "calls"), running.doors, calls=3, profiles=["mixed"], seed=9)
+            await simulate(subdirectory(tmp_path, "calls"), running.endpoints, calls=3, profiles=["mixed"], seed=9)
         traces: dict[str, dict[str, str]] = {}
         for span in map(Span.FromString, made):
             traces.setdefault(span.trace_id.hex(), {})[span.span_id.hex()] = span.name

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Doors, Program, call, program, send_all
+from tests.support.daemon import Endpoints, Program, call, program, send_all
 from tests.support.waiting import eventually
 
 ANY = ("--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0")
 
 
-async def addresses(demo: Program) -> Doors:
+async def addresses(demo: Program) -> Endpoints:
     """Where the demo says that it can be looked at and talked to."""
 
     def said() -> list[str]:
@@ -22,20 +22,20 @@ async def addresses(demo: Program) -> Doors:
         return re.findall(r"(?:http|ws)://(\S+?)/(?:metrics|ws)\b", demo.output)
 
     telemetry, listen = await eventually(lambda: found if len(found := said()) == 2 else None, within=20, because="the addresses") or []
-    return Doors(listen, telemetry)
+    return Endpoints(listen, telemetry)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_demo(tmp_path: Path, number: signal.Signals) -> None:
     """Its addresses answer, calls appear on /metrics, own events can be sent, and a signal ends it at once without a trace."""
     async with program(tmp_path, "demo", *ANY, "--speed", "20", "--seed", "4") as demo:
-        doors = await addresses(demo)
-        assert "agentstack-exporter" in (await doors.get("/")).text
-        assert (await doors.get("/-/ready")).status_code == 200
-        await doors.reaches("agentstack_user_perceived_latency_seconds_count", 5, within=20)
-        async with call(doors.ws) as own:
+        endpoints = await addresses(demo)
+        assert "agentstack-exporter" in (await endpoints.get("/")).text
+        assert (await endpoints.get("/-/ready")).status_code == 200
+        await endpoints.reaches("agentstack_user_perceived_latency_seconds_count", 5, within=20)
+        async with call(endpoints.ws) as own:
             await send_all(own, [{"type": "session.started", "agent_session_id": "mine", "agent_id": "my-agent"}])
-            await doors.reaches("agentstack_sessions_total", 1, agent="my-agent")
+            await endpoints.reaches("agentstack_sessions_total", 1, agent="my-agent")
             demo.signal(number)
             assert await demo.ended(5) == 0
     assert demo.log == ""
@@ -68,6 +68,6 @@ async def test_demos_side_by_side(tmp_path: Path) -> None:
         program(tmp_path / "other", "demo", *ANY, "--speed", "20") as other,
     ):
         both = await asyncio.gather(addresses(one), addresses(other))
-        for doors in both:
-            await doors.reaches("agentstack_sessions_total", 1)
-        assert len({doors.telemetry for doors in both}) == 2
+        for endpoints in both:
+            await endpoints.reaches("agentstack_sessions_total", 1)
+        assert len({endpoints.telemetry for endpoints in both}) == 2

@@ -1,4 +1,4 @@
-"""The ingest listener as peers meet it: polite ones, careless ones and hostile ones."""
+"""The ingest listener with polite, careless and hostile peers."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from exporter.pipeline.pipeline import SUBSCRIPTION
 from exporter.server.listeners import TRANSPORT_CAP
-from tests.support.daemon import Doors, call, daemon_process, http_client, running_daemon, send_all
+from tests.support.daemon import Endpoints, call, daemon_process, http_client, running_daemon, send_all, total
 from tests.support.raw_websocket import (
     BINARY,
     CLOSE,
@@ -44,130 +44,134 @@ def encoded(event: object) -> bytes:
     return json.dumps(event).encode()
 
 
-async def open_sockets(doors: Doors, number: int) -> None:
-    """Wait until so many connections are open."""
+async def open_sockets(endpoints: Endpoints, number: int) -> None:
+    """Wait until this number of connections is open."""
 
     async def there() -> bool:
-        return await doors.total(ACTIVE) == number
+        return await endpoints.total(ACTIVE) == number
 
-    await eventually(there, because=f"{number} open connections")
+    await eventually(there, within=20, because=f"{number} open connections")
 
 
 class TestSubscription:
     async def test_the_switches_are_sent_once_the_call_began(self) -> None:
-        """After session.started, and only then, the platform is asked for all three kinds of events."""
-        async with running_daemon() as doors, call(doors.ws) as socket:
+        """After session.started, and not before, the exporter requests all three kinds of events."""
+        async with running_daemon() as endpoints, call(endpoints.ws) as socket:
             await send_all(socket, [{"type": "user.dtmf", "digit": "1"}])
-            await doors.reaches(EVENTS, 1, event="user.dtmf")
+            await endpoints.reaches(EVENTS, 1, event="user.dtmf")
             await send_all(socket, [STARTED, STARTED])
-            await doors.reaches(EVENTS, 2, event="session.started")
+            await endpoints.reaches(EVENTS, 2, event="session.started")
             await socket.close()
             said = [json.loads(message) async for message in socket]
         switches = {"metrics_events": True, "vad_events": True, "turn_events": True}
         assert said == [{"type": "agent_session.update", "events": switches}]
 
     async def test_no_subscribe(self) -> None:
-        """With --no-subscribe the exporter says nothing at all."""
-        async with running_daemon(subscribe=False) as doors, call(doors.ws) as socket:
+        """With --no-subscribe the exporter sends nothing at all."""
+        async with running_daemon(subscribe=False) as endpoints, call(endpoints.ws) as socket:
             await send_all(socket, [STARTED])
-            await doors.reaches(EVENTS, 1, event="session.started")
+            await endpoints.reaches(EVENTS, 1, event="session.started")
             await socket.close()
             assert [message async for message in socket] == []
 
     async def test_a_peer_that_has_left_already(self) -> None:
-        """A call that was sent whole and closed before it could be answered counts whole."""
+        """A call that was sent completely and closed before an answer was possible counts completely."""
         call_of_its_life = [frame(encoded(STARTED)), *[frame(PLAYED)] * 300, frame((1000).to_bytes(2, "big"), CLOSE)]
-        async with running_daemon() as doors, raw_websocket(doors.listen) as socket:
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as socket:
             socket.writer.write(b"".join(call_of_its_life))
             await socket.close_code()
-            assert await doors.reaches(RECEIVED, 301) == 301
-            assert await doors.total(FRAMES, outcome="processed") == 301
+            assert await endpoints.reaches(RECEIVED, 301) == 301
+            assert await endpoints.total(FRAMES, outcome="processed") == 301
 
     async def test_a_peer_that_cut_the_line_already(self) -> None:
-        """A call whose connection was shut right after its last frame counts whole."""
-        async with running_daemon() as doors, raw_websocket(doors.listen) as socket:
+        """A call whose connection was shut down right after its last frame counts completely."""
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as socket:
             socket.writer.write(b"".join([frame(encoded(STARTED)), *[frame(PLAYED)] * 300]))
             socket.writer.write_eof()
-            assert await doors.reaches(RECEIVED, 301) == 301
+            assert await endpoints.reaches(RECEIVED, 301) == 301
 
 
 class TestRefusals:
     @pytest.mark.parametrize("path", ["/", "/ws/", "/ws2", "/WS", "/metrics", "/%77s/x"])
     async def test_another_path(self, path: str) -> None:
         """A WebSocket on another path is refused with 404, and counted."""
-        async with running_daemon() as doors:
+        async with running_daemon() as endpoints:
             with pytest.raises(InvalidStatus) as refusal:
-                async with call(f"ws://{doors.listen}{path}"):
+                async with call(f"ws://{endpoints.listen}{path}"):
                     pass
             assert refusal.value.response.status_code == 404
-            assert await doors.total("agentstack_exporter_connections_refused_total", reason="wrong_path") == 1
+            assert await endpoints.total("agentstack_exporter_connections_refused_total", reason="wrong_path") == 1
 
     async def test_a_path_of_ones_own(self) -> None:
-        """With --path the WebSocket is there and nowhere else, whatever the query string is."""
-        async with running_daemon(path="/calls/s3cret") as doors:
-            async with call(doors.ws + "?token=x") as socket:
+        """With --path the WebSocket endpoint is on that path only, whatever the query string is."""
+        async with running_daemon(path="/calls/s3cret") as endpoints:
+            async with call(endpoints.ws + "?token=x") as socket:
                 await send_all(socket, [STARTED])
             with pytest.raises(InvalidStatus):
-                async with call(f"ws://{doors.listen}/ws"):
+                async with call(f"ws://{endpoints.listen}/ws"):
                     pass
 
     @pytest.mark.parametrize(("path", "status"), [("/ws", 426), ("/ws?x=1", 426), ("/metrics", 404), ("/", 404)])
     @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
     async def test_plain_http(self, method: str, path: str, status: int) -> None:
-        """A request that is no WebSocket gets 426 where one is spoken and 404 elsewhere; metrics are not served here."""
-        async with running_daemon() as doors, http_client() as http:
-            answer = await http.request(method, f"http://{doors.listen}{path}")
+        """A plain HTTP request gets 426 on the WebSocket path and 404 elsewhere; metrics are not served here."""
+        async with running_daemon() as endpoints, http_client() as http:
+            answer = await http.request(method, f"http://{endpoints.listen}{path}")
         assert answer.status_code == status
         assert answer.headers.get("upgrade") == ("websocket" if status == 426 else None)
 
     async def test_too_many_connections(self) -> None:
-        """Over --max-connections a further one gets 503 and is counted, /metrics answers, and a place that is free again is given."""
-        async with running_daemon(max_connections=2) as doors, call(doors.ws) as first, call(doors.ws):
+        """A connection above --max-connections gets 503 and is counted, /metrics answers, and a freed place can be used again."""
+        async with running_daemon(max_connections=2) as endpoints, call(endpoints.ws) as first, call(endpoints.ws):
             with pytest.raises(InvalidStatus) as refusal:
-                async with call(doors.ws):
+                async with call(endpoints.ws):
                     pass
             assert refusal.value.response.status_code == 503
-            assert await doors.total("agentstack_exporter_connections_refused_total", reason="too_many") == 1
-            assert await doors.total(ACTIVE) == 2
+            assert await endpoints.total("agentstack_exporter_connections_refused_total", reason="too_many") == 1
+            assert await endpoints.total(ACTIVE) == 2
             await first.close()
-            await open_sockets(doors, 1)
-            async with call(doors.ws):
-                assert await doors.total(ACTIVE) == 2
+            await open_sockets(endpoints, 1)
+            async with call(endpoints.ws):
+                assert await endpoints.total(ACTIVE) == 2
 
     async def test_garbage_instead_of_a_request(self) -> None:
-        """What is not HTTP is answered with 400 and costs nobody else anything."""
-        async with running_daemon() as doors, raw_connection(doors.listen) as socket, call(doors.ws) as other:
+        """Bytes that are not HTTP get 400, and other connections are not affected."""
+        async with running_daemon() as endpoints, raw_connection(endpoints.listen) as socket, call(endpoints.ws) as other:
             socket.writer.write(b"\x16\x03\x01\x02\x00\x01\r\n\r\n")
             assert await socket.answer() == 400
             await send_all(other, [STARTED])
-            await doors.reaches(EVENTS, 1)
+            await endpoints.reaches(EVENTS, 1)
 
     async def test_a_slow_handshake(self) -> None:
-        """A handshake that comes byte by byte works, while another connection is served."""
-        async with running_daemon() as doors, raw_connection(doors.listen) as socket, call(doors.ws) as other:
+        """A handshake that arrives byte by byte works, and another connection is served meanwhile."""
+        async with running_daemon() as endpoints, raw_connection(endpoints.listen) as socket, call(endpoints.ws) as other:
             for number, byte in enumerate(request()):
                 socket.writer.write(bytes([byte]))
                 await socket.writer.drain()
                 if number % 20 == 0:
                     await send_all(other, [{"type": "play.completed"}])
-                    await doors.reaches(EVENTS, number // 20 + 1)
+                    await endpoints.reaches(EVENTS, number // 20 + 1)
             assert await socket.answer() == 101
             await socket.send(PLAYED)
-            await doors.reaches(RECEIVED, len(range(0, len(request()), 20)) + 1)
+            await endpoints.reaches(RECEIVED, len(range(0, len(request()), 20)) + 1)
 
     async def test_a_handshake_that_never_ends(self) -> None:
-        """A connection that makes no request within its time is closed and counted; one that became a call has no such limit."""
-        async with running_daemon(handshake_timeout=0.2) as doors, call(doors.ws) as other, raw_connection(doors.listen) as socket:
+        """A connection without a request within the handshake timeout is closed and counted; an accepted call has no such limit."""
+        async with (
+            running_daemon(handshake_timeout=0.2) as endpoints,
+            call(endpoints.ws) as other,
+            raw_connection(endpoints.listen) as socket,
+        ):
             socket.writer.write(request()[:-2])
             assert await asyncio.wait_for(socket.reader.read(), seconds(5)) == b""
             await send_all(other, [STARTED])
-            await doors.reaches(EVENTS, 1)
-            assert await doors.total("agentstack_exporter_connections_refused_total", reason="slow_handshake") == 1
+            await endpoints.reaches(EVENTS, 1)
+            assert await endpoints.total("agentstack_exporter_connections_refused_total", reason="slow_handshake") == 1
 
     @pytest.mark.parametrize("headers", [b"X-Many: y\r\n" * 300, b"X-Long: " + b"y" * 20_000 + b"\r\n"])
     async def test_an_absurd_handshake(self, headers: bytes, caplog: pytest.LogCaptureFixture) -> None:
-        """A handshake with more headers than any real one is refused with 400, without a fault of ours in the log."""
-        async with running_daemon() as doors, raw_connection(doors.listen) as socket:
+        """A handshake with absurdly many headers is refused with 400, without an internal error in the log."""
+        async with running_daemon() as endpoints, raw_connection(endpoints.listen) as socket:
             socket.writer.write(request()[:-2] + headers + b"\r\n")
             assert await socket.answer() == 400
         assert [record for record in caplog.records if record.exc_info] == []
@@ -176,14 +180,14 @@ class TestRefusals:
 class TestFrames:
     async def test_binary_frames(self) -> None:
         """Events in binary frames count like those in text frames."""
-        async with running_daemon() as doors, call(doors.ws) as socket:
+        async with running_daemon() as endpoints, call(endpoints.ws) as socket:
             await socket.send(encoded(STARTED))
             assert await socket.recv() == SUBSCRIPTION
-            assert await doors.total(EVENTS, event="session.started") == 1
+            assert await endpoints.total(EVENTS, event="session.started") == 1
 
     async def test_fragments(self) -> None:
-        """A message in many fragments, a ping between them, is one frame received."""
-        async with running_daemon() as doors, raw_websocket(doors.listen) as socket:
+        """A message in many fragments, with a ping between them, counts as one frame."""
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as socket:
             message = encoded({**STARTED, "caller": "é" * 200})
             pieces = [message[at : at + 7] for at in range(0, len(message), 7)]
             for number, piece in enumerate(pieces):
@@ -192,54 +196,54 @@ class TestFrames:
                     await socket.send(b"still there?", PING)
             assert await socket.read_frame() == (PONG, b"still there?")
             assert await socket.read_frame() == (TEXT, SUBSCRIPTION.encode())
-            assert await doors.total(RECEIVED) == await doors.total(FRAMES, outcome="processed") == 1
+            assert await endpoints.total(RECEIVED) == await endpoints.total(FRAMES, outcome="processed") == 1
 
     @pytest.mark.parametrize("opcode", [TEXT, BINARY])
     @pytest.mark.parametrize("char", ["x", "é", "語"])
     async def test_the_frame_limit(self, opcode: int, char: str) -> None:
-        """An event of 64 KiB is read, one byte more is counted as too large and the socket stays; the limit is in bytes."""
+        """An event of 64 KiB, in bytes, is read; one byte more is counted as too large and the connection stays open."""
         frame_without_text = encoded({"type": "user.transcription", "text": ""})
         text = char * ((65_536 - len(frame_without_text)) // len(char.encode()))
         event = json.dumps({"type": "user.transcription", "text": text}, ensure_ascii=False).encode()
         event += b" " * (65_536 - len(event))
-        async with running_daemon() as doors, raw_websocket(doors.listen) as socket:
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as socket:
             for message in (event, event + b" ", PLAYED):
                 await socket.send(message, opcode)
-            await doors.reaches(RECEIVED, 3)
-            assert await doors.total(EVENTS, event="user.transcription") == 1
-            assert await doors.total(REJECTED, reason="too_large") == 1
-            assert await doors.total(EVENTS, event="play.completed") == 1
+            await endpoints.reaches(RECEIVED, 3)
+            assert await endpoints.total(EVENTS, event="user.transcription") == 1
+            assert await endpoints.total(REJECTED, reason="too_large") == 1
+            assert await endpoints.total(EVENTS, event="play.completed") == 1
 
     async def test_above_the_transport_cap(self) -> None:
-        """A message over 16 MiB closes the connection with 1009 before it is taken in, and is counted as too large."""
-        async with running_daemon() as doors, raw_websocket(doors.listen) as socket:
+        """A message over 16 MiB closes the connection with 1009 before it is read, and is counted as too large."""
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as socket:
             await socket.send(PLAYED)
             socket.writer.write(bytes([0x82, 0xFF]) + (TRANSPORT_CAP + 1).to_bytes(8, "big") + b"\0\0\0\0" + b"x" * 1000)
             assert await socket.close_code() == 1009
-            await open_sockets(doors, 0)
-            assert await doors.total(EVENTS) == 1
-            assert await doors.total(REJECTED, reason="too_large") == 1
-            assert await doors.total(RECEIVED) == 2
+            await open_sockets(endpoints, 0)
+            assert await endpoints.total(EVENTS) == 1
+            assert await endpoints.total(REJECTED, reason="too_large") == 1
+            assert await endpoints.total(RECEIVED) == 2
 
     async def test_invalid_utf8(self) -> None:
-        """A text frame that is not UTF-8 closes with 1007 and is counted; a binary one is counted and the socket stays."""
-        async with running_daemon() as doors, raw_websocket(doors.listen) as socket:
+        """A text frame that is not UTF-8 closes with 1007 and is counted; a binary one is counted and the connection stays open."""
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as socket:
             await socket.send(b'{"type":"\xff"}', BINARY)
             await socket.send(PLAYED)
-            await doors.reaches(EVENTS, 1)
+            await endpoints.reaches(EVENTS, 1)
             await socket.send(b'{"type":"\xff"}', TEXT)
             assert await socket.close_code() == 1007
-            await open_sockets(doors, 0)
-            assert await doors.total(REJECTED, reason="not_utf8") == 2
-            assert await doors.total(RECEIVED) == 3
+            await open_sockets(endpoints, 0)
+            assert await endpoints.total(REJECTED, reason="not_utf8") == 2
+            assert await endpoints.total(RECEIVED) == 3
 
     @pytest.mark.parametrize("violation", [frame(b"", 0x3), frame(b"x" * 200, PING), b"\x81\x05hello", frame(b"x", CONTINUATION)])
     async def test_events_before_a_violation(self, violation: bytes) -> None:
-        """Events that arrive together with a breach of the protocol count, and the breach closes with 1002."""
-        async with running_daemon() as doors, raw_websocket(doors.listen) as socket:
+        """Events that arrive together with a violation of the protocol count, and the violation closes with 1002."""
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as socket:
             socket.writer.write(frame(PLAYED) * 40 + violation)
             assert await socket.close_code() == 1002
-            assert await doors.reaches(RECEIVED, 40) == 40
+            assert await endpoints.reaches(RECEIVED, 40) == 40
 
 
 HOSTILE = (
@@ -284,56 +288,56 @@ HOSTILE = (
 
 class TestHostilePeers:
     async def test_every_hostile_frame_is_counted_and_none_ends_the_call(self) -> None:
-        """After each hostile frame the connection is open and the page valid, and all frames end as exactly one outcome."""
-        async with running_daemon() as doors, raw_websocket(doors.listen) as socket:
+        """After each hostile frame the connection is open and the page valid, and each frame has exactly one outcome."""
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as socket:
             for number, payload in enumerate(HOSTILE, 1):
                 await socket.send(payload)
-                await doors.reaches(RECEIVED, number)
-                list(text_string_to_metric_families(await doors.text()))
+                await endpoints.reaches(RECEIVED, number)
+                list(text_string_to_metric_families(await endpoints.text()))
             await socket.send(PLAYED)
-            await doors.reaches(EVENTS, 1, event="play.completed")
-            assert await doors.total(FRAMES) == await doors.total(RECEIVED) == len(HOSTILE) + 1
-            assert await doors.total(REJECTED, reason="internal_error") == 0
-            assert await doors.total(REJECTED) == await doors.total(FRAMES, outcome="rejected")
+            await endpoints.reaches(EVENTS, 1, event="play.completed")
+            assert await endpoints.total(FRAMES) == await endpoints.total(RECEIVED) == len(HOSTILE) + 1
+            assert await endpoints.total(REJECTED, reason="internal_error") == 0
+            assert await endpoints.total(REJECTED) == await endpoints.total(FRAMES, outcome="rejected")
 
     async def test_a_message_of_endless_fragments(self) -> None:
-        """Fragments without content, which no size limit ends, do not make the process grow."""
-        async with running_daemon() as doors, raw_websocket(doors.listen) as socket:
-            before = await doors.total("process_resident_memory_bytes")
+        """Fragments without content, which no size limit stops, do not make the process grow."""
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as socket:
+            before = await endpoints.total("process_resident_memory_bytes")
             await socket.send(PLAYED[:5], TEXT, fin=False)
             for _ in range(100):
                 socket.writer.write(frame(b"", CONTINUATION, fin=False) * 2000)
                 await socket.writer.drain()
             await socket.send(PLAYED[5:], CONTINUATION)
-            await doors.reaches(EVENTS, 1, within=20)
-            assert await doors.total("process_resident_memory_bytes") - before < 1_000_000
+            await endpoints.reaches(EVENTS, 1, within=20)
+            assert await endpoints.total("process_resident_memory_bytes") - before < 1_000_000
 
     async def test_what_callers_say_is_not_logged(self, tmp_path: Path) -> None:
-        """Not even the debug log holds the content of an event."""
-        async with daemon_process(tmp_path, "--log-level", "debug") as daemon, call(daemon.doors.ws + "?token=s3cret") as socket:
+        """Even the debug log does not contain the content of an event."""
+        async with daemon_process(tmp_path, "--log-level", "debug") as daemon, call(daemon.endpoints.ws + "?token=s3cret") as socket:
             await send_all(socket, [{**STARTED, "caller": "+14155550123"}, {"type": "user.transcription", "text": "my PIN is 4711"}])
-            await daemon.doors.reaches(EVENTS, 2)
+            await daemon.endpoints.reaches(EVENTS, 2)
             log = daemon.log
         assert "debug" in log
         assert not [secret for secret in ("+14155550123", "4711", "s3cret") if secret in log]
 
     async def test_a_reset_in_mid_frame(self) -> None:
-        """A connection reset in the middle of a frame is over; what came before it counts and others go on."""
-        async with running_daemon() as doors, call(doors.ws) as other:
-            async with raw_websocket(doors.listen) as socket:
+        """A reset in the middle of a frame ends the connection; earlier frames count and other connections go on."""
+        async with running_daemon() as endpoints, call(endpoints.ws) as other:
+            async with raw_websocket(endpoints.listen) as socket:
                 await socket.send(PLAYED)
-                await doors.reaches(RECEIVED, 1)
+                await endpoints.reaches(RECEIVED, 1)
                 socket.writer.write(frame(b"x" * 5000)[:100])
                 await socket.writer.drain()
-            await open_sockets(doors, 1)
+            await open_sockets(endpoints, 1)
             await send_all(other, [STARTED])
-            await doors.reaches(RECEIVED, 2)
+            await endpoints.reaches(RECEIVED, 2)
 
     async def test_pings_of_a_peer_that_reads_nothing(self) -> None:
-        """A peer that only sends pings and reads no answer does not make the process grow, and holds up nobody."""
-        async with running_daemon() as doors, raw_websocket(doors.listen) as socket, call(doors.ws) as other:
+        """A peer that sends pings and never reads does not make the process grow, and does not delay others."""
+        async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as socket, call(endpoints.ws) as other:
             socket.reader._transport.pause_reading()  # type: ignore[attr-defined]
-            before = await doors.total("process_resident_memory_bytes")
+            before = await endpoints.total("process_resident_memory_bytes")
             pings = frame(b"p" * 125, PING) * 1000
             with contextlib.suppress(TimeoutError, ConnectionError):
                 async with asyncio.timeout(seconds(3)):
@@ -341,30 +345,30 @@ class TestHostilePeers:
                         socket.writer.write(pings)
                         await socket.writer.drain()
             await send_all(other, [STARTED])
-            await doors.reaches(EVENTS, 1)
-            assert await doors.total("process_resident_memory_bytes") - before < 20_000_000
+            await endpoints.reaches(EVENTS, 1)
+            assert await endpoints.total("process_resident_memory_bytes") - before < 20_000_000
 
 
 class TestEndOfACall:
     async def test_late_metrics_count_and_the_server_closes_after_the_linger(self) -> None:
-        """After session.ended late metrics count, and where the platform does not close, the exporter does, with 1000."""
-        async with running_daemon(session_linger=0.3) as doors, call(doors.ws) as socket:
+        """After session.ended late metrics count, and if the platform does not close, the exporter does, with 1000."""
+        async with running_daemon(session_linger=0.3) as endpoints, call(endpoints.ws) as socket:
             await send_all(socket, [STARTED, {"type": "session.ended", "duration_seconds": 9, "reason": "user_hangup"}])
             await send_all(socket, [{"type": "turn.metrics", "turn_number": 1, "user_perceived_ms": 800}])
             await asyncio.wait_for(socket.wait_closed(), seconds(5))
             assert socket.close_code == 1000
-            await open_sockets(doors, 0)
-            assert await doors.total("agentstack_user_perceived_latency_seconds_count") == 1
-            assert await doors.total("agentstack_sessions_active") == 0
+            await open_sockets(endpoints, 0)
+            assert await endpoints.total("agentstack_user_perceived_latency_seconds_count") == 1
+            assert await endpoints.total("agentstack_sessions_active") == 0
 
     async def test_a_call_that_is_not_over_is_not_closed(self) -> None:
-        """Only session.ended starts the linger: a silent call keeps its connection."""
-        async with running_daemon(session_linger=0.0) as doors, call(doors.ws) as silent, call(doors.ws) as ended:
+        """Only session.ended starts the linger; a silent call keeps its connection."""
+        async with running_daemon(session_linger=0.0) as endpoints, call(endpoints.ws) as silent, call(endpoints.ws) as ended:
             await send_all(silent, [STARTED])
             await send_all(ended, [{**STARTED, "agent_session_id": "as-2"}, {"type": "session.ended"}])
-            await open_sockets(doors, 1)
+            await open_sockets(endpoints, 1)
             await send_all(silent, [{"type": "play.completed"}])
-            await doors.reaches(EVENTS, 1, event="play.completed")
+            await endpoints.reaches(EVENTS, 1, event="play.completed")
 
 
 TURN = encoded({"type": "turn.metrics", "user_perceived_ms": 800, "llm_ttft_ms": 300, "llm_model": "gpt-4o", "llm_provider": "openai"})
@@ -380,8 +384,8 @@ FLOODS = {
 
 
 @asynccontextmanager
-async def flooded(doors: Doors, flood: bytes, connections: int) -> AsyncIterator[None]:
-    """Send as fast as the exporter takes it, on so many connections, reading whatever it answers."""
+async def flooded(endpoints: Endpoints, flood: bytes, connections: int) -> AsyncIterator[None]:
+    """Send as fast as the exporter reads, on this number of connections, and read its answers."""
     chunk = flood * max(1, 65_536 // len(flood))
 
     async def send(socket: RawWebSocket) -> None:
@@ -396,7 +400,7 @@ async def flooded(doors: Doors, flood: bytes, connections: int) -> AsyncIterator
     async with contextlib.AsyncExitStack() as stack:
         tasks = []
         for _ in range(connections):
-            socket = await stack.enter_async_context(raw_websocket(doors.listen))
+            socket = await stack.enter_async_context(raw_websocket(endpoints.listen))
             tasks += [asyncio.create_task(work(socket)) for work in (send, read)]
         try:
             yield
@@ -410,14 +414,18 @@ def digits() -> Iterator[dict[str, str]]:
     return ({"type": "user.dtmf", "digit": str(number % 10)} for number in itertools.count())
 
 
+@pytest.mark.alone
 class TestFairness:
     @pytest.mark.parametrize("flood", FLOODS)
     async def test_a_flood_does_not_hold_up_others(self, flood: str, tmp_path: Path) -> None:
-        """While four connections flood, another's event is on /metrics within two seconds, time after time."""
-        async with daemon_process(tmp_path) as daemon, call(daemon.doors.ws) as quiet:
-            async with flooded(daemon.doors, FLOODS[flood], 4):
+        """While four connections flood, the event of another one is on /metrics within two seconds, and every frame has an outcome."""
+        async with daemon_process(tmp_path) as daemon, call(daemon.endpoints.ws) as quiet:
+            async with flooded(daemon.endpoints, FLOODS[flood], 4):
                 for number, event in zip(range(1, 6), digits(), strict=False):
                     await send_all(quiet, [event])
-                    await daemon.doors.reaches(EVENTS, number, within=2.0, event="user.dtmf")
-            lag = await daemon.doors.scrape()
-        assert lag
+                    await daemon.endpoints.reaches(EVENTS, number, within=2.0, event="user.dtmf")
+            await open_sockets(daemon.endpoints, 1)
+            samples = await daemon.endpoints.scrape()
+        assert total(samples, EVENTS, event="user.dtmf") == 5
+        assert total(samples, FRAMES) == total(samples, RECEIVED)
+        assert total(samples, REJECTED, reason="internal_error") == 0

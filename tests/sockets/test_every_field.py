@@ -13,12 +13,12 @@ import msgspec
 
 from exporter.catalogue.render import as_json
 from exporter.metrics import inventory
-from tests.support.daemon import Doors, Samples, call, running_daemon, samples_of
+from tests.support.daemon import Endpoints, Samples, call, running_daemon, samples_of
 from tests.support.waiting import eventually
 
 Event = dict[str, Any]
 PROTOCOL: dict[str, dict[str, dict[str, Any]]] = json.loads((Path(__file__).parents[1] / "data" / "events.json").read_text())["events"]
-CATALOGUE: list[dict[str, Any]] = json.loads(as_json(inventory.events(), inventory.unbound()))
+CATALOGUE: list[dict[str, Any]] = json.loads(as_json(inventory.events(), inventory.other_metrics()))
 FIELDS = [entry for entry in CATALOGUE if entry["event"] and entry["field"]]
 STREAM = ("start", "media", "dtmf", "playedStream", "clearedAudio", "stop")
 NESTED = {
@@ -108,20 +108,20 @@ def tag_of(name: str) -> str:
 class Watched:
     """A daemon of which one scrape is compared with the one before."""
 
-    def __init__(self, doors: Doors) -> None:
-        self.doors = doors
+    def __init__(self, endpoints: Endpoints) -> None:
+        self.endpoints = endpoints
         self.frames = 0
         self._lines: set[str] = set()
         self._samples: Samples = {}
 
     async def begin(self) -> None:
         """Take the first scrape."""
-        text = await self.doors.text()
+        text = await self.endpoints.text()
         self._lines, self._samples = set(text.splitlines()), samples_of(text)
 
     async def changes(self, event: Event) -> list[Change]:
         """Send the event on a connection of its own; every sample that changed by it."""
-        async with call(self.doors.ws) as socket:
+        async with call(self.endpoints.ws) as socket:
             await socket.send(msgspec.json.encode(event), text=True)
             self.frames += 1
             text = await eventually(self._text_after_the_frame, because=f"the frame of {event} to be counted")
@@ -135,7 +135,7 @@ class Watched:
         return [change for change in found if family_of(change.name) not in USUAL]
 
     async def _text_after_the_frame(self) -> str:
-        text = await self.doors.text()
+        text = await self.endpoints.text()
         return text if f"agentstack_exporter_frames_received_total {float(self.frames)}" in text.splitlines() else ""
 
 
@@ -166,10 +166,10 @@ def in_metric_unit(entry: dict[str, Any], metric: dict[str, Any], value: Any) ->
 
 def faults(entry: dict[str, Any], value: Any, changes: list[Change]) -> Iterator[str]:
     """What is wrong with the changes that one field made."""
-    moves, whole = declared_moves(entry), whole_event(entry["event"])
-    allowed = set(moves) | set(whole) | fed_by_state(entry) | DERIVED.get(entry["event"], set())
+    feeds, whole = declared_moves(entry), whole_event(entry["event"])
+    allowed = set(feeds) | set(whole) | fed_by_state(entry) | DERIVED.get(entry["event"], set())
     yield from (f"moved {change.name} too" for change in changes if family_of(change.name) not in allowed)
-    for name, metric in moves.items():
+    for name, metric in feeds.items():
         amount = in_metric_unit(entry, metric, value)
         found = {change.name: change.by for change in changes if family_of(change.name) == name and not change.name.endswith("_bucket")}
         expected = {f"{name}_count": 1.0, f"{name}_sum": amount} if metric["kind"] == "histogram" else {name: amount}
@@ -207,24 +207,24 @@ def test_the_catalogue_has_every_field_of_the_protocol() -> None:
 async def test_every_field_moves_what_the_catalogue_says_and_nothing_else() -> None:
     """Each field, sent alone, moves its metrics once, by its value in their unit, and no metric that is not declared for it."""
     problems = []
-    async with running_daemon(session_resume=3600.0, turn_wait=600.0) as doors:
-        watched = Watched(doors)
+    async with running_daemon(session_resume=3600.0, turn_wait=600.0) as endpoints:
+        watched = Watched(endpoints)
         await watched.begin()
         for number, entry in enumerate(FIELDS):
             value = value_of(number, entry)
             changes = await watched.changes(wire_form(entry["event"], entry["field"], value))
             problems += [f"{entry['event']}.{entry['field']} = {value!r}: {fault}" for fault in faults(entry, value, changes)]
-        assert await doors.total("agentstack_exporter_values_refused_total") == 0
-        assert await doors.total("agentstack_exporter_unknown_fields_total") == 0
-        assert await doors.total("agentstack_exporter_frames_total", outcome="processed") == len(FIELDS)
+        assert await endpoints.total("agentstack_exporter_values_refused_total") == 0
+        assert await endpoints.total("agentstack_exporter_unknown_fields_total") == 0
+        assert await endpoints.total("agentstack_exporter_frames_total", outcome="processed") == len(FIELDS)
     assert problems == []
 
 
 async def test_an_event_is_counted_under_each_of_its_names() -> None:
     """An event without fields, under its name and under those of earlier generations, moves by one what it moves as a whole."""
     problems = []
-    async with running_daemon(session_resume=3600.0, turn_wait=600.0) as doors:
-        watched = Watched(doors)
+    async with running_daemon(session_resume=3600.0, turn_wait=600.0) as endpoints:
+        watched = Watched(endpoints)
         await watched.begin()
         for spec in inventory.events():
             for name in (spec.name, *spec.earlier_names):
@@ -232,6 +232,6 @@ async def test_an_event_is_counted_under_each_of_its_names() -> None:
                 counted = {change.name: change.by for change in changes if change.name in whole_event(spec.name)}
                 if counted != dict.fromkeys(whole_event(spec.name), 1.0):
                     problems.append(f"{name}: {counted}")
-            if await doors.total("agentstack_exporter_events_total", event=spec.name) != 1 + len(spec.earlier_names):
+            if await endpoints.total("agentstack_exporter_events_total", event=spec.name) != 1 + len(spec.earlier_names):
                 problems.append(f"{spec.name} is not counted once for each of its names")
     assert problems == []

@@ -43,7 +43,7 @@ async def fleets(directory: Path) -> AsyncIterator[list[Prometheus]]:
     rules = f"rule_files: ['{RULES}/*.rules.yml']\n"
     async with AsyncExitStack() as stack:
         daemons = {name: await stack.enter_async_context(daemon_process(subdirectory(directory, name), *PRICED)) for name in FLEETS}
-        targets = {name: daemon.doors.telemetry for name, daemon in daemons.items()}
+        targets = {name: daemon.endpoints.telemetry for name, daemon in daemons.items()}
         servers = [
             await stack.enter_async_context(
                 prometheus(subdirectory(directory, release), targets, interval="1s", more=rules, release=release)
@@ -55,8 +55,8 @@ async def fleets(directory: Path) -> AsyncIterator[list[Prometheus]]:
         for seed in (1, 2):
             for name, daemon in daemons.items():
                 calls = subdirectory(directory, f"{name}-{seed}")
-                await simulate(calls, daemon.doors, calls=80, profiles=[name], seed=seed)
-                frames = await daemon.doors.total("agentstack_exporter_frames_received_total")
+                await simulate(calls, daemon.endpoints, calls=80, profiles=[name], seed=seed)
+                frames = await daemon.endpoints.total("agentstack_exporter_frames_received_total")
                 for server in servers:
                     await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
         yield servers

@@ -1,4 +1,4 @@
-"""The connection that requests are posted on, against peers that answer in every way there is, and in some that there are not."""
+"""The HTTP connection, against peers that respond in every valid way, and in some invalid ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from exporter.exporters.otlp.sender.http_connection import MAX_BODY, MAX_HEAD, BadAnswerError, HttpAnswer, HttpConnection
+from exporter.exporters.otlp.sender.http_connection import MAX_BODY, MAX_HEAD, HttpConnection, HttpResponse, InvalidResponseError
 from tests.support.waiting import eventually
 
 Answers = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -16,7 +16,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 @asynccontextmanager
 async def connected(answers: Answers) -> AsyncIterator[HttpConnection]:
-    """A connection to a peer that does that with each request."""
+    """A connection to a peer that handles each request with ``answers``."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -37,7 +37,7 @@ async def connected(answers: Answers) -> AsyncIterator[HttpConnection]:
 
 
 def in_pieces(*pieces: bytes, end: bool = False) -> Answers:
-    """Answer with these, each on its own."""
+    """Respond with these pieces, one write each."""
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for piece in pieces:
@@ -50,7 +50,7 @@ def in_pieces(*pieces: bytes, end: bool = False) -> Answers:
     return answer
 
 
-async def asked(connection: HttpConnection) -> HttpAnswer:
+async def asked(connection: HttpConnection) -> HttpResponse:
     async with asyncio.timeout(5):
         return await connection.post(HEAD, b"body")
 
@@ -72,8 +72,8 @@ async def asked(connection: HttpConnection) -> HttpAnswer:
         pytest.param([OK + OK], False, b"hi", True, id="twice"),
     ],
 )
-async def test_answers(pieces: list[bytes], end: bool, body: bytes, closed: bool) -> None:
-    """An answer is read however it is framed, and the connection is kept where there can be another."""
+async def test_valid_responses(pieces: list[bytes], end: bool, body: bytes, closed: bool) -> None:
+    """A response is read whatever its framing, and the connection is kept if it allows another."""
     async with connected(in_pieces(*pieces, end=end)) as connection:
         answer = await asked(connection)
         assert (answer.status, bytes(answer.body)) == (200, body)
@@ -85,15 +85,17 @@ async def test_answers(pieces: list[bytes], end: bool, body: bytes, closed: bool
 @pytest.mark.parametrize(
     ("pieces", "error"),
     [
-        pytest.param([b"SSH-2.0-OpenSSH_9.2\r\n"], BadAnswerError, id="another protocol"),
-        pytest.param([b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"], BadAnswerError, id="changes protocol"),
-        pytest.param([b"HTTP/1.1 200 OK\r\nx: " + b"x" * (MAX_HEAD + MAX_BODY)], BadAnswerError, id="endless head"),
+        pytest.param([b"SSH-2.0-OpenSSH_9.2\r\n"], InvalidResponseError, id="another protocol"),
+        pytest.param(
+            [b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"], InvalidResponseError, id="changes protocol"
+        ),
+        pytest.param([b"HTTP/1.1 200 OK\r\nx: " + b"x" * (MAX_HEAD + MAX_BODY)], InvalidResponseError, id="endless head"),
         pytest.param([b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nhi"], ConnectionError, id="cut off"),
         pytest.param([], ConnectionError, id="silent"),
     ],
 )
-async def test_what_is_no_answer(pieces: list[bytes], error: type[Exception]) -> None:
-    """What is no answer, or not all of one, is an error, and the connection is given up."""
+async def test_invalid_responses(pieces: list[bytes], error: type[Exception]) -> None:
+    """An invalid or incomplete response is an error and closes the connection."""
     async with connected(in_pieces(*pieces, end=True)) as connection:
         with pytest.raises(error):
             await asked(connection)
@@ -102,8 +104,8 @@ async def test_what_is_no_answer(pieces: list[bytes], error: type[Exception]) ->
             await asked(connection)
 
 
-async def test_a_long_body_is_cut() -> None:
-    """Of a body that is too long the beginning is taken, without waiting for the rest."""
+async def test_a_long_body_is_truncated() -> None:
+    """Only the beginning of a body that is too long is read, without waiting for the rest."""
     head = b"HTTP/1.1 400 Bad\r\ncontent-length: 900000000\r\n\r\n"
     async with connected(in_pieces(head, b"x" * (MAX_HEAD + MAX_BODY))) as connection:
         answer = await asked(connection)
@@ -111,8 +113,8 @@ async def test_a_long_body_is_cut() -> None:
         assert connection.closed
 
 
-async def test_an_answer_before_all_was_sent() -> None:
-    """A peer that refuses a request before it has read it is heard, and not sent a further one on the same connection."""
+async def test_a_response_before_the_request_is_complete() -> None:
+    """The response of a peer that has not read the whole request is read, and the connection is not used again."""
     refusal = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,14 +130,14 @@ async def test_an_answer_before_all_was_sent() -> None:
 
 
 @pytest.mark.parametrize("host", ["collector..monitoring", "x" * 64 + ".example"])
-async def test_what_is_no_host(host: str) -> None:
-    """A mistyped host is a connection that cannot be had, as any other, and not an error of ours that costs the spans."""
-    with pytest.raises(OSError, match="is no name of a host"):
+async def test_invalid_host_names(host: str) -> None:
+    """A mistyped host is a connection failure, which is retried, and not an internal error, which loses spans."""
+    with pytest.raises(OSError, match="is not a valid host name"):
         await HttpConnection.open(host, 4318, None)
 
 
-async def test_giving_up() -> None:
-    """A request that is given up takes the connection with it: a late answer would be taken for the next request's."""
+async def test_cancelled_request() -> None:
+    """A cancelled request closes the connection, because a late response could be taken for that of the next request."""
 
     async def never(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
@@ -147,8 +149,8 @@ async def test_giving_up() -> None:
         assert connection.closed
 
 
-async def test_what_nobody_asked_for() -> None:
-    """Bytes that come between requests end the connection."""
+async def test_unexpected_bytes() -> None:
+    """Bytes between two requests close the connection."""
 
     async def twice(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK)

@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from bench.synthetic import snapshot_of
-from exporter.exporters.landing import Product
-from exporter.exporters.prometheus.endpoint import MetricsEndpoint
+from exporter.exporters.landing_page import Product, StatusLine
+from exporter.exporters.prometheus.endpoint import MetricsEndpoint, Scrape
 from exporter.exporters.prometheus.exposition import CHUNK_SAMPLES, Renderer, sample_count
 from exporter.exporters.prometheus.negotiation import Format
-from exporter.exporters.routes import Readiness, telemetry_app
+from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.snapshot import Snapshot
 from tests.support.asgi import call
 from tests.support.http_server import http_server
@@ -35,7 +35,7 @@ def ready() -> Readiness:
 
 
 def client() -> httpx.AsyncClient:
-    # The environment of the machine (proxies, certificates) is not to matter.
+    # Proxies and certificates of the machine's environment must not matter.
     return httpx.AsyncClient(trust_env=False, headers={"accept-encoding": "identity"})
 
 
@@ -68,9 +68,9 @@ class TestMetrics:
         assert gzip.decompress(body) == text
 
     async def test_head(self) -> None:
-        """HEAD has the headers of GET and no body, renders nothing, and the connection goes on."""
+        """HEAD has the headers of GET and no body, renders nothing, and keeps the connection open."""
         scrapes: list[int] = []
-        app = telemetry_app(lambda: SMALL, ready, PRODUCT, on_scrape=lambda seconds, samples, size: scrapes.append(size))
+        app = telemetry_app(lambda: SMALL, ready, PRODUCT, on_scrape=lambda scrape: scrapes.append(scrape.size))
         async with http_server(app) as url, client() as http:
             head = await http.head(f"{url}/metrics")
             assert (head.status_code, head.content, scrapes) == (200, b"", [])
@@ -79,7 +79,7 @@ class TestMetrics:
         assert scrapes == [len(get.content)]
 
     async def test_concurrent_scrapes(self) -> None:
-        """Scrapes at the same time, in different formats and of different snapshots, do not meet."""
+        """Concurrent scrapes in different formats and of different snapshots are independent."""
         snapshots = [snapshot_of(2_000, seed=seed) for seed in range(6)]
         numbers = count()
         app = telemetry_app(lambda: snapshots[next(numbers)], ready, PRODUCT)
@@ -92,7 +92,7 @@ class TestMetrics:
         assert sorted(found) == list(range(6))
 
     async def test_scraper_that_hangs_up(self) -> None:
-        """A client that leaves in mid-answer costs nobody else anything."""
+        """A client that disconnects during the response does not affect others."""
         async with http_server(telemetry_app(lambda: LARGE, ready, PRODUCT)) as url, client() as http:
             reader, writer = await asyncio.open_connection(urlsplit(url).hostname, urlsplit(url).port)
             writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -102,7 +102,7 @@ class TestMetrics:
         assert answer.content == reference_text(LARGE, Format.TEXT_0_0_4)
 
     async def test_slow_scraper(self) -> None:
-        """A client that reads late is waited for, gets everything, and holds up nobody else."""
+        """A slow client gets everything and does not delay others."""
         large = snapshot_of(40_000)
         text = b"".join(Renderer().chunks(large, Format.TEXT_0_0_4))
         async with http_server(telemetry_app(lambda: large, ready, PRODUCT)) as url, client() as http:
@@ -116,17 +116,17 @@ class TestMetrics:
         assert slow == quick.content == text
 
     async def test_reports_the_scrape(self) -> None:
-        """The callback gets the time, the samples and the size as sent."""
-        reports: list[tuple[float, int, int]] = []
-        app = telemetry_app(lambda: SMALL, ready, PRODUCT, on_scrape=lambda *report: reports.append(report))
+        """The callback gets the duration, the samples and the size as sent."""
+        scrapes: list[Scrape] = []
+        app = telemetry_app(lambda: SMALL, ready, PRODUCT, on_scrape=scrapes.append)
         answer = await call(app, headers=[(b"accept-encoding", b"gzip")])
-        [(seconds, samples, size)] = reports
-        assert seconds > 0
-        assert (samples, size) == (sample_count(SMALL), len(answer.body))
+        [scrape] = scrapes
+        assert scrape.duration > 0
+        assert (scrape.samples, scrape.size) == (sample_count(SMALL), len(answer.body))
 
     @pytest.mark.parametrize("headers", [[], [(b"accept-encoding", b"gzip")]])
-    async def test_the_loop_turns_between_pieces(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """Other tasks get at least one turn for each piece of the text while a scrape goes on."""
+    async def test_the_loop_runs_between_chunks(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Other tasks run at least once for each chunk of a scrape."""
         turns = 0
 
         async def other() -> None:
@@ -141,7 +141,7 @@ class TestMetrics:
         assert turns >= sample_count(LARGE) / CHUNK_SAMPLES
 
     async def test_failing_snapshot(self) -> None:
-        """A snapshot that cannot be taken is a 500, and the next scrape works."""
+        """A snapshot that raises is a 500, and the next scrape works."""
         faults = [LookupError("no store")]
 
         def snapshot() -> Snapshot:
@@ -158,7 +158,7 @@ class TestOtherPaths:
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
     @pytest.mark.parametrize("path", PATHS)
     async def test_other_methods(self, method: str, path: str) -> None:
-        """Only GET and HEAD are allowed, and the answer says so."""
+        """Only GET and HEAD are allowed, and the response lists them."""
         async with http_server(telemetry_app(lambda: SMALL, ready, PRODUCT)) as url, client() as http:
             answer = await http.request(method, url + path)
         assert answer.status_code == 405
@@ -208,8 +208,8 @@ class TestLandingPage:
         assert links == ["/metrics", "/-/ready", "/-/healthy", "https://docs.example/&lt;here&gt;"]
         assert "<dl>" not in answer.text
 
-    async def test_its_style_is_allowed_and_nothing_else(self) -> None:
-        """The policy permits the page's own style sheet by its hash; no script, no frame, no other resource."""
+    async def test_content_security_policy(self) -> None:
+        """The policy allows the page's own style sheet by its hash, and no script, frame or other resource."""
         answer = await call(telemetry_app(lambda: SMALL, ready, PRODUCT), "/")
         [style] = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -219,18 +219,18 @@ class TestLandingPage:
         assert not re.search(r"<script|<img|<link|style=|src=", answer.text)
 
     async def test_everything_is_escaped(self) -> None:
-        """Text from outside stays text, and a link that is not http is left out."""
+        """All text is escaped, and a link that is not http is left out."""
         hostile = "<script>alert('\"&')</script>"
         product = Product(hostile, hostile, hostile, "javascript:alert(1)")
-        answer = await call(telemetry_app(lambda: SMALL, ready, product, status=lambda: [(hostile, hostile)]), "/")
+        answer = await call(telemetry_app(lambda: SMALL, ready, product, status=lambda: [StatusLine(hostile, hostile)]), "/")
         assert "<script" not in answer.text
         assert answer.text.count("&lt;script&gt;alert(&#x27;&quot;&amp;&#x27;)&lt;/script&gt;") == 6
         assert "javascript:" not in answer.text
 
     async def test_status_lines(self) -> None:
-        """Status lines are asked for with each view."""
+        """Status lines are new with each view."""
         views = count(1)
-        app = telemetry_app(lambda: SMALL, ready, PRODUCT, status=lambda: [("Active calls", str(next(views)))])
+        app = telemetry_app(lambda: SMALL, ready, PRODUCT, status=lambda: [StatusLine("Active calls", str(next(views)))])
         texts = [(await call(app, "/")).text for _ in range(2)]
         assert [re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", text) for text in texts] == [
             [("Active calls", "1")],

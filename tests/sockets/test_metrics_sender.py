@@ -1,4 +1,4 @@
-"""Metrics over real sockets: only the newest totals matter, and they do arrive."""
+"""Metrics over real sockets: only the newest totals matter, and they arrive."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -10,10 +10,10 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from exporter.exporters.otlp.sender import MetricsSender, Pace, Request, open_transport
+from exporter.exporters.otlp.sender import BackoffConfig, ExportRequest, MetricsSender, create_transport
 from exporter.exporters.otlp.target import Protocol, Target
 from tests.support.otlp_receiver import GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import RecordingObserver
 from tests.support.waiting import eventually, seconds
 
 POINTS = 3
@@ -31,9 +31,12 @@ class Source:
         self.collections = 0
         self.parts = parts
 
-    async def __call__(self) -> Sequence[Request]:
+    async def collect(self) -> Sequence[ExportRequest]:
         self.collections += 1
-        return [Request(self._body(), POINTS)] * self.parts
+        return [ExportRequest(self._body(), POINTS)] * self.parts
+
+    def delivered(self) -> None:
+        pass
 
     def _body(self) -> bytes:
         message = ExportMetricsServiceRequest()
@@ -42,7 +45,7 @@ class Source:
 
 
 def totals(receiver: Receiver) -> list[int]:
-    """What the requests that arrived said, in order."""
+    """The totals in the requests that arrived, in order."""
     return [int(request.message.resource_metrics[0].scope_metrics[0].metrics[0].name) for request in receiver.requests]
 
 
@@ -50,7 +53,7 @@ def totals(receiver: Receiver) -> list[int]:
 class Sending:
     sender: MetricsSender
     source: Source
-    counts: Tally
+    observer: RecordingObserver
     site: Site
 
 
@@ -58,11 +61,13 @@ class Sending:
 async def sending(protocol: Protocol, *, parts: int = 1, **options: Any) -> AsyncIterator[Sending]:
     async with otlp_receiver(protocol) as site:
         target = Target("metrics", protocol, site.endpoint.replace("traces", "metrics"))
-        source, counts = Source(parts), Tally()
-        sender = MetricsSender(open_transport(target), source, counts, **{"interval": 0.02, "pace": Pace(unit=0.005), **options})
+        source, observer = Source(parts), RecordingObserver()
+        sender = MetricsSender(
+            create_transport(target), source, observer, **{"interval": 0.02, "backoff": BackoffConfig(time_scale=0.005), **options}
+        )
         sender.start()
         try:
-            yield Sending(sender, source, counts, site)
+            yield Sending(sender, source, observer, site)
         finally:
             await sender.stop(within=0.2)
 
@@ -74,24 +79,24 @@ async def test_every_interval(protocol: Protocol) -> None:
         await eventually(lambda: len(run.site.receiver.requests) >= 3)
         await run.sender.stop()
         assert totals(run.site.receiver) == list(range(1, run.source.collections + 1))
-        assert run.counts.items == {"delivered": POINTS * run.source.collections}
+        assert run.observer.items == {"delivered": POINTS * run.source.collections}
     assert run.site.receiver.requests[0].signal == "metrics"
 
 
 @both_protocols
 async def test_newest_after_an_outage(protocol: Protocol) -> None:
-    """After an outage the newest totals arrive, and those they replace are counted as replaced."""
+    """After an outage the newest totals arrive, and older ones are counted as replaced."""
     async with sending(protocol) as run:
         run.site.receiver.answer = BUSY[protocol]
-        await eventually(lambda: run.counts.attempts["failed"] >= 10)
-        assert run.counts.items["replaced"]
+        await eventually(lambda: run.observer.attempts["failed"] >= 10)
+        assert run.observer.items["replaced"]
         run.site.receiver.answer = None
         before = run.source.collections
         await eventually(lambda: len(run.site.receiver.requests) >= 2)
         await run.sender.stop()
         assert totals(run.site.receiver)[0] >= before
         assert sorted(totals(run.site.receiver)) == totals(run.site.receiver)
-    assert run.counts.items["delivered"] + run.counts.items["replaced"] == POINTS * run.source.collections
+    assert run.observer.items["delivered"] + run.observer.items["replaced"] == POINTS * run.source.collections
 
 
 @both_protocols
@@ -106,21 +111,21 @@ async def test_last_totals(protocol: Protocol) -> None:
 async def test_dead_receiver(protocol: Protocol) -> None:
     """A stop ends in time with a dead receiver and counts the last totals as lost."""
     async with sending(protocol, interval=1000.0) as run:
-        run.site.door.spoil("black_hole")
+        run.site.listener.spoil("black_hole")
         started = asyncio.get_running_loop().time()
         await run.sender.stop(within=0.3)
         assert asyncio.get_running_loop().time() - started < seconds(2.0)
-    assert run.counts.drops == {"stopped": POINTS}
+    assert run.observer.drops == {"stopped": POINTS}
 
 
 @both_protocols
 async def test_in_parts(protocol: Protocol) -> None:
-    """A collection of several requests is delivered whole, and replaced whole."""
+    """A collection of several requests is delivered or replaced as a whole."""
     async with sending(protocol, parts=3, interval=1000.0) as run:
         run.site.receiver.answers.append(BUSY[protocol])
         await run.sender.stop()
         assert totals(run.site.receiver) == [1, 1, 1]
-    assert run.counts.items == {"delivered": 3 * POINTS}
+    assert run.observer.items == {"delivered": 3 * POINTS}
 
 
 @both_protocols
@@ -129,22 +134,22 @@ async def test_partial_success(protocol: Protocol) -> None:
     async with sending(protocol, interval=1000.0) as run:
         run.site.receiver.rejected = 2
         await run.sender.stop()
-    assert run.counts.items == {"delivered": POINTS - 2, "rejected": 2}
+    assert run.observer.items == {"delivered": POINTS - 2, "rejected": 2}
 
 
 async def test_a_failed_collection_is_not_the_last() -> None:
-    """A collection that raises is told of, and the next is made."""
+    """After a collection that raises, the next one is made."""
 
     class Failing(Source):
-        async def __call__(self) -> Sequence[Request]:
-            requests = await super().__call__()
+        async def collect(self) -> Sequence[ExportRequest]:
+            requests = await super().collect()
             if self.collections == 1:
                 raise ZeroDivisionError
             return requests
 
     async with otlp_receiver("http/protobuf") as site:
         target = Target("metrics", "http/protobuf", site.endpoint.replace("traces", "metrics"))
-        sender = MetricsSender(open_transport(target), Failing(), Tally(), interval=0.01)
+        sender = MetricsSender(create_transport(target), Failing(), RecordingObserver(), interval=0.01)
         sender.start()
         await eventually(lambda: site.receiver.requests)
         await sender.stop()

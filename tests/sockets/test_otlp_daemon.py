@@ -1,4 +1,4 @@
-"""Calls go in through a socket, spans come out at a collector: what is there at the end follows from what was sent."""
+"""Calls go in through a socket and spans come out at a collector: the spans follow from what was sent."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
@@ -16,7 +16,17 @@ from exporter.metrics.self_metrics import OTLP_DROPPED
 from exporter.protocol.ids import root_span_id, trace_id
 from exporter.simulate.truth import read_truth
 from tests.support.expected_spans import Sent, SentTurn, sent
-from tests.support.otlp_daemon import UNTIL_THE_END, attributes_of, by_session, door_of, environment, exporting, ids, kind_of, spans_of
+from tests.support.otlp_daemon import (
+    UNTIL_THE_END,
+    address_of,
+    attributes_of,
+    by_session,
+    environment,
+    exporting,
+    ids,
+    kind_of,
+    spans_of,
+)
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.simulation import simulate, subdirectory
 from tests.support.waiting import eventually
@@ -40,7 +50,7 @@ class Outcome:
         return found
 
     def children(self, parent: Span) -> dict[str, Span]:
-        """Those of a turn, by kind; tools left aside, of which there can be any number."""
+        """The child spans of a turn, by kind; without tools, which can occur any number of times."""
         below = [span for span in self.spans if span.parent_span_id == parent.span_id and kind_of(span) != TOOL]
         found = {kind_of(span): span for span in below}
         assert len(found) == len(below)
@@ -51,11 +61,11 @@ class Outcome:
 async def played(
     folder: Path, profiles: Iterable[str], protocol: Protocol = "http/protobuf", calls: int = CALLS
 ) -> AsyncIterator[Outcome]:
-    """Simulated calls, up to the end of the daemon."""
+    """Run simulated calls and stop the daemon."""
     async with otlp_receiver(protocol) as site:
         made: list[bytes] = []
-        async with exporting(environment(door_of(site), protocol), watched=made, **UNTIL_THE_END) as running:
-            truth, _ = await simulate(subdirectory(folder, protocol[:4]), running.doors, calls=calls, profiles=profiles, seed=11)
+        async with exporting(environment(address_of(site), protocol), watched=made, **UNTIL_THE_END) as running:
+            truth, _ = await simulate(subdirectory(folder, protocol[:4]), running.endpoints, calls=calls, profiles=profiles, seed=11)
         yield Outcome(sent(read_truth(truth)), spans_of(site.receiver), len(made))
 
 
@@ -63,7 +73,7 @@ async def played(
     ("profiles", "protocol"), [(("mixed",), "grpc"), (("messy",), "http/protobuf"), (("s2s", "streaming", "outbound"), "grpc")], ids=str
 )
 async def test_the_spans_equal_the_truth(tmp_path: Path, profiles: tuple[str, ...], protocol: Protocol) -> None:
-    """Every turn that was sent is one span, with the children, lengths and attributes that its fields call for."""
+    """Every turn that was sent is one span, with the children, durations and attributes that follow from its fields."""
     async with played(tmp_path, profiles, protocol) as run:
         assert len(run.spans) == run.made
         assert_whole(run)
@@ -75,7 +85,7 @@ async def test_the_spans_equal_the_truth(tmp_path: Path, profiles: tuple[str, ..
 
 
 def assert_whole(run: Outcome) -> None:
-    """No span is there twice, none is without its parent, and each session has one root."""
+    """No span is duplicated, every parent exists, and each session has one root."""
     assert max(Counter(ids(run.spans)).values()) == 1
     assert {span.trace_id.hex() for span in run.spans} == {trace_id(session) for session in run.sent.sessions}
     known = set(ids(run.spans))
@@ -90,7 +100,7 @@ def assert_whole(run: Outcome) -> None:
 
 
 def assert_turn(run: Outcome, turn: SentTurn) -> None:
-    """A turn has its children, they lie in it, and they last as long as was measured."""
+    """A turn has its children within it, and they have the measured durations."""
     span = run.turn(turn)
     assert kind_of(span) == TURN
     assert span.parent_span_id.hex() == root_span_id(turn.session)
@@ -109,7 +119,7 @@ def assert_turn(run: Outcome, turn: SentTurn) -> None:
 
 
 def assert_counts(run: Outcome) -> None:
-    """There are as many turns as were sent, and those without metrics say so."""
+    """The number of turns is right, and turns without metrics are marked."""
     turns = [span for span in run.spans if kind_of(span) == TURN]
     without = [span for span in turns if attributes_of(span).get("agentstack.turn.without_metrics")]
     late = [span for span in turns if attributes_of(span).get("agentstack.turn.late")]
@@ -119,7 +129,7 @@ def assert_counts(run: Outcome) -> None:
 
 
 def assert_order(run: Outcome, spans: list[Span]) -> None:
-    """The root comes last, save for turns whose metrics came after the end, and covers all that came before it."""
+    """The root comes last, except for turns whose metrics came after the end, and covers all spans before it."""
     (place,) = [number for number, span in enumerate(spans) if not span.parent_span_id]
     root, after = spans[place], spans[place + 1 :]
     late = run.sent.trailing | {turn.span_id for turn in run.sent.turns.values() if turn.last}
@@ -131,7 +141,7 @@ def assert_order(run: Outcome, spans: list[Span]) -> None:
 
 
 async def test_ids_follow_from_the_calls(tmp_path: Path) -> None:
-    """The same calls have the same spans with the same ids, whichever process they go through and over whichever protocol."""
+    """The same calls have the same spans with the same ids in every process and over every protocol."""
     runs = []
     protocols: tuple[Protocol, ...] = ("http/protobuf", "grpc")
     for protocol in protocols:
@@ -142,9 +152,9 @@ async def test_ids_follow_from_the_calls(tmp_path: Path) -> None:
 
 async def test_exemplars_point_at_delivered_spans(tmp_path: Path) -> None:
     """Every exemplar of a scrape names a turn's span that the collector has."""
-    async with otlp_receiver("http/protobuf") as site, exporting(environment(door_of(site), "http/protobuf")) as running:
-        await simulate(subdirectory(tmp_path, "platform"), running.doors, calls=10, profiles=["mixed", "s2s", "messy"], seed=5)
-        page = await running.doors.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    async with otlp_receiver("http/protobuf") as site, exporting(environment(address_of(site), "http/protobuf")) as running:
+        await simulate(subdirectory(tmp_path, "platform"), running.endpoints, calls=10, profiles=["mixed", "s2s", "messy"], seed=5)
+        page = await running.endpoints.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
         families = openmetrics(page.text)  # type: ignore[no-untyped-call]  # it has no types
         shown = {
             (sample.exemplar.labels["trace_id"], sample.exemplar.labels["span_id"])
@@ -156,9 +166,9 @@ async def test_exemplars_point_at_delivered_spans(tmp_path: Path) -> None:
         await eventually(lambda: shown <= {*ids(span for span in spans_of(site.receiver) if kind_of(span) == TURN)})
 
 
-async def test_losses_are_shown_before_they_happen() -> None:
-    """PromQL's increase() sees only what rises while it is there: the first loss must find its series at 0."""
-    async with otlp_receiver("http/protobuf") as site, exporting(environment(door_of(site), "http/protobuf")) as running:
+async def test_loss_counters_start_at_zero() -> None:
+    """The series of losses exist at 0 before the first loss, because increase() does not see a series that begins at 1."""
+    async with otlp_receiver("http/protobuf") as site, exporting(environment(address_of(site), "http/protobuf")) as running:
         (lost,) = [family for family in running.daemon.snapshot().families if family.spec is OTLP_DROPPED]
         rows = {series.labels: series.value for series in lost.series}
         assert rows == {(signal, reason): 0.0 for signal in ("traces", "metrics") for reason in DROP_REASONS}

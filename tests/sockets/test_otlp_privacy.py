@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.daemon import call, daemon_process, send_all
-from tests.support.otlp_daemon import door_of, environment
+from tests.support.otlp_daemon import address_of, environment
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.waiting import eventually
 
@@ -60,19 +60,19 @@ async def _everything_written(folder: Path, frames: list[dict[str, Any]], **more
     """Play the call, with a collector that is away at first; all that left the process, by the way it went."""
     queue = folder / "queue"
     async with otlp_receiver("http/protobuf") as site:
-        await site.door.shut()
-        variables = environment(door_of(site), "http/protobuf", **more)
+        await site.listener.shut()
+        variables = environment(address_of(site), "http/protobuf", **more)
         options = ("--log-level", "debug", "--otlp-queue-dir", str(queue), "--session-linger", "0", "--drain-timeout", "0.2")
         async with daemon_process(folder, *options, env=variables) as daemon:
-            async with call(daemon.doors.ws) as socket:
+            async with call(daemon.endpoints.ws) as socket:
                 await send_all(socket, frames)
                 await socket.send('{"type":"turn.metrics","user_text":"' + CANARY + "-broken-", text=True)
-                await daemon.doors.reaches("agentstack_exporter_frames_received_total", len(frames) + 1)
+                await daemon.endpoints.reaches("agentstack_exporter_frames_received_total", len(frames) + 1)
             await eventually(lambda: any(file.stat().st_size for file in queue.iterdir()), because="the queue's files")
             found = {"disk": b"".join(file.read_bytes() for file in queue.iterdir())}
             for path in ("/metrics", "/"):
-                found[path] = (await daemon.doors.get(path)).content
-            await site.door.open()
+                found[path] = (await daemon.endpoints.get(path)).content
+            await site.listener.open()
             await eventually(lambda: site.receiver.requests, within=10)
             daemon.signal(signal.SIGTERM)
             assert await daemon.ended() == 0

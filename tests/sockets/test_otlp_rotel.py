@@ -19,7 +19,7 @@ async def test_a_real_collector(tmp_path: Path, protocol: Protocol) -> None:
     made: list[bytes] = []
     async with otlp_receiver("grpc") as behind, rotel(behind, tmp_path) as addresses:
         async with exporting(environment(addresses[protocol], protocol), watched=made) as running:
-            await simulate(subdirectory(tmp_path, "calls"), running.doors, calls=10, profiles=["mixed", "s2s"], seed=9)
+            await simulate(subdirectory(tmp_path, "calls"), running.endpoints, calls=10, profiles=["mixed", "s2s"], seed=9)
         await eventually(lambda: len(spans_of(behind.receiver)) == len(made), within=10)
         await eventually(lambda: any(request.signal == "metrics" for request in behind.receiver.requests))
     assert len(made) > 100

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id, turn_trace_id
 from tests.support.daemon import call, daemon_process, running_daemon, send_all
-from tests.support.otlp_daemon import attributes_of, door_of, environment, exporting, ids, kind_of, spans_of
+from tests.support.otlp_daemon import address_of, attributes_of, environment, exporting, ids, kind_of, spans_of
 from tests.support.otlp_receiver import Site, otlp_receiver
 from tests.support.waiting import eventually
 
@@ -24,10 +24,10 @@ TRACE = trace_id("as-1")
 
 async def play(site: Site, frames: list[dict[str, Any]], variables: dict[str, str], **changes: Any) -> list[Any]:
     """One call up to the end of the daemon; the spans that were delivered."""
-    chosen = environment(door_of(site), "http/protobuf", **variables)
-    async with exporting(chosen, **changes) as running, call(running.doors.ws) as socket:
+    chosen = environment(address_of(site), "http/protobuf", **variables)
+    async with exporting(chosen, **changes) as running, call(running.endpoints.ws) as socket:
         await send_all(socket, frames)
-        await running.doors.reaches("agentstack_exporter_frames_received_total", len(frames))
+        await running.endpoints.reaches("agentstack_exporter_frames_received_total", len(frames))
     return spans_of(site.receiver)
 
 
@@ -64,11 +64,11 @@ async def test_a_late_turn_that_is_kept() -> None:
     """An exemplar of a turn whose metrics came late and which alone is kept points at the span that there is."""
     completed = {"type": "turn.completed", "turn_number": 2}
     async with otlp_receiver("http/protobuf") as site:
-        async with exporting(environment(door_of(site), "http/protobuf", **NONE), slow_turn=2.0, keep_slow_turns=True) as running:
-            async with call(running.doors.ws) as socket:
+        async with exporting(environment(address_of(site), "http/protobuf", **NONE), slow_turn=2.0, keep_slow_turns=True) as running:
+            async with call(running.endpoints.ws) as socket:
                 await send_all(socket, [STARTED, completed, ENDED, SLOW])
-                await running.doors.reaches("agentstack_exporter_frames_received_total", 4)
-            page = (await running.doors.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")).text
+                await running.endpoints.reaches("agentstack_exporter_frames_received_total", 4)
+            page = (await running.endpoints.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")).text
         found = spans_of(site.receiver)
     (turn,) = [span for span in found if kind_of(span) == "invoke_agent"]
     shown = {line.split('span_id="')[1].split('"')[0] for line in page.splitlines() if 'span_id="' in line}
@@ -105,8 +105,8 @@ async def test_values_that_make_no_sense(tmp_path: Path) -> None:
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "sure",
     }
     async with otlp_receiver("http/protobuf") as site:
-        variables = environment(door_of(site), "http/protobuf", **bad)
-        async with daemon_process(tmp_path, env=variables) as daemon, call(daemon.doors.ws) as socket:
+        variables = environment(address_of(site), "http/protobuf", **bad)
+        async with daemon_process(tmp_path, env=variables) as daemon, call(daemon.endpoints.ws) as socket:
             await send_all(socket, [STARTED, PLAIN, ENDED])
             await eventually(lambda: len(spans_of(site.receiver)) == 4)
             warned = [line for line in daemon.log.splitlines() if " warning " in line]
@@ -130,11 +130,11 @@ async def test_nothing_is_sent_unasked() -> None:
     """Without an endpoint no span is even made."""
     async with exporting({}) as running:
         assert running.daemon.pipeline.spans is None
-        async with call(running.doors.ws) as socket:
+        async with call(running.endpoints.ws) as socket:
             await send_all(socket, [STARTED, PLAIN, ENDED])
-            await running.doors.reaches("agentstack_turns_total", 1)
-    async with running_daemon() as doors:
-        assert await doors.total("agentstack_exporter_otlp_attempts_total") == 0
+            await running.endpoints.reaches("agentstack_turns_total", 1)
+    async with running_daemon() as endpoints:
+        assert await endpoints.total("agentstack_exporter_otlp_attempts_total") == 0
 
 
 async def test_one_signal_alone() -> None:

@@ -32,7 +32,7 @@ async def test_quantiles_are_those_of_the_calls(tmp_path: Path) -> None:
     asked = releases("prometheus")
     async with AsyncExitStack() as stack:
         daemons = {name: await stack.enter_async_context(daemon_process(subdirectory(tmp_path, name))) for name in FLEETS}
-        targets = {name: daemon.doors.telemetry for name, daemon in daemons.items()}
+        targets = {name: daemon.endpoints.telemetry for name, daemon in daemons.items()}
         servers = {
             release: await stack.enter_async_context(
                 prometheus(subdirectory(tmp_path, release), targets, interval="1s", release=release)
@@ -42,7 +42,7 @@ async def test_quantiles_are_those_of_the_calls(tmp_path: Path) -> None:
         waits = {}
         for name, daemon in daemons.items():
             calls = subdirectory(tmp_path, f"calls-{name}")
-            truth, _ = await simulate(calls, daemon.doors, calls=CALLS, profiles=[name], seed=11)
+            truth, _ = await simulate(calls, daemon.endpoints, calls=CALLS, profiles=[name], seed=11)
             waits[name] = perceived_of(read_truth(truth))
         found = {}
         for release, server in servers.items():
@@ -60,14 +60,14 @@ async def test_prometheus_takes_everything(tmp_path: Path, release: Release) -> 
     promtool = require("promtool", release)
     async with (
         daemon_process(tmp_path) as daemon,
-        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.doors.telemetry}, release=release) as server,
+        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}, release=release) as server,
     ):
         calls = subdirectory(tmp_path, "platform")
-        truth, summary = await simulate(calls, daemon.doors, calls=100, profiles=["mixed", "messy"], seed=5)
+        truth, summary = await simulate(calls, daemon.endpoints, calls=100, profiles=["mixed", "messy"], seed=5)
         await server.up()
         await server.reaches("agentstack_exporter_frames_received_total", summary["events"])
-        text = await daemon.doors.text()
-        openmetrics = await daemon.doors.get("/metrics", accept=OPENMETRICS)
+        text = await daemon.endpoints.text()
+        openmetrics = await daemon.endpoints.get("/metrics", accept=OPENMETRICS)
         checked = await asyncio.to_thread(
             subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
         )
@@ -108,10 +108,10 @@ async def test_the_last_scrape(tmp_path: Path, release: Release) -> None:
     """With --linger Prometheus gets the last state of calls that were cut off by the stop, and then sees that the exporter is gone."""
     async with (
         daemon_process(tmp_path, "--linger") as daemon,
-        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.doors.telemetry}, release=release) as server,
+        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}, release=release) as server,
     ):
         await server.up()
-        async with call(daemon.doors.ws) as socket:
+        async with call(daemon.endpoints.ws) as socket:
             await send_all(socket, [{"type": "session.started", "agent_session_id": "as-1", "agent_id": "agent-1"}])
             await server.reaches("agentstack_sessions_active", 1)
             daemon.signal(signal.SIGTERM)

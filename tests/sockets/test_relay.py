@@ -1,4 +1,4 @@
-"""The relay before an app: bytes pass as they are, both sides' ends are passed on, and what is seen is measured."""
+"""The relay in front of an app: bytes and ends of both sides are forwarded unchanged, and messages are measured."""
 
 import asyncio
 import json
@@ -18,12 +18,12 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from exporter.config.kinds import Secret
-from exporter.pipeline.call_feed import Feed
+from exporter.config.setting_types import Secret
+from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import SUBSCRIPTION
-from exporter.receivers.proxy import observer
+from exporter.receivers.proxy import inspector
 from tests.support.app import RawSide, app, heard, raw_app
-from tests.support.daemon import Doors, call, daemon_process, running_daemon, send_all
+from tests.support.daemon import Endpoints, call, daemon_process, running_daemon, send_all
 from tests.support.raw_websocket import RawWebSocket, raw_connection, request
 from tests.support.waiting import eventually, seconds
 
@@ -41,16 +41,16 @@ DEAD = "ws://127.0.0.1:1"
 
 
 @asynccontextmanager
-async def relayed(url: str, **changes: Any) -> AsyncIterator[Doors]:
-    """An exporter before the app at ``url``, which adds nothing of its own unless told to."""
-    async with running_daemon(upstream=url, **{"subscribe": False, **changes}) as doors:
-        yield doors
+async def relayed(url: str, **changes: Any) -> AsyncIterator[Endpoints]:
+    """An exporter in front of the app at ``url``. By default it inserts no messages."""
+    async with running_daemon(upstream=url, **{"subscribe": False, **changes}) as endpoints:
+        yield endpoints
 
 
 @asynccontextmanager
-async def joined(doors: Doors, path: str = "/ws") -> AsyncIterator[RawWebSocket]:
-    """The platform's side after the handshake."""
-    async with raw_connection(doors.listen) as platform:
+async def joined(endpoints: Endpoints, path: str = "/ws") -> AsyncIterator[RawWebSocket]:
+    """The platform's connection after the handshake."""
+    async with raw_connection(endpoints.listen) as platform:
         platform.writer.write(request(path))
         assert await platform.answer() == 101
         yield platform
@@ -80,7 +80,7 @@ class TestBytes:
         """Fragments, pings, broken frames and garbage arrive in both directions byte for byte."""
 
         async def scenario() -> None:
-            async with raw_app() as upstream, relayed(upstream.url, subscribe=subscribe) as doors, joined(doors) as platform:
+            async with raw_app() as upstream, relayed(upstream.url, subscribe=subscribe) as endpoints, joined(endpoints) as platform:
                 side = await upstream.side()
                 sent = {"platform": b"", "app": b""}
                 for who, said in script:
@@ -96,8 +96,8 @@ class TestBytes:
         asyncio.run(scenario())
 
     async def test_the_handshake_is_the_apps(self) -> None:
-        """The answer is the app's own, its headers as it wrote them; the request is the platform's, less extensions."""
-        async with raw_app() as upstream, relayed(upstream.url) as doors, raw_connection(doors.listen) as platform:
+        """The answer is the app's own with unchanged headers; the request is the platform's, without extensions."""
+        async with raw_app() as upstream, relayed(upstream.url) as endpoints, raw_connection(endpoints.listen) as platform:
             asked = request("/agents/7?caller=%2B1555&x=")[:-2]
             asked += (
                 b"X-Plivo-Signature-V3: abc=\r\nSec-WebSocket-Extensions: permessage-deflate\r\nauthorization:   Basic Zm9v\r\n\r\n"
@@ -114,8 +114,8 @@ class TestBytes:
         assert not [line for line in lines if b"extensions" in line.lower()]
 
     async def test_what_is_sent_before_the_answer(self) -> None:
-        """Frames that a hasty platform sends with its request reach the app behind it."""
-        async with raw_app() as upstream, relayed(upstream.url) as doors, raw_connection(doors.listen) as platform:
+        """Frames that the platform sends together with its request reach the app after the request."""
+        async with raw_app() as upstream, relayed(upstream.url) as endpoints, raw_connection(endpoints.listen) as platform:
             hello = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
             platform.writer.write(request() + hello)
             assert await platform.answer() == 101
@@ -137,8 +137,8 @@ class TestBytes:
             await socket.wait_closed()
             closed.append((socket.close_code, socket.close_reason))
 
-        async with app(note) as upstream, relayed(upstream.url) as doors:
-            async with call(doors.ws) as platform:
+        async with app(note) as upstream, relayed(upstream.url) as endpoints:
+            async with call(endpoints.ws) as platform:
                 if who == "platform":
                     await platform.close(code, "so it is")
                 await platform.wait_closed()
@@ -148,9 +148,9 @@ class TestBytes:
     @pytest.mark.parametrize("who", ["platform", "app"])
     @pytest.mark.parametrize("how", ["reset", "end"])
     async def test_an_abrupt_end(self, who: str, how: str) -> None:
-        """A side that vanishes leaves no close frame on the other, only the end, and what it had said before."""
+        """If one side vanishes, the other side gets what was sent before and the end, but no close frame."""
         last_words = b"\x81\x05hello" if who == "app" else Frame(Opcode.TEXT, b"hello").serialize(mask=True)
-        async with raw_app() as upstream, relayed(upstream.url) as doors, joined(doors) as platform:
+        async with raw_app() as upstream, relayed(upstream.url) as endpoints, joined(endpoints) as platform:
             side = await upstream.side()
             dying: RawSide | RawWebSocket = platform if who == "platform" else side
             left: RawSide | RawWebSocket = side if who == "platform" else platform
@@ -164,15 +164,20 @@ class TestBytes:
 
             async def over() -> bool:
                 left.writer.close()
-                return await doors.total(ACTIVE) == 0
+                return await endpoints.total(ACTIVE) == 0
 
             await eventually(over)
 
     @pytest.mark.parametrize("stalled", ["platform", "app"])
     async def test_a_side_that_does_not_read(self, stalled: str) -> None:
-        """It stops the other from sending, at a bounded amount; a call beside it is not affected."""
+        """A side that does not read stops the other one from sending, at a bounded amount; other calls are not affected."""
         flood = Frame(Opcode.BINARY, b"f" * 60_000).serialize(mask=stalled == "app")
-        async with raw_app() as upstream, relayed(upstream.url) as doors, joined(doors) as platform, joined(doors) as beside:
+        async with (
+            raw_app() as upstream,
+            relayed(upstream.url) as endpoints,
+            joined(endpoints) as platform,
+            joined(endpoints) as beside,
+        ):
             sides = [await upstream.side(), await upstream.side()]
             deaf: RawSide | RawWebSocket = platform if stalled == "platform" else sides[0]
             loud: RawSide | RawWebSocket = sides[0] if stalled == "platform" else platform
@@ -187,7 +192,7 @@ class TestBytes:
 
 
 async def until_held_up(writer: asyncio.StreamWriter, piece: bytes) -> int:
-    """Write pieces until nobody takes more; returns how many bytes were taken or wait here."""
+    """Write pieces until nobody reads more. Returns the number of bytes that were read or are buffered."""
     sent = 0
     while sent < 100_000_000:
         writer.write(piece)
@@ -208,52 +213,56 @@ class TestObserver:
             await eventually(lambda: len(upstream.visits[0].heard) >= 2)
             await socket.send(json.dumps({"type": "tool.result", "id": "t1", "result": 1}))
 
-        async with app(talk) as upstream, relayed(upstream.url) as doors, call(doors.ws) as platform:
+        async with app(talk) as upstream, relayed(upstream.url) as endpoints, call(endpoints.ws) as platform:
             await send_all(platform, [STARTED])
-            await doors.reaches(EVENTS, 1)
+            await endpoints.reaches(EVENTS, 1)
             await send_all(platform, [{"type": "tool.called", "id": "t1", "name": "lookup"}])
-            await doors.reaches("agentstack_tool_duration_seconds_count", 1, tool="lookup", outcome="result", agent="agent-1")
-            assert await doors.total("agentstack_exporter_frames_received_total") == 2
-            assert await doors.total(COMMANDS, kind="tool.result") == 1
-            assert await doors.total("agentstack_exporter_upstream_connect_seconds_count") == 1
-            assert await doors.total("agentstack_exporter_relay_delay_seconds_count") >= 4
+            await endpoints.reaches("agentstack_tool_duration_seconds_count", 1, tool="lookup", outcome="result", agent="agent-1")
+            assert await endpoints.total("agentstack_exporter_frames_received_total") == 2
+            assert await endpoints.total(COMMANDS, kind="tool.result") == 1
+            assert await endpoints.total("agentstack_exporter_upstream_connect_seconds_count") == 1
+            assert await endpoints.total("agentstack_exporter_relay_delay_seconds_count") >= 4
 
     @pytest.mark.parametrize("fault", ["crash", "hang"])
-    async def test_a_broken_observer_harms_no_call(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """If measuring fails, or never gets done, bytes pass all the same; what was not measured is counted."""
+    async def test_a_broken_inspector_harms_no_call(self, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If measuring fails or never happens, bytes are forwarded all the same; unmeasured messages are counted."""
         if fault == "crash":
 
             def consume(*_: object) -> bool:
                 raise RuntimeError("out of order")
 
-            monkeypatch.setattr(Feed, "consume", consume)
+            monkeypatch.setattr(CallFeed, "consume", consume)
         else:
-            monkeypatch.setattr(observer.Observer, "_work", lambda _: None)
-            monkeypatch.setattr(observer, "MOST_BYTES", 1000)
-        async with app() as upstream, relayed(upstream.url) as doors, call(doors.ws) as platform:
+            monkeypatch.setattr(inspector.MessageInspector, "_measure_some", lambda _: None)
+            monkeypatch.setattr(inspector, "MAX_QUEUED_BYTES", 1000)
+        async with app() as upstream, relayed(upstream.url) as endpoints, call(endpoints.ws) as platform:
             await send_all(platform, [STARTED, *[PLAYED] * 200])
             assert len(await heard(upstream, 201)) == 201
-            await doors.reaches(DROPPED, 100, reason="error" if fault == "crash" else "overflow")
+            await endpoints.reaches(DROPPED, 100, reason="error" if fault == "crash" else "overflow")
 
     async def test_what_is_no_websocket_passes_unseen(self) -> None:
-        """After the handshake a connection may speak what it likes; that it is not understood is counted once."""
-        async with raw_app() as upstream, relayed(upstream.url) as doors, joined(doors) as platform:
+        """After the handshake a connection may use any protocol; bytes that are not WebSocket frames are counted once."""
+        async with raw_app() as upstream, relayed(upstream.url) as endpoints, joined(endpoints) as platform:
             side = await upstream.side()
             for _ in range(3):
                 platform.writer.write(b"\xff" * 100)
                 assert await asyncio.wait_for(side.reader.readexactly(100), seconds(5)) == b"\xff" * 100
-            assert await doors.reaches(DROPPED, 1, reason="protocol") == 1
+            assert await endpoints.reaches(DROPPED, 1, reason="protocol") == 1
 
     async def test_large_messages_pass_and_are_not_read(self) -> None:
-        """A message over --max-frame-bytes arrives whole, and is counted as too large."""
-        async with app(max_size=None) as upstream, relayed(upstream.url, max_frame_bytes=2000) as doors, call(doors.ws) as platform:
+        """A message over --max-frame-bytes is forwarded completely, and counted as too large."""
+        async with (
+            app(max_size=None) as upstream,
+            relayed(upstream.url, max_frame_bytes=2000) as endpoints,
+            call(endpoints.ws) as platform,
+        ):
             large = json.dumps({**STARTED, "caller": "x" * 200_000})
             await platform.send(large)
             assert await heard(upstream, 1) == [large]
-            await doors.reaches("agentstack_exporter_frames_rejected_total", 1, reason="too_large")
+            await endpoints.reaches("agentstack_exporter_frames_rejected_total", 1, reason="too_large")
 
     async def test_audio(self) -> None:
-        """Audio of both directions is counted, and the app's is a command too."""
+        """Audio of both directions is counted; the app's audio also counts as a command."""
 
         async def talk(socket: ServerConnection) -> None:
             await eventually(lambda: len(upstream.visits[0].heard) >= 2)
@@ -262,17 +271,17 @@ class TestObserver:
 
         start = {"event": "start", "streamId": "s1", "start": {"callId": "c1"}}
         media = {"event": "media", "media": {"payload": "AAAA"}}
-        async with app(talk) as upstream, relayed(upstream.url) as doors, call(doors.ws) as platform:
+        async with app(talk) as upstream, relayed(upstream.url) as endpoints, call(endpoints.ws) as platform:
             await send_all(platform, [start, media, media])
-            await doors.reaches("agentstack_audio_frames_total", 2, direction="caller")
-            await doors.reaches("agentstack_audio_frames_total", 3, direction="agent")
-            assert await doors.total(COMMANDS, kind="playAudio") == 3
-            assert await doors.total("agentstack_audio_stream_frames_total") == 2
+            await endpoints.reaches("agentstack_audio_frames_total", 2, direction="caller")
+            await endpoints.reaches("agentstack_audio_frames_total", 3, direction="agent")
+            assert await endpoints.total(COMMANDS, kind="playAudio") == 3
+            assert await endpoints.total("agentstack_audio_stream_frames_total") == 2
 
 
 class TestSubscription:
     async def test_it_is_asked_for_beside_the_app(self) -> None:
-        """After session.started, and after each update of the app that names events, the platform is asked for the union."""
+        """After session.started, and after each update of the app that names events, the exporter requests the union."""
         mine = {"type": "agent_session.update", "events": {"metrics_events": False, "mine": True}}
 
         async def talk(socket: ServerConnection) -> None:
@@ -280,7 +289,7 @@ class TestSubscription:
             await socket.send(json.dumps({"type": "agent_session.update", "instructions": "be kind"}))
             await socket.send(json.dumps(mine))
 
-        async with app(talk) as upstream, relayed(upstream.url, subscribe=True) as doors, call(doors.ws) as platform:
+        async with app(talk) as upstream, relayed(upstream.url, subscribe=True) as endpoints, call(endpoints.ws) as platform:
             await send_all(platform, [STARTED])
             assert await platform.recv() == SUBSCRIPTION
             await send_all(platform, [PLAYED])
@@ -288,11 +297,11 @@ class TestSubscription:
             assert json.loads(await platform.recv()) == mine
             union = {"metrics_events": True, "vad_events": True, "turn_events": True, "mine": True}
             assert json.loads(await platform.recv()) == {"type": "agent_session.update", "events": union}
-            assert await doors.total(COMMANDS) == 2
+            assert await endpoints.total(COMMANDS) == 2
 
     async def test_it_waits_for_the_end_of_a_message(self) -> None:
-        """While the app is in the midst of a message in fragments, ours waits until that is over."""
-        async with raw_app() as upstream, relayed(upstream.url, subscribe=True) as doors, joined(doors) as platform:
+        """While a fragmented message of the app is under way, the exporter's message waits for its end."""
+        async with raw_app() as upstream, relayed(upstream.url, subscribe=True) as endpoints, joined(endpoints) as platform:
             side = await upstream.side()
             first, second = (
                 Frame(Opcode.TEXT, b"once ", fin=False).serialize(mask=False),
@@ -301,7 +310,7 @@ class TestSubscription:
             side.writer.write(first + second[:1])
             assert await platform.reader.readexactly(len(first) + 1) == first + second[:1]
             await platform.send(json.dumps(STARTED).encode())
-            await doors.reaches(EVENTS, 1)
+            await endpoints.reaches(EVENTS, 1)
             last = Frame(Opcode.TEXT, b"a time").serialize(mask=False)
             side.writer.write(second[1:] + last)
             assert await platform.reader.readexactly(len(second) - 1) == second[1:]
@@ -309,11 +318,11 @@ class TestSubscription:
             assert await platform.read_frame() == (1, b"a time")
 
     async def test_no_subscribe(self) -> None:
-        """With --no-subscribe the platform hears the app and nobody else."""
-        async with app() as upstream, relayed(upstream.url) as doors:
-            async with call(doors.ws) as platform:
+        """With --no-subscribe the platform receives the messages of the app only."""
+        async with app() as upstream, relayed(upstream.url) as endpoints:
+            async with call(endpoints.ws) as platform:
                 await send_all(platform, [STARTED])
-                await doors.reaches(EVENTS, 1)
+                await endpoints.reaches(EVENTS, 1)
             assert [message async for message in platform] == []
 
 
@@ -329,22 +338,22 @@ class TestPaths:
         ],
     )
     async def test_paths(self, suffix: str, asked: str, reaches: str) -> None:
-        """Without a path in --upstream the request's own is kept, with one it is replaced; the query is always kept."""
-        async with app() as upstream, relayed(upstream.url + suffix) as doors, call(f"ws://{doors.listen}{asked}"):
+        """An --upstream without a path keeps the path of the request, one with a path replaces it; the query is always kept."""
+        async with app() as upstream, relayed(upstream.url + suffix) as endpoints, call(f"ws://{endpoints.listen}{asked}"):
             await eventually(lambda: [visit.path for visit in upstream.visits] == [reaches])
 
     async def test_our_credentials_go_no_further(self) -> None:
-        """The secret in the path and a token for us are taken off; the app's own Authorization is not."""
+        """The secret in the path and the exporter's own token are removed; the app's own Authorization is kept."""
         locks = {"auth_tokens": (Secret(TOKEN),), "path_secrets": (Secret(SECRET),)}
-        async with app() as upstream, relayed(upstream.url, **locks) as doors:
+        async with app() as upstream, relayed(upstream.url, **locks) as endpoints:
             for path, header in ((f"/a/{SECRET}?x=1", "Basic Zm9v"), ("/a?x=1", f"Bearer {TOKEN}")):
-                async with call(f"ws://{doors.listen}{path}", additional_headers={"Authorization": header}):
+                async with call(f"ws://{endpoints.listen}{path}", additional_headers={"Authorization": header}):
                     pass
             with pytest.raises(InvalidStatus) as refusal:
-                async with call(f"ws://{doors.listen}/a"):
+                async with call(f"ws://{endpoints.listen}/a"):
                     pass
             assert refusal.value.response.status_code == 401
-            assert await doors.total(REFUSED, reason="no_credentials") == 1
+            assert await endpoints.total(REFUSED, reason="no_credentials") == 1
         assert [visit.path for visit in upstream.visits] == ["/a?x=1", "/a?x=1"]
         assert [visit.headers.get("Authorization") for visit in upstream.visits] == ["Basic Zm9v", None]
 
@@ -359,14 +368,14 @@ async def refused(url: str, **options: Any) -> tuple[int, bytes]:
 
 class TestFailures:
     async def test_an_app_that_is_not_there(self) -> None:
-        """The platform gets 502 at once, and metrics say why."""
-        async with relayed(DEAD) as doors:
-            status, body = await asyncio.wait_for(refused(doors.ws), seconds(2))
+        """The platform gets 502 at once, and a metric has the reason."""
+        async with relayed(DEAD) as endpoints:
+            status, body = await asyncio.wait_for(refused(endpoints.ws), seconds(2))
             assert (status, body) == (502, b"the app behind the exporter cannot be reached\n")
-            assert await doors.total(FAILURES, reason="unreachable") == await doors.total(REFUSED, reason="upstream") == 1
+            assert await endpoints.total(FAILURES, reason="unreachable") == await endpoints.total(REFUSED, reason="upstream") == 1
 
     async def test_an_app_that_does_not_answer(self) -> None:
-        """The platform gets 504 after the timeout; one that answers nonsense is 502."""
+        """The platform gets 504 after the timeout, and 502 if the answer is not HTTP."""
         answers = [b"", b"SSH-2.0-OpenSSH\r\n\r\n"]
 
         async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -375,39 +384,39 @@ class TestFailures:
             writer.close()
 
         server = await asyncio.start_server(visited, "127.0.0.1", 0)
-        async with server, relayed(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", upstream_timeout=0.3) as doors:
-            assert (await refused(doors.ws))[0] == 504
-            assert (await refused(doors.ws))[0] == 502
-            assert await doors.total(FAILURES, reason="timeout") == await doors.total(FAILURES, reason="no_answer") == 1
+        async with server, relayed(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", upstream_timeout=0.3) as endpoints:
+            assert (await refused(endpoints.ws))[0] == 504
+            assert (await refused(endpoints.ws))[0] == 502
+            assert await endpoints.total(FAILURES, reason="timeout") == await endpoints.total(FAILURES, reason="no_answer") == 1
 
     async def test_an_app_that_refuses(self) -> None:
-        """The platform gets the app's own status, headers and words."""
+        """The platform gets the app's own status, headers and body."""
 
         def refuse(socket: ServerConnection, _: object) -> Any:
             answer = socket.respond(418, "I am a teapot\n" * 1000)
             answer.headers["X-Why"] = "tea"
             return answer
 
-        async with app(process_request=refuse) as upstream, relayed(upstream.url) as doors:
+        async with app(process_request=refuse) as upstream, relayed(upstream.url) as endpoints:
             with pytest.raises(InvalidStatus) as refusal:
-                async with call(doors.ws):
+                async with call(endpoints.ws):
                     pass
             response = refusal.value.response
             assert (response.status_code, response.headers["X-Why"], response.body) == (418, "tea", b"I am a teapot\n" * 1000)
-            assert await doors.total(FAILURES, reason="refused") == 1
+            assert await endpoints.total(FAILURES, reason="refused") == 1
 
     async def test_observing_without_the_app(self) -> None:
-        """With --observe-without-upstream a call is taken in although its app is gone: it is measured and pings are answered."""
-        async with relayed(DEAD, observe_without_upstream=True, subscribe=True) as doors, call(doors.ws) as platform:
+        """With --observe-without-upstream a call is accepted although its app is gone: it is measured and pings are answered."""
+        async with relayed(DEAD, observe_without_upstream=True, subscribe=True) as endpoints, call(endpoints.ws) as platform:
             await send_all(platform, [STARTED])
             assert await platform.recv() == SUBSCRIPTION
             await (await platform.ping())
             await platform.send([b'{"type":', b'"play.completed"}'])
-            await doors.reaches(EVENTS, 2)
+            await endpoints.reaches(EVENTS, 2)
             await platform.close(1000, "bye")
             assert platform.close_code == 1000
-            await doors.reaches("agentstack_sessions_total", 1)
-            assert await doors.total(FAILURES, reason="unreachable") == 1
+            await endpoints.reaches("agentstack_sessions_total", 1)
+            assert await endpoints.total(FAILURES, reason="unreachable") == 1
 
     @pytest.mark.parametrize(
         ("head", "status"),
@@ -422,39 +431,39 @@ class TestFailures:
         ],
     )
     async def test_what_is_no_opening_request(self, head: bytes, status: int) -> None:
-        """A request that asks for no WebSocket is answered here and does not reach the app."""
-        async with raw_app() as upstream, relayed(upstream.url) as doors, raw_connection(doors.listen) as platform:
+        """A request that is no WebSocket handshake is refused by the exporter and does not reach the app."""
+        async with raw_app() as upstream, relayed(upstream.url) as endpoints, raw_connection(endpoints.listen) as platform:
             platform.writer.write(head)
             assert await platform.answer() == status
             assert upstream.heads == []
 
     async def test_a_request_that_never_ends(self) -> None:
-        """A connection that makes no request within its time is closed and counted."""
-        async with relayed(DEAD, handshake_timeout=0.2) as doors, raw_connection(doors.listen) as platform:
+        """A connection without a request within the handshake timeout is closed and counted."""
+        async with relayed(DEAD, handshake_timeout=0.2) as endpoints, raw_connection(endpoints.listen) as platform:
             platform.writer.write(request()[:-2])
             assert await asyncio.wait_for(platform.reader.read(), seconds(5)) == b""
-            assert await doors.total(REFUSED, reason="slow_handshake") == 1
+            assert await endpoints.total(REFUSED, reason="slow_handshake") == 1
 
     async def test_the_cap(self) -> None:
-        """Over --max-connections a further one gets 503, and a place that is free again is given."""
-        async with app() as upstream, relayed(upstream.url, max_connections=1) as doors:
-            async with call(doors.ws):
-                assert (await refused(doors.ws))[0] == 503
+        """A connection above --max-connections gets 503, and a freed place can be used again."""
+        async with app() as upstream, relayed(upstream.url, max_connections=1) as endpoints:
+            async with call(endpoints.ws):
+                assert (await refused(endpoints.ws))[0] == 503
 
             async def free() -> bool:
-                return await doors.total(ACTIVE) == 0
+                return await endpoints.total(ACTIVE) == 0
 
             await eventually(free)
-            async with call(doors.ws):
-                assert await doors.total(ACTIVE) == 1
+            async with call(endpoints.ws):
+                assert await endpoints.total(ACTIVE) == 1
 
 
 class TestStopping:
     async def test_calls_go_on_until_they_end(self, tmp_path: Path) -> None:
-        """After SIGTERM under 100 live calls nothing that is said is lost, and when the calls are over the process ends with 0."""
+        """After SIGTERM with 100 live calls no message is lost, and when the calls are over the process exits with 0."""
         async with app() as upstream, daemon_process(tmp_path, "--upstream", upstream.url, "--linger") as running:
-            doors, said = running.doors, 0
-            platforms = [await call(f"ws://{doors.listen}/{number}") for number in range(100)]
+            endpoints, said = running.endpoints, 0
+            platforms = [await call(f"ws://{endpoints.listen}/{number}") for number in range(100)]
             for number, platform in enumerate(platforms):
                 await send_all(platform, [{**STARTED, "agent_session_id": f"as-{number}"}])
             running.signal(signal.SIGTERM)
@@ -465,16 +474,16 @@ class TestStopping:
                 said += 1
                 await asyncio.sleep(0)
             with pytest.raises((ConnectionError, InvalidStatus)):
-                await call(f"ws://{doors.listen}/late")
+                await call(f"ws://{endpoints.listen}/late")
             for platform in platforms:
                 await platform.close()
             await eventually(lambda: "waiting for one more scrape" in running.log, within=10)
-            assert await doors.total(EVENTS, event="play.completed") == 100 * said
+            assert await endpoints.total(EVENTS, event="play.completed") == 100 * said
             assert sum(len(visit.heard) for visit in upstream.visits) == 100 * (said + 1)
             assert await running.ended() == 0
 
     async def test_after_the_deadline_they_are_told(self, tmp_path: Path) -> None:
-        """Calls that outlast the drain timeout are closed with 1001 on both sides, and the process ends with 0."""
+        """Calls that outlast the drain timeout are closed with 1001 on both sides, and the process exits with 0."""
         codes: list[int | None] = []
 
         async def note(socket: ServerConnection) -> None:
@@ -482,7 +491,7 @@ class TestStopping:
             codes.append(socket.close_code)
 
         async with app(note) as upstream, daemon_process(tmp_path, "--upstream", upstream.url, "--drain-timeout", "0.3") as running:
-            async with call(f"ws://{running.doors.listen}/") as platform:
+            async with call(f"ws://{running.endpoints.listen}/") as platform:
                 running.signal(signal.SIGTERM)
                 with pytest.raises(ConnectionClosed):
                     await asyncio.wait_for(platform.recv(), seconds(10))

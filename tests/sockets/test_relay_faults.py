@@ -1,4 +1,4 @@
-"""What a relay meets at its edges: ends in the midst of things, errors of its own, floods of nothing."""
+"""Edge cases of the relay: ends at any moment, internal errors, and floods of empty messages."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 
 from exporter.receivers.proxy.frames import Message, Scanner
-from exporter.receivers.proxy.observer import MESSAGE_ITSELF, MOST_BYTES, Observer
+from exporter.receivers.proxy.inspector import MAX_QUEUED_BYTES, MESSAGE_OVERHEAD, MessageInspector
 from tests.sockets.test_relay import DROPPED, STARTED, joined, relayed
 from tests.support.app import app, raw_app
 from tests.support.daemon import call, daemon_process, send_all
@@ -20,9 +20,9 @@ from tests.support.waiting import seconds
 
 
 async def test_a_half_closed_call_at_the_deadline(tmp_path: Path) -> None:
-    """A call whose platform sends no more, but still reads, does not keep the process from ending with 0."""
+    """A call whose platform sends no more, but still reads, does not prevent exit code 0."""
     async with raw_app() as upstream, daemon_process(tmp_path, "--upstream", upstream.url, "--drain-timeout", "0.3") as running:
-        async with joined(running.doors) as platform:
+        async with joined(running.endpoints) as platform:
             side = await upstream.side()
             platform.writer.write_eof()
             assert await asyncio.wait_for(side.reader.read(), seconds(5)) == b""
@@ -32,7 +32,7 @@ async def test_a_half_closed_call_at_the_deadline(tmp_path: Path) -> None:
 
 
 async def test_a_platform_that_leaves_before_the_answer() -> None:
-    """If the platform goes while the app has yet to answer, the app's connection ends too."""
+    """If the platform leaves before the app has answered, the app's connection ends too."""
     asked, left = asyncio.Event(), asyncio.Event()
 
     async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -47,15 +47,15 @@ async def test_a_platform_that_leaves_before_the_answer() -> None:
             writer.close()
 
     server = await asyncio.start_server(visited, "127.0.0.1", 0)
-    async with server, relayed(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}") as doors:
-        async with raw_connection(doors.listen) as platform:
+    async with server, relayed(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}") as endpoints:
+        async with raw_connection(endpoints.listen) as platform:
             platform.writer.write(request())
             await asyncio.wait_for(asked.wait(), seconds(5))
         await asyncio.wait_for(left.wait(), seconds(3))
 
 
 async def test_a_refusal_without_end() -> None:
-    """An app that refuses and then leaves its connection open holds the platform's no longer than --upstream-timeout."""
+    """If an app refuses and leaves its connection open, the platform's connection ends after --upstream-timeout."""
 
     async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -65,49 +65,49 @@ async def test_a_refusal_without_end() -> None:
 
     server = await asyncio.start_server(visited, "127.0.0.1", 0)
     url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, relayed(url, upstream_timeout=0.3) as doors, raw_connection(doors.listen) as platform:
+    async with server, relayed(url, upstream_timeout=0.3) as endpoints, raw_connection(endpoints.listen) as platform:
         platform.writer.write(request())
         assert (await asyncio.wait_for(platform.reader.read(), seconds(5))).startswith(b"HTTP/1.1 403 ")
 
 
 async def test_empty_messages_wait_in_bounds() -> None:
-    """Messages without content find no more room in the queue than others; the rest is dropped and counted."""
+    """The queue bounds empty messages too; the others are dropped and counted."""
     dropped: list[str] = []
 
     class Nowhere:
         def __getattr__(self, _: str) -> Any:
             return lambda *_: False
 
-    observer = Observer(Nowhere(), None, lambda _: None, dropped.append)
-    observer.offer("caller", [Message(1, b"", b"")] * 100_000, 0.0)
-    assert dropped == ["overflow"] * (100_000 - MOST_BYTES // MESSAGE_ITSELF)
-    observer.close()
+    inspector = MessageInspector(Nowhere(), None, lambda _: None, dropped.append)
+    inspector.offer("caller", [Message(1, b"", b"")] * 100_000, 0.0)
+    assert dropped == ["overflow"] * (100_000 - MAX_QUEUED_BYTES // MESSAGE_OVERHEAD)
+    inspector.close()
 
 
-@pytest.mark.parametrize("broken", [(Scanner, "scan"), (Observer, "offer")], ids=["scanner", "queue"])
-async def test_errors_of_ours_before_the_queue(broken: tuple[type, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """If even finding the messages, or queueing them, fails, the call goes on and the failure is counted."""
+@pytest.mark.parametrize("broken", [(Scanner, "scan"), (MessageInspector, "offer")], ids=["scanner", "queue"])
+async def test_internal_errors_before_the_queue(broken: tuple[type, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """If scanning or queueing messages fails, the call goes on and the failure is counted."""
 
     def fail(*_: object) -> None:
         raise RuntimeError("out of order")
 
     monkeypatch.setattr(*broken, fail)
     hello = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
-    async with raw_app() as upstream, relayed(upstream.url) as doors, joined(doors) as platform:
+    async with raw_app() as upstream, relayed(upstream.url) as endpoints, joined(endpoints) as platform:
         side = await upstream.side()
         for _ in range(3):
             platform.writer.write(hello)
             assert await asyncio.wait_for(side.reader.readexactly(len(hello)), seconds(5)) == hello
-        await doors.reaches(DROPPED, 1 if broken[0] is Scanner else 3, reason="error")
+        await endpoints.reaches(DROPPED, 1 if broken[0] is Scanner else 3, reason="error")
 
 
 async def test_an_update_before_the_call_begins() -> None:
-    """Events that the app asked for before session.started are asked for again beside ours, not turned off by ours."""
+    """Events that the app requested before session.started are requested again, together with the exporter's own."""
 
     async def talk(socket: ServerConnection) -> None:
         await socket.send(json.dumps({"type": "agent_session.update", "events": {"mine": True}}))
 
-    async with app(talk) as upstream, relayed(upstream.url, subscribe=True) as doors, call(doors.ws) as platform:
+    async with app(talk) as upstream, relayed(upstream.url, subscribe=True) as endpoints, call(endpoints.ws) as platform:
         await platform.recv()
         await send_all(platform, [STARTED])
         union = {"metrics_events": True, "vad_events": True, "turn_events": True, "mine": True}

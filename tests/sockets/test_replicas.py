@@ -24,14 +24,14 @@ async def test_counts_add_up_while_replicas_come_and_go(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         folders = [subdirectory(tmp_path, f"replica-{number}") for number in range(REPLICAS + 1)]
         replicas = [await stack.enter_async_context(daemon_process(folder, *WAITS)) for folder in folders]
-        targets = {f"replica-{number}": replica.doors.telemetry for number, replica in enumerate(replicas)}
+        targets = {f"replica-{number}": replica.endpoints.telemetry for number, replica in enumerate(replicas)}
         server = await stack.enter_async_context(prometheus(subdirectory(tmp_path, "prometheus"), targets))
         await server.up()
         sent = 0
 
         async def play(number: int) -> int:
             folder = subdirectory(tmp_path, f"calls-{number}")
-            truth, _ = await simulate(folder, replicas[number].doors, calls=CALLS, profiles=["mixed"], seed=number)
+            truth, _ = await simulate(folder, replicas[number].endpoints, calls=CALLS, profiles=["mixed"], seed=number)
             return len(perceived_of(read_truth(truth)))
 
         for number in range(REPLICAS):

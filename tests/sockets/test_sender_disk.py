@@ -1,4 +1,4 @@
-"""What the disk queue promises: spans outlive the process, and a disk that fails only costs that."""
+"""The disk queue: spans survive the process, and a failing disk loses no others."""
 
 import asyncio
 import resource
@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import Batching, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import BackoffConfig, BatchConfig, DiskQueueConfig, SpanEnvelope, SpanSender, create_transport
 from exporter.exporters.otlp.target import Target
 from tests.support.house_rules import ROOT
 from tests.support.otlp_receiver import HttpAnswer, Site, otlp_receiver
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import RecordingObserver
 from tests.support.span_process import BATCH
 from tests.support.waiting import eventually
 
@@ -37,20 +37,22 @@ def on_disk(sender: SpanSender) -> bool:
 
 
 @asynccontextmanager
-async def sending(site: Site, disk: DiskQueue) -> AsyncIterator[tuple[SpanSender, Tally]]:
-    counts = Tally()
-    transport = open_transport(Target("traces", "http/protobuf", site.endpoint))
-    sender = SpanSender(transport, SpanEnvelope(), counts, batching=Batching(delay=0.01), disk=disk, pace=Pace(unit=0.01))
+async def sending(site: Site, disk: DiskQueueConfig) -> AsyncIterator[tuple[SpanSender, RecordingObserver]]:
+    observer = RecordingObserver()
+    transport = create_transport(Target("traces", "http/protobuf", site.endpoint))
+    sender = SpanSender(
+        transport, SpanEnvelope(), observer, batch=BatchConfig(delay=0.01), disk=disk, backoff=BackoffConfig(time_scale=0.01)
+    )
     sender.start()
     try:
-        yield sender, counts
+        yield sender, observer
     finally:
         await sender.stop(within=0.4)
 
 
 @asynccontextmanager
 async def process(site: Site, directory: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process of its own that sends ``SPANS`` spans; killed at the end."""
+    """A separate process that sends ``SPANS`` spans; killed at the end."""
     command = [sys.executable, "-m", "tests.support.span_process", site.endpoint, str(directory), str(SPANS)]
     started = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     try:
@@ -67,7 +69,7 @@ async def stored(sender: asyncio.subprocess.Process) -> None:
 
 
 async def test_killed_in_an_outage(tmp_path: Path) -> None:
-    """All spans that a killed process had on disk arrive from the next, once and in order, before its own."""
+    """The next process sends all spans that a killed process had on disk, once and in order, before its own."""
     async with otlp_receiver("http/protobuf") as site:
         site.receiver.answer = HttpAnswer(503)
         async with process(site, tmp_path) as killed:
@@ -75,15 +77,15 @@ async def test_killed_in_an_outage(tmp_path: Path) -> None:
             killed.kill()
             assert await killed.wait() == -signal.SIGKILL
         site.receiver.answer = None
-        async with sending(site, DiskQueue(tmp_path)) as (sender, counts):
+        async with sending(site, DiskQueueConfig(tmp_path)) as (sender, observer):
             offer(sender, SPANS, SPANS + 10)
-            await eventually(lambda: counts.items["delivered"] == SPANS + 10)
+            await eventually(lambda: observer.items["delivered"] == SPANS + 10)
     assert site.receiver.spans() == names(SPANS + 10)
-    assert counts.damaged == 0
+    assert observer.damaged == 0
 
 
 async def test_killed_while_sending(tmp_path: Path) -> None:
-    """Of a process killed while it sends, only the batch that was on its way can arrive twice."""
+    """After a kill during sending, only the batch in flight can arrive twice."""
     async with otlp_receiver("http/protobuf") as site:
         async with process(site, tmp_path) as killed:
             await stored(killed)
@@ -91,9 +93,9 @@ async def test_killed_while_sending(tmp_path: Path) -> None:
             killed.kill()
             await killed.wait()
         before = len(site.receiver.spans())
-        async with sending(site, DiskQueue(tmp_path)) as (_, counts):
+        async with sending(site, DiskQueueConfig(tmp_path)) as (_, observer):
             await eventually(lambda: set(site.receiver.spans()) == set(names(SPANS)))
-            await eventually(lambda: counts.queue == (0, 0))
+            await eventually(lambda: observer.queue == (0, 0))
     twice = [name for name, times in Counter(site.receiver.spans()).items() if times > 1]
     assert len(twice) <= BATCH
     assert site.receiver.spans()[:before] == names(before)
@@ -101,17 +103,17 @@ async def test_killed_while_sending(tmp_path: Path) -> None:
 
 
 async def test_power_fails_in_mid_write(tmp_path: Path) -> None:
-    """A record cut short is counted and skipped, and all before it arrive."""
+    """A truncated record is counted and skipped, and all records before it arrive."""
     async with otlp_receiver("http/protobuf") as site:
-        await site.door.shut()
-        async with sending(site, DiskQueue(tmp_path)) as (sender, _):
+        await site.listener.shut()
+        async with sending(site, DiskQueueConfig(tmp_path)) as (sender, _):
             offer(sender, 100)
         shorten(tmp_path)
-        await site.door.open()
-        async with sending(site, DiskQueue(tmp_path)) as (sender, counts):
-            await eventually(lambda: counts.items["delivered"] == 99)
+        await site.listener.open()
+        async with sending(site, DiskQueueConfig(tmp_path)) as (sender, observer):
+            await eventually(lambda: observer.items["delivered"] == 99)
     assert site.receiver.spans() == names(99)
-    assert counts.damaged == 1
+    assert observer.damaged == 1
 
 
 def shorten(directory: Path) -> None:
@@ -121,7 +123,7 @@ def shorten(directory: Path) -> None:
 
 @contextmanager
 def full_disk() -> Iterator[None]:
-    """No file can grow: writing fails as on a full disk."""
+    """Make every write fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
@@ -131,66 +133,66 @@ def full_disk() -> Iterator[None]:
 
 
 async def test_full_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """On a full disk memory takes over, order is kept, and the disk is used again when it has room."""
+    """When the disk is full, spans queue in memory in order, and the disk is used again when it has room."""
     caplog.set_level("INFO")
-    disk = DiskQueue(tmp_path, flush=0.001, rest=0.02)
+    disk = DiskQueueConfig(tmp_path, flush_interval=0.001, retry_delay=0.02)
     async with otlp_receiver("http/protobuf") as site:
         site.receiver.answer = HttpAnswer(503)
-        async with sending(site, disk) as (sender, counts):
+        async with sending(site, disk) as (sender, observer):
             offer(sender, 1000)
             await eventually(lambda: sender._queue._memory_items == 0)
             with full_disk():
                 offer(sender, 1000, 2000)
-                await eventually(lambda: counts.disk_failures)
+                await eventually(lambda: observer.disk_failures)
                 assert sender._queue._memory_items == 1000
                 site.receiver.answer = None
-                await eventually(lambda: counts.items["delivered"] == 2000)
+                await eventually(lambda: observer.items["delivered"] == 2000)
                 site.receiver.answer = HttpAnswer(503)
                 offer(sender, 2000, 3000)
-                await eventually(lambda: counts.disk_failures >= 4)
+                await eventually(lambda: observer.disk_failures >= 4)
             await eventually(lambda: sender._queue._memory_items == 0)
             offer(sender, 3000, 4000)
             site.receiver.answer = None
-            await eventually(lambda: counts.items["delivered"] == 4000)
+            await eventually(lambda: observer.items["delivered"] == 4000)
     assert site.receiver.spans() == names(4000)
-    assert counts.items == {"delivered": 4000}
-    assert "cannot be used, memory is used instead: File too large" in caplog.text
-    assert "can be used again" in caplog.text
+    assert observer.items == {"delivered": 4000}
+    assert f"queue directory {tmp_path} failed: File too large; spans are queued in memory until it works" in caplog.text
+    assert f"queue directory {tmp_path} works again" in caplog.text
 
 
 async def test_unusable_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A directory that cannot be made is told of and counted, and spans are sent from memory until it can."""
+    """A directory that cannot be created is logged and counted, and spans are sent from memory until it can be."""
     (tmp_path / "file").touch()
-    disk = DiskQueue(tmp_path / "file" / "queue", flush=0.001, rest=0.02)
-    async with otlp_receiver("http/protobuf") as site, sending(site, disk) as (sender, counts):
+    disk = DiskQueueConfig(tmp_path / "file" / "queue", flush_interval=0.001, retry_delay=0.02)
+    async with otlp_receiver("http/protobuf") as site, sending(site, disk) as (sender, observer):
         offer(sender, 100)
-        await eventually(lambda: counts.items["delivered"] == 100)
-        assert counts.disk_failures
+        await eventually(lambda: observer.items["delivered"] == 100)
+        assert observer.disk_failures
         assert not on_disk(sender)
         (tmp_path / "file").unlink()
         for number in count(100):
             offer(sender, number, number + 1)
-            await eventually(lambda: counts.queue == (0, 0))
+            await eventually(lambda: observer.queue == (0, 0))
             if on_disk(sender):
                 break
-    assert site.receiver.spans() == names(counts.items["delivered"])
+    assert site.receiver.spans() == names(observer.items["delivered"])
     assert "Not a directory" in caplog.text
 
 
 async def test_full_directory(tmp_path: Path) -> None:
-    """Beyond the directory's bound memory is used, in order, and then what comes is refused and counted."""
-    disk = DiskQueue(tmp_path, size=20_000, flush=0.001)
+    """When the directory's limit is reached, spans queue in memory, in order."""
+    disk = DiskQueueConfig(tmp_path, max_size=20_000, flush_interval=0.001)
     async with otlp_receiver("http/protobuf") as site:
         site.receiver.answer = HttpAnswer(503)
-        async with sending(site, disk) as (sender, counts):
+        async with sending(site, disk) as (sender, observer):
             offer(sender, 2000)
             await eventually(lambda: 0 < sender._queue._memory_items < 2000)
             assert not sender._queue.durable
             assert held(tmp_path) <= 20_000
             site.receiver.answer = None
-            await eventually(lambda: counts.items["delivered"] == 2000)
+            await eventually(lambda: observer.items["delivered"] == 2000)
             assert site.receiver.spans() == names(2000)
-    assert counts.disk_failures == 0
+    assert observer.disk_failures == 0
 
 
 def held(directory: Path) -> int:
@@ -198,21 +200,21 @@ def held(directory: Path) -> int:
 
 
 async def test_lost_files_are_counted(tmp_path: Path) -> None:
-    """Spans in files that somebody removes are counted as dropped, and what comes after them arrives."""
-    disk = DiskQueue(tmp_path, flush=0.001)
+    """Spans in files that another program removes are counted as dropped, and later spans arrive."""
+    disk = DiskQueueConfig(tmp_path, flush_interval=0.001)
     async with otlp_receiver("http/protobuf") as site:
         site.receiver.answer = HttpAnswer(503)
-        async with sending(site, disk) as (sender, counts):
+        async with sending(site, disk) as (sender, observer):
             offer(sender, 5)
-            await eventually(lambda: counts.attempts["failed"])
+            await eventually(lambda: observer.attempts["failed"])
             offer(sender, 5, 1000)
             await eventually(lambda: sender._queue._memory_items == 0)
             remove(tmp_path)
             site.receiver.answer = None
-            await eventually(lambda: counts.queue == (0, 0))
-    assert counts.items["delivered"] + counts.items["dropped"] == 1000
-    assert counts.drops == {"disk_damaged": counts.items["dropped"]}
-    assert counts.items["dropped"]
+            await eventually(lambda: observer.queue == (0, 0))
+    assert observer.items["delivered"] + observer.items["dropped"] == 1000
+    assert observer.drops == {"disk_damaged": observer.items["dropped"]}
+    assert observer.items["dropped"]
 
 
 def remove(directory: Path) -> None:

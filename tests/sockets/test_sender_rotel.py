@@ -1,4 +1,4 @@
-"""A real collector, rotel, takes what we send and passes it on."""
+"""A real collector, rotel, accepts what is sent and passes it on."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,11 +11,19 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_C
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import Batching, MetricsSender, Pace, Request, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import (
+    BackoffConfig,
+    BatchConfig,
+    ExportRequest,
+    MetricsSender,
+    SpanEnvelope,
+    SpanSender,
+    create_transport,
+)
 from exporter.exporters.otlp.target import Compression, Protocol, Target
 from tests.support.otlp_receiver import otlp_receiver
+from tests.support.recording_observer import RecordingObserver
 from tests.support.rotel import rotel
-from tests.support.sender_counts import Tally
 from tests.support.waiting import eventually
 
 SPANS = 1000
@@ -27,34 +35,38 @@ def span(number: int) -> bytes:
     return message.SerializeToString()
 
 
-def metrics() -> Request:
+def metrics() -> ExportRequest:
     message = ExportMetricsServiceRequest()
     metric = message.resource_metrics.add().scope_metrics.add().metrics.add(name="calls")
     metric.sum.is_monotonic = True
     metric.sum.aggregation_temporality = AGGREGATION_TEMPORALITY_CUMULATIVE
     metric.sum.data_points.add(as_int=7, time_unix_nano=1)
-    return Request(message.SerializeToString(), 1)
+    return ExportRequest(message.SerializeToString(), 1)
 
 
-async def collect() -> Sequence[Request]:
-    return [metrics()]
+class Source:
+    async def collect(self) -> Sequence[ExportRequest]:
+        return [metrics()]
+
+    def delivered(self) -> None:
+        pass
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 async def test_rotel(protocol: Protocol, compression: Compression, tmp_path: Path) -> None:
-    """A collector takes spans and metrics over both protocols, although it is started after the first are sent."""
+    """A collector accepts spans and metrics over both protocols."""
     resource = Resource()
     resource.attributes.add(key="service.name").value.string_value = "desk"
     envelope = SpanEnvelope(resource.SerializeToString(), InstrumentationScope(name="calls").SerializeToString())
     async with otlp_receiver("grpc") as behind, rotel(behind, tmp_path) as addresses:
-        address, pace = addresses[protocol], Pace(unit=0.02)
+        address, backoff = addresses[protocol], BackoffConfig(time_scale=0.02)
         url = "http://{}/v1/{}" if protocol == "http/protobuf" else "{}"
         to_traces = Target("traces", protocol, url.format(address, "traces"), compression=compression)
         to_metrics = Target("metrics", protocol, url.format(address, "metrics"), compression=compression)
-        spans, totals = Tally(), Tally()
-        span_sender = SpanSender(open_transport(to_traces), envelope, spans, batching=Batching(delay=0.01), pace=pace)
-        metrics_sender = MetricsSender(open_transport(to_metrics), collect, totals, interval=1000.0, pace=pace)
+        spans, totals = RecordingObserver(), RecordingObserver()
+        span_sender = SpanSender(create_transport(to_traces), envelope, spans, batch=BatchConfig(delay=0.01), backoff=backoff)
+        metrics_sender = MetricsSender(create_transport(to_metrics), Source(), totals, interval=1000.0, backoff=backoff)
         span_sender.start()
         metrics_sender.start()
         for number in range(1, SPANS + 1):

@@ -1,4 +1,4 @@
-"""Sending over TLS, with and without a certificate to show, and what is told when that does not work."""
+"""Sending over TLS, with and without a client certificate, and the log when that fails."""
 
 import ssl
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Any
 import grpc
 import pytest
 
-from exporter.exporters.otlp.sender import Batching, Pace, SpanEnvelope, SpanSender, open_transport
-from exporter.exporters.otlp.target import Protocol, Target, TlsFiles
+from exporter.exporters.otlp.sender import BackoffConfig, BatchConfig, SpanEnvelope, SpanSender, create_transport
+from exporter.exporters.otlp.target import ClientTlsFiles, Protocol, Target
 from tests.support.otlp_receiver import Site, otlp_receiver
 from tests.support.pki import Pki, make_pki
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import RecordingObserver
 from tests.support.waiting import eventually
 
 SPAN = b"\x2a\x01x"
@@ -24,7 +24,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 
 
 def server_side(protocol: Protocol, pki: Pki, *, clients: bool = False) -> Any:
-    """What the receiver shows, and whether it wants the client to show the same."""
+    """The receiver's TLS settings; with ``clients`` it requires a client certificate."""
     if protocol == "grpc":
         pair = (pki.key.read_bytes(), pki.certificate.read_bytes())
         return grpc.ssl_server_credentials([pair], pki.certificate.read_bytes() if clients else None, clients)
@@ -34,9 +34,11 @@ def server_side(protocol: Protocol, pki: Pki, *, clients: bool = False) -> Any:
     return context
 
 
-def sender_to(site: Site, counts: Tally, files: TlsFiles) -> SpanSender:
+def sender_to(site: Site, observer: RecordingObserver, files: ClientTlsFiles) -> SpanSender:
     target = Target("traces", site.protocol, site.endpoint.replace("http:", "https:"), tls=True, tls_files=files)
-    sender = SpanSender(open_transport(target), SpanEnvelope(), counts, batching=Batching(delay=0.0), pace=Pace(unit=0.01))
+    sender = SpanSender(
+        create_transport(target), SpanEnvelope(), observer, batch=BatchConfig(delay=0.0), backoff=BackoffConfig(time_scale=0.01)
+    )
     sender.start()
     assert sender.offer([SPAN])
     return sender
@@ -44,66 +46,70 @@ def sender_to(site: Site, counts: Tally, files: TlsFiles) -> SpanSender:
 
 @both_protocols
 async def test_authority(protocol: Protocol, pki: Pki) -> None:
-    """A receiver whose certificate the given authority has signed gets the spans."""
+    """A receiver whose certificate is signed by the given authority gets the spans."""
     async with otlp_receiver(protocol, tls=server_side(protocol, pki)) as site:
-        sender = sender_to(site, counts := Tally(), TlsFiles(pki.certificate))
-        await eventually(lambda: counts.items == {"delivered": 1})
+        sender = sender_to(site, observer := RecordingObserver(), ClientTlsFiles(pki.certificate))
+        await eventually(lambda: observer.items == {"delivered": 1})
         await sender.stop()
 
 
 @both_protocols
 async def test_client_certificate(protocol: Protocol, pki: Pki) -> None:
-    """A receiver that asks for a certificate is shown the client's."""
+    """The client sends its certificate to a receiver that requires one."""
     async with otlp_receiver(protocol, tls=server_side(protocol, pki, clients=True)) as site:
-        sender = sender_to(site, counts := Tally(), TlsFiles(pki.certificate, pki.certificate, pki.key))
-        await eventually(lambda: counts.items == {"delivered": 1})
+        sender = sender_to(site, observer := RecordingObserver(), ClientTlsFiles(pki.certificate, pki.certificate, pki.key))
+        await eventually(lambda: observer.items == {"delivered": 1})
         await sender.stop()
 
 
 @both_protocols
 @pytest.mark.parametrize("authority", ["system", "other"])
 async def test_untrusted(protocol: Protocol, pki: Pki, authority: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A certificate that is not trusted is told of as such, and the spans are kept."""
+    """An untrusted certificate is a TLS failure in metrics and log, and the spans stay queued."""
     async with otlp_receiver(protocol, tls=server_side(protocol, pki)) as site:
-        sender = sender_to(site, counts := Tally(), TlsFiles(pki.other if authority == "other" else None))
-        await eventually(lambda: counts.reasons["tls"] >= 2)
-        assert counts.reasons.keys() == {"tls"}
+        sender = sender_to(site, observer := RecordingObserver(), ClientTlsFiles(pki.other if authority == "other" else None))
+        await eventually(lambda: observer.reasons["tls"] >= 2)
+        assert observer.reasons.keys() == {"tls"}
         await sender.stop(within=0.1)
         assert not site.receiver.requests
-    assert counts.drops == {"stopped": 1}
+    assert observer.drops == {"stopped": 1}
     assert "certificate" in caplog.text.lower()
 
 
 @both_protocols
 async def test_certificate_comes_later(protocol: Protocol, pki: Pki, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A certificate file that is missing is told of by name, and used as soon as it is there."""
+    """The log names a certificate file that is missing, and the file is used as soon as it exists."""
     late = tmp_path / "late.pem"
     async with otlp_receiver(protocol, tls=server_side(protocol, pki)) as site:
-        sender = sender_to(site, counts := Tally(), TlsFiles(late))
-        await eventually(lambda: counts.reasons["tls"])
+        sender = sender_to(site, observer := RecordingObserver(), ClientTlsFiles(late))
+        await eventually(lambda: observer.reasons["tls"])
         assert "late.pem cannot be read: No such file" in caplog.text
         late.write_bytes(pki.certificate.read_bytes())
-        await eventually(lambda: counts.items == {"delivered": 1})
+        await eventually(lambda: observer.items == {"delivered": 1})
         await sender.stop()
 
 
 @both_protocols
-async def test_no_tls_there(protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
-    """A receiver that does not speak TLS is told of as such."""
+async def test_receiver_without_tls(protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
+    """A receiver that does not speak TLS is a TLS failure in the log."""
     async with otlp_receiver(protocol) as site:
-        sender = sender_to(site, counts := Tally(), TlsFiles())
-        await eventually(lambda: counts.reasons["tls"])
+        sender = sender_to(site, observer := RecordingObserver(), ClientTlsFiles())
+        await eventually(lambda: observer.reasons["tls"])
         await sender.stop(within=0.1)
     assert "ssl" in caplog.text.lower() or "tls" in caplog.text.lower()
 
 
 @pytest.mark.parametrize("broken", ["authority", "key"])
 async def test_unusable_files(pki: Pki, tmp_path: Path, broken: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Files that hold no certificate, or a key of another, are told of by name."""
+    """The log names files without a certificate, and a key that does not match."""
     (tmp_path / "empty.pem").write_text("nothing")
-    files = TlsFiles(tmp_path / "empty.pem") if broken == "authority" else TlsFiles(pki.certificate, pki.certificate, pki.other_key)
+    files = (
+        ClientTlsFiles(tmp_path / "empty.pem")
+        if broken == "authority"
+        else ClientTlsFiles(pki.certificate, pki.certificate, pki.other_key)
+    )
     async with otlp_receiver("http/protobuf", tls=server_side("http/protobuf", pki)) as site:
-        sender = sender_to(site, counts := Tally(), files)
-        await eventually(lambda: counts.reasons["tls"])
+        sender = sender_to(site, observer := RecordingObserver(), files)
+        await eventually(lambda: observer.reasons["tls"])
         await sender.stop(within=0.1)
     assert ("empty.pem holds no certificate" if broken == "authority" else "one.pem and its key do not work") in caplog.text

@@ -14,17 +14,25 @@ import uvloop
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import Batching, Bounds, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
-from exporter.exporters.otlp.sender.queue import ITEM_OVERHEAD
-from exporter.exporters.otlp.sender.requests import together
+from exporter.exporters.otlp.sender import (
+    BackoffConfig,
+    BatchConfig,
+    DiskQueueConfig,
+    QueueLimits,
+    SpanEnvelope,
+    SpanSender,
+    create_transport,
+)
+from exporter.exporters.otlp.sender.requests import join
+from exporter.exporters.otlp.sender.sending_queue import ENTRY_OVERHEAD
 from exporter.exporters.otlp.target import Protocol, Target
 from tests.support.otlp_receiver import Fault, GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import RecordingObserver
 from tests.support.waiting import eventually, seconds
 
 PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http/protobuf")
-QUICK = Pace(unit=0.01)
-SOON = Batching(delay=0.01)
+QUICK = BackoffConfig(time_scale=0.01)
+SOON = BatchConfig(delay=0.01)
 UNAVAILABLE = GrpcAnswer(grpc.StatusCode.UNAVAILABLE)
 BUSY: dict[Protocol, HttpAnswer | GrpcAnswer] = {"grpc": UNAVAILABLE, "http/protobuf": HttpAnswer(503)}
 INVALID: dict[Protocol, HttpAnswer | GrpcAnswer] = {
@@ -49,10 +57,10 @@ def names(*numbers: int) -> list[str]:
 
 @dataclass
 class Sending:
-    """A sender, the receiver it sends to, and what it counted."""
+    """A sender, the receiver it sends to, and its observer."""
 
     sender: SpanSender
-    counts: Tally
+    observer: RecordingObserver
     site: Site
 
     @property
@@ -65,16 +73,16 @@ class Sending:
 
     async def arrived(self, *numbers: int) -> None:
         """Wait until exactly these spans have arrived, in order."""
-        await eventually(lambda: self.counts.items["delivered"] >= len(range(*numbers)), within=20)
+        await eventually(lambda: self.observer.items["delivered"] >= len(range(*numbers)), within=20)
         assert self.receiver.spans() == names(*numbers)
 
     async def failed(self, attempts: int = 1) -> None:
-        """Wait until so many attempts have failed."""
-        await eventually(lambda: self.counts.attempts["failed"] >= attempts, within=20)
+        """Wait until this number of attempts has failed."""
+        await eventually(lambda: self.observer.attempts["failed"] >= attempts, within=20)
 
 
-def sender_to(target: Target, counts: Tally, **options: Any) -> SpanSender:
-    return SpanSender(open_transport(target), SpanEnvelope(), counts, **{"batching": SOON, "pace": QUICK, **options})
+def sender_to(target: Target, observer: RecordingObserver, **options: Any) -> SpanSender:
+    return SpanSender(create_transport(target), SpanEnvelope(), observer, **{"batch": SOON, "backoff": QUICK, **options})
 
 
 @asynccontextmanager
@@ -82,13 +90,13 @@ async def sending(protocol: Protocol, *, attempt: float = 10.0, tls: Any = None,
     """Run a sender to a receiver, with the target's and the sender's options."""
     of_target = {name: options.pop(name) for name in ("headers", "compression", "tls_files") if name in options}
     async with otlp_receiver(protocol, tls=tls) as site:
-        counts = Tally()
+        observer = RecordingObserver()
         endpoint = site.endpoint.replace("http:", "https:") if tls else site.endpoint
         target = Target("traces", protocol, endpoint, tls=bool(tls), timeout=seconds(attempt), **of_target)
-        sender = sender_to(target, counts, **options)
+        sender = sender_to(target, observer, **options)
         sender.start()
         try:
-            yield Sending(sender, counts, site)
+            yield Sending(sender, observer, site)
         finally:
             await sender.stop(within=0.2)
 
@@ -100,20 +108,20 @@ class TestDelivery:
         async with sending(protocol) as run:
             run.offer(2000)
             await run.arrived(2000)
-            await eventually(lambda: run.counts.queue == (0, 0))
-        assert run.counts.items == {"delivered": 2000}
-        assert run.counts.attempts == {"delivered": len(run.receiver.requests)}
+            await eventually(lambda: run.observer.queue == (0, 0))
+        assert run.observer.items == {"delivered": 2000}
+        assert run.observer.attempts == {"delivered": len(run.receiver.requests)}
 
     async def test_batches_by_number(self, protocol: Protocol) -> None:
         """No request holds more spans than the batch size, and a full batch does not wait for the delay."""
-        async with sending(protocol, batching=Batching(delay=60.0, items=10)) as run:
+        async with sending(protocol, batch=BatchConfig(delay=60.0, max_items=10)) as run:
             run.offer(30)
             await run.arrived(30)
         assert [len(request.names()) for request in run.receiver.requests] == [10, 10, 10]
 
     async def test_batches_by_size(self, protocol: Protocol) -> None:
-        """No request is larger than the size allowed, but for one span that is larger alone."""
-        async with sending(protocol, batching=Batching(delay=0.01, items=20, size=5_000)) as run:
+        """No request is larger than the size limit, except for a single span that is larger itself."""
+        async with sending(protocol, batch=BatchConfig(delay=0.01, max_items=20, max_size=5_000)) as run:
             for number in range(40):
                 assert run.sender.offer([span(number, size=6_000 if number == 20 else 500)])
             await run.arrived(40)
@@ -122,14 +130,14 @@ class TestDelivery:
         assert max(spans for _, spans in sizes) > 5
 
     async def test_a_few_wait(self, protocol: Protocol) -> None:
-        """Fewer spans than a batch are sent together once the delay is over."""
-        async with sending(protocol, batching=Batching(delay=0.1)) as run:
+        """Fewer spans than a batch are sent together when the delay is over."""
+        async with sending(protocol, batch=BatchConfig(delay=0.1)) as run:
             run.offer(3)
             await run.arrived(3)
         assert len(run.receiver.requests) == 1
 
     async def test_headers(self, protocol: Protocol) -> None:
-        """The headers of the settings go with every request, and so does who sends it."""
+        """Every request has the headers of the settings and a user agent."""
         async with sending(protocol, headers=(("authorization", "Bearer x"), ("team", "a"))) as run:
             run.offer(1)
             await run.arrived(1)
@@ -147,7 +155,7 @@ class TestDelivery:
 
     async def test_one_connection(self, protocol: Protocol) -> None:
         """The connection is kept from request to request."""
-        async with sending(protocol, batching=Batching(delay=0.01, items=5)) as run:
+        async with sending(protocol, batch=BatchConfig(delay=0.01, max_items=5)) as run:
             run.offer(50)
             await run.arrived(50)
         assert run.receiver.connections == 1
@@ -164,50 +172,50 @@ class TestDelivery:
 @both_protocols
 class TestOutages:
     async def test_refused(self, protocol: Protocol) -> None:
-        """Nothing is lost while connections are refused, and all arrives in order when they are taken again."""
+        """Nothing is lost while connections are refused, and all spans arrive in order afterwards."""
         async with sending(protocol) as run:
             run.offer(100)
             await run.arrived(100)
-            await run.site.door.shut()
+            await run.site.listener.shut()
             run.offer(100, 2000)
             await run.failed(3)
             run.offer(2000, 3000)
-            await run.site.door.open()
+            await run.site.listener.open()
             await run.arrived(3000)
-        assert run.counts.items == {"delivered": 3000}
+        assert run.observer.items == {"delivered": 3000}
 
     @pytest.mark.parametrize("fault", ["black_hole", "reset", "drip"])
     async def test_spoiled(self, protocol: Protocol, fault: Fault) -> None:
         """Nothing is lost while connections are silent, reset or very slow."""
         async with sending(protocol, attempt=0.2) as run:
-            run.site.door.spoil(fault)
+            run.site.listener.spoil(fault)
             run.offer(1000)
             await run.failed(2)
             taken_before = len(run.receiver.spans())
-            run.site.door.spoil("none")
+            run.site.listener.spoil("none")
             run.offer(1000, 1500)
-            await eventually(lambda: run.counts.items["delivered"] == 1500, within=20)
-        # What was taken while the answer was too slow had to be sent again.
+            await eventually(lambda: run.observer.items["delivered"] == 1500, within=20)
+        # A request that was accepted while the response was too slow is sent again.
         assert taken_before == 0 or fault == "drip"
         assert run.receiver.spans()[-1] == "1499"
         assert list(dict.fromkeys(run.receiver.spans())) == names(1500)
-        assert run.counts.items == {"delivered": 1500}
+        assert run.observer.items == {"delivered": 1500}
 
     async def test_busy(self, protocol: Protocol) -> None:
-        """Nothing is lost and nothing sent twice while the receiver says that it is unavailable."""
+        """Nothing is lost and nothing is sent twice while the receiver is unavailable."""
         async with sending(protocol) as run:
             run.receiver.answer = BUSY[protocol]
             run.offer(1000)
             await run.failed(5)
             run.receiver.answer = None
             await run.arrived(1000)
-        assert run.counts.items == {"delivered": 1000}
-        assert sum(run.counts.reasons.values()) == run.counts.attempts["failed"]
+        assert run.observer.items == {"delivered": 1000}
+        assert sum(run.observer.reasons.values()) == run.observer.attempts["failed"]
 
     async def test_bounded(self, protocol: Protocol) -> None:
-        """What does not fit the queue is refused and counted exactly, and what was accepted arrives."""
-        size = len(together([span(1000)])) + ITEM_OVERHEAD
-        async with sending(protocol, bounds=Bounds(size=50 * size)) as run:
+        """Spans that do not fit in the queue are dropped and counted exactly, and accepted spans arrive."""
+        size = len(join([span(1000)])) + ENTRY_OVERHEAD
+        async with sending(protocol, limits=QueueLimits(max_size=50 * size)) as run:
             run.receiver.answer = BUSY[protocol]
             accepted = [run.sender.offer([span(number)]) for number in range(1000, 1200)]
             await run.failed(2)
@@ -216,19 +224,19 @@ class TestOutages:
             run.offer(1050, 1060)
             await run.arrived(1000, 1060)
         assert accepted == [True] * 50 + [False] * 150
-        assert run.counts.drops == {"queue_full": 150}
-        assert run.counts.largest_queue == 50 * size
+        assert run.observer.drops == {"queue_full": 150}
+        assert run.observer.largest_queue == 50 * size
 
     async def test_bounded_in_spans(self, protocol: Protocol) -> None:
-        """A bound in spans takes the place of the one in bytes."""
-        async with sending(protocol, bounds=Bounds(size=1, items=30)) as run:
+        """A limit in spans replaces the limit in bytes."""
+        async with sending(protocol, limits=QueueLimits(max_size=1, max_items=30)) as run:
             accepted = [run.sender.offer([span(number)]) for number in range(40)]
             await run.arrived(30)
         assert sum(accepted) == 30
-        assert run.counts.items == {"delivered": 30, "dropped": 10}
+        assert run.observer.items == {"delivered": 30, "dropped": 10}
 
     async def test_pause_grows(self, protocol: Protocol) -> None:
-        """Attempts are not made faster than the pace allows."""
+        """The pauses between attempts follow the back-off."""
         async with sending(protocol) as run:
             run.receiver.answer = BUSY[protocol]
             started = asyncio.get_running_loop().time()
@@ -242,76 +250,76 @@ class TestOutages:
 
 
 @both_protocols
-class TestRefusals:
+class TestFailures:
     async def test_not_retryable(self, protocol: Protocol) -> None:
-        """A refused batch is dropped, counted under its reason, not sent again, and the next goes on."""
-        async with sending(protocol, batching=Batching(delay=0.01, items=10)) as run:
+        """A batch that failed permanently is dropped, counted under its reason and not sent again, and the next batch is sent."""
+        async with sending(protocol, batch=BatchConfig(delay=0.01, max_items=10)) as run:
             run.receiver.answers.append(INVALID[protocol])
             run.offer(20)
-            await eventually(lambda: run.counts.items["delivered"] == 10)
+            await eventually(lambda: run.observer.items["delivered"] == 10)
         assert run.receiver.spans() == names(10, 20)
-        assert run.counts.drops == {"http_400" if protocol == "http/protobuf" else "grpc_invalid_argument": 10}
-        assert run.counts.attempts == {"refused": 1, "delivered": 1}
+        assert run.observer.drops == {"http_400" if protocol == "http/protobuf" else "grpc_invalid_argument": 10}
+        assert run.observer.attempts == {"refused": 1, "delivered": 1}
 
     async def test_partial_success(self, protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
-        """Rejected spans are counted, told of and not sent again."""
+        """Rejected spans are counted, logged and not sent again."""
         async with sending(protocol) as run:
             run.receiver.rejected, run.receiver.message = 3, "too old"
             run.offer(10)
-            await eventually(lambda: run.counts.items["delivered"])
+            await eventually(lambda: run.observer.items["delivered"])
         assert len(run.receiver.requests) == 1
-        assert run.counts.items == {"delivered": 7, "rejected": 3}
+        assert run.observer.items == {"delivered": 7, "rejected": 3}
         assert "rejected 3 of 10 spans: too old" in caplog.text
 
     async def test_warning(self, protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
-        """A receiver that takes all but has something to say is listened to."""
+        """The warning of a receiver that accepts all spans is logged."""
         async with sending(protocol) as run:
             run.receiver.message = "use the other port"
             run.offer(10)
             await run.arrived(10)
-        assert run.counts.items == {"delivered": 10}
+        assert run.observer.items == {"delivered": 10}
         assert "use the other port" in caplog.text
 
-    async def test_spans_that_belong_together(self, protocol: Protocol) -> None:
-        """They are delivered as one by one, in one request where its size allows."""
-        async with sending(protocol, batching=Batching(delay=0.01, items=10)) as run:
+    async def test_spans_of_a_turn(self, protocol: Protocol) -> None:
+        """Spans that are offered together are delivered in order, in one request if its size allows."""
+        async with sending(protocol, batch=BatchConfig(delay=0.01, max_items=10)) as run:
             for start in range(0, 32, 4):
                 assert run.sender.offer([span(number) for number in range(start, start + 4)])
             await run.arrived(32)
-            await eventually(lambda: run.counts.queue == (0, 0))
+            await eventually(lambda: run.observer.queue == (0, 0))
         assert [len(request.names()) for request in run.receiver.requests] == [8, 8, 8, 8]
-        assert run.counts.items == {"delivered": 32}
+        assert run.observer.items == {"delivered": 32}
 
-    async def test_more_together_than_a_request_may_hold(self, protocol: Protocol) -> None:
-        """The batch size holds for them too."""
-        async with sending(protocol, batching=Batching(delay=60.0, items=3)) as run:
+    async def test_more_spans_than_a_batch(self, protocol: Protocol) -> None:
+        """The batch size also limits spans that are offered together."""
+        async with sending(protocol, batch=BatchConfig(delay=60.0, max_items=3)) as run:
             assert run.sender.offer([span(number) for number in range(9)])
             await run.arrived(9)
         assert [len(request.names()) for request in run.receiver.requests] == [3, 3, 3]
 
     async def test_room_for_some(self, protocol: Protocol) -> None:
-        """What fits is queued, and what does not is counted span by span."""
-        async with sending(protocol, bounds=Bounds(items=10), batching=Batching(delay=60.0)) as run:
+        """Spans that fit are queued, and each span that does not fit is counted."""
+        async with sending(protocol, limits=QueueLimits(max_items=10), batch=BatchConfig(delay=60.0)) as run:
             assert run.sender.offer([span(number) for number in range(8)])
             assert not run.sender.offer([span(number) for number in range(8, 16)])
-            assert run.counts.queue[0] == 10
-            assert run.counts.drops == {"queue_full": 6}
+            assert run.observer.queue[0] == 10
+            assert run.observer.drops == {"queue_full": 6}
 
-    async def test_one_too_large_costs_no_other(self, protocol: Protocol) -> None:
-        """Of spans that belong together only the one that no receiver would take is lost."""
+    async def test_one_of_several_is_too_large(self, protocol: Protocol) -> None:
+        """Of spans that are offered together only the one that is too large is lost."""
         async with sending(protocol) as run:
             assert not run.sender.offer([span(0), bytes(5_000_000), span(1)])
             await run.arrived(2)
-        assert run.counts.drops == {"too_large": 1}
+        assert run.observer.drops == {"too_large": 1}
 
     async def test_too_large(self, protocol: Protocol) -> None:
-        """A span that no receiver would take is not queued."""
+        """A span that is too large for any receiver is not queued."""
         async with sending(protocol) as run:
             assert not run.sender.offer([bytes(5_000_000)])
-        assert run.counts.drops == {"too_large": 1}
+        assert run.observer.drops == {"too_large": 1}
 
-    async def test_error_of_ours(self, protocol: Protocol) -> None:
-        """A batch that meets an error in the sender is dropped and counted, and the next goes on."""
+    async def test_internal_error(self, protocol: Protocol) -> None:
+        """A batch that causes an internal error is dropped and counted, and the next batch is sent."""
 
         class Broken:
             tries = 0
@@ -324,11 +332,11 @@ class TestRefusals:
 
             size = 0
 
-        async with sending(protocol, batching=Batching(delay=0.01, items=10)) as run:
+        async with sending(protocol, batch=BatchConfig(delay=0.01, max_items=10)) as run:
             run.sender._envelope = Broken()  # type: ignore[assignment]  # as above
             run.offer(20)
-            await eventually(lambda: run.counts.items["delivered"] == 10)
-        assert run.counts.drops == {"internal_error": 10}
+            await eventually(lambda: run.observer.items["delivered"] == 10)
+        assert run.observer.drops == {"internal_error": 10}
 
 
 HTTP: Protocol = "http/protobuf"
@@ -341,7 +349,7 @@ async def test_http_retryable(status: int) -> None:
         run.receiver.answers.append(HttpAnswer(status))
         run.offer(1)
         await run.arrived(1)
-    assert run.counts.reasons == {f"http_{status}": 1}
+    assert run.observer.reasons == {f"http_{status}": 1}
 
 
 @pytest.mark.parametrize(
@@ -357,16 +365,16 @@ async def test_http_retryable(status: int) -> None:
     ],
 )
 async def test_http_not_retryable(status: int, reason: str) -> None:
-    """All other statuses are refusals, under one of a few reasons."""
+    """All other statuses are permanent failures, under one of a few reasons."""
     async with sending(HTTP) as run:
         run.receiver.answers.append(HttpAnswer(status, {"location": "/elsewhere"}))
         run.offer(1)
-        await eventually(lambda: run.counts.drops == {reason: 1})
+        await eventually(lambda: run.observer.drops == {reason: 1})
     assert len(run.receiver.attempts) == 1
 
 
 async def test_http_retry_after() -> None:
-    """A receiver that says how long to wait is not disturbed earlier."""
+    """The next attempt waits as long as the receiver asks for."""
     async with sending(HTTP) as run:
         run.receiver.answers.append(HttpAnswer(429, {"retry-after": "30"}))
         run.offer(1)
@@ -376,12 +384,12 @@ async def test_http_retry_after() -> None:
 
 
 async def test_http_error_text(caplog: pytest.LogCaptureFixture) -> None:
-    """What the receiver gives as the reason of a refusal is in the log."""
+    """The receiver's reason for a permanent failure is in the log."""
     body = Status(code=3, message="spans without service").SerializeToString()
     async with sending(HTTP) as run:
         run.receiver.answers.append(HttpAnswer(400, {"content-type": "application/x-protobuf"}, body))
         run.offer(1)
-        await eventually(lambda: run.counts.items["dropped"])
+        await eventually(lambda: run.observer.items["dropped"])
     assert "spans without service" in caplog.text
 
 
@@ -392,22 +400,22 @@ async def test_grpc_retryable(code: str) -> None:
         run.receiver.answers.append(GrpcAnswer(grpc.StatusCode[code]))
         run.offer(1)
         await run.arrived(1)
-    assert run.counts.reasons == {f"grpc_{code.lower()}": 1}
+    assert run.observer.reasons == {f"grpc_{code.lower()}": 1}
 
 
 @pytest.mark.parametrize("code", ["UNKNOWN", "INVALID_ARGUMENT", "UNAUTHENTICATED", "UNIMPLEMENTED", "INTERNAL", "RESOURCE_EXHAUSTED"])
 async def test_grpc_not_retryable(code: str) -> None:
-    """All other codes are refusals, and so is exhaustion without a hint when to come again."""
+    """All other codes are permanent failures, including RESOURCE_EXHAUSTED without RetryInfo."""
     async with sending("grpc") as run:
         run.receiver.answers.append(GrpcAnswer(grpc.StatusCode[code]))
         run.offer(1)
-        await eventually(lambda: run.counts.drops == {f"grpc_{code.lower()}": 1})
+        await eventually(lambda: run.observer.drops == {f"grpc_{code.lower()}": 1})
     assert len(run.receiver.attempts) == 1
 
 
 async def test_grpc_exhausted_for_now() -> None:
-    """Exhaustion with RetryInfo is retried, and not before its delay is over."""
-    async with sending("grpc", pace=Pace(unit=1.0, first=0.001)) as run:
+    """RESOURCE_EXHAUSTED with RetryInfo is retried after its delay."""
+    async with sending("grpc", backoff=BackoffConfig(time_scale=1.0, initial=0.001)) as run:
         run.receiver.answers.append(GrpcAnswer(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after=0.3))
         run.offer(1)
         await run.arrived(1)
@@ -418,30 +426,31 @@ async def test_grpc_exhausted_for_now() -> None:
 @both_protocols
 class TestStop:
     async def test_flushes(self, protocol: Protocol) -> None:
-        """What waits for its batch is sent at once when the sender stops."""
-        async with sending(protocol, batching=Batching(delay=60.0)) as run:
+        """Spans that wait for their batch are sent at once when the sender stops."""
+        async with sending(protocol, batch=BatchConfig(delay=60.0)) as run:
             run.offer(1000)
             await run.sender.stop()
             assert run.receiver.spans() == names(1000)
-        assert run.counts.items == {"delivered": 1000}
+        assert run.observer.items == {"delivered": 1000}
 
+    @pytest.mark.alone
     @pytest.mark.parametrize("fault", ["refused", "black_hole", "busy"])
     async def test_dead_receiver(self, protocol: Protocol, fault: str) -> None:
         """A stop ends within its time whatever the receiver does, and counts what is lost."""
         async with sending(protocol) as run:
             await _break(run, fault)
             run.offer(1000)
-            await eventually(lambda: run.receiver.attempts or run.counts.attempts["failed"])
+            await eventually(lambda: run.receiver.attempts or run.observer.attempts["failed"])
             started = time.monotonic()
             await run.sender.stop(within=1.0)
             took = time.monotonic() - started
         assert took < seconds(2.0)
-        assert run.counts.drops == {"stopped": 1000}
+        assert run.observer.drops == {"stopped": 1000}
         assert not run.receiver.requests
 
     async def test_last_chance(self, protocol: Protocol) -> None:
-        """A pause is cut short by the stop, and a receiver that is back by then gets everything."""
-        async with sending(protocol, pace=Pace(first=1000.0, cap=1000.0)) as run:
+        """The stop ends a pause, and a receiver that works again gets everything."""
+        async with sending(protocol, backoff=BackoffConfig(initial=1000.0, maximum=1000.0)) as run:
             run.receiver.answer = BUSY[protocol]
             run.offer(100)
             await run.failed()
@@ -450,26 +459,26 @@ class TestStop:
             assert run.receiver.spans() == names(100)
 
     async def test_offers_after(self, protocol: Protocol) -> None:
-        """What comes after the stop is counted as lost."""
+        """Spans that are offered after the stop are counted as lost."""
         async with sending(protocol) as run:
             await run.sender.stop()
             assert not run.sender.offer([span(1)])
-        assert run.counts.drops == {"stopped": 1}
+        assert run.observer.drops == {"stopped": 1}
 
     async def test_never_started(self, protocol: Protocol) -> None:
         """A sender that was never started can be stopped."""
-        counts = Tally()
-        sender = sender_to(Target("traces", protocol, "127.0.0.1:9"), counts)
+        observer = RecordingObserver()
+        sender = sender_to(Target("traces", protocol, "127.0.0.1:9"), observer)
         assert sender.offer([span(1)])
         await sender.stop(within=0.1)
-        assert counts.drops == {"stopped": 1}
+        assert observer.drops == {"stopped": 1}
 
 
 async def _break(run: Sending, fault: str) -> None:
     if fault == "refused":
-        await run.site.door.shut()
+        await run.site.listener.shut()
     elif fault == "black_hole":
-        run.site.door.spoil("black_hole")
+        run.site.listener.spoil("black_hole")
     else:
         run.receiver.answer = BUSY[run.site.protocol]
 
@@ -477,42 +486,42 @@ async def _break(run: Sending, fault: str) -> None:
 @both_protocols
 class TestDisk:
     async def test_next_process(self, protocol: Protocol, tmp_path: Path) -> None:
-        """What a dead receiver did not take is on disk after the stop, and goes first, once, when there is a sender again."""
-        async with sending(protocol, disk=DiskQueue(tmp_path)) as run:
+        """Undelivered spans are on disk after the stop, and the next sender sends them first, once."""
+        async with sending(protocol, disk=DiskQueueConfig(tmp_path)) as run:
             await _break(run, "refused")
             run.offer(1000)
             started = time.monotonic()
             await run.sender.stop(within=seconds(10.0))
             assert time.monotonic() - started < seconds(5.0)
-        assert run.counts.items == {}
-        async with sending(protocol, disk=DiskQueue(tmp_path)) as run:
+        assert run.observer.items == {}
+        async with sending(protocol, disk=DiskQueueConfig(tmp_path)) as run:
             run.offer(1000, 1100)
             await run.arrived(1100)
-        assert run.counts.items == {"delivered": 1100}
+        assert run.observer.items == {"delivered": 1100}
         assert segments(tmp_path) == []
 
     async def test_more_than_memory(self, protocol: Protocol, tmp_path: Path) -> None:
-        """The disk holds what memory would not, in order."""
-        disk = DiskQueue(tmp_path, flush=0.001)
-        async with sending(protocol, disk=disk, bounds=Bounds(size=100 * (ITEM_OVERHEAD + 10))) as run:
+        """The disk holds more spans than memory, in order."""
+        disk = DiskQueueConfig(tmp_path, flush_interval=0.001)
+        async with sending(protocol, disk=disk, limits=QueueLimits(max_size=100 * (ENTRY_OVERHEAD + 10))) as run:
             run.receiver.answer = BUSY[protocol]
             for start in range(0, 1000, 50):
                 run.offer(start, start + 50)
                 await eventually(lambda: run.sender._queue._memory_items == 0)
             run.receiver.answer = None
             await run.arrived(1000)
-        assert run.counts.items == {"delivered": 1000}
+        assert run.observer.items == {"delivered": 1000}
 
     async def test_another_process(self, protocol: Protocol, tmp_path: Path) -> None:
-        """A directory that another process has is not touched; memory is used until it is free."""
-        disk = DiskQueue(tmp_path, rest=0.01)
+        """A directory in use by another process is not touched; spans queue in memory until it is free."""
+        disk = DiskQueueConfig(tmp_path, retry_delay=0.01)
         async with sending(protocol, disk=disk) as first:
             first.offer(10)
             await first.arrived(10)
             async with sending(protocol, disk=disk) as second:
                 second.offer(10)
                 await second.arrived(10)
-                assert second.counts.disk_failures
+                assert second.observer.disk_failures
                 await first.sender.stop()
                 second.offer(10, 20)
                 await second.arrived(20)

@@ -1,4 +1,4 @@
-"""Starting and stopping the real process: what was received counts, peers and probes are told, the exit code says how it went."""
+"""Start and stop of the real process: received frames count, peers and probes are informed, and the exit code is right."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import pytest
 from exporter import __version__
 from exporter.config import Address
 from tests.support.daemon import (
-    Doors,
+    Endpoints,
     ServingProgram,
     call,
     daemon_process,
@@ -35,17 +35,17 @@ IN_TIME = DRAIN + 2.0
 
 
 async def stopped(daemon: ServingProgram, within: float = IN_TIME) -> None:
-    """Wait for an orderly end: exit code 0 in time, nothing of ours gone wrong."""
+    """Wait for an orderly end: exit code 0 in time, and no error in the log."""
     assert await daemon.ended(within) == 0
     assert "Traceback" not in daemon.log
-    assert "exporter.daemon.app: stopped" in daemon.log
+    assert "exporter.daemon.serve: stopped" in daemon.log
 
 
-async def not_ready(doors: Doors) -> None:
+async def not_ready(endpoints: Endpoints) -> None:
     """Wait until the daemon says that it is stopping."""
 
     async def gone() -> bool:
-        return (await doors.get("/-/ready")).status_code == 503
+        return (await endpoints.get("/-/ready")).status_code == 503
 
     await eventually(gone, because="readiness to go")
 
@@ -55,16 +55,16 @@ def names_in(directory: Path) -> set[str]:
 
 
 async def lingering(daemon: ServingProgram) -> None:
-    """Wait until everything is counted and only the last scrape is waited for."""
+    """Wait until everything is counted and only the last scrape is missing."""
     await eventually(lambda: "waiting for one more scrape" in daemon.log, because="the linger")
 
 
 class TestDrain:
     async def test_what_had_been_sent_counts(self, tmp_path: Path) -> None:
-        """Fifty sockets send many frames each and SIGTERM follows at once: every frame counts, each socket is closed with 1001."""
+        """SIGTERM arrives right after fifty sockets have sent many frames: every frame counts, and each socket is closed with 1001."""
         each, sockets = 1000, 50
         async with daemon_process(tmp_path, "--linger", "--drain-timeout", "30") as daemon, contextlib.AsyncExitStack() as stack:
-            peers = [await stack.enter_async_context(raw_websocket(daemon.doors.listen)) for _ in range(sockets)]
+            peers = [await stack.enter_async_context(raw_websocket(daemon.endpoints.listen)) for _ in range(sockets)]
             for peer in peers:
                 peer.writer.write(PLAYED * each)
             await asyncio.gather(*(peer.writer.drain() for peer in peers))
@@ -73,67 +73,72 @@ class TestDrain:
             codes = await asyncio.gather(*(asyncio.wait_for(peer.close_code(), seconds(20)) for peer in peers))
             assert codes == [1001] * sockets
             await lingering(daemon)
-            found = await daemon.doors.scrape()
+            found = await daemon.endpoints.scrape()
             await stopped(daemon, 20)
         assert all(in_kernel)
         assert total(found, RECEIVED) == total(found, PROCESSED, outcome="processed") == each * sockets
         assert total(found, "agentstack_sessions_ended_total", reason="shutdown") == sockets
         assert total(found, "agentstack_sessions_active") == 0
 
+    @pytest.mark.alone
     async def test_a_peer_that_goes_on_for_a_while(self, tmp_path: Path) -> None:
-        """A peer that pauses for less than a quarter of a second is read on, and closed once it is quiet."""
-        async with daemon_process(tmp_path, "--linger", "--drain-timeout", "20") as daemon, raw_websocket(daemon.doors.listen) as peer:
+        """A peer that pauses for less than a quarter of a second is still read, and closed once it is quiet."""
+        async with (
+            daemon_process(tmp_path, "--linger", "--drain-timeout", "20") as daemon,
+            raw_websocket(daemon.endpoints.listen) as peer,
+        ):
             daemon.signal(signal.SIGTERM)
-            await not_ready(daemon.doors)
+            await not_ready(daemon.endpoints)
             for number in range(1, 6):
                 await peer.send(b'{"type":"play.completed"}')
-                await daemon.doors.reaches(RECEIVED, number)
+                await daemon.endpoints.reaches(RECEIVED, number)
             assert await asyncio.wait_for(peer.close_code(), seconds(5)) == 1001
 
     async def test_a_peer_that_never_answers_the_close(self, tmp_path: Path) -> None:
-        """A peer that neither answers the close nor hangs up does not hold up the end."""
-        async with daemon_process(tmp_path) as daemon, raw_websocket(daemon.doors.listen) as peer:
+        """A peer that neither answers the close nor disconnects does not delay the stop."""
+        async with daemon_process(tmp_path) as daemon, raw_websocket(daemon.endpoints.listen) as peer:
             await peer.send(b'{"type":"play.completed"}')
-            await daemon.doors.reaches(RECEIVED, 1)
+            await daemon.endpoints.reaches(RECEIVED, 1)
             daemon.signal(signal.SIGTERM)
             await stopped(daemon)
             assert await peer.close_code() == 1001
 
+    @pytest.mark.alone
     @pytest.mark.parametrize(
         "flood", [PLAYED, frame(b"", PING), frame(b'{"type":"session.started"}')], ids=["events", "pings", "starts"]
     )
     async def test_a_peer_that_never_stops_sending(self, tmp_path: Path, flood: bytes) -> None:
-        """A peer that sends on and reads nothing is cut off when the drain timeout is over."""
-        async with daemon_process(tmp_path, "--drain-timeout", "0.5") as daemon, raw_websocket(daemon.doors.listen) as peer:
+        """A peer that keeps sending and never reads is disconnected after the drain timeout."""
+        async with daemon_process(tmp_path, "--drain-timeout", "0.5") as daemon, raw_websocket(daemon.endpoints.listen) as peer:
             sending = asyncio.create_task(_send_for_ever(peer, flood * 1000))
-            await daemon.doors.reaches("agentstack_exporter_connections_active", 1)
+            await daemon.endpoints.reaches("agentstack_exporter_connections_active", 1)
             daemon.signal(signal.SIGTERM)
             await stopped(daemon, 0.5 + 2)
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
 
     async def test_a_peer_that_never_finishes_its_handshake(self, tmp_path: Path) -> None:
-        """A connection without a request does not hold up the end."""
-        async with daemon_process(tmp_path) as daemon, raw_connection(daemon.doors.listen) as peer:
+        """A connection without a request does not delay the stop."""
+        async with daemon_process(tmp_path) as daemon, raw_connection(daemon.endpoints.listen) as peer:
             peer.writer.write(request()[:30])
             await peer.writer.drain()
             daemon.signal(signal.SIGTERM)
             await stopped(daemon)
 
     async def test_new_connections_are_refused(self, tmp_path: Path) -> None:
-        """While calls drain no new ones are taken, the port is closed, and /metrics still answers."""
+        """While calls drain, new ones are refused, the port is closed, and /metrics still answers."""
         async with daemon_process(tmp_path, "--linger", "--drain-timeout", "20") as daemon:
-            doors = daemon.doors
-            async with raw_websocket(doors.listen) as peer, raw_connection(doors.listen) as half_open:
+            endpoints = daemon.endpoints
+            async with raw_websocket(endpoints.listen) as peer, raw_connection(endpoints.listen) as half_open:
                 half_open.writer.write(request()[:-2])
-                sending = asyncio.create_task(_send_slowly(peer, doors))
+                sending = asyncio.create_task(_send_slowly(peer, endpoints))
                 daemon.signal(signal.SIGTERM)
-                await not_ready(doors)
+                await not_ready(endpoints)
                 half_open.writer.write(b"\r\n")
                 assert await half_open.answer() == 503
                 with pytest.raises(OSError, match=r"."):
-                    await asyncio.open_connection(*doors.listen.split(":"))
-                assert await doors.total("agentstack_exporter_connections_refused_total", reason="stopping") == 1
+                    await asyncio.open_connection(*endpoints.listen.split(":"))
+                assert await endpoints.total("agentstack_exporter_connections_refused_total", reason="stopping") == 1
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
 
@@ -144,49 +149,49 @@ async def _send_for_ever(peer: RawWebSocket, chunk: bytes) -> None:
         await peer.writer.drain()
 
 
-async def _send_slowly(peer: RawWebSocket, doors: Doors) -> None:
+async def _send_slowly(peer: RawWebSocket, endpoints: Endpoints) -> None:
     """Send a frame whenever the last one has been counted."""
     sent = 0
     while True:
         await peer.send(b'{"type":"play.completed"}')
         sent += 1
-        await doors.reaches(RECEIVED, sent)
+        await endpoints.reaches(RECEIVED, sent)
 
 
 class TestLinger:
     async def test_one_more_scrape(self, tmp_path: Path) -> None:
-        """With --linger /metrics stays up, not ready, until it was scraped once; looking at other pages does not count."""
+        """With --linger /metrics is served, not ready, until it was scraped once; requests for other pages do not count."""
         async with daemon_process(tmp_path, "--linger") as daemon:
-            doors = daemon.doors
-            async with call(doors.ws) as peer:
+            endpoints = daemon.endpoints
+            async with call(endpoints.ws) as peer:
                 await send_all(peer, [STARTED])
-                await doors.reaches(RECEIVED, 1)
+                await endpoints.reaches(RECEIVED, 1)
                 daemon.signal(signal.SIGTERM)
                 await asyncio.wait_for(peer.wait_closed(), seconds(5))
             assert peer.close_code == 1001
             for path, status in {"/-/ready": 503, "/-/healthy": 200, "/": 200}.items():
-                assert (await doors.get(path)).status_code == status
+                assert (await endpoints.get(path)).status_code == status
             async with http_client() as http:
-                assert (await http.head(doors.url("/metrics"))).status_code == 200
+                assert (await http.head(endpoints.url("/metrics"))).status_code == 200
             assert not daemon.ready_file.exists()
             await lingering(daemon)
-            assert total(await doors.scrape(), "agentstack_sessions_ended_total", reason="shutdown") == 1
+            assert total(await endpoints.scrape(), "agentstack_sessions_ended_total", reason="shutdown") == 1
             await stopped(daemon)
 
     async def test_nobody_scrapes(self, tmp_path: Path) -> None:
-        """When nobody scrapes within --linger-timeout the exporter says so and ends."""
+        """Without a scrape within --linger-timeout the exporter logs that and stops."""
         async with daemon_process(tmp_path, "--linger", "--linger-timeout", "0.2") as daemon:
             daemon.signal(signal.SIGTERM)
             await stopped(daemon)
             assert "the last measurements are lost" in daemon.log
 
-    async def test_impatience_at_the_keyboard(self, tmp_path: Path) -> None:
-        """Ctrl-C ends the waiting for a scrape; a second SIGTERM, which some managers send, does not."""
+    async def test_ctrl_c_skips_the_linger(self, tmp_path: Path) -> None:
+        """Ctrl-C skips the wait for a scrape; a second SIGTERM, which some supervisors send, does not."""
         async with daemon_process(tmp_path, "--linger", "--linger-timeout", "60") as daemon:
             daemon.signal(signal.SIGTERM)
             await lingering(daemon)
             daemon.signal(signal.SIGTERM)
-            assert (await daemon.doors.get("/-/healthy")).status_code == 200
+            assert (await daemon.endpoints.get("/-/healthy")).status_code == 200
             daemon.signal(signal.SIGINT)
             await stopped(daemon, 3)
 
@@ -194,7 +199,7 @@ class TestLinger:
 class TestSignals:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     async def test_either_signal_ends_it(self, tmp_path: Path, number: signal.Signals) -> None:
-        """SIGTERM and SIGINT end an idle exporter at once, with exit code 0 and nothing on stdout."""
+        """SIGTERM and SIGINT stop an idle exporter at once, with exit code 0 and nothing on stdout."""
         async with daemon_process(tmp_path) as daemon:
             assert daemon.ready_file.exists()
             daemon.signal(number)
@@ -203,8 +208,8 @@ class TestSignals:
             assert daemon.output == ""
 
     async def test_a_second_signal_changes_nothing(self, tmp_path: Path) -> None:
-        """Signals that come while it stops neither kill it nor cost the frames on their way."""
-        async with daemon_process(tmp_path, "--linger") as daemon, raw_websocket(daemon.doors.listen) as peer:
+        """Signals during the stop neither kill the process nor lose frames."""
+        async with daemon_process(tmp_path, "--linger") as daemon, raw_websocket(daemon.endpoints.listen) as peer:
             peer.writer.write(PLAYED * 1000)
             await peer.writer.drain()
             for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
@@ -212,28 +217,28 @@ class TestSignals:
             assert await asyncio.wait_for(peer.close_code(), seconds(5)) == 1001
             daemon.signal(signal.SIGTERM)
             await lingering(daemon)
-            assert total(await daemon.doors.scrape(), RECEIVED) == 1000
+            assert total(await daemon.endpoints.scrape(), RECEIVED) == 1000
             await stopped(daemon)
 
 
 class TestReadyFile:
     async def test_content(self, tmp_path: Path) -> None:
-        """The ready file names both addresses, is there when they answer, and no unfinished one stands beside it."""
+        """The ready file has both addresses, exists when they answer, and no unfinished file is left."""
         async with daemon_process(tmp_path) as daemon:
             found = json.loads(daemon.ready_file.read_text())
-            assert found == {"listen": daemon.doors.listen, "telemetry_listen": daemon.doors.telemetry}
-            assert (await daemon.doors.get("/-/ready")).status_code == 200
+            assert found == {"listen": daemon.endpoints.listen, "telemetry_listen": daemon.endpoints.telemetry}
+            assert (await daemon.endpoints.get("/-/ready")).status_code == 200
         assert names_in(tmp_path) == {"ready", "stdout", "stderr"}
 
     async def test_it_is_removed_when_the_drain_begins(self, tmp_path: Path) -> None:
-        """The file goes with the readiness, not at the end of the process."""
+        """The file is removed when readiness ends, not when the process ends."""
         async with daemon_process(tmp_path, "--linger") as daemon:
             daemon.signal(signal.SIGTERM)
-            await not_ready(daemon.doors)
+            await not_ready(daemon.endpoints)
             assert not daemon.ready_file.exists()
 
     async def test_one_that_a_crash_left_behind(self, tmp_path: Path) -> None:
-        """A file of an earlier process does not survive a start that fails."""
+        """The file of an earlier process is removed, even if the start fails."""
         stale = tmp_path / "ready"
         stale.write_text("{}")
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -245,7 +250,7 @@ class TestReadyFile:
         assert not stale.exists()
 
     async def test_a_place_that_cannot_be_written(self, tmp_path: Path) -> None:
-        """Where the file cannot be written the exporter does not run, and says which file it is."""
+        """If the file cannot be written, the exporter does not start, and the error names the file."""
         missing = tmp_path / "nowhere" / "ready"
         async with program(
             tmp_path, "serve", "--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--ready-file", str(missing)
@@ -258,7 +263,7 @@ class TestReadyFile:
 class TestStart:
     @pytest.mark.parametrize("option", ["--listen", "--telemetry-listen"])
     async def test_a_port_in_use(self, tmp_path: Path, option: str) -> None:
-        """An address that is taken is named on stderr, and the exit code is 1."""
+        """An address in use is named on stderr, and the exit code is 1."""
         other = "--telemetry-listen" if option == "--listen" else "--listen"
         with socket.create_server(("127.0.0.1", 0)) as taken:
             where = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -286,7 +291,7 @@ class TestStart:
     async def test_a_typing_error(
         self, tmp_path: Path, args: list[str], env: dict[str, str], content: str, named: str, meant: str
     ) -> None:
-        """A setting that does not exist is named, the right one suggested, and the exit code is 2."""
+        """An unknown setting is named, the right one is suggested, and the exit code is 2."""
         (tmp_path / "exporter.toml").write_text(content)
         async with program(tmp_path, "serve", *args, env=env) as run:
             assert await run.ended() == 2
@@ -301,43 +306,43 @@ class TestStart:
             assert run.output.count("\n") == 1
 
     async def test_healthcheck(self, tmp_path: Path) -> None:
-        """healthcheck finds a running exporter well and ready, one that stops well but not ready, and a gone one not well."""
+        """healthcheck reports a running exporter as healthy and ready, a stopping one as not ready, and a stopped one as unhealthy."""
         checks = tmp_path / "checks"
         checks.mkdir()
 
         async def check(*args: str) -> int:
-            async with program(checks, "healthcheck", "--telemetry-listen", daemon.doors.telemetry, *args) as run:
+            async with program(checks, "healthcheck", "--telemetry-listen", daemon.endpoints.telemetry, *args) as run:
                 return await run.ended()
 
         async with daemon_process(tmp_path, "--linger") as daemon:
             assert [await check(), await check("--ready")] == [0, 0]
             daemon.signal(signal.SIGTERM)
-            await not_ready(daemon.doors)
+            await not_ready(daemon.endpoints)
             assert [await check(), await check("--ready")] == [0, 1]
             assert "stopping" in (checks / "stderr").read_text()
             await lingering(daemon)
-            await daemon.doors.scrape()
+            await daemon.endpoints.scrape()
             await stopped(daemon)
             assert await check() == 1
 
     async def test_memory_at_rest(self, tmp_path: Path) -> None:
-        """An exporter that has done nothing yet holds less than 80 MB, and says who and what it is."""
+        """An idle exporter uses less than 80 MB, and reports its version."""
         async with daemon_process(tmp_path) as daemon:
-            found = await daemon.doors.scrape()
+            found = await daemon.endpoints.scrape()
         assert 10e6 < total(found, "process_resident_memory_bytes") < 80e6
         assert total(found, "agentstack_exporter_build_info", version=__version__) == 1
 
 
 class TestInProcess:
     async def test_start_and_stop_again_and_again(self) -> None:
-        """A daemon that is stopped leaves nothing open: its ports can be had again and file descriptors do not add up."""
+        """A stopped daemon leaves nothing open: its ports can be used again and no file descriptors leak."""
         addresses: dict[str, Address] = {}
         open_files = []
         for _ in range(3):
-            async with running_daemon(**addresses) as doors, call(doors.ws) as peer:
+            async with running_daemon(**addresses) as endpoints, call(endpoints.ws) as peer:
                 await send_all(peer, [STARTED])
-                assert await doors.reaches(RECEIVED, 1) == 1
-            ports = [int(address.rpartition(":")[2]) for address in (doors.listen, doors.telemetry)]
+                assert await endpoints.reaches(RECEIVED, 1) == 1
+            ports = [int(address.rpartition(":")[2]) for address in (endpoints.listen, endpoints.telemetry)]
             addresses = dict(zip(("listen", "telemetry_listen"), (Address("127.0.0.1", port) for port in ports), strict=True))
             open_files.append(len(names_in(Path("/proc/self/fd"))))
         assert open_files[1] == open_files[2]

@@ -62,12 +62,12 @@ async def test_the_printed_tap_works(tmp_path: Path) -> None:
     (tmp_path / "use.mjs").write_text(USE, encoding="utf-8")
     events: list[dict[str, Any]] = CALL
     (tmp_path / "frames").write_text("\n".join(json.dumps(event) for event in events), encoding="utf-8")
-    async with running_daemon() as doors:
-        code, output = await run(tmp_path, doors.ws, str(tmp_path / "frames"))
+    async with running_daemon() as endpoints:
+        code, output = await run(tmp_path, endpoints.ws, str(tmp_path / "frames"))
         assert code == 0, output
-        assert await doors.total("agentstack_exporter_frames_total", outcome="processed") == len(events) + 1
-        assert await doors.total("agentstack_exporter_frames_rejected_total") == 1
-        assert await doors.total("agentstack_exporter_tap_dropped_total", reason="unreadable") == 1
-        assert await doors.total("agentstack_exporter_connections_total") == 2
-        assert await doors.total("agentstack_sessions_total") == 2
-        assert await doors.total("agentstack_sessions_ended_total", reason="user_hangup") == 1
+        assert await endpoints.total("agentstack_exporter_frames_total", outcome="processed") == len(events) + 1
+        assert await endpoints.total("agentstack_exporter_frames_rejected_total") == 1
+        assert await endpoints.total("agentstack_exporter_tap_dropped_total", reason="unreadable") == 1
+        assert await endpoints.total("agentstack_exporter_connections_total") == 2
+        assert await endpoints.total("agentstack_sessions_total") == 2
+        assert await endpoints.total("agentstack_sessions_ended_total", reason="user_hangup") == 1

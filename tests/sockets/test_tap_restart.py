@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from agentstack_tap import Tap
+from agentstack_tap.voice_app import name_of
 from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
-from exporter.tap import Tap
-from exporter.tap.voice_app import name_of
 from tests.support.daemon import Samples, ServingProgram, call, daemon_process, send_all, total
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually, seconds
@@ -67,7 +67,7 @@ async def final_scrape(program: ServingProgram) -> Samples:
     """What a process shows that was told to stop, when it has counted everything."""
     program.signal(signal.SIGTERM)
     await eventually(lambda: "waiting for one more scrape" in program.log, because="its last word")
-    samples = await program.doors.scrape()
+    samples = await program.endpoints.scrape()
     assert await program.ended() == 0
     return samples
 
@@ -76,9 +76,9 @@ async def expected(directory: Path, connections: list[Connection]) -> dict[Any, 
     """What one process counts to which each call comes on a connection of its own."""
     async with daemon_process(directory, "--linger", "--no-subscribe", *WAITS) as alone:
         for _, events in connections:
-            async with call(alone.doors.ws) as socket:
+            async with call(alone.endpoints.ws) as socket:
                 await send_all(socket, events)
-        await alone.doors.reaches("agentstack_exporter_frames_received_total", sum(len(events) for _, events in connections))
+        await alone.endpoints.reaches("agentstack_exporter_frames_received_total", sum(len(events) for _, events in connections))
         return counted(await final_scrape(alone))
 
 
@@ -89,18 +89,18 @@ async def test_the_two_processes_add_up(tmp_path: Path, kind: str) -> None:
     messages = list(interleaved(connections))
     half = len(messages) // 2
     async with daemon_process(subdirectory(tmp_path, "old"), "--linger", *WAITS) as old:
-        tap = Tap(old.doors.ws, max_events=len(messages))
+        tap = Tap(old.endpoints.ws, max_events=len(messages))
         try:
             for name, event in messages[:half]:
                 tap.send(name, event) if event is not None else tap.end(name)
-            await old.doors.reaches("agentstack_exporter_frames_received_total", half // 4)
+            await old.endpoints.reaches("agentstack_exporter_frames_received_total", half // 4)
             stopping = asyncio.create_task(final_scrape(old))
             for place, (name, event) in enumerate(messages[half:]):
                 tap.send(name, event) if event is not None else tap.end(name)
                 if place % 10 == 0 and tap.stats.connected:  # so that many calls are still going on when the old process goes
                     await asyncio.to_thread(tap.flush, seconds(0.1))
             last = await stopping
-            async with daemon_process(subdirectory(tmp_path, "new"), "--linger", *WAITS, "--listen", old.doors.listen) as new:
+            async with daemon_process(subdirectory(tmp_path, "new"), "--linger", *WAITS, "--listen", old.endpoints.listen) as new:
                 assert await asyncio.to_thread(tap.flush, seconds(30)), tap.stats
                 now = await final_scrape(new)
         finally:

@@ -208,14 +208,14 @@ async def test_calls_that_are_cut_off(tmp_path: Path) -> None:
     truth = tmp_path / "truth.jsonl"
     async with daemon_process(tmp_path, "--session-resume", "0") as daemon:
         arguments = ("--calls", "30", "--turns", "100", "--speed", "20", "--seed", "3", "--truth", str(truth), "--quiet")
-        async with program(subdirectory(tmp_path, "platform"), "simulate", "--url", daemon.doors.ws, *arguments) as platform:
-            await daemon.doors.reaches("agentstack_sessions_total", 30, within=30)
-            await daemon.doors.reaches("agentstack_exporter_frames_received_total", 300, within=30)
+        async with program(subdirectory(tmp_path, "platform"), "simulate", "--url", daemon.endpoints.ws, *arguments) as platform:
+            await daemon.endpoints.reaches("agentstack_sessions_total", 30, within=30)
+            await daemon.endpoints.reaches("agentstack_exporter_frames_received_total", 300, within=30)
             platform.process.terminate()
             await platform.ended()
             summary = msgspec.json.decode(platform.output)
-        received = await daemon.doors.reaches("agentstack_exporter_frames_received_total", summary["events"])
+        received = await daemon.endpoints.reaches("agentstack_exporter_frames_received_total", summary["events"])
         assert received == summary["events"] == len(list(read_truth(truth)))
         ended = "agentstack_sessions_ended_total"
-        assert await daemon.doors.reaches(ended, 30) == 30
-        assert await daemon.doors.total(ended, reason="disconnected") >= summary["cut_off"] > 0
+        assert await daemon.endpoints.reaches(ended, 30) == 30
+        assert await daemon.endpoints.total(ended, reason="disconnected") >= summary["cut_off"] > 0

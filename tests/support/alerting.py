@@ -49,16 +49,19 @@ class Alerting:
 
     server: Prometheus
     manager: str
-    told: list[tuple[str, str, str, str]] = field(default_factory=list)
+    notifications: list[tuple[str, str, str, str]] = field(default_factory=list)
     """Receiver, status, alert and agent, in the order in which they were told."""
 
     async def hears(self, receiver: str, status: str, alert: str, *, agent: str | None = None, within: float = 40) -> None:
         """Wait until the receiver was told that an alert is firing, or resolved."""
 
         def heard() -> bool:
-            return any(told[:3] == (receiver, status, alert) and agent in (None, told[3]) for told in self.told)
+            return any(
+                notifications[:3] == (receiver, status, alert) and agent in (None, notifications[3])
+                for notifications in self.notifications
+            )
 
-        await eventually(heard, within=within, because=f"{receiver} to hear that {alert} is {status}; heard {set(self.told)}")
+        await eventually(heard, within=within, because=f"{receiver} to hear that {alert} is {status}; heard {set(self.notifications)}")
 
     async def suppressed(self) -> set[str]:
         """Alerts that Alertmanager keeps to itself because of others."""
@@ -72,20 +75,20 @@ async def alerting(directory: Path, target: str, *, release: Release = "oldest")
     """Prometheus with the hurried rules scraping ``target``, Alertmanager with the hurried routing, and a receiver for its webhooks."""
     found = Alerting(Prometheus("", 1), "")
     async with AsyncExitStack() as stack:
-        hook = await stack.enter_async_context(webhook(found.told))
+        hook = await stack.enter_async_context(webhook(found.notifications))
         _write(directory, hook)
         arguments = [f"--config.file={directory / 'alertmanager.yml'}", f"--storage.path={directory / 'alertmanager'}"]
         arguments.append("--cluster.listen-address=")
         address = await stack.enter_async_context(alertmanager(directory, arguments, release=release))
         found.manager = f"http://{address}"
-        told = f"alerting:\n  alertmanagers:\n    - static_configs: [{{targets: ['{address}']}}]\n"
-        more = f"\nrule_files: ['{directory}/*.rules.yml']\n{told}"
+        notifications = f"alerting:\n  alertmanagers:\n    - static_configs: [{{targets: ['{address}']}}]\n"
+        more = f"\nrule_files: ['{directory}/*.rules.yml']\n{notifications}"
         found.server = await stack.enter_async_context(prometheus(directory, {JOB: target}, interval="1s", more=more, release=release))
         yield found
 
 
 @asynccontextmanager
-async def webhook(told: list[tuple[str, str, str, str]]) -> AsyncIterator[str]:
+async def webhook(notifications: list[tuple[str, str, str, str]]) -> AsyncIterator[str]:
     """A receiver for Alertmanager that writes down what it is told; gives its address."""
 
     async def take(request: Request) -> Response:
@@ -94,7 +97,7 @@ async def webhook(told: list[tuple[str, str, str, str]]) -> AsyncIterator[str]:
         for alert in message["alerts"]:
             labels = alert["labels"]
             assert alert["annotations"]["runbook_url"].endswith(f"{labels['alertname']}.md")
-            told.append((receiver, alert["status"], labels["alertname"], labels.get("agent", "")))
+            notifications.append((receiver, alert["status"], labels["alertname"], labels.get("agent", "")))
         return PlainTextResponse("ok")
 
     async with http_server(Starlette(routes=[Route("/{receiver}", take, methods=["POST"])])) as address:

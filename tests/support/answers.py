@@ -1,11 +1,11 @@
-"""Answers to the questions an operator asks, from a scrape, and how they differ from those of somebody else."""
+"""Answers to an operator's questions, read from a scrape, and how they differ from other answers."""
 
 import math
 
 from tests.support.daemon import Samples
 
 Answers = dict[tuple[str, ...], float]
-"""Amounts by what they are of: the name of a question, then what tells its answers apart."""
+"""Amounts by key: the name of a question, then the labels of the answer."""
 SHOWN: dict[str, tuple[str, ...]] = {
     "caller_turns_total": ("caller_turns", "agent", "outcome"),
     "turn_component_seconds_total": ("turn_component", "agent", "component"),
@@ -21,7 +21,7 @@ SHOWN: dict[str, tuple[str, ...]] = {
     "cost_usd_total": ("cost_usd", "component", "provider", "model"),
     "unpriced_usage_total": ("unpriced", "component", "provider", "model", "kind"),
 }
-"""Sample name after the prefix → the question it answers, and the labels that tell its answers apart."""
+"""Sample name after the prefix → the question that it answers, and the labels of the answer."""
 WASTED = {
     "llm_completion_tokens_total": "llm",
     "tts_characters_total": "tts",
@@ -31,7 +31,7 @@ WASTED = {
 
 
 def shown(samples: Samples) -> Answers:
-    """What the exporter says of the same questions."""
+    """The exporter's answers to the questions."""
     answers: Answers = {}
     for (name, labels), value in samples.items():
         metric, carried = name.removeprefix("agentstack_"), dict(labels)
@@ -47,7 +47,7 @@ def shown(samples: Samples) -> Answers:
 
 
 def differences(expected: Answers, found: Answers) -> list[str]:
-    """A line for each answer that is missing, too much, or off by more than a billionth."""
+    """A line for each answer that is missing, unexpected, or off by more than a billionth."""
     return [
         f"{' '.join(key)}: {found.get(key)} where the platform knows {expected.get(key)}"
         for key in sorted(expected.keys() | found.keys())
@@ -56,5 +56,5 @@ def differences(expected: Answers, found: Answers) -> list[str]:
 
 
 def says(answers: Answers, question: str, *words: str) -> bool:
-    """Whether there is an answer to the question that all the words stand in."""
+    """Whether there is an answer whose key contains all the words."""
     return any(key[0] == question and set(words) <= set(key) for key in answers)

@@ -1,4 +1,4 @@
-"""The customer's app behind a relay: one with manners, and one that only knows bytes."""
+"""The customer's app behind a relay: one with a WebSocket library, and one on raw sockets."""
 
 import asyncio
 import base64
@@ -26,19 +26,19 @@ class Visit:
 
 @dataclass
 class App:
-    """A running app: where it is, and who was there."""
+    """A running app: its address and its connections."""
 
     url: str
     visits: list[Visit]
 
 
 async def listen(_: ServerConnection) -> None:
-    """Say nothing."""
+    """Log nothing."""
 
 
 @asynccontextmanager
 async def app(talk: Talk = listen, **options: Any) -> AsyncIterator[App]:
-    """An app that hears everything, and first of all talks."""
+    """An app that records every message, and sends messages first."""
     visits: list[Visit] = []
 
     async def visited(socket: ServerConnection) -> None:
@@ -70,7 +70,7 @@ class RawSide:
 
 
 class RawApp:
-    """An app that accepts WebSockets and then leaves everything to the test."""
+    """An app that accepts WebSockets and leaves everything else to the test."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -96,7 +96,7 @@ class RawApp:
 
 @asynccontextmanager
 async def raw_app() -> AsyncIterator[RawApp]:
-    """The app of bytes."""
+    """The app on raw sockets."""
     found = RawApp()
     server = await asyncio.start_server(found.visited, "127.0.0.1", 0, limit=1 << 16)
     found.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -109,6 +109,6 @@ async def raw_app() -> AsyncIterator[RawApp]:
 
 
 async def heard(found: App, number: int) -> list[str | bytes]:
-    """Wait until the app's only visitor has said so many messages."""
+    """Wait until the app has received this many messages on its only connection."""
     await eventually(lambda: found.visits and len(found.visits[0].heard) >= number, because=f"{number} messages at the app")
     return found.visits[0].heard

@@ -1,4 +1,4 @@
-"""Calls an ASGI application without a server, with headers and query strings no client library would send."""
+"""Calls an ASGI application without a server, with headers and query strings that no client library would send."""
 
 import zlib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the application sent; ``body`` as it went over the wire."""
+    """What the application sent. ``body`` is as on the wire."""
 
     status: int
     headers: dict[str, str]
@@ -19,7 +19,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body, decompressed where it is gzip, as UTF-8."""
+        """The body as UTF-8 text, decompressed if it is gzip."""
         gzip = self.headers.get("content-encoding") == "gzip"
         return (zlib.decompress(self.body, 16 + zlib.MAX_WBITS) if gzip else self.body).decode()
 

@@ -1,4 +1,4 @@
-"""What a dashboard must be, as functions that give what is wrong with it, a line each.
+"""The rules for dashboards: each function returns the faults that it finds, one line each.
 
 Those of Grafana's dashboard-linter (grafana/dashboard-linter, ``docs/rules``) that concern Prometheus are here under its names;
 it is a Go program, and its rules are small. Beside them stand our own.
@@ -18,18 +18,18 @@ Dashboard = dict[str, Any]
 Rule = Callable[[Dashboard], list[str]]
 
 INTERVALS = {"__rate_interval": "4m1s", "__interval": "3m7s", "__range": "59m"}
-"""What the variables of time stand for when an expression is parsed; no board uses these very durations."""
+"""Values of the time variables for parsing an expression. No board uses exactly these durations."""
 CHOICES = {"job": ".+", "instance": ".+", "agent": ".*", "pipeline": ".*"}
 UNITS = {"s", "short", "locale", "percentunit", "none", "ops", "cps", "bytes", "currencyUSD"}
-"""Those of Grafana's units that we use."""
+"""The units of Grafana that the boards use."""
 _SUFFIXES = ("_bucket", "_sum", "_count")
 _OWN_LABELS = {"job", "instance"}
 _OF_CALLERS = ("agentstack_user_perceived_latency_seconds", "agentstack_caller_turns_total")
-"""Metrics of callers that keep machine-answered calls apart; all others of what callers wait for leave them out."""
+"""Metrics of callers with a separate label value for calls answered by a machine. All other metrics of waits leave these calls out."""
 
 
 def panels_of(dashboard: Dashboard) -> list[dict[str, Any]]:
-    """The panels that draw something."""
+    """The panels that show data."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
@@ -41,13 +41,13 @@ def queries_of(dashboard: Dashboard) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def interpolated(expr: str, **chosen: str) -> str:
-    """An expression with all variables replaced: All is chosen unless said otherwise."""
+    """An expression with all variables replaced. The default is All."""
     values = CHOICES | INTERVALS | chosen
     return re.sub(r"\$(\w+)", lambda found: values.get(found[1], found[0]), expr)
 
 
 def selectors(node: Any, parents: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Each vector selector of a parsed expression, with what it stands in, the outermost first."""
+    """Each vector selector of a parsed expression, with the expressions around it, outermost first."""
     if isinstance(node, promql.VectorSelector):
         yield node, parents
         return
@@ -59,7 +59,7 @@ def selectors(node: Any, parents: tuple[Any, ...] = ()) -> Iterator[tuple[Any, t
 
 
 def target_promql(dashboard: Dashboard) -> list[str]:
-    """Every expression parses, and has its variables within quotes or as a window."""
+    """Every expression can be parsed, and has variables only within quotes or as a window."""
     faults = []
     for title, target in queries_of(dashboard):
         try:
@@ -111,7 +111,7 @@ def target_counter_agg(dashboard: Dashboard) -> list[str]:
 
 
 def target_rate_interval(dashboard: Dashboard) -> list[str]:
-    """A rate spans $__rate_interval, nothing else."""
+    """The window of a rate is $__rate_interval."""
     spans = [
         (title, span) for title, target in queries_of(dashboard) for span in re.findall(r"\bi?rate\([^[]*\[([^]]+)\]", target["expr"])
     ]
@@ -119,7 +119,7 @@ def target_rate_interval(dashboard: Dashboard) -> list[str]:
 
 
 def sums_add_up(dashboard: Dashboard) -> list[str]:
-    """What a legend adds up is counted from one point to the next: windows of a rate overlap and count everything several times."""
+    """A sum in a legend uses windows that do not overlap. The windows of a rate overlap and would count events several times."""
     bars = [panel for panel in panels_of(dashboard) if "sum" in panel["options"].get("legend", {}).get("calcs", ())]
     windows = {panel["title"]: re.findall(r"\[([^]]+)\]", str([target["expr"] for target in panel["targets"]])[1:-1]) for panel in bars}
     faults = [f"{title}: adds up {found}" for title, found in windows.items() if set(found) != {"$__interval"}]
@@ -139,7 +139,7 @@ def known_metrics(dashboard: Dashboard) -> list[str]:
 
 
 def _labels(name: str) -> set[str] | None:
-    """The labels of a metric's series under that name; None where there are none."""
+    """The labels of a metric's series under that name; None if there is no such metric."""
     if name in SCRAPE:
         return set()
     base = next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix) and name not in METRICS), name)
@@ -154,7 +154,7 @@ def _matched(selector: Any) -> set[str]:
 
 
 def callers_only(dashboard: Dashboard) -> list[str]:
-    """What callers wait is asked without the calls that a machine answered, as everything it is compared with."""
+    """Queries of waits, and of everything they are compared with, leave out calls that a machine answered."""
     return [
         f"{title}: {selector.name} has the calls that a machine answered"
         for title, selector, _ in _selected(dashboard)
@@ -163,7 +163,7 @@ def callers_only(dashboard: Dashboard) -> list[str]:
 
 
 def exact_bounds(dashboard: Dashboard) -> list[str]:
-    """A bucket that is picked out exists, written as it is scraped: 2.0 and not 2."""
+    """A bucket named in a query exists, written as scraped: 2.0 and not 2."""
     faults = []
     for title, selector, _ in _selected(dashboard):
         spec = METRICS.get(selector.name.removesuffix("_bucket"))
@@ -189,14 +189,14 @@ def panel_units(dashboard: Dashboard) -> list[str]:
 
 
 def panel_datasource(dashboard: Dashboard) -> list[str]:
-    """Panels and queries ask the chosen data source, and none has its uid written down."""
+    """Panels and queries use the chosen data source, and none names a uid."""
     asked = [(panel["title"], panel.get("datasource")) for panel in panels_of(dashboard)]
     asked += [(title, target.get("datasource")) for title, target in queries_of(dashboard)]
     return [f"{title}: {source}" for title, source in asked if source != {"type": "prometheus", "uid": "${datasource}"}]
 
 
 def panel_no_targets(dashboard: Dashboard) -> list[str]:
-    """Every panel asks something, each query under a name of its own."""
+    """Every panel has a query, and each query of a panel has its own name."""
     names = {panel["title"]: [target["refId"] for target in panel.get("targets", [])] for panel in panels_of(dashboard)}
     return [f"{title}: queries {found}" for title, found in names.items() if not found or len(set(found)) < len(found)]
 
@@ -210,7 +210,7 @@ def template_datasource(dashboard: Dashboard) -> list[str]:
 
 
 def template_filters(dashboard: Dashboard) -> list[str]:
-    """Job, instance, agent and pipeline are chosen by label values of that source, several or all, read anew with the time."""
+    """Job, instance, agent and pipeline are variables over label values: one, several or all, and they follow the time range."""
     faults = []
     for name, everything in (("job", ".+"), ("instance", ".+"), ("agent", ".*"), ("pipeline", ".*")):
         variable: dict[str, Any] = next((each for each in dashboard["templating"]["list"] if each["name"] == name), {})
@@ -229,12 +229,12 @@ def template_filters(dashboard: Dashboard) -> list[str]:
 
 
 def uneditable(dashboard: Dashboard) -> list[str]:
-    """What is provisioned is not changed in the browser."""
+    """A provisioned board cannot be edited in the browser."""
     return [] if dashboard["editable"] is False else ["editable"]
 
 
 def identity(dashboard: Dashboard) -> list[str]:
-    """The uid is ours and fits Grafana's limit, panel ids are unique, the board is found by its tag."""
+    """The uid has the project's prefix and fits Grafana's limit, panel ids are unique, and the board has the tag."""
     ids = [panel["id"] for panel in dashboard["panels"]]
     faults = [] if re.fullmatch(r"agentstack-[a-z-]{1,29}", dashboard["uid"]) else [f"uid {dashboard['uid']}"]
     faults += [] if len(set(ids)) == len(ids) and all(ids) else [f"panel ids {ids}"]
@@ -252,7 +252,7 @@ def links_keep_choices(dashboard: Dashboard) -> list[str]:
 
 
 def links_to_pages(dashboard: Dashboard) -> list[str]:
-    """Links to a page lead to one of ours that is there, in a window of its own, and one of them to all alerts."""
+    """Links to pages of the documentation exist and open a new window, and one of them leads to the alerts."""
     links = [*dashboard["links"], *(link for panel in panels_of(dashboard) for link in panel.get("links", ()))]
     pages = {link["url"].removeprefix(DOCS): link for link in links if link["type"] == "link"}
     faults = [page for page, link in pages.items() if not link["targetBlank"] or not (ROOT / "docs" / page.removeprefix("/")).is_file()]

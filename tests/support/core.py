@@ -4,22 +4,24 @@ from typing import Any
 
 import msgspec
 
-from exporter.metrics.label_limits import Limits
+from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import HistogramPoint, Series
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Session, Waits
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import SessionTimeouts
+from exporter.sessions.session import Session
 
 BEGINNING = 1_777_885_200.0
 
 
-class Core(Notices):
-    """A pipeline at a moment of the test's choice; it fails the test for any error of ours, and keeps what it is told to say."""
+class Core(NoDiagnostics):
+    """A pipeline at a moment of the test's choice. An internal error fails the test; agents reported without metrics are kept."""
 
-    def __init__(self, limits: Limits | None = None, waits: Waits | None = None) -> None:
+    def __init__(self, limits: LabelLimits | None = None, waits: SessionTimeouts | None = None) -> None:
         self.now = BEGINNING
         self.complaints: list[str] = []
-        self.pipeline = Pipeline(limits or Limits(), waits or Waits(), self, self.now)
+        self.pipeline = Pipeline(limits or LabelLimits(), waits or SessionTimeouts(), self, self.now)
 
     def metrics_missing(self, agent: str) -> None:
         self.complaints.append(agent)
@@ -64,7 +66,7 @@ class Connection:
 
     def __init__(self, core: Core, *, relayed: bool = False) -> None:
         self._core = core
-        self.feed: Feed = Feed(core.pipeline, relayed=relayed)
+        self.feed: CallFeed = CallFeed(core.pipeline, relayed=relayed)
 
     @property
     def session(self) -> Session:

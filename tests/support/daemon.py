@@ -1,4 +1,4 @@
-"""The whole exporter as its users meet it: in the test's own event loop, or as a process of its own; and what it shows."""
+"""The whole exporter, in the test's event loop or as a separate process, and its metrics."""
 
 import asyncio
 import os
@@ -23,17 +23,17 @@ from tests.support.waiting import eventually, seconds
 
 LabelSet = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, LabelSet], float]
-"""What a scrape shows: value by sample name (``…_bucket``, ``…_sum`` and so on) and labels."""
+"""The samples of a scrape: value by sample name (``…_bucket``, ``…_sum`` and so on) and labels."""
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 ANY_PORT = Address("127.0.0.1", 0)
 PATIENCE = 20.0
-"""Test time that a process gets to start; on a busy machine importing alone takes seconds."""
+"""Test time that a process may take to start. On a busy machine the imports alone take seconds."""
 
 
 @dataclass(frozen=True)
-class Doors:
-    """Where a running exporter is reached."""
+class Endpoints:
+    """The addresses of a running exporter."""
 
     listen: str
     telemetry: str
@@ -49,7 +49,7 @@ class Doors:
         return f"http://{self.telemetry}{path}"
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
-        """One GET on a connection of its own to the telemetry listener."""
+        """One GET to the telemetry listener, on a new connection."""
         async with http_client() as http:
             return await http.get(self.url(path), headers=headers)
 
@@ -79,12 +79,12 @@ class Doors:
 
 
 def http_client() -> httpx.AsyncClient:
-    """A client that does not care for the machine's environment, and does not load certificates that nobody asks for."""
+    """A client that ignores the environment's proxies, and does not load certificates that it does not need."""
     return httpx.AsyncClient(trust_env=False, verify=_NO_TLS, timeout=seconds(10))
 
 
 def samples_of(text: str) -> Samples:
-    """Parse text format 0.0.4 with the library every Python user has."""
+    """Parse text format 0.0.4 with ``prometheus_client``."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -104,18 +104,18 @@ def settings(**changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def running_daemon(**changes: Any) -> AsyncIterator[Doors]:
+async def running_daemon(**changes: Any) -> AsyncIterator[Endpoints]:
     """The exporter in the test's event loop; ``changes`` are fields of the settings."""
     daemon = Daemon(settings(**{"drain_timeout": 0.0, **changes}))
     await daemon.start()
     try:
-        yield Doors(str(daemon.listen), str(daemon.telemetry_listen), changes.get("path", "/ws"))
+        yield Endpoints(str(daemon.listen), str(daemon.telemetry_listen), changes.get("path", "/ws"))
     finally:
         await daemon.stop()
 
 
 def call(url: str, **options: Any) -> connect:
-    """A WebSocket client as the platform is one: no compression, no proxy, no pings of its own."""
+    """A WebSocket client like the platform: no compression, no proxy, no pings."""
     return connect(url, compression=None, proxy=None, ping_interval=None, **options)
 
 
@@ -127,7 +127,7 @@ async def send_all(socket: ClientConnection, events: Iterable[object]) -> None:
 
 @dataclass
 class Program:
-    """A process of ours, by its own id."""
+    """A process that the test started, by its id."""
 
     process: asyncio.subprocess.Process
     stdout: Path
@@ -145,7 +145,7 @@ class Program:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it is still running."""
         return self.process.returncode is None
 
     def signal(self, number: signal.Signals) -> None:
@@ -164,13 +164,13 @@ class Program:
 class ServingProgram(Program):
     """A process that serves."""
 
-    doors: Doors = field(default_factory=lambda: Doors("", ""))
+    endpoints: Endpoints = field(default_factory=lambda: Endpoints("", ""))
     ready_file: Path = Path()
 
 
 @asynccontextmanager
 async def program(directory: Path, *args: str, env: dict[str, str] | None = None) -> AsyncIterator[Program]:
-    """``agentstack-exporter`` with arguments as a process, its output in files in ``directory``; it does not outlive the block."""
+    """Run ``agentstack-exporter`` as a process during the block, with its output in files in ``directory``."""
     stdout, stderr = directory / "stdout", directory / "stderr"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTSTACK_", "OTEL_"))}
     with stdout.open("wb") as out, stderr.open("wb") as err:
@@ -194,7 +194,7 @@ async def program(directory: Path, *args: str, env: dict[str, str] | None = None
 
 @asynccontextmanager
 async def daemon_process(directory: Path, *args: str, env: dict[str, str] | None = None) -> AsyncIterator[ServingProgram]:
-    """``agentstack-exporter serve`` on free ports as a process; inside the block it is ready."""
+    """Run ``agentstack-exporter serve`` as a process on free ports. It is ready inside the block."""
     ready_file = directory / "ready"
     listen = ("--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--ready-file", str(ready_file))
     async with program(directory, "serve", *listen, *args, env=env) as started:
@@ -206,5 +206,5 @@ async def daemon_process(directory: Path, *args: str, env: dict[str, str] | None
 
         await eventually(ready, within=PATIENCE, because="the ready file")
         found = msgspec.json.decode(ready_file.read_bytes(), type=dict[str, str])
-        doors = Doors(found["listen"], found["telemetry_listen"])
-        yield ServingProgram(started.process, started.stdout, started.stderr, doors, ready_file)
+        endpoints = Endpoints(found["listen"], found["telemetry_listen"])
+        yield ServingProgram(started.process, started.stdout, started.stderr, endpoints, ready_file)

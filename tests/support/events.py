@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from exporter.catalogue.declarations import Feeds
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import Moves
 from exporter.metrics import inventory
 
 _WRONG: tuple[Any, ...] = ("", "12", True, False, [], [1], {}, {"a": 1}, 0, 1.5)
@@ -37,13 +37,13 @@ _CONTAINERS: dict[str, tuple[Any, ...]] = {
 
 def _edges(spec: FieldSpec) -> list[float]:
     """The values that fall exactly on a bucket's bound, and those next to them."""
-    bounds = [round(bound * spec.divisor, 9) for moves in spec.moves for bound in moves.spec.bounds]
+    bounds = [round(bound * spec.divisor, 9) for feeds in spec.feeds for bound in feeds.spec.bounds]
     whole = [int(bound) for bound in bounds if bound == int(bound)]
     return [*bounds, *whole, *(bound * 1.0000001 for bound in bounds), *(bound * 0.9999999 for bound in bounds)]
 
 
-def _base64(moves: tuple[Moves, ...]) -> bool:
-    return any(item.takes == "base64_bytes" for item in moves)
+def _base64(feeds: tuple[Feeds, ...]) -> bool:
+    return any(item.amount == "base64_bytes" for item in feeds)
 
 
 def _right(spec: FieldSpec) -> st.SearchStrategy[Any]:
@@ -51,7 +51,7 @@ def _right(spec: FieldSpec) -> st.SearchStrategy[Any]:
         plausible = st.integers(0, 5000) | st.floats(0, 200_000) | st.floats(allow_nan=False, allow_infinity=False)
         return st.sampled_from([*_EDGES, 1.7e9, *_edges(spec)]) | plausible
     if spec.type is str:
-        return st.binary(max_size=9).map(base64.b64encode).map(bytes.decode) if _base64(spec.moves) else _texts
+        return st.binary(max_size=9).map(base64.b64encode).map(bytes.decode) if _base64(spec.feeds) else _texts
     if spec.type is bool:
         return st.booleans()
     if spec.type is datetime:
@@ -63,7 +63,7 @@ _texts = st.sampled_from(_TEXTS) | st.text(st.characters(codec="utf-8"), max_siz
 
 
 def _values(spec: FieldSpec) -> st.SearchStrategy[Any]:
-    wrong = tuple(value for value in _WRONG if not (isinstance(value, str) and _base64(spec.moves)))
+    wrong = tuple(value for value in _WRONG if not (isinstance(value, str) and _base64(spec.feeds)))
     if spec.name in _CONTAINERS:
         wrong = ("", 5, True)
     return st.none() | _right(spec) | _right(spec) | st.sampled_from(wrong)

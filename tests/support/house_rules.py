@@ -1,4 +1,4 @@
-"""The house rules that no linter knows: each function takes a text and gives what is wrong with it, a line each."""
+"""The house rules that no linter knows. Each function takes a text and returns its faults, one line each."""
 
 import ast
 import fnmatch
@@ -16,7 +16,7 @@ _LEFTOVERS = {"util", "utils"}
 
 
 def files(*, below: str = ".", pattern: str = "*", root: Path = ROOT) -> Iterator[Path]:
-    """Files of the project under the folder ``below``, without what ``.gitignore`` leaves out by its name."""
+    """Files of the project below the folder ``below``, without those that ``.gitignore`` names."""
     ignored = (root / ".gitignore").read_text(encoding="utf-8").split()
     ignored = [".git", *(entry.rstrip("/") for entry in ignored)]
     pending = [root / below]
@@ -31,7 +31,7 @@ def files(*, below: str = ".", pattern: str = "*", root: Path = ROOT) -> Iterato
 
 
 def text_of(file: Path) -> str:
-    """The text of a file, or nothing where it is not text."""
+    """The text of a file; empty if it is not text."""
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -55,7 +55,7 @@ def _is_one_sentence(text: str) -> bool:
 
 
 def sleeps(source: str) -> list[str]:
-    """Calls that let time pass. ``asyncio.sleep(0)`` only lets others run, and is fine."""
+    """Calls that let time pass. ``asyncio.sleep(0)`` is allowed: it only lets other tasks run."""
     tree = ast.parse(source)
     full_names = _imported_names(tree)
     found = []
@@ -80,13 +80,13 @@ def _imported_names(tree: ast.Module) -> dict[str, str]:
 
 
 def too_long(source: str) -> list[str]:
-    """A module of more lines than one sitting takes."""
+    """A module with too many lines."""
     lines = len(source.splitlines())
     return [f"{lines} lines, more than {LONGEST_MODULE}"] if lines > LONGEST_MODULE else []
 
 
 def unfinished(source: str) -> list[str]:
-    """Notes to come back later."""
+    """Notes of unfinished work."""
     return _lines_with(re.compile(r"\b(TODO|FIXME|XXX)\b"), source, "is unfinished")
 
 
@@ -115,7 +115,7 @@ def lock_faults(lock: str) -> list[str]:
 
 
 def npm_lock_faults(lock: str) -> list[str]:
-    """As :func:`lock_faults`, of a lock that npm wrote: its requirements name exact versions, its packages versions and hashes."""
+    """Like :func:`lock_faults`, for a lock of npm: requirements have exact versions, packages have versions and hashes."""
     packages = json.loads(lock)["packages"]
     required = packages.pop("").get("dependencies", {})
     faults = [f"not only names, versions and hashes: {line.strip()}" for line in lock.splitlines() if "://" in line]

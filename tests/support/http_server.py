@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 @asynccontextmanager
 async def http_server(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve the application and give its base URL; the socket listens before the server runs, so nobody has to wait."""
+    """Serve the application; yields its base URL. The socket listens before the server runs, so clients need not wait."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
         running = asyncio.create_task(server.serve(sockets=[listener]))

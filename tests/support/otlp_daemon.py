@@ -10,14 +10,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from exporter.config import Settings
 from exporter.config.otel import OtelSettings, read_otel
 from exporter.daemon.app import Daemon
-from exporter.exporters.otlp.sender import Pace
+from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.exporters.otlp.target import Protocol
-from tests.support.daemon import Doors, settings
+from tests.support.daemon import Endpoints, settings
 from tests.support.otlp_receiver import Receiver, Site
 from tests.support.traced import values
 
-QUICK = Pace(unit=0.02)
-"""Retries as they are, a second being 20 ms."""
+QUICK = BackoffConfig(time_scale=0.02)
+"""The default back-off with 20 ms for each second."""
 UNTIL_THE_END: dict[str, Any] = {"turn_wait": 600.0, "session_resume": 3600.0, "session_linger": 600.0}
 """Settings with which nothing is over before the end: what is exported follows from the order of the events alone."""
 
@@ -33,9 +33,9 @@ def environment(address: str, protocol: Protocol, **more: str) -> dict[str, str]
     }
 
 
-def door_of(site: Site) -> str:
+def address_of(site: Site) -> str:
     """Where a receiver is reached."""
-    return f"127.0.0.1:{site.door.port}"
+    return f"127.0.0.1:{site.listener.port}"
 
 
 def otel(variables: Mapping[str, str]) -> OtelSettings:
@@ -50,7 +50,7 @@ class Exporting:
     """A running daemon: its parts, and where it is reached."""
 
     daemon: Daemon
-    doors: Doors
+    endpoints: Endpoints
 
     def queued(self) -> int:
         """Spans that wait to be delivered."""
@@ -68,14 +68,14 @@ class Exporting:
 
 @asynccontextmanager
 async def exporting(
-    variables: Mapping[str, str], *, pace: Pace | None = QUICK, watched: list[bytes] | None = None, **changes: Any
+    variables: Mapping[str, str], *, backoff: BackoffConfig | None = QUICK, watched: list[bytes] | None = None, **changes: Any
 ) -> AsyncIterator[Exporting]:
     """Run the daemon until the block ends; ``watched`` gets every span that was made, ``changes`` are fields of the settings."""
     chosen: Settings = settings(**{"drain_timeout": 0.0, **changes})
-    daemon = Daemon(chosen, otel(variables), watch=None if watched is None else watched.extend, pace=pace)
+    daemon = Daemon(chosen, otel(variables), on_spans=None if watched is None else watched.extend, backoff=backoff)
     await daemon.start()
     try:
-        yield Exporting(daemon, Doors(str(daemon.listen), str(daemon.telemetry_listen)))
+        yield Exporting(daemon, Endpoints(str(daemon.listen), str(daemon.telemetry_listen)))
     finally:
         await daemon.stop()
 

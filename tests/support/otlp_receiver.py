@@ -34,7 +34,7 @@ TYPES: dict[Signal, Any] = {
 
 @dataclass
 class HttpAnswer:
-    """A status in place of taking the request."""
+    """An error status instead of accepting the request."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class HttpAnswer:
 
 @dataclass
 class GrpcAnswer:
-    """As above; ``retry_after`` seconds are sent as RetryInfo."""
+    """The same for gRPC; ``retry_after`` (seconds) is sent as RetryInfo."""
 
     code: grpc.StatusCode
     retry_after: float | None = None
@@ -51,7 +51,7 @@ class GrpcAnswer:
 
 @dataclass
 class Received:
-    """A request that was taken."""
+    """An accepted request."""
 
     signal: Signal
     message: Any
@@ -72,7 +72,7 @@ class Receiver:
 
     requests: list[Received] = field(default_factory=list)
     attempts: list[float] = field(default_factory=list)
-    """When requests came, by the loop's clock."""
+    """When requests arrived, on the loop's clock."""
     answers: deque[HttpAnswer | GrpcAnswer] = field(default_factory=deque)
     answer: HttpAnswer | GrpcAnswer | None = None
     rejected: int = 0
@@ -80,7 +80,7 @@ class Receiver:
     connections: int = 0
 
     def spans(self) -> list[str]:
-        """The names of all spans taken, in order."""
+        """The names of all received spans, in order."""
         return [name for request in self.requests if request.signal == "traces" for name in request.names()]
 
     def next_answer(self) -> HttpAnswer | GrpcAnswer | None:
@@ -88,7 +88,7 @@ class Receiver:
         return self.answers.popleft() if self.answers else self.answer
 
     def take(self, signal: Signal, body: bytes, headers: dict[str, str]) -> bytes:
-        """Keep a request and give the response to it."""
+        """Store a request and return the response."""
         request, response = TYPES[signal]
         message = request()
         message.ParseFromString(body)
@@ -118,8 +118,8 @@ async def _end(server: asyncio.Server | None, tasks: set[asyncio.Task[Any]]) -> 
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Door:
-    """A port in front of a server. It can be shut, so that connections are refused, and it can spoil connections."""
+class ReceiverListener:
+    """A port in front of a server. It can be closed, so that connections are refused, and it can break connections."""
 
     def __init__(self, receiver: Receiver, connect: Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]) -> None:
         self.fault: Fault = "none"
@@ -135,12 +135,12 @@ class Door:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
-        """Refuse connections and end those there are."""
+        """Refuse new connections and end the open ones."""
         await _end(self._server, self._tasks)
         self._server = None
 
     def spoil(self, fault: Fault) -> None:
-        """Spoil all connections from now on, ending those there are."""
+        """Break all connections from now on, and end the open ones."""
         self.fault = fault
         for task in list(self._tasks):
             task.cancel()
@@ -248,16 +248,16 @@ class _GrpcService(grpc.GenericRpcHandler):
 
 @dataclass(frozen=True)
 class Site:
-    """A running receiver and the door in front of it."""
+    """A running receiver and the port in front of it."""
 
     receiver: Receiver
-    door: Door
+    listener: ReceiverListener
     protocol: Protocol
 
     @property
     def endpoint(self) -> str:
         """As :class:`exporter.exporters.otlp.target.Target` wants it, for spans."""
-        return f"127.0.0.1:{self.door.port}" if self.protocol == "grpc" else f"http://127.0.0.1:{self.door.port}/v1/traces"
+        return f"127.0.0.1:{self.listener.port}" if self.protocol == "grpc" else f"http://127.0.0.1:{self.listener.port}/v1/traces"
 
 
 @asynccontextmanager
@@ -266,12 +266,12 @@ async def otlp_receiver(protocol: Protocol, *, tls: Any = None) -> AsyncIterator
     receiver = Receiver()
     serve = _grpc_backend if protocol == "grpc" else _http_backend
     async with serve(receiver, tls) as port:
-        door = Door(receiver, lambda: asyncio.open_connection("127.0.0.1", port))
-        await door.open()
+        listener = ReceiverListener(receiver, lambda: asyncio.open_connection("127.0.0.1", port))
+        await listener.open()
         try:
-            yield Site(receiver, door, protocol)
+            yield Site(receiver, listener, protocol)
         finally:
-            await door.shut()
+            await listener.shut()
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Certificates made on the spot: each of 127.0.0.1, signed by itself, and so its own authority."""
+"""Self-signed certificates for 127.0.0.1, each its own authority."""
 
 import subprocess
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tests.support.peers import require
 
 @dataclass(frozen=True)
 class Pki:
-    """A certificate with its key, and another such pair."""
+    """Two pairs of a certificate and its key."""
 
     certificate: Path
     key: Path

@@ -1,4 +1,4 @@
-"""The simulated platform's accounts of its calls, added up by the questions an operator asks; with the prices of a list of its own."""
+"""The simulated platform's accounts, added up by an operator's questions, with a price list for the tests."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -8,9 +8,9 @@ from exporter.simulate.account import Account, TurnAccount, Usage
 from tests.support.answers import Answers
 
 SLOW_MS = 1200
-"""Whoever waits longer waits too long."""
+"""A longer wait is slow, in milliseconds."""
 SILENT_MS = 3000
-"""Whoever waits longer for nothing has got no answer."""
+"""A longer wait without an answer is silence, in milliseconds."""
 PRICES: dict[tuple[str, str, str], dict[str, float]] = {
     ("llm", "openai", "gpt-4o"): {"input": 2.5, "cached_input": 1.25, "output": 10.0},
     ("llm", "anthropic", "claude-haiku-4-5"): {"input": 1.0, "cached_input": 0.1, "output": 5.0},
@@ -29,16 +29,16 @@ PRICES: dict[tuple[str, str, str], dict[str, float]] = {
     },
     ("realtime", "gemini_live", "gemini-2.5-flash-native-audio"): {"audio_output": 12.0},
 }
-"""Dollars by model and kind: for a minute, or for a million of anything else. What is not in it has no price."""
+"""Dollars by model and kind: per minute, or per million of anything else. Other usage has no price."""
 FOR_NOTHING = ("output", "characters", "audio_output", "text_output")
-"""What of cancelled work was made in vain."""
+"""Kinds of usage that are wasted if the work is cancelled."""
 
 Answer = tuple[tuple[str, ...], float]
 """One of the :data:`~tests.support.answers.Answers`."""
 
 
 def price_file(folder: Path) -> Path:
-    """The prices as the exporter reads them."""
+    """Write the prices as the exporter reads them."""
     lines = []
     for (component, provider, model), prices in PRICES.items():
         lines += ["[[price]]", f'component = "{component}"', f'provider = "{provider}"', f'model = "{model}"']
@@ -49,12 +49,12 @@ def price_file(folder: Path) -> Path:
 
 
 def known(accounts: Iterable[Account]) -> Answers:
-    """What the platform knows of its calls, added up."""
+    """The sum of the answers of all accounts."""
     return added(answer for account in accounts for answer in of_call(account))
 
 
 def added(answers: Iterable[Answer]) -> Answers:
-    """The sum of each kind of answer, without those that are nothing."""
+    """The sum of each kind of answer, without those that are 0."""
     sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for key, amount in answers:
         sums[key] += amount
@@ -62,7 +62,7 @@ def added(answers: Iterable[Answer]) -> Answers:
 
 
 def of_call(account: Account) -> Iterator[Answer]:
-    """What one call adds."""
+    """The answers of one call."""
     agent = account.agent
     yield ("premature_ends", agent), account.premature_ends
     yield ("dead_air", agent), len(account.silences_ms)
@@ -81,7 +81,7 @@ def of_call(account: Account) -> Iterator[Answer]:
 
 
 def of_turn(agent: str, turn: TurnAccount) -> Iterator[Answer]:
-    """What one turn adds."""
+    """The answers of one turn."""
     if turn.reported and not turn.by_agent:
         yield ("caller_turns", agent, "answered" if turn.answered else "unanswered"), 1
     if turn.bottleneck is not None and turn.waited_ms is not None and not turn.machine:
@@ -94,7 +94,7 @@ def of_turn(agent: str, turn: TurnAccount) -> Iterator[Answer]:
 
 
 def of_usage(used: Usage) -> Iterator[Answer]:
-    """What the use of a model adds: dollars, what has no price, and what was for nothing."""
+    """The answers of the usage of a model: dollars, unpriced usage, and waste."""
     labels = (used.component, used.provider, used.model)
     prices = PRICES.get(labels, {})
     for kind, amount in used.amounts.items():

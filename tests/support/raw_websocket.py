@@ -1,8 +1,9 @@
-"""A WebSocket client without manners: sends what no library would, and reads nothing it was not asked to read."""
+"""A raw WebSocket client: it sends what no library would send, and reads only when it is told to."""
 
 import asyncio
 import base64
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,7 @@ MASK = b"\x37\xfa\x21\x3d"
 
 
 def frame(payload: bytes, opcode: int = TEXT, *, fin: bool = True) -> bytes:
-    """A client's frame. All have the same mask: tests need no security, and a flood is made fast."""
+    """A client's frame. All frames have the same mask: tests need no security, and a flood is made quickly."""
     size = len(payload)
     if size < 126:
         length = bytes([0x80 | size])
@@ -67,7 +68,7 @@ class RawWebSocket:
         return first & 0xF, await self.reader.readexactly(size)
 
     async def close_code(self) -> int | None:
-        """Read on until the server closes; the code of its close frame, or None without one."""
+        """Read until the server closes; returns the code of its close frame, or None without one."""
         try:
             while True:
                 opcode, payload = await self.read_frame()
@@ -78,10 +79,10 @@ class RawWebSocket:
 
 
 @asynccontextmanager
-async def raw_connection(address: str) -> AsyncIterator[RawWebSocket]:
-    """A TCP connection to ``host:port``, nothing sent yet."""
+async def raw_connection(address: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawWebSocket]:
+    """A TCP connection to ``host:port``, with or without TLS. Nothing is sent yet."""
     host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=tls)
     try:
         yield RawWebSocket(reader, writer)
     finally:
@@ -89,9 +90,9 @@ async def raw_connection(address: str) -> AsyncIterator[RawWebSocket]:
 
 
 @asynccontextmanager
-async def raw_websocket(address: str, path: str = "/ws") -> AsyncIterator[RawWebSocket]:
-    """A WebSocket to ``host:port``, the handshake done."""
-    async with raw_connection(address) as socket:
+async def raw_websocket(address: str, path: str = "/ws", tls: ssl.SSLContext | None = None) -> AsyncIterator[RawWebSocket]:
+    """A WebSocket to ``host:port``, after the handshake."""
+    async with raw_connection(address, tls) as socket:
         socket.writer.write(request(path))
         assert await socket.answer() == 101
         yield socket

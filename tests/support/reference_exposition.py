@@ -1,4 +1,4 @@
-"""The exposition the slow and obvious way: the snapshot as ``prometheus_client`` families, rendered by that library."""
+"""A slow and obvious exposition: the snapshot as ``prometheus_client`` families, rendered by that library."""
 
 from collections.abc import Iterable
 from itertools import accumulate
@@ -34,7 +34,7 @@ def reference_registry(snapshot: Snapshot) -> CollectorRegistry:
 
 
 def reference_text(snapshot: Snapshot, into: Format, escaping: str = "underscores") -> bytes:
-    """What ``prometheus_client`` writes for the snapshot."""
+    """The text that ``prometheus_client`` writes for the snapshot."""
     registry = reference_registry(snapshot)
     if into is Format.OPENMETRICS_1_0_0:
         return bytes(openmetrics.generate_latest(registry, escaping=escaping))  # type: ignore[no-untyped-call]
@@ -42,7 +42,7 @@ def reference_text(snapshot: Snapshot, into: Format, escaping: str = "underscore
 
 
 def client_family(family: Family) -> Metric:
-    """One family as the client library has it."""
+    """One family as a type of the client library."""
     spec = family.spec
     if spec.kind == "histogram":
         histogram = HistogramMetricFamily(spec.name, spec.help, labels=spec.labels, unit=spec.unit_suffix)

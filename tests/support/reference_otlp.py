@@ -1,4 +1,4 @@
-"""The OTLP request the slow and obvious way: the snapshot as the OpenTelemetry SDK's data, encoded by the SDK's exporter."""
+"""A slow and obvious OTLP request: the snapshot as data of the OpenTelemetry SDK, encoded by the SDK's exporter."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ _CUMULATIVE = AggregationTemporality.CUMULATIVE
 
 
 def reference_request(snapshot: Snapshot, resource: Mapping[str, str], version: str) -> ExportMetricsServiceRequest:
-    """What the SDK sends for the snapshot."""
+    """The request that the SDK sends for the snapshot."""
     return encode_metrics(sdk_data(snapshot, resource, version))
 
 

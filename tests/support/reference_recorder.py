@@ -1,7 +1,7 @@
-"""What an event moves, worked out the slow and obvious way from the declarations: dictionaries, loops, exact decimals.
+"""A slow and obvious recorder, which interprets the declarations: dictionaries, loops, exact decimals.
 
-It reads events as plain JSON values, so it shares nothing with the decoder or the written-out recorders but the declarations
-themselves and the normalisation of label values.
+It reads events as plain JSON values. It shares only the declarations and the normalisation of label values with the decoder and the
+real recorders.
 """
 
 import base64
@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
+from exporter.catalogue.declarations import Const, Feeds, Flag, Labels, MetricSpec, OfSession, OneOf, Text
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import Const, Flag, Labels, MetricSpec, Moves, OfSession, OneOf, Text
 from exporter.metrics.label_limits import normalise
 
 Json = Any
@@ -80,39 +80,39 @@ class ReferenceRecorder:
         event = self._events[document.get("type") or document["event"]]
         values = self._values(event, document)
         exemplar = event.name == "turn.metrics" and values["turn_number"] is not None
-        for moves in event.metrics:
-            key = self._key(moves, values, agent, answered_by)
+        for feeds in event.metrics:
+            key = self._key(feeds, values, agent, answered_by)
             self.numbers[key] = self.numbers.get(key, Decimal(0)) + 1
         for spec in event.fields:
             value = values[spec.name]
             for alias in event.fields:
                 if value is None and alias.alias_of == spec.name:
                     value = values[alias.name]
-            for moves in spec.moves:
-                if value is not None and not (value == 0 and moves.zero_is_unknown):
-                    key = self._key(moves, values, agent, answered_by)
-                    self._move(moves, key, value, spec.divisor, exemplar=exemplar and moves.spec.exemplars)
+            for feeds in spec.feeds:
+                if value is not None and not (value == 0 and feeds.zero_is_unknown):
+                    key = self._key(feeds, values, agent, answered_by)
+                    self._update(feeds, key, value, spec.divisor, exemplar=exemplar and feeds.spec.exemplars)
 
     def values_of(self, document: dict[str, Json]) -> dict[str, Json]:
         """The fields of an event that can be taken for what they say."""
         return self._values(self._events[document.get("type") or document["event"]], document)
 
-    def _move(self, moves: Moves, key: SeriesKey, value: Json, divisor: float, *, exemplar: bool) -> None:
-        if moves.spec.kind == "histogram":
-            found = self.histograms.setdefault(key, ReferenceHistogram(moves.spec.bounds))
+    def _update(self, feeds: Feeds, key: SeriesKey, value: Json, divisor: float, *, exemplar: bool) -> None:
+        if feeds.spec.kind == "histogram":
+            found = self.histograms.setdefault(key, ReferenceHistogram(feeds.spec.bounds))
             found.observe(_decimal(value) / _decimal(divisor), exemplar=exemplar)
             return
-        if moves.takes == "presence":
+        if feeds.amount == "presence":
             amount = Decimal(1 if value else 0)
-        elif moves.takes == "base64_bytes":
+        elif feeds.amount == "base64_bytes":
             amount = Decimal(len(base64.b64decode(value)))
         else:
             amount = _decimal(value) / _decimal(divisor)
         if amount:
             self.numbers[key] = self.numbers.get(key, Decimal(0)) + amount
 
-    def _key(self, moves: Moves, values: dict[str, Json], agent: str | None, answered_by: str) -> SeriesKey:
-        return moves.spec.name, tuple(_label_values(moves.labels, values, agent, answered_by))
+    def _key(self, feeds: Feeds, values: dict[str, Json], agent: str | None, answered_by: str) -> SeriesKey:
+        return feeds.spec.name, tuple(_label_values(feeds.labels, values, agent, answered_by))
 
     def _values(self, event: EventSpec, document: dict[str, Json]) -> dict[str, Json]:
         """The fields of the event that can be taken for what they say; the others are ``None``, and counted if they are wrong."""
@@ -130,13 +130,13 @@ class ReferenceRecorder:
 
 
 def metrics_of(events: Iterable[EventSpec]) -> dict[str, MetricSpec]:
-    """The metrics that events or their fields move by themselves, by name."""
-    moved: list[Moves] = []
+    """The metrics that events or their fields feed directly, by name."""
+    fed: list[Feeds] = []
     for event in events:
-        moved += event.metrics
+        fed += event.metrics
         for spec in event.fields:
-            moved += spec.moves
-    return {moves.spec.name: moves.spec for moves in moved}
+            fed += spec.feeds
+    return {feeds.spec.name: feeds.spec for feeds in fed}
 
 
 def _label_values(labels: Labels, values: dict[str, Json], agent: str | None, answered_by: str) -> Iterator[str]:

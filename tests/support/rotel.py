@@ -1,4 +1,4 @@
-"""A real collector, rotel, before a receiver of ours."""
+"""A real collector, rotel, in front of a test receiver."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def rotel(behind: Site, folder: Path) -> AsyncIterator[dict[Protocol, str]]:
-    """Run rotel before a receiver, and give its address for each protocol."""
+    """Run rotel in front of a receiver; yields its address for each protocol."""
     addresses: dict[Protocol, str] = {"grpc": f"127.0.0.1:{free_port()}", "http/protobuf": f"127.0.0.1:{free_port()}"}
     options = {
         "--otlp-grpc-endpoint": addresses["grpc"],

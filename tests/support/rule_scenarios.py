@@ -1,4 +1,4 @@
-"""For each alert what makes it fire, what is just not enough, and what is too little traffic to conclude anything from.
+"""For each alert: series that make it fire, series just below the threshold, and series with too little traffic.
 
 A scenario is rates a minute of counters (and values of gauges, marked so), in three phases: a good one, a bad one, a good one again.
 """
@@ -63,7 +63,7 @@ def stage(metric: str, labels: str, threshold_near: float) -> Scenario:
 
 
 def share_of(part: str, whole: str, rate: float, bad: float, below: float, few: float) -> Scenario:
-    """A part of a whole; ``bad`` and ``below`` are shares, ``few`` a rate of the whole at which nothing is concluded."""
+    """A part of a whole. ``bad`` and ``below`` are shares; ``few`` is a rate of the whole that is too little traffic."""
 
     def rates(total: float, ratio: float) -> Rates:
         return (
@@ -76,7 +76,7 @@ def share_of(part: str, whole: str, rate: float, bad: float, below: float, few: 
 
 
 def any_of(series: str, quiet: Rates | None = None) -> Scenario:
-    """Something of which any is too much."""
+    """A counter of which any increase fires the alert."""
     return Scenario(good={series: 0, **(quiet or {})}, bad={series: 3, **(quiet or {})}, below={series: 0, **(quiet or {})})
 
 
@@ -209,4 +209,4 @@ SCENARIOS: dict[str, Scenario] = {
     "AgentStackAppUnreachable": any_of(f'agentstack_exporter_upstream_failures_total{{{HERE},reason="unreachable"}}'),
     "AgentStackExporterUnobserved": any_of(f'agentstack_exporter_tap_dropped_total{{{HERE},reason="buffer_full"}}'),
 }
-"""Every alert but the one that tells of missing thresholds, which is tested without them."""
+"""Every alert except the one for missing thresholds, which is tested without them."""

@@ -24,7 +24,7 @@ def noted(note: str) -> dict[str, Any]:
 
 
 def events(call: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
-    """The events with when they are received: a tenth of a second after the last one that says when it happened."""
+    """The events with their time of receipt: 0.1 s after the latest timestamp so far."""
     receipt = RECEIPT - 10
     for event in call:
         stamp = event.get("timestamp") or event.get("agent_stopped_speaking_at") or event.get("ended_at")

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from tests.support.daemon import PATIENCE, Doors, Samples, daemon_process, program
+from tests.support.daemon import PATIENCE, Endpoints, Samples, daemon_process, program
 from tests.support.waiting import eventually
 
 
 async def simulate(
-    directory: Path, doors: Doors, *, calls: int, profiles: Iterable[str], seed: int, at_once: int = 200
+    directory: Path, endpoints: Endpoints, *, calls: int, profiles: Iterable[str], seed: int, at_once: int = 200
 ) -> tuple[Path, dict[str, Any]]:
     """Play calls as fast as the exporter takes them; returns the truth file and the platform's own summary.
 
@@ -23,7 +23,7 @@ async def simulate(
     options.append("--quiet")
     for profile in profiles:
         options += ["--profile", profile]
-    async with program(directory, "simulate", "--url", doors.ws, *options) as platform:
+    async with program(directory, "simulate", "--url", endpoints.ws, *options) as platform:
         assert await platform.ended(3 * PATIENCE) == 0, platform.log
         return truth, msgspec.json.decode(platform.output)
 
@@ -38,7 +38,7 @@ def subdirectory(directory: Path, name: str) -> Path:
 async def final_scrape(
     directory: Path, *, calls: int, profiles: Iterable[str], seed: int, at_once: int = 200, options: Iterable[str] = ()
 ) -> tuple[Samples, Path, dict[str, Any]]:
-    """Play calls against an exporter of their own and stop it: what its last scrape shows, the truth file, the summary.
+    """Play calls against a new exporter and stop it; returns its last scrape, the truth file and the summary.
 
     Its waits are so long that none is over before the end: what is shown follows from the order of the events alone. ``options`` are
     further ones of the exporter.
@@ -46,10 +46,10 @@ async def final_scrape(
     waits = ("--turn-wait", "600", "--session-resume", "3600", "--session-linger", "600")
     async with daemon_process(directory, "--linger", *waits, *options) as daemon:
         platform = subdirectory(directory, "platform")
-        truth, summary = await simulate(platform, daemon.doors, calls=calls, profiles=profiles, seed=seed, at_once=at_once)
+        truth, summary = await simulate(platform, daemon.endpoints, calls=calls, profiles=profiles, seed=seed, at_once=at_once)
         daemon.signal(signal.SIGTERM)
         await eventually(lambda: "waiting for one more scrape" in daemon.log, because="the linger")
-        samples = await daemon.doors.scrape()
+        samples = await daemon.endpoints.scrape()
         assert await daemon.ended() == 0
         assert "Traceback" not in daemon.log
     return samples, truth, summary

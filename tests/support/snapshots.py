@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.catalogue.names import Kind
 from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 
@@ -19,10 +19,10 @@ _NAMES = st.sampled_from(("turns", "errors", "latency", "llm.time", "x.total", "
 _characters = st.integers(0, 0x10F7FF).map(lambda point: chr(point if point < 0xD800 else point + 0x800))
 
 label_values = st.lists(st.sampled_from(_NASTY) | _characters, max_size=8).map("".join)
-"""Any text that UTF-8 can hold, often made of what has a meaning in the formats."""
+"""Any UTF-8 text, often with characters that have a meaning in the formats."""
 
 counts = st.one_of(st.integers(0, 20), st.integers(999_990, 1_000_010), st.integers(0, 2**63))
-"""Counts of a bucket around the points where their notation changes."""
+"""Bucket counts around the values where their notation changes."""
 
 amounts = st.one_of(st.floats(min_value=0, allow_nan=False), st.sampled_from((0.0, 999_999.5, 1e6, 1e15, 1e16, 1e22, 1e-7)))
 """Numbers that a counter or a sum may have."""
@@ -91,7 +91,7 @@ def _exponential(draw: st.DrawFn, snapshot: Snapshot) -> Snapshot:
 
 @st.composite
 def _with_exponential(draw: st.DrawFn, value: float | HistogramPoint) -> float | HistogramPoint:
-    """The same measurements also in exponential buckets: each explicit bucket's are put into one of them, the first's count as zero."""
+    """The same snapshot with exponential buckets too: each explicit bucket is put into one of them, the first into the zero bucket."""
     if not isinstance(value, HistogramPoint):
         return value
     first = draw(st.integers(-320, 300))

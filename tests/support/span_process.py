@@ -1,4 +1,4 @@
-"""A process that sends spans by way of a disk queue, to be killed by a test.
+"""A process that sends spans through a disk queue. A test kills it.
 
 Arguments: endpoint, directory, how many spans. It says ``stored`` when all of them are on disk or delivered, and then waits.
 """
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import Batching, DiskQueue, Pace, SpanEnvelope, SpanSender, open_transport
+from exporter.exporters.otlp.sender import BackoffConfig, BatchConfig, DiskQueueConfig, SpanEnvelope, SpanSender, create_transport
 from exporter.exporters.otlp.target import Target
-from tests.support.sender_counts import Tally
+from tests.support.recording_observer import RecordingObserver
 from tests.support.waiting import eventually
 
 BATCH = 50
@@ -20,12 +20,12 @@ BATCH = 50
 async def main(endpoint: str, directory: str, spans: int) -> None:
     """Offer the spans, named by their numbers."""
     sender = SpanSender(
-        open_transport(Target("traces", "http/protobuf", endpoint)),
+        create_transport(Target("traces", "http/protobuf", endpoint)),
         SpanEnvelope(),
-        Tally(),
-        batching=Batching(delay=0.01, items=BATCH),
-        disk=DiskQueue(Path(directory)),
-        pace=Pace(unit=0.01),
+        RecordingObserver(),
+        batch=BatchConfig(delay=0.01, max_items=BATCH),
+        disk=DiskQueueConfig(Path(directory)),
+        backoff=BackoffConfig(time_scale=0.01),
     )
     sender.start()
     for number in range(spans):

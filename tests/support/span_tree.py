@@ -9,7 +9,7 @@ from tests.support.traced import values
 
 
 def tree(spans: Iterable[Span]) -> str:
-    """The spans below each other, times in milliseconds since the first began."""
+    """The spans as an indented tree, with times in milliseconds since the first span began."""
     spans = sorted(spans, key=lambda span: (span.start_time_unix_nano, span.name))
     known = {span.span_id for span in spans}
     first = min((span.start_time_unix_nano for span in spans), default=0)
@@ -25,8 +25,8 @@ def _lines(span: Span, spans: list[Span], first: int, depth: int) -> Iterator[st
     yield f"{margin}{span.name}  [{_ms(start)} +{_ms(length)}] {kind}{failed}"
     yield from (f"{margin}  {key} = {value!r}" for key, value in sorted(values(span.attributes).items()))
     for event in span.events:
-        told = "".join(f" {key}={value!r}" for key, value in sorted(values(event.attributes).items()))
-        yield f"{margin}  * {event.name} [{_ms(event.time_unix_nano - first)}]{told}"
+        text = "".join(f" {key}={value!r}" for key, value in sorted(values(event.attributes).items()))
+        yield f"{margin}  * {event.name} [{_ms(event.time_unix_nano - first)}]{text}"
     for link in span.links:
         yield f"{margin}  -> {link.trace_id.hex()}/{link.span_id.hex()}"
     for child in spans:

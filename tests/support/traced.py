@@ -1,4 +1,4 @@
-"""A session as spans see it, and a way to play recorded events into them without the rest of the pipeline."""
+"""A fake session, and a player that passes recorded events to spans without the rest of the pipeline."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,24 +8,24 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.protocol.decoder import SPECS, Flawed, decode
+from exporter.protocol.decoder import SPECS, PartialEvent, decode
 from exporter.protocol.ids import TurnKey, trace_id, turn_key
 from exporter.sessions.app_state import AppState
 from exporter.sessions.span_state import SpanState
-from exporter.tracing.processor import Spans
+from exporter.tracing.processor import SpanProcessor
 from exporter.tracing.sampling import SpanOptions
 
 RECEIPT = 1777885210.0
-"""When the sample calls were going on, unix seconds."""
+"""A time within the sample calls, unix seconds."""
 
 
 @dataclass
-class TracedSession:
-    """Stands for a session: only what spans ask of one."""
+class FakeSession:
+    """Stands in for a session: has only what spans need of one."""
 
     id: str = "as-7f3c"
     agent: str | None = "agent-support"
-    names_made_up: bool = False
+    has_generated_id: bool = False
     continued: int = 0
     started_at: float = RECEIPT - 10
     last_event_at: float = RECEIPT
@@ -40,24 +40,24 @@ class TracedSession:
 
 @dataclass
 class Player:
-    """Spans of one session, and what they emitted."""
+    """A span processor with one session, and the spans it emitted."""
 
     options: SpanOptions = field(default_factory=SpanOptions)
-    session: TracedSession = field(default_factory=TracedSession)
+    session: FakeSession = field(default_factory=FakeSession)
     raw: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.spans = Spans(self.options, SPECS, self.raw.extend)
+        self.spans = SpanProcessor(self.options, SPECS, self.raw.extend)
 
     def play(self, *events: dict[str, Any], receipt: float = RECEIPT) -> "Player":
-        """Take events in, as the pipeline would."""
+        """Handle events, as the pipeline would."""
         for document in events:
             event: Any = decode(msgspec.json.encode(document))
-            event = event.event if isinstance(event, Flawed) else event
-            step = self.spans.steps.get(type(event))
+            event = event.event if isinstance(event, PartialEvent) else event
+            handle = self.spans.handlers.get(type(event))
             self.session.last_event_at = receipt
-            if step is not None:
-                step(self.session, event, receipt)
+            if handle is not None:
+                handle(self.session, event, receipt)
             if isinstance(event, TurnMetrics) and event.turn_number is not None:
                 self.session.turns = (self.session.turns or {}) | {turn_key(event.agent_tool_id, event.turn_number): "metrics"}
             if isinstance(event, SessionEnded):
@@ -73,7 +73,7 @@ class Player:
         return [Span.FromString(raw) for raw in self.raw]
 
     def named(self, name: str) -> Span:
-        """The one span whose name begins with that word."""
+        """The only span whose name begins with that word."""
         (found,) = [span for span in self.emitted if span.name.split()[0] == name]
         return found
 

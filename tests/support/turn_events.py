@@ -19,7 +19,7 @@ RANGES = {
 }
 """Wire unit → largest plausible value; counts go up to ten million."""
 NEAR = 1_777_885_206
-"""Seconds around which the times of a sane turn lie."""
+"""Unix seconds near which the times of a plausible turn lie."""
 
 _near = st.integers(-400_000_000, 400_000_000).map(lambda microseconds: NEAR + microseconds / 1e6)
 _anywhen = st.floats(1e9, 9.9e9)

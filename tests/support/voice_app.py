@@ -1,4 +1,4 @@
-"""Stands for the Plivo Python SDK's ``VoiceApp``, which is on no package index: connections, typed events, handlers.
+"""A stand-in for the Plivo Python SDK's ``VoiceApp``, which is on no package index: connections, typed events, handlers.
 
 As observed in plivo/plivo-agentstack-python (src/plivo_agentstack/agent/app.py and events.py): every slot holds one handler, a sync one
 runs in the default executor and an async one in the event loop, each event waits for its handlers, what they raise ends nothing, and
@@ -73,7 +73,7 @@ _TYPES: dict[str, Any] = {
 
 
 class Session:
-    """What handlers are given beside the event."""
+    """The session object that handlers receive together with the event."""
 
     def __init__(self, socket: Any) -> None:
         self.agent_session_id: str | None = None
@@ -149,7 +149,7 @@ class VoiceApp:
 
 
 def parse_event(data: dict[str, Any]) -> Any:
-    """The typed event, or the frame itself where there is no type for it."""
+    """The typed event, or the frame itself if there is no type for it."""
     name = data.get("type") or data.get("event")
     kind = _TYPES.get(name or "")
     if kind is None:

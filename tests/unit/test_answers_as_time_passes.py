@@ -5,13 +5,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exporter.config.prices import read_prices
+from exporter.config.price_file import read_prices
 from exporter.exporters.prometheus.exposition import Renderer
 from exporter.exporters.prometheus.negotiation import Format
-from exporter.metrics.label_limits import Limits
-from exporter.pipeline.call_feed import Feed
+from exporter.metrics.label_limits import LabelLimits
+from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import Pipeline
-from exporter.sessions.registry import Waits
+from exporter.sessions.registry import SessionTimeouts
 from exporter.simulate.account import Account
 from exporter.simulate.call import plan_call
 from exporter.simulate.profiles import FLEETS
@@ -39,7 +39,7 @@ def play(core: Core, profile: str) -> list[Account]:
         begun = BEGINNING + number * 2
         steps = plan_call(7, number, FLEETS[profile]).steps(begun, accounts.append)
         sent += [(begun + at + UNDER_WAY, number, msgspec.json.encode(event).decode()) for at, event in steps]
-    feeds = [Feed(core.pipeline) for _ in range(CALLS)]
+    feeds = [CallFeed(core.pipeline) for _ in range(CALLS)]
     for at, number, frame in sorted(sent, key=lambda each: each[0]):
         while core.now + 1 <= at:
             core.let_pass(1)
@@ -63,7 +63,9 @@ def play(core: Core, profile: str) -> list[Account]:
 def test_the_answers_are_the_same_at_the_pace_of_a_call(tmp_path: Path, profile: str, question: tuple[str, ...]) -> None:
     """What was counted second by second and from late reports adds up to what the platform knows it made happen."""
     core = Core()
-    core.pipeline = Pipeline(Limits(), Waits(), core, core.now, slow_turn=SLOW_MS / 1000, prices=read_prices(price_file(tmp_path)))
+    core.pipeline = Pipeline(
+        LabelLimits(), SessionTimeouts(), core, core.now, slow_turn=SLOW_MS / 1000, prices=read_prices(price_file(tmp_path))
+    )
     expected = known(play(core, profile))
     assert differences(expected, answers_of(core)) == []
     assert says(expected, *question)

@@ -1,4 +1,4 @@
-"""The command line: its commands, its refusals, and the commands that need no other part."""
+"""The command line: its commands and their options, its errors, and check-config and healthcheck."""
 
 import os
 import socket
@@ -35,13 +35,13 @@ def run(*args: str) -> Result:
 
 
 def params(command: str, *args: str) -> dict[str, object]:
-    """What a command's function is called with."""
+    """The arguments of a command's function."""
     parent = click.Context(main, info_name="agentstack-exporter", **main.context_settings)
     return main.commands[command].make_context(command, list(args), parent=parent).params
 
 
 def test_commands() -> None:
-    """The commands are those of the contract, each with help."""
+    """All documented commands exist and have help."""
     assert tuple(sorted(main.commands)) == COMMANDS
     shown = run("--help").stdout
     assert all(f"  {command} " in shown for command in COMMANDS)
@@ -84,13 +84,13 @@ REFUSED = [
     (["serve", "--linger=yes"], "Option '--linger' does not take a value."),
     (["serve", "extra"], "Got unexpected extra argument (extra)"),
     (["serve", "--listen", "8790"],
-     "Invalid value for '--listen': '8790' is not an address as host:port; for this machine only write 127.0.0.1:8790"),
+     "Invalid value for '--listen': '8790' is not an address of the form host:port; for this machine only write 127.0.0.1:8790"),
     (["check-config", "--config", "nope.toml"], "--config: nope.toml: cannot be read: No such file or directory"),
     (["healthcheck", "--config", "nope.toml"], "--config: nope.toml: cannot be read: No such file or directory"),
     (["healthcheck", "--url", "ftp://x/"], "Invalid value for '--url': 'ftp://x/' is not a URL that starts with http:// or https://"),
-    (["healthcheck", "--url", "http://x/", "--ready"], "--url and --ready cannot be combined; --url names the whole URL."),
+    (["healthcheck", "--url", "http://x/", "--ready"], "--url and --ready cannot be combined; --url is the complete URL."),
     (["healthcheck", "--telemetry-listen", "127.0.0.1:0"],
-     "--telemetry-listen has port 0, which is any free port; give --url."),
+     "--telemetry-listen has port 0, which means any free port; use --url."),
     (["simulate", "--profile", "typcial"],
      ("Invalid value for '--profile': 'typcial' is not one of fast, typical, slow, s2s, outbound, "
      "streaming, messy, mixed, healthy, slow-llm, hasty, outage, silent; did you mean 'typical'?")),
@@ -128,7 +128,7 @@ def test_no_command_is_a_wrong_command_line() -> None:
 
 
 def test_check_config_prints_values_and_origins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """check-config prints each setting with its value and where that came from."""
+    """check-config prints each setting with its value and its origin."""
     Path("exporter.toml").write_text("max-agents = 7\n", encoding="utf-8")
     monkeypatch.setenv("AGENTSTACK_EXPORTER_TURN_WAIT", "3")
     result = run("check-config", "--config", "exporter.toml", "--log-level", "debug")
@@ -158,7 +158,7 @@ def test_check_config_lists_every_problem(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_simulate_defaults() -> None:
-    """simulate goes to the address serve listens on, with twenty calls."""
+    """simulate connects to the default address of serve, with twenty calls."""
     given = params("simulate")
     defaults = Settings()
     assert given["url"] == f"ws://{defaults.listen}{defaults.path}"
@@ -166,14 +166,14 @@ def test_simulate_defaults() -> None:
 
 
 def test_simulate_options() -> None:
-    """simulate takes what it is given, profiles more than once."""
+    """simulate uses its options, and accepts several profiles."""
     given = params("simulate", "--profile", "fast", "--profile", "S2S", "--truth", "t.json", "--rate", "2.5", "--seed", "7", "--quiet")
     assert given["profiles"] == ("fast", "s2s")
     assert (given["truth"], given["rate"], given["seed"], given["quiet"]) == (Path("t.json"), 2.5, 7, True)
 
 
 def test_demo_takes_settings_and_its_own_options() -> None:
-    """demo has serve's settings and the size of its simulation."""
+    """demo has the settings of serve and the options of its simulation."""
     given = params("demo", "--calls", "5", "--speed", "10", "--max-agents", "3")
     assert set(given) == {"loaded", "calls", "seed", "speed", "print_traces"}
     assert (given["calls"], given["speed"]) == (5, 10.0)
@@ -183,7 +183,7 @@ def test_demo_takes_settings_and_its_own_options() -> None:
 
 
 class _Answers(BaseHTTPRequestHandler):
-    """An exporter that is well but not ready."""
+    """An exporter that is healthy but not ready."""
 
     def do_GET(self) -> None:
         well = self.path == "/-/healthy"
@@ -197,7 +197,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def answering() -> Iterator[int]:
-    """The port of a server on loopback, that answers as an exporter would."""
+    """The port of a server on loopback that answers like an exporter."""
     with HTTPServer(("127.0.0.1", 0), _Answers) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -207,14 +207,16 @@ def answering() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
+@pytest.mark.external
 def test_healthcheck_of_a_well_exporter(answering: int, host: str) -> None:
-    """A well exporter gives exit code 0 and no output, asked on loopback where it listens on every interface."""
+    """A healthy exporter gives exit code 0 and no output; one that listens on every interface is checked on loopback."""
     result = run("healthcheck", "--telemetry-listen", f"{host}:{answering}")
     assert (result.exit_code, result.output) == (0, "")
 
 
+@pytest.mark.external
 def test_healthcheck_reads_the_settings(answering: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """healthcheck asks where environment or file say that the exporter listens."""
+    """healthcheck uses the address from environment or file."""
     monkeypatch.setenv("AGENTSTACK_EXPORTER_TELEMETRY_LISTEN", f"127.0.0.1:{answering}")
     assert run("healthcheck").exit_code == 0
     monkeypatch.delenv("AGENTSTACK_EXPORTER_TELEMETRY_LISTEN")
@@ -222,6 +224,7 @@ def test_healthcheck_reads_the_settings(answering: int, monkeypatch: pytest.Monk
     assert run("healthcheck", "--config", "exporter.toml").exit_code == 0
 
 
+@pytest.mark.external
 def test_healthcheck_of_an_exporter_that_is_not_ready(answering: int) -> None:
     """An answer other than 200 gives exit code 1 and status and reason on one printable line of stderr."""
     result = run("healthcheck", "--ready", "--telemetry-listen", f"127.0.0.1:{answering}")
@@ -229,12 +232,14 @@ def test_healthcheck_of_an_exporter_that_is_not_ready(answering: int) -> None:
     assert result.stderr == f"http://127.0.0.1:{answering}/-/ready: status 503, draining\\nsince \\x1b[31mnow\n"
 
 
+@pytest.mark.external
 def test_healthcheck_of_a_url(answering: int) -> None:
-    """--url names what is asked."""
+    """--url is the requested URL."""
     assert run("healthcheck", "--url", f"http://127.0.0.1:{answering}/-/healthy").exit_code == 0
     assert run("healthcheck", "--url", f"http://127.0.0.1:{answering}").exit_code == 1
 
 
+@pytest.mark.external
 def test_healthcheck_when_nothing_listens() -> None:
     """A refused connection gives exit code 1 and says so."""
     with socket.socket() as taken:
@@ -244,15 +249,17 @@ def test_healthcheck_when_nothing_listens() -> None:
     assert (result.exit_code, result.stderr) == (1, f"http://{address}/-/healthy: Connection refused\n")
 
 
+@pytest.mark.external
 def test_healthcheck_of_a_silent_server() -> None:
-    """A server that accepts and says nothing is not well."""
+    """A server that accepts and does not answer is unhealthy."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/-/healthy"
         assert failure(url, timeout=0.05) == f"{url}: no answer within 0.05 s"
 
 
+@pytest.mark.external
 def test_healthcheck_of_something_else() -> None:
-    """A peer that does not speak HTTP is not well, and what it says is shown safely."""
+    """A peer that does not speak HTTP is unhealthy, and its answer is shown safely."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
@@ -275,7 +282,7 @@ def test_healthcheck_of_something_else() -> None:
 
 
 def process(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
+    """Run the command line in its own process."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AGENTSTACK_EXPORTER_")}
     return subprocess.run(
         [sys.executable, *args],
@@ -287,6 +294,7 @@ def process(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.external
 def test_process_check_config() -> None:
     """In a process: data on stdout, exit code 0."""
     done = process(
@@ -296,6 +304,7 @@ def test_process_check_config() -> None:
     assert 'path = "/events"' in done.stdout
 
 
+@pytest.mark.external
 def test_process_wrong_setting() -> None:
     """In a process: a wrong setting gives exit code 2 and an error on stderr."""
     done = process("-m", "exporter.cli", "serve", AGENTSTACK_EXPORTER_PATH="events")
@@ -303,6 +312,7 @@ def test_process_wrong_setting() -> None:
     assert "Error: AGENTSTACK_EXPORTER_PATH: 'events' is not a URL path" in done.stderr
 
 
+@pytest.mark.external
 def test_command_line_is_light() -> None:
     """Commands that need no server do not import one."""
     heavy = ("uvicorn", "starlette", "websockets", "rich")

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from exporter.config import SETTINGS, Address, ConfigError, LabelValue, Loaded, Settings, SettingsCommand
 from exporter.config.addresses import parse_address
 from exporter.config.declare import Setting
-from exporter.config.kinds import Whole
 from exporter.config.reference import explained, reference, toml
+from exporter.config.setting_types import Whole
 from exporter.config.sources import is_service_link
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -29,7 +29,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def load(*args: str) -> Loaded:
-    """What a command is given when it is called with ``args``."""
+    """The settings that a command gets with ``args``."""
     context = SettingsCommand("serve").make_context("serve", list(args))
     loaded = context.params["loaded"]
     assert isinstance(loaded, Loaded)
@@ -37,7 +37,7 @@ def load(*args: str) -> Loaded:
 
 
 def problems(*args: str) -> tuple[str, ...]:
-    """What is wrong with a call, each as the message that the user reads."""
+    """The problems of a command line, as the messages that the user reads."""
     with pytest.raises(click.UsageError) as caught:
         load(*args)
     assert caught.value.exit_code == 2
@@ -45,7 +45,7 @@ def problems(*args: str) -> tuple[str, ...]:
 
 
 def write(text: str) -> None:
-    """Write the settings file that the tests name."""
+    """Write the settings file of the test."""
     Path("exporter.toml").write_text(text, encoding="utf-8")
 
 
@@ -53,14 +53,14 @@ def write(text: str) -> None:
 
 
 def test_defaults_are_those_of_the_struct() -> None:
-    """With nothing set, what is loaded equals a bare Settings()."""
+    """Without any source, the loaded settings equal Settings()."""
     assert load().settings == Settings()
     assert set(load().origins.values()) == {"default"}
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_setting_is_documented(setting: Setting) -> None:
-    """Every setting stands in the reference with its flag, variable and default, and has help in whole sentences."""
+    """Every setting is in the reference with its flag, variable and default, and has help in whole sentences."""
     entry = reference().split(f"### `{setting.key}`\n")[1].split("\n#")[0]
     assert setting.help.endswith(".")
     assert f"`{setting.flag}`" in entry
@@ -71,24 +71,24 @@ def test_setting_is_documented(setting: Setting) -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_number_has_a_unit(setting: Setting) -> None:
-    """A setting that is a number says of what."""
+    """A setting that is a number has a unit."""
     assert bool(setting.about.unit) == (type(setting.default) in (int, float))
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_default_is_within_bounds(setting: Setting) -> None:
-    """A default would be accepted if it were given."""
+    """A default is a valid value."""
     if setting.default not in (None, ()):
         assert setting.about.kind.convert(setting.default, None, None) == setting.default
 
 
 def test_no_setting_can_be_taken_for_a_service_link() -> None:
-    """Kubernetes can set none of the variables that settings are read from."""
+    """Kubernetes sets none of the variables of settings."""
     assert [s.env for s in SETTINGS if is_service_link(s.env, "tcp://10.0.0.1:80")] == []
 
 
 def test_committed_reference_is_current() -> None:
-    """docs/configuration.md is what the declarations give."""
+    """docs/configuration.md matches the declarations."""
     assert DOCS.read_text(encoding="utf-8") == reference()
 
 
@@ -102,7 +102,7 @@ def test_file_in_the_reference_gives_the_defaults() -> None:
 
 
 def test_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flags come before the environment, the environment before the file, the file before defaults, and origins say so."""
+    """Flags override the environment, the environment the file, and the file defaults; the origins are right."""
     write('log-level = "error"\nlog-format = "json"\ndrain-timeout = 7\n')
     monkeypatch.setenv("AGENTSTACK_EXPORTER_LOG_LEVEL", "warning")
     monkeypatch.setenv("AGENTSTACK_EXPORTER_LOG_FORMAT", "text")
@@ -116,7 +116,7 @@ def test_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_file_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AGENTSTACK_EXPORTER_CONFIG names the file, unless --config does."""
+    """AGENTSTACK_EXPORTER_CONFIG is the file, unless --config is given."""
     write("max-agents = 3")
     Path("other.toml").write_text("max-agents = 4", encoding="utf-8")
     monkeypatch.setenv("AGENTSTACK_EXPORTER_CONFIG", "exporter.toml")
@@ -175,7 +175,7 @@ def test_service_links_are_ignored(monkeypatch: pytest.MonkeyPatch, name: str, t
 
 
 def test_what_check_config_prints_gives_the_same_settings() -> None:
-    """The printed settings, read as a file, load as what was printed."""
+    """The printed settings are a settings file that gives the same settings."""
     args = ["--listen", "[::]:1", "--insecure", "--path", "/a/b", "--max-series", "2000", "--turn-wait", "0.5"]
     args += [
         "--label-allow",
@@ -204,26 +204,26 @@ def test_text_survives_toml(text: str) -> None:
 # What is refused
 
 BAD_FLAGS = [
-    ("--listen", "8790", "'8790' is not an address as host:port; for this machine only write 127.0.0.1:8790"),
+    ("--listen", "8790", "'8790' is not an address of the form host:port; for this machine only write 127.0.0.1:8790"),
     (
         "--listen",
         ":8790",
-        "':8790' is not an address as host:port; for this machine only write 127.0.0.1:8790, for every interface 0.0.0.0:8790",
+        "':8790' is not an address of the form host:port; for this machine only write 127.0.0.1:8790, for every interface 0.0.0.0:8790",
     ),
-    ("--listen", "::1:8790", "'::1:8790' is not an address as host:port; an IPv6 address stands in brackets, as in [::1]:8790"),
-    ("--listen", "localhost", "'localhost' is not an address as host:port; the port is missing"),
-    ("--listen", "localhost:", "'localhost:' is not an address as host:port; the port must be a number from 0 to 65535"),
+    ("--listen", "::1:8790", "'::1:8790' is not an address of the form host:port; write an IPv6 address in brackets, as in [::1]:8790"),
+    ("--listen", "localhost", "'localhost' is not an address of the form host:port; the port is missing"),
+    ("--listen", "localhost:", "'localhost:' is not an address of the form host:port; the port must be a number from 0 to 65535"),
     (
         "--listen",
         "127.0.0.1:65536",
-        "'127.0.0.1:65536' is not an address as host:port; the port must be a number from 0 to 65535",
+        "'127.0.0.1:65536' is not an address of the form host:port; the port must be a number from 0 to 65535",
     ),
-    ("--listen", "127.0.0.1:٣", "'127.0.0.1:٣' is not an address as host:port; the port must be a number from 0 to 65535"),
-    ("--listen", "http://127.0.0.1:1", "'http://127.0.0.1:1' is not an address as host:port; leave out the scheme"),
-    ("--listen", "127.1:1", "'127.1:1' is not an address as host:port; the host is neither an IP address nor a host name"),
-    ("--listen", "a b:1", "'a b:1' is not an address as host:port; the host is neither an IP address nor a host name"),
-    ("--listen", "[localhost]:1", "'[localhost]:1' is not an address as host:port; brackets are for IPv6 addresses"),
-    ("--listen", "", "'' is not an address as host:port; the port is missing"),
+    ("--listen", "127.0.0.1:٣", "'127.0.0.1:٣' is not an address of the form host:port; the port must be a number from 0 to 65535"),
+    ("--listen", "http://127.0.0.1:1", "'http://127.0.0.1:1' is not an address of the form host:port; leave out the scheme"),
+    ("--listen", "127.1:1", "'127.1:1' is not an address of the form host:port; the host is neither an IP address nor a host name"),
+    ("--listen", "a b:1", "'a b:1' is not an address of the form host:port; the host is neither an IP address nor a host name"),
+    ("--listen", "[localhost]:1", "'[localhost]:1' is not an address of the form host:port; brackets are for IPv6 addresses"),
+    ("--listen", "", "'' is not an address of the form host:port; the port is missing"),
     ("--path", "ws", "'ws' is not a URL path such as /ws (letters, digits and . _ ~ - between slashes)"),
     ("--path", "/ws?a=1", "'/ws?a=1' is not a URL path such as /ws (letters, digits and . _ ~ - between slashes)"),
     ("--path", "/a/../b", "'/a/../b' is not a URL path such as /ws (letters, digits and . _ ~ - between slashes)"),
@@ -237,9 +237,9 @@ BAD_FLAGS = [
     ("--max-agents", "1_000", "'1_000' is not a whole number from 1 to 10000"),
     ("--max-agents", "many", "'many' is not a whole number from 1 to 10000"),
     ("--max-frame-bytes", "64K", "'64K' is not a whole number from 1024 to 16777216"),
-    ("--label-allow", "model", "'model' is not a label and its value as label=value"),
-    ("--label-allow", "Model=a", "'Model=a' is not a label and its value as label=value"),
-    ("--label-allow", "model=", "'model=' is not a label and its value as label=value"),
+    ("--label-allow", "model", "'model' is not a label and its value of the form label=value"),
+    ("--label-allow", "Model=a", "'Model=a' is not a label and its value of the form label=value"),
+    ("--label-allow", "model=", "'model=' is not a label and its value of the form label=value"),
     ("--ready-file", "", "'' is not a file name"),
     ("--ready-file", "a\x1b[2J", "'a\\x1b[2J' is not a file name"),
     ("--log-level", "inof", "'inof' is not one of debug, info, warning, error; did you mean 'info'?"),
@@ -262,7 +262,7 @@ def test_bad_variable(monkeypatch: pytest.MonkeyPatch, flag: str, value: str, me
 
 
 def test_bad_variable_is_an_error_even_when_a_flag_overrides_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source that does not win is checked all the same."""
+    """A source that is overridden is checked all the same."""
     monkeypatch.setenv("AGENTSTACK_EXPORTER_MAX_AGENTS", "x")
     assert problems("--max-agents", "5") == ("AGENTSTACK_EXPORTER_MAX_AGENTS: 'x' is not a whole number from 1 to 10000",)
 
@@ -271,9 +271,9 @@ BAD_LINES = [
     ("lisen = 'a'", "unknown key 'lisen'; did you mean 'listen'?"),
     ("drain_timeout = 1", "unknown key 'drain_timeout'; did you mean 'drain-timeout'?"),
     ("whatever = 1", "unknown key 'whatever'"),
-    ("[exporter]", "unknown key 'exporter'; settings stand at the top of the file, not in tables"),
-    ("[listen]", "listen: {} is not an address as host:port"),
-    ("listen = 8790", "listen: 8790 is not an address as host:port"),
+    ("[exporter]", "unknown key 'exporter'; settings belong at the top level of the file, not in tables"),
+    ("[listen]", "listen: {} is not an address of the form host:port"),
+    ("listen = 8790", "listen: 8790 is not an address of the form host:port"),
     ("subscribe = 'no'", "subscribe: 'no' is not true or false"),
     ("subscribe = 0", "subscribe: 0 is not true or false"),
     ("max-agents = 1.5", "max-agents: 1.5 is not a whole number from 1 to 10000"),
@@ -283,8 +283,8 @@ BAD_LINES = [
     ("drain-timeout = true", "drain-timeout: true is not a number of seconds, without a unit, from 0 to 600"),
     ("drain-timeout = nan", "drain-timeout: nan is not a number of seconds, without a unit, from 0 to 600"),
     ("label-allow = 'model=a'", "label-allow: 'model=a' is not a list of strings"),
-    ("label-allow = [1]", "label-allow: 1 is not a label and its value as label=value"),
-    ("label-allow = ['model']", "label-allow: 'model' is not a label and its value as label=value"),
+    ("label-allow = [1]", "label-allow: 1 is not a label and its value of the form label=value"),
+    ("label-allow = ['model']", "label-allow: 'model' is not a label and its value of the form label=value"),
     ("ready-file = 1", "ready-file: 1 is not a file name"),
     ("log-level = 'inof'", "log-level: 'inof' is not one of debug, info, warning, error; did you mean 'info'?"),
     ("log-level = 1", "log-level: 1 is not one of debug, info, warning, error"),
@@ -310,21 +310,21 @@ def test_bad_key_in_the_file(line: str, message: str) -> None:
     ],
 )
 def test_file_that_cannot_be_read(content: bytes, message: str) -> None:
-    """A file that is no settings file is refused with what is wrong with it."""
+    """A file that is not a settings file is refused with the reason."""
     Path("exporter.toml").write_bytes(content)
     [problem] = problems("--config", "exporter.toml")
     assert problem.startswith(f"--config: {message}")
 
 
 def test_missing_file_names_where_it_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A settings file that is not there is an error, which says whether flag or variable named it."""
+    """A missing settings file is an error that names the flag or the variable."""
     assert problems("--config", "nope.toml") == ("--config: nope.toml: cannot be read: No such file or directory",)
     monkeypatch.setenv("AGENTSTACK_EXPORTER_CONFIG", ".")
     assert problems() == ("AGENTSTACK_EXPORTER_CONFIG: .: cannot be read: Is a directory",)
 
 
 def test_bad_file_name_names_where_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that no settings file can have is refused with the flag or the variable that gave it."""
+    """An impossible file name is refused with the flag or the variable."""
     assert problems("--config", "a\n") == ("Invalid value for '--config': 'a\\n' is not a file name",)
     monkeypatch.setenv("AGENTSTACK_EXPORTER_CONFIG", "a\n")
     assert problems() == ("Invalid value for 'AGENTSTACK_EXPORTER_CONFIG': 'a\\n' is not a file name",)
@@ -340,13 +340,13 @@ def test_bad_file_name_names_where_it_was_given(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_unknown_variable(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
-    """A variable with the prefix that is no setting is an error, with the nearest name if there is one."""
+    """A variable with the prefix that is not a setting is an error, with the most similar name if there is one."""
     monkeypatch.setenv(f"AGENTSTACK_EXPORTER_{name}", "9000")
     assert problems() == (f"AGENTSTACK_EXPORTER_{name}: {message}",)
 
 
 def test_all_problems_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors of environment and file come together, environment first."""
+    """Errors of environment and file are reported together, environment first."""
     write("lisen = 1\nmax-agents = 0\n")
     monkeypatch.setenv("AGENTSTACK_EXPORTER_LINGER", "maybe")
     monkeypatch.setenv("AGENTSTACK_EXPORTER_LOG", "x")
@@ -362,27 +362,27 @@ def test_all_problems_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "[::1]", "localhost", "LOCALHOST"])
-def test_loopback_needs_no_leave(host: str) -> None:
-    """Addresses of this machine alone can be listened on as they are."""
+def test_loopback_requires_no_authentication(host: str) -> None:
+    """Addresses that only this machine can reach require no authentication."""
     settings = load("--listen", f"{host}:1", "--telemetry-listen", f"{host}:2").settings
     assert (str(settings.listen), str(settings.telemetry_listen)) == (f"{host}:1", f"{host}:2")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.168.1.5", "exporter.internal", "[::ffff:10.0.0.1]"])
 def test_listening_beyond_loopback_is_refused(host: str) -> None:
-    """Addresses others can reach need the switch that says so, each listener its own."""
-    reach = "can be reached from other machines"
+    """Addresses that other machines can reach require authentication or a switch, for each listener."""
+    reach = "can be reached from other machines and requires no authentication"
     listen, telemetry = problems("--listen", f"{host}:1", "--telemetry-listen", f"{host}:2")
     remedy = "set --auth-tokens, use a loopback address such as 127.0.0.1:1, or allow it with --insecure"
-    assert listen == f"--listen: {host}:1 {reach}, and connections are not authenticated; {remedy}"
-    remedy = "give --web-config users, use a loopback address such as 127.0.0.1:2, or allow it with --insecure-telemetry"
-    assert telemetry == f"--telemetry-listen: {host}:2 {reach}, and nobody is asked who they are; {remedy}"
+    assert listen == f"--listen: {host}:1 {reach}; {remedy}"
+    remedy = "add users to --web-config, use a loopback address such as 127.0.0.1:2, or allow it with --insecure-telemetry"
+    assert telemetry == f"--telemetry-listen: {host}:2 {reach}; {remedy}"
     asked = load("--listen", f"{host}:1", "--insecure", "--telemetry-listen", f"{host}:2", "--insecure-telemetry")
     assert str(asked.settings.listen) == f"{host}:1"
 
 
 def test_contradiction_names_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings that clash are reported where the one in question was given."""
+    """A contradiction is reported at the source of the setting."""
     write("\ntelemetry-listen = '0.0.0.0:2'")
     monkeypatch.setenv("AGENTSTACK_EXPORTER_LISTEN", "0.0.0.0:1")
     first, second = problems("--config", "exporter.toml")
@@ -392,9 +392,9 @@ def test_contradiction_names_the_source(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("telemetry", ["127.0.0.1:8790", "0.0.0.0:8790"])
 def test_listeners_do_not_share_an_address(telemetry: str) -> None:
-    """Both listeners on one address is a contradiction; port 0 never is."""
+    """Both listeners on one address are a contradiction; port 0 never is."""
     assert problems("--telemetry-listen", telemetry, "--insecure-telemetry") == (
-        f"--telemetry-listen: {telemetry} is taken by --listen 127.0.0.1:8790; the two listeners need addresses of their own",
+        f"--telemetry-listen: {telemetry} is the address of --listen 127.0.0.1:8790; each listener needs its own address",
     )
     assert load("--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0").settings.listen.port == 0
 
@@ -404,13 +404,13 @@ def test_listeners_do_not_share_an_address(telemetry: str) -> None:
     [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1"), ("a.example:1", "a.example:1")],
 )
 def test_wildcard_is_reached_on_loopback(text: str, reached: str) -> None:
-    """A client on this machine asks loopback where the server listens on every interface."""
+    """A client on this machine connects to loopback if the server listens on every interface."""
     assert str(parse_address(text).reachable()) == reached
 
 
 @given(st.text(alphabet=string.printable + "é٣", max_size=30))
 def test_any_text_is_an_address_or_refused(text: str) -> None:
-    """No text does anything but give an address that reads back the same, or a refusal."""
+    """Every text is an address that reads back the same, or is refused."""
     kind = next(setting.about.kind for setting in SETTINGS if setting.name == "listen")
     try:
         address = kind.convert(text, None, None)
@@ -432,6 +432,6 @@ def test_whole_number_stays_within_bounds(value: int | str) -> None:
 
 
 def test_flags_named_in_help_exist() -> None:
-    """Help speaks only of flags that there are."""
+    """Help mentions only flags that exist."""
     named = {flag for setting in SETTINGS for flag in re.findall(r"--[a-z][a-z-]*", setting.help)}
     assert named <= {setting.flag for setting in SETTINGS}

@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import pytest
 
+from exporter.catalogue.declarations import AliasOf, Feeds, Ignored, SpanAttribute, counter, histogram
 from exporter.catalogue.inspect import EventSpec, inspect_event
-from exporter.catalogue.model import AliasOf, Moves, Nothing, SpanAttribute, counter, histogram
 from exporter.catalogue.quantities import DateTime, Json, LatencyMs
 from exporter.events.audio_stream import Start
 from exporter.events.base import Event
@@ -17,17 +17,17 @@ WAIT = histogram("wait", "Wait.", (1.0,))
 
 
 class Inner(msgspec.Struct, frozen=True):
-    streamId: Annotated[str | None, Nothing("an example")] = None  # noqa: N815 - as a wire might have it
+    streamId: Annotated[str | None, Ignored("an example")] = None  # noqa: N815 - as a wire might have it
 
 
 class Waited(Event, frozen=True, forbid_unknown_fields=True, tag="user.waited"):
     earlier_names: ClassVar[tuple[str, ...]] = ("waited",)
-    metrics: ClassVar[tuple[Moves, ...]] = (counter("waits", "Waits.", unit="{wait}"),)
+    metrics: ClassVar[tuple[Feeds, ...]] = (counter("waits", "Waits.", unit="{wait}"),)
 
     wait_ms: Annotated[LatencyMs | None, WAIT, SpanAttribute("turn", "agentstack.wait")] = None
     delay_ms: Annotated[LatencyMs | None, AliasOf("wait_ms")] = None
-    at: Annotated[DateTime | None, Nothing("an example")] = None
-    rest: Annotated[Json, Nothing("an example")] = None
+    at: Annotated[DateTime | None, Ignored("an example")] = None
+    rest: Annotated[Json, Ignored("an example")] = None
     outer_id: str | None = None
     inner: Inner | None = None
 
@@ -38,9 +38,9 @@ def spec() -> EventSpec:
 
 
 def test_an_event_knows_itself(spec: EventSpec) -> None:
-    """An event's names and what it moves as a whole are read from its type."""
+    """An event's names and the metrics that it feeds as a whole are read from its type."""
     assert (spec.name, spec.type, spec.earlier_names) == ("user.waited", Waited, ("waited",))
-    assert [moves.spec.name for moves in spec.metrics] == ["agentstack_waits_total"]
+    assert [feeds.spec.name for feeds in spec.metrics] == ["agentstack_waits_total"]
 
 
 def test_fields_are_laid_flat(spec: EventSpec) -> None:
@@ -60,11 +60,11 @@ def test_a_field_knows_type_and_unit(spec: EventSpec) -> None:
 
 
 def test_a_field_knows_what_it_becomes(spec: EventSpec) -> None:
-    """The metrics a field moves and the field it is an earlier name of are read from its declarations."""
-    assert spec.field("wait_ms").moves == (WAIT,)
+    """The metrics that a field feeds and the field it is an earlier name of are read from its declarations."""
+    assert spec.field("wait_ms").feeds == (WAIT,)
     assert spec.field("wait_ms").alias_of is None
     assert spec.field("delay_ms").alias_of == "wait_ms"
-    assert spec.field("delay_ms").moves == ()
+    assert spec.field("delay_ms").feeds == ()
 
 
 def test_a_missing_field_is_an_error(spec: EventSpec) -> None:

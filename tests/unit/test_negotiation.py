@@ -1,4 +1,4 @@
-"""The format and the coding that each header gets."""
+"""The format and the compression for each header."""
 
 import pytest
 
@@ -34,7 +34,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 @pytest.mark.parametrize(
     ("accept", "content_type"),
     [
-        # What really asks.
+        # Real scrapers and browsers.
         (PROMETHEUS_2_42, OPENMETRICS),
         (PROMETHEUS_2_42_PROTOBUF, OPENMETRICS),
         (PROMETHEUS_3, OPENMETRICS_UTF8),
@@ -48,7 +48,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("text/plain;version=0.0.4;q=0.8,text/plain;version=1.0.0;q=0.9", TEXT_1),
         ("application/openmetrics-text;version=1.0.0;q=0.001", OPENMETRICS),
         ("application/openmetrics-text;q=0.5,*/*;q=0.9", TEXT),
-        # By name, then the newest, where the weight is the same; the order in the header is of no meaning.
+        # At equal weight by name, then the newest; the order in the header does not matter.
         ("text/plain;version=0.0.4,text/plain;version=1.0.0,application/openmetrics-text", OPENMETRICS),
         ("text/plain;version=0.0.4,text/plain;version=1.0.0", TEXT_1),
         ("*/*,text/plain;version=1.0.0", TEXT_1),
@@ -82,7 +82,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         # Odd but allowed.
         ('APPLICATION/OpenMetrics-Text ; Version="1.0.0" ; Q=1.000', OPENMETRICS),
         (",, ,application/openmetrics-text,,", OPENMETRICS),
-        # Not understood.
+        # Not parsable or not supported.
         ("application/openmetrics-text;q=abc", TEXT),
         ("application/openmetrics-text;q=nan,text/plain;version=1.0.0;q=0.1", TEXT_1),
         ("application/openmetrics-text;q=-1", TEXT),
@@ -95,12 +95,12 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
     ],
 )
 def test_content_type(accept: str, content_type: str) -> None:
-    """The highest weight wins, then what is named, then the newest; what cannot be served or understood is text 0.0.4."""
+    """The highest weight wins, then named formats, then the newest; any other header gets text 0.0.4."""
     assert negotiate(accept).content_type == content_type
 
 
 def test_only_the_beginning_of_a_header_is_read() -> None:
-    """An entry that the limit cuts in two is left out instead of being misread."""
+    """The entry at the limit is ignored instead of being misread."""
     start = "application/openmetrics-text;q=0.5,"
     cut = start + "text/plain;version=1.0.0;q=0." + "0" * MAX_HEADER
     assert negotiate(cut).content_type == OPENMETRICS
@@ -133,5 +133,5 @@ def test_only_the_beginning_of_a_header_is_read() -> None:
     ],
 )
 def test_gzip(accept_encoding: str, gzip: bool) -> None:
-    """The body is compressed where that is accepted and no less welcome than an uncompressed one."""
+    """The body is compressed if the scraper accepts gzip and does not prefer an uncompressed body."""
     assert accepts_gzip(accept_encoding) is gzip

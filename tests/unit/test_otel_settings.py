@@ -1,4 +1,4 @@
-"""The standard ``OTEL_*`` variables: what each decides, and that none of them can keep the exporter from starting."""
+"""The standard ``OTEL_*`` variables: their meaning, and that none of them can keep the exporter from starting."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.otel import OtelSettings, read_otel
-from exporter.config.otel_values import NO_LIMIT
-from exporter.exporters.otlp.target import Target, TlsFiles
+from exporter.config.otel_values import NO_TIMEOUT
+from exporter.exporters.otlp.target import ClientTlsFiles, Target
 
 OTLP = "OTEL_EXPORTER_OTLP_"
 HERE = {f"{OTLP}ENDPOINT": "http://collector:4318"}
@@ -17,14 +17,14 @@ both_signals = pytest.mark.parametrize("signal", SIGNALS)
 
 
 def read(**variables: str) -> OtelSettings:
-    """The settings of variables with which nothing is wrong."""
+    """The settings of correct variables."""
     settings, warnings = read_otel(variables)
     assert warnings == ()
     return settings
 
 
 def read_bad(**variables: str) -> tuple[OtelSettings, str]:
-    """The settings of variables of which one is wrong, and the one warning."""
+    """The settings when one variable is wrong, and the one warning."""
     settings, warnings = read_otel(variables)
     [warning] = warnings
     return settings, warning
@@ -38,7 +38,7 @@ def traces(**variables: str) -> Target:
 
 
 def test_nothing_is_sent_by_default() -> None:
-    """Without variables there is no target, and the rest are the specification's defaults."""
+    """Without variables there is no target, and everything else is the specification's default."""
     assert read() == OtelSettings()
 
 
@@ -71,19 +71,19 @@ class TestWhetherToSend:
 
     @both_signals
     def test_otlp_without_endpoint(self, signal: str) -> None:
-        """The exporter otlp, asked for by name, sends to the specification's default endpoint."""
+        """The exporter otlp without an endpoint sends to the specification's default endpoint."""
         target = getattr(read(**{f"OTEL_{signal.upper()}_EXPORTER": "otlp"}), signal)
         assert target.endpoint == f"http://localhost:4318/v1/{signal}"
 
     def test_prometheus(self) -> None:
-        """The exporter prometheus means only /metrics, and with otlp beside it both."""
+        """The exporter prometheus means only /metrics; together with otlp it means both."""
         assert read(**HERE, OTEL_METRICS_EXPORTER="prometheus").metrics is None
         assert read(**HERE, OTEL_METRICS_EXPORTER="otlp, prometheus").metrics is not None
 
     @pytest.mark.parametrize("exporter", ["console", "zipkin"])
     @both_signals
     def test_unsupported(self, signal: str, exporter: str) -> None:
-        """An exporter that is not supported is warned of, and nothing is sent in its place."""
+        """An exporter that is not supported gives a warning, and nothing is sent."""
         name = f"OTEL_{signal.upper()}_EXPORTER"
         settings, warning = read_bad(**HERE, **{name: exporter})
         assert getattr(settings, signal) is None
@@ -96,7 +96,7 @@ class TestWhetherToSend:
         assert (settings.disabled, settings.traces, settings.metrics) == (True, None, None)
 
     def test_only_true_is_true(self) -> None:
-        """Another word than true or false is false and warned of."""
+        """A word other than true or false is false, with a warning."""
         settings, warning = read_bad(**HERE, OTEL_SDK_DISABLED="1")
         assert settings.traces is not None
         assert warning.startswith("OTEL_SDK_DISABLED: '1' is neither")
@@ -126,7 +126,7 @@ class TestHttpEndpoint:
         ],
     )
     def test_own(self, signal: str, endpoint: str, url: str) -> None:
-        """A signal's own endpoint is used as it is, before the general one."""
+        """A signal's own endpoint is used unchanged and wins over the general one."""
         settings = read(**{**HERE, f"{OTLP}{signal.upper()}_ENDPOINT": endpoint})
         assert getattr(settings, signal).endpoint == url
 
@@ -135,7 +135,7 @@ class TestHttpEndpoint:
     )
     @both_signals
     def test_bad(self, signal: str, endpoint: str) -> None:
-        """An endpoint that is no URL is warned of and replaced by the default."""
+        """An endpoint that is not a URL is replaced by the default, with a warning."""
         name = f"{OTLP}{signal.upper()}_ENDPOINT"
         settings, warning = read_bad(**{name: endpoint})
         assert getattr(settings, signal).endpoint == f"http://localhost:4318/v1/{signal}"
@@ -159,18 +159,18 @@ class TestGrpcEndpoint:
         ],
     )
     def test_address(self, endpoint: str, insecure: str, address: str, tls: bool) -> None:
-        """The scheme decides about TLS, and where there is none OTEL_EXPORTER_OTLP_INSECURE does."""
+        """The scheme decides about TLS; without a scheme OTEL_EXPORTER_OTLP_INSECURE does."""
         target = traces(OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_EXPORTER_OTLP_INSECURE=insecure)
         assert (target.protocol, target.endpoint, target.tls) == ("grpc", address, tls)
 
     def test_default(self) -> None:
-        """Asked for without endpoint, gRPC goes to port 4317."""
+        """Without an endpoint gRPC uses port 4317."""
         target = read(OTEL_TRACES_EXPORTER="otlp", OTEL_EXPORTER_OTLP_TRACES_PROTOCOL="grpc").traces
         assert target is not None
         assert (target.endpoint, target.tls) == ("localhost:4317", False)
 
     def test_bad(self) -> None:
-        """What is no address is warned of and replaced by the default."""
+        """An endpoint that is not an address is replaced by the default, with a warning."""
         settings, warning = read_bad(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="ftp://x", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
         assert settings.traces is not None
         assert settings.traces.endpoint == "localhost:4317"
@@ -189,7 +189,7 @@ class TestPerSignal:
     @both_signals
     @pytest.mark.parametrize(("name", "text", "other", "field", "value"), OPTIONS)
     def test_own_before_general(self, signal: str, name: str, text: str, other: str, field: str, value: object) -> None:
-        """A signal's own variable comes before the general one and leaves the other signal alone."""
+        """A signal's own variable wins over the general one and does not change the other signal."""
         settings = read(**HERE, **{f"{OTLP}{name}": other, f"{OTLP}{signal.upper()}_{name}": text})
         [rest] = [each for each in SIGNALS if each != signal]
         assert getattr(getattr(settings, signal), field) == value
@@ -198,7 +198,7 @@ class TestPerSignal:
     @both_signals
     @pytest.mark.parametrize(("name", "text", "other", "field", "value"), OPTIONS)
     def test_general(self, signal: str, name: str, text: str, other: str, field: str, value: object) -> None:
-        """A general variable is for both signals."""
+        """A general variable applies to both signals."""
         assert getattr(getattr(read(**HERE, **{OTLP + name: text}), signal), field) == value
 
     @both_signals
@@ -211,22 +211,22 @@ class TestPerSignal:
         variables = {OTLP + word: str(general) for word in words}
         settings = read(**HERE, **variables, **{f"{OTLP}{signal.upper()}_{word}": str(own) for word in words})
         [rest] = [each for each in SIGNALS if each != signal]
-        assert getattr(settings, signal).tls_files == TlsFiles(own, own, own)
-        assert getattr(settings, rest).tls_files == TlsFiles(general, general, general)
+        assert getattr(settings, signal).tls_files == ClientTlsFiles(own, own, own)
+        assert getattr(settings, rest).tls_files == ClientTlsFiles(general, general, general)
 
     def test_missing_file(self, tmp_path: Path) -> None:
-        """A certificate that is not there yet is warned of and kept, since it may come."""
+        """A missing certificate file gives a warning and is kept, because it may be created later."""
         settings, warnings = read_otel({**HERE, OTLP + "CERTIFICATE": str(tmp_path / "ca.pem")})
         assert settings.traces is not None
         assert settings.traces.tls_files.authorities == tmp_path / "ca.pem"
         assert len(warnings) == len(SIGNALS)
 
     def test_key_without_certificate(self, tmp_path: Path) -> None:
-        """A client key alone is warned of and left out."""
+        """A client key without a certificate is ignored, with a warning."""
         (tmp_path / "key.pem").touch()
         settings, warnings = read_otel({**HERE, OTLP + "CLIENT_KEY": str(tmp_path / "key.pem"), "OTEL_METRICS_EXPORTER": "none"})
         assert settings.traces is not None
-        assert settings.traces.tls_files == TlsFiles()
+        assert settings.traces.tls_files == ClientTlsFiles()
         assert len(warnings) == 1
 
 
@@ -242,12 +242,12 @@ class TestHeaders:
         ],
     )
     def test_pairs(self, text: str, headers: object) -> None:
-        """Pairs stand between commas, their values percent-encoded, their names in lower case."""
+        """Pairs are separated by commas, values are percent-decoded, and names become lower case."""
         assert traces(OTEL_EXPORTER_OTLP_HEADERS=text).headers == headers
 
     @pytest.mark.parametrize("text", ["secret", "a b=secret", "x=secret%0d%0ay: z", "x=secret%", "x=secret%ff", "=secret", "x=secrét"])
     def test_bad_pair(self, text: str) -> None:
-        """A bad entry is left out, and the warning says which but not what it holds."""
+        """A bad entry is ignored, and the warning gives its position but not its content."""
         settings, warning = read_bad(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://a", OTEL_EXPORTER_OTLP_HEADERS=f"good=1,{text}")
         assert settings.traces is not None
         assert settings.traces.headers == (("good", "1"),)
@@ -255,7 +255,7 @@ class TestHeaders:
         assert "secr" not in warning
 
     def test_not_shown(self) -> None:
-        """Values of headers are not part of the settings' text."""
+        """The repr of the settings does not contain the values of headers."""
         assert "secret" not in repr(read(**HERE, OTEL_EXPORTER_OTLP_HEADERS="authorization=secret"))
 
 
@@ -266,7 +266,7 @@ class TestHeaders:
         ("OTEL_RESOURCE_ATTRIBUTES", "a.b=1,c=x%2Cy,a.b=2", "resource_attributes", (("a.b", "2"), ("c", "x,y"))),
         ("OTEL_METRIC_EXPORT_INTERVAL", "15000", "metric_interval", 15.0),
         ("OTEL_METRIC_EXPORT_TIMEOUT", "1500", "metric_timeout", 1.5),
-        ("OTEL_METRIC_EXPORT_TIMEOUT", "0", "metric_timeout", NO_LIMIT),
+        ("OTEL_METRIC_EXPORT_TIMEOUT", "0", "metric_timeout", NO_TIMEOUT),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "DELTA", "temporality", "delta"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "lowmemory", "temporality", "lowmemory"),
         (
@@ -290,7 +290,7 @@ class TestHeaders:
     ],
 )
 def test_value(name: str, text: str, field: str, value: object) -> None:
-    """Each variable sets its value, durations being milliseconds in the variable."""
+    """Each variable sets its value; durations are milliseconds in the variable."""
     assert getattr(read(**{name: text}), field) == value
 
 
@@ -308,7 +308,7 @@ def test_value(name: str, text: str, field: str, value: object) -> None:
     ],
 )
 def test_limit(name: str, field: str, value: int) -> None:
-    """Each limit of what a span may hold has its variable."""
+    """Each span limit has its variable."""
     assert getattr(read(**{name: str(value)}).limits, field) == value
 
 
@@ -337,7 +337,7 @@ def test_limit(name: str, field: str, value: int) -> None:
     ],
 )
 def test_bad_value(name: str, text: str) -> None:
-    """A value that cannot be understood gives the default, with a warning that names the variable."""
+    """A value that cannot be parsed gives the default, with a warning that names the variable."""
     base = {f"{OTLP}TRACES_ENDPOINT": "http://collector"}
     settings, warning = read_bad(**base, **{name: text})
     assert settings == read(**base)
@@ -345,7 +345,7 @@ def test_bad_value(name: str, text: str) -> None:
 
 
 def test_a_batch_fits_the_queue() -> None:
-    """A batch is never larger than the queue is allowed to be."""
+    """A batch is never larger than the queue."""
     assert read(OTEL_BSP_MAX_QUEUE_SIZE="100").max_batch_size == 100
 
 

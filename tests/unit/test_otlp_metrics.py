@@ -1,4 +1,4 @@
-"""OTLP metrics: temporality, what counts as delivered, slices, and who is speaking."""
+"""OTLP metrics: temporality, deliveries, slices, and the resource."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, M
 
 from exporter import __version__
 from exporter.exporters.otlp.delta import Temporality
-from exporter.exporters.otlp.metrics import Batch, MetricsEncoder
+from exporter.exporters.otlp.metrics import EncodedSnapshot, MetricsEncoder
 from exporter.exporters.otlp.resource import resource_attributes
 from exporter.metrics.self_metrics import PROCESS_CPU
 from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
@@ -18,8 +18,8 @@ CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
 
 
-def metrics(batch: Batch) -> dict[str, Metric]:
-    """The batch's metrics by name."""
+def metrics(batch: EncodedSnapshot) -> dict[str, Metric]:
+    """The request's metrics by name."""
     (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
     (scope,) = resource.scope_metrics
     return {metric.name: metric for metric in scope.metrics}
@@ -33,22 +33,22 @@ def measured(point: HistogramPoint, at: float, since: float = 10.0) -> Snapshot:
     return Snapshot(at, (Family(LATENCY, (Series(("cascade", "a"), point, since),)),))
 
 
-def sums(batch: Batch) -> list[tuple[float, float, float]]:
+def sums(batch: EncodedSnapshot) -> list[tuple[float, float, float]]:
     """Value, start and end (unix seconds) of each point of the turns counter."""
     found = metrics(batch)
     points = found[TURNS.otel_name].sum.data_points if found else ()
     return [(point.as_double, point.start_time_unix_nano / 1e9, point.time_unix_nano / 1e9) for point in points]
 
 
-def send(encoder: MetricsEncoder, snapshot: Snapshot) -> Batch:
-    """Prepare a batch and have it delivered."""
-    batch = encoder.prepare(snapshot)
+def send(encoder: MetricsEncoder, snapshot: Snapshot) -> EncodedSnapshot:
+    """Encode a snapshot and commit it as delivered."""
+    batch = encoder.encode(snapshot)
     encoder.commit(batch)
     return batch
 
 
-def test_totals_are_sent_again_and_again() -> None:
-    """By default a counter's point is its total since it began, however much was delivered."""
+def test_cumulative_totals() -> None:
+    """By default a counter's point is its total since its start, whatever was delivered before."""
     encoder = MetricsEncoder({})
     send(encoder, counted(3.0, 100.0))
     batch = send(encoder, counted(3.0, 160.0))
@@ -58,24 +58,24 @@ def test_totals_are_sent_again_and_again() -> None:
     assert sent.aggregation_temporality == CUMULATIVE
 
 
-def test_differences_are_to_what_was_delivered() -> None:
-    """With delta a counter's point is what was added since the last delivery, and says since when."""
+def test_deltas_start_at_the_last_delivery() -> None:
+    """With delta a counter's point is what was added since the last delivery, with that time as its start."""
     encoder = MetricsEncoder({}, "delta")
     assert sums(send(encoder, counted(3.0, 100.0))) == [(3.0, 10.0, 100.0)]
     assert sums(send(encoder, counted(5.0, 160.0))) == [(2.0, 100.0, 160.0)]
-    assert metrics(encoder.prepare(counted(6.0, 220.0)))[TURNS.otel_name].sum.aggregation_temporality == DELTA
+    assert metrics(encoder.encode(counted(6.0, 220.0)))[TURNS.otel_name].sum.aggregation_temporality == DELTA
 
 
-def test_what_failed_is_in_the_next_difference() -> None:
-    """A batch that was not delivered changes nothing: the next one holds its part too."""
+def test_a_failed_delivery_is_part_of_the_next_delta() -> None:
+    """After a request that was not delivered the next delta contains its part too."""
     encoder = MetricsEncoder({}, "delta")
     send(encoder, counted(3.0, 100.0))
-    encoder.prepare(counted(5.0, 160.0))
-    assert sums(encoder.prepare(counted(6.0, 220.0))) == [(3.0, 100.0, 220.0)]
+    encoder.encode(counted(5.0, 160.0))
+    assert sums(encoder.encode(counted(6.0, 220.0))) == [(3.0, 100.0, 220.0)]
 
 
-def test_what_did_not_change_is_not_sent() -> None:
-    """A difference of nothing has no point, and the one after it begins where the last delivery ended."""
+def test_unchanged_series_are_not_sent() -> None:
+    """An unchanged counter has no point, and the next delta starts at the last delivery."""
     encoder = MetricsEncoder({}, "delta")
     send(encoder, counted(3.0, 100.0))
     idle = send(encoder, counted(3.0, 160.0))
@@ -84,22 +84,22 @@ def test_what_did_not_change_is_not_sent() -> None:
 
 
 @pytest.mark.parametrize(("value", "since"), [(2.0, 130.0), (9.0, 130.0)])
-def test_a_series_made_anew_counts_from_its_beginning(value: float, since: float) -> None:
-    """A series that was dropped and came back is sent whole, from when it came back on."""
+def test_a_series_created_again_starts_at_its_creation(value: float, since: float) -> None:
+    """A series that was removed and created again is sent as a whole, with its creation as its start."""
     encoder = MetricsEncoder({}, "delta")
     send(encoder, counted(3.0, 100.0))
     assert sums(send(encoder, counted(value, 160.0, since))) == [(value, since, 160.0)]
 
 
 def test_a_counter_that_fell_counts_from_the_last_delivery() -> None:
-    """A counter that is smaller than it was must have begun again, even if it does not say so."""
+    """A counter that fell was reset, even if its start did not change."""
     encoder = MetricsEncoder({}, "delta")
     send(encoder, counted(3.0, 100.0))
     assert sums(send(encoder, counted(2.0, 160.0))) == [(2.0, 100.0, 160.0)]
 
 
-def test_a_histogram_made_anew_is_sent_whole() -> None:
-    """A histogram of which one bucket fell is another one, whatever its total."""
+def test_a_histogram_that_fell_is_sent_as_a_whole() -> None:
+    """A histogram was reset if one of its buckets fell, whatever its total."""
     encoder = MetricsEncoder({}, "delta")
     send(encoder, measured(HistogramPoint((3, 2, 0), 3.25), 100.0))
     again = metrics(send(encoder, measured(HistogramPoint((9, 1, 0), 2.0), 160.0)))
@@ -107,8 +107,8 @@ def test_a_histogram_made_anew_is_sent_whole() -> None:
     assert (list(point.bucket_counts), point.sum, point.start_time_unix_nano) == ([9, 1, 0], 2.0, 100_000_000_000)
 
 
-def test_the_difference_of_a_histogram() -> None:
-    """Buckets and sum are what was added, and exemplars are of that time."""
+def test_the_delta_of_a_histogram() -> None:
+    """Buckets and sum are what was added, and exemplars are from that time."""
     old, new = Exemplar(0.7, "ab" * 16, "cd" * 8, 90.0), Exemplar(0.2, "ef" * 16, "01" * 8, 150.0)
     encoder = MetricsEncoder({}, "delta")
     send(encoder, measured(HistogramPoint((3, 2, 0), 3.25, (None, old, None)), 100.0))
@@ -119,8 +119,8 @@ def test_the_difference_of_a_histogram() -> None:
     assert [exemplar.span_id.hex() for exemplar in point.exemplars] == [new.span_id]
 
 
-def test_the_difference_of_exponential_buckets() -> None:
-    """Exponential buckets are subtracted one by one, those that did not grow are left out."""
+def test_the_delta_of_exponential_buckets() -> None:
+    """Exponential buckets are subtracted one by one, and buckets that did not grow are left out."""
     before, after = ExponentialPoint(4, 2.0**-20, 1, {-20: 1, 3: 4}), ExponentialPoint(4, 2.0**-20, 2, {-20: 1, 3: 6, 5: 1})
     encoder = MetricsEncoder({}, "delta")
     send(encoder, measured(HistogramPoint((2, 4, 0), 5.0, (), before), 100.0))
@@ -131,9 +131,9 @@ def test_the_difference_of_exponential_buckets() -> None:
 
 
 def test_exponential_buckets_far_apart_are_merged() -> None:
-    """A point is sent with 160 buckets at most, at the scale that takes."""
+    """A point has 160 buckets at most; the scale is lowered until they suffice."""
     point = ExponentialPoint(4, 2.0**-20, 0, {-160: 1, 159: 2})
-    sent = metrics(MetricsEncoder({}).prepare(measured(HistogramPoint((1, 0, 2), 9.0, (), point), 100.0)))
+    sent = metrics(MetricsEncoder({}).encode(measured(HistogramPoint((1, 0, 2), 9.0, (), point), 100.0)))
     (wide,) = sent[LATENCY.otel_name].exponential_histogram.data_points
     assert (wide.scale, wide.positive.offset, len(wide.positive.bucket_counts)) == (3, -80, 160)
     assert wide.zero_threshold == 2.0**-20
@@ -144,15 +144,15 @@ def test_exponential_buckets_far_apart_are_merged() -> None:
     [("cumulative", CUMULATIVE, CUMULATIVE), ("delta", DELTA, DELTA), ("lowmemory", DELTA, CUMULATIVE)],
 )
 def test_temporality_by_preference(preference: Temporality, turns: int, cpu: int) -> None:
-    """With lowmemory, what is read as a running total anyway stays one."""
+    """With lowmemory the process metrics stay cumulative."""
     families = (*counted(3.0, 100.0).families, Family(PROCESS_CPU, (Series((), 1.5, 10.0),)))
-    sent = metrics(MetricsEncoder({}, preference).prepare(Snapshot(100.0, families)))
+    sent = metrics(MetricsEncoder({}, preference).encode(Snapshot(100.0, families)))
     assert sent[TURNS.otel_name].sum.aggregation_temporality == turns
     assert sent[PROCESS_CPU.otel_name].sum.aggregation_temporality == cpu
 
 
 @pytest.mark.parametrize("preference", ["cumulative", "delta", "lowmemory"])
-def test_gauges_are_what_they_are(preference: Temporality) -> None:
+def test_gauges_have_no_temporality(preference: Temporality) -> None:
     """A gauge is sent with its value every time, whatever the preference."""
     encoder = MetricsEncoder({}, preference)
     for _ in range(2):
@@ -160,54 +160,54 @@ def test_gauges_are_what_they_are(preference: Temporality) -> None:
         assert point.as_double == 2.0
 
 
-def test_a_clock_set_back_does_not_turn_time_around() -> None:
+def test_a_clock_set_back() -> None:
     """A point never starts after its end."""
-    assert sums(MetricsEncoder({}).prepare(counted(1.0, 100.0, since=200.0))) == [(1.0, 100.0, 100.0)]
+    assert sums(MetricsEncoder({}).encode(counted(1.0, 100.0, since=200.0))) == [(1.0, 100.0, 100.0)]
 
 
-def test_nothing_measured_is_nothing_sent() -> None:
+def test_no_series() -> None:
     """A snapshot without series has no metric and no point."""
-    batch = MetricsEncoder({}).prepare(Snapshot(1.0, (Family(TURNS, ()), Family(LATENCY, ()))))
+    batch = MetricsEncoder({}).encode(Snapshot(1.0, (Family(TURNS, ()), Family(LATENCY, ()))))
     assert (metrics(batch), batch.points) == ({}, 0)
 
 
 def test_points_are_counted() -> None:
-    """A batch knows how many points it holds."""
-    assert MetricsEncoder({}).prepare(SMALL).points == 4
+    """A request says how many data points it holds."""
+    assert MetricsEncoder({}).encode(SMALL).points == 4
 
 
 async def test_other_tasks_run_between_slices() -> None:
-    """While a large snapshot is written, somebody else gets a turn after each slice."""
+    """While a large snapshot is encoded, other tasks run after each slice."""
     turns = 0
 
-    async def somebody() -> None:
+    async def other_task() -> None:
         nonlocal turns
         while True:
             turns += 1
             await asyncio.sleep(0)
 
     many = Snapshot(1.0, (Family(TURNS, tuple(Series((str(number),), 1.0, 0.0) for number in range(100))),))
-    other = asyncio.create_task(somebody())
-    await MetricsEncoder({}, slice_points=10).prepare_in_slices(many)
+    other = asyncio.create_task(other_task())
+    await MetricsEncoder({}, slice_points=10).encode_in_slices(many)
     other.cancel()
     assert turns >= 10
 
 
-async def test_a_delivery_while_a_batch_is_written_does_not_show_in_it() -> None:
-    """A batch is the difference to one snapshot, even if another one is committed meanwhile."""
+async def test_a_commit_does_not_change_a_request_that_is_being_encoded() -> None:
+    """A delta has one baseline, even if another snapshot is committed while it is encoded."""
     encoder = MetricsEncoder({}, "delta", slice_points=1)
     early, late = (Snapshot(at, (Family(TURNS, (Series(("a",), at, 10.0), Series(("b",), at, 10.0))),)) for at in (100.0, 160.0))
-    first = encoder.prepare(early)
-    writing = asyncio.create_task(encoder.prepare_in_slices(late))
+    first = encoder.encode(early)
+    writing = asyncio.create_task(encoder.encode_in_slices(late))
     await asyncio.sleep(0)
     assert not writing.done()
     encoder.commit(first)
-    assert await writing == MetricsEncoder({}, "delta").prepare(late)
+    assert await writing == MetricsEncoder({}, "delta").encode(late)
 
 
-def test_the_scope_and_resource_say_who_speaks() -> None:
+def test_scope_and_resource() -> None:
     """A request carries the resource's attributes and the exporter's name and version."""
-    batch = MetricsEncoder({"service.name": "calls", "port": 8790, "up": True, "load": 0.5, "zones": ("a", "b")}).prepare(SMALL)
+    batch = MetricsEncoder({"service.name": "calls", "port": 8790, "up": True, "load": 0.5, "zones": ("a", "b")}).encode(SMALL)
     (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
     values = {attribute.key: attribute.value for attribute in resource.resource.attributes}
     assert (values["service.name"].string_value, values["port"].int_value, values["up"].bool_value) == ("calls", 8790, True)
@@ -217,29 +217,29 @@ def test_the_scope_and_resource_say_who_speaks() -> None:
 
 @pytest.mark.parametrize("number", [0, -1, 127, 128, 2**63 - 1, -(2**63)])
 def test_whole_numbers_survive(number: int) -> None:
-    """A whole number of 64 bits is read back as it was."""
-    batch = MetricsEncoder({"number": number}).prepare(SMALL)
+    """A 64-bit integer is decoded to the same value."""
+    batch = MetricsEncoder({"number": number}).encode(SMALL)
     (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
     assert resource.resource.attributes[0].value.int_value == number
 
 
 @pytest.mark.parametrize(("value", "text"), [(2**63, "9223372036854775808"), ("\ud800", "?")])
-def test_what_the_message_cannot_hold_becomes_text(value: int | str, text: str) -> None:
-    """A number of more than 64 bits and half a surrogate pair do not break the request."""
-    batch = MetricsEncoder({"odd": value}).prepare(SMALL)
+def test_values_that_protobuf_cannot_hold_become_text(value: int | str, text: str) -> None:
+    """An integer of more than 64 bits and a lone surrogate do not break the request."""
+    batch = MetricsEncoder({"odd": value}).encode(SMALL)
     (resource,) = ExportMetricsServiceRequest.FromString(batch.body).resource_metrics
     assert resource.resource.attributes[0].value.string_value == text
 
 
 def test_a_resource_has_a_name_a_version_and_an_instance() -> None:
-    """Without being told anything, every process says a different instance."""
+    """By default every process has its own instance id."""
     one, other = resource_attributes(), resource_attributes()
     assert (one["service.name"], one["service.version"]) == ("agentstack-exporter", __version__)
     assert one["service.instance.id"] != other["service.instance.id"]
 
 
-def test_the_user_has_the_last_word_on_the_resource() -> None:
-    """Given attributes win over defaults, the service's name over the attribute, and empty ones are not given."""
+def test_given_attributes_win() -> None:
+    """Given attributes win over defaults, the service name wins over its attribute, and empty attributes are ignored."""
     given = {"service.name": "from attributes", "service.instance.id": "7", "service.version": "", "team": "voice"}
     assert resource_attributes(given)["service.name"] == "from attributes"
     assert resource_attributes(given, service_name="from name") == {

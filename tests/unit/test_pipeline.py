@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from exporter.daemon.ticker import Housekeeping
-from exporter.metrics.label_limits import Limits
-from exporter.pipeline.call_feed import Feed
-from exporter.pipeline.pipeline import Notices, Pipeline
-from exporter.sessions.registry import Waits
+from exporter.daemon.ticker import Ticker
+from exporter.metrics.label_limits import LabelLimits
+from exporter.pipeline.call_feed import CallFeed
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.core import BEGINNING, Connection, Core
 
 FRAMES = "agentstack_exporter_frames_total"
@@ -53,15 +54,15 @@ def test_every_frame_becomes_one_thing(core: Core, call: Connection) -> None:
 def test_a_fault_of_ours_costs_one_frame() -> None:
     """A frame that meets an error of the exporter is rejected as internal_error and reported, and the next is taken in."""
 
-    class Heard(Notices):
+    class Heard(NoDiagnostics):
         errors: tuple[Exception, ...] = ()
 
         def internal_error(self, error: Exception) -> None:
             self.errors = (*self.errors, error)
 
     heard = Heard()
-    pipeline = Pipeline(Limits(), Waits(), heard, BEGINNING)
-    feed = Feed(pipeline)
+    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), heard, BEGINNING)
+    feed = CallFeed(pipeline)
     feed.consume(None, BEGINNING)  # type: ignore[arg-type]
     feed.consume('{"type":"play.completed"}', BEGINNING)
     assert [type(error) for error in heard.errors] == [TypeError]
@@ -93,7 +94,7 @@ def test_unknown_names_are_bounded(core: Core, call: Connection) -> None:
         call.send("play.completed", **{f"field-{number}": 1, f"other-{number}": 1})
     for name, expected in (("events", 500), ("fields", 1_000)):
         assert core.value(f"agentstack_exporter_unknown_{name}_total") == expected
-        assert len(core.series(f"agentstack_exporter_unknown_{name}_total")) <= Limits().values + 1
+        assert len(core.series(f"agentstack_exporter_unknown_{name}_total")) <= LabelLimits().values + 1
 
 
 def test_lag_is_observed_where_it_can_be_true(core: Core, call: Connection) -> None:
@@ -125,7 +126,7 @@ def test_skew_is_the_last_full_minutes_least_lag(core: Core, call: Connection) -
 def test_label_values_show_themselves_again(core: Core, call: Connection) -> None:
     """Every hour what sessions remember of label values is forgotten, so that values in use are seen to be."""
     call.turn(1, user_perceived_ms=900)
-    caches = call.session.cells.caches
+    caches = call.session.series_cache.rows
     assert any(caches)
     for _ in range(59):
         core.let_pass(60)
@@ -144,7 +145,7 @@ def test_series_and_overflow_are_shown(core: Core, call: Connection) -> None:
 
 def test_the_process_is_measured(core: Core) -> None:
     """Processor time, memory, file descriptors and start time of the process are set from what the system says."""
-    Housekeeping(core.pipeline).measure_process()
+    Ticker(core.pipeline).measure_process()
     names = ("cpu_seconds_total", "resident_memory_bytes", "virtual_memory_bytes", "open_fds", "max_fds", "start_time_seconds")
     for name in names:
         assert core.value(f"process_{name}") > 0, name

@@ -1,4 +1,4 @@
-"""The text of a snapshot, its pieces, and what is kept between scrapes."""
+"""The text of a snapshot, its chunks, and the templates kept between scrapes."""
 
 import os
 import subprocess
@@ -72,7 +72,7 @@ class TestText:
         assert rendered(Snapshot(0.0, ()), into) == text
 
     def test_count_of_a_million(self) -> None:
-        """Within a histogram each count turns to an exponent by itself."""
+        """Within a histogram each count has an exponent only from a million on."""
         family = Family(LATENCY, (Series(("50 %d.0", "%s"), HistogramPoint((999_999, 1, 0), 0.5), 0.0),))
         assert rendered(Snapshot(0.0, (family,))).splitlines()[2:] == [
             'agentstack_user_perceived_latency_seconds_bucket{agent="%s",le="0.5",pipeline="50 %d.0"} 999999.0',
@@ -83,7 +83,7 @@ class TestText:
         ]
 
     def test_lone_surrogate(self) -> None:
-        """What UTF-8 cannot hold is replaced and spoils neither its own series nor the scrape."""
+        """A lone surrogate, which UTF-8 cannot hold, is replaced and breaks neither its series nor the scrape."""
         snapshot = Snapshot(0.0, (Family(TURNS, (Series(("a\ud800b",), 1.0, 0.0),)), Family(ACTIVE, (Series((), 1.0, 0.0),))))
         assert rendered(snapshot).splitlines()[2::3] == [
             'agentstack_turns_total{agent="a?b"} 1.0',
@@ -99,11 +99,12 @@ class TestText:
         ],
     )  # fmt: skip
     def test_numbers(self, number: float, text: str) -> None:
-        """Numbers are written the way Go does, with an exponent from a million on."""
+        """Numbers are written as Go writes them, with an exponent from a million on."""
         assert go_float(number) == text
 
+    @pytest.mark.external
     def test_promtool_accepts_it(self) -> None:
-        """Prometheus's own linter finds nothing to say."""
+        """Prometheus's own linter reports nothing."""
         promtool = require("promtool")
         environment = {"PATH": os.environ["PATH"]}
         done = subprocess.run(
@@ -114,7 +115,7 @@ class TestText:
 
 class TestChunks:
     def test_sizes(self) -> None:
-        """No piece has more samples than were asked for, however they spread over families."""
+        """No chunk has more samples than the limit, however they are spread over families."""
         snapshot = snapshot_of(3_000)
         pieces = [piece.decode() for piece in Renderer(chunk_samples=100).chunks(snapshot, Format.TEXT_0_0_4)]
         samples = [sum(not line.startswith("#") for line in piece.splitlines()) for piece in pieces]
@@ -123,15 +124,15 @@ class TestChunks:
         assert sum(samples) == sample_count(snapshot) == 3_000
 
     def test_series_larger_than_a_chunk(self) -> None:
-        """A series is never split, and one that exceeds the limit stands alone."""
+        """A series is never split, and a series over the limit is a chunk of its own."""
         pieces = list(Renderer(chunk_samples=1).chunks(SMALL, Format.OPENMETRICS_1_0_0))
         assert [piece.count(b"\n") for piece in pieces] == [8, 3, 1, 3, 3]
         assert b"".join(pieces).decode() == OPENMETRICS
 
 
 class TestCache:
-    def test_series_that_left(self) -> None:
-        """The text of a series that left the snapshot is forgotten with the next scrape, also when its family left."""
+    def test_removed_series(self) -> None:
+        """The template of a series that left the snapshot is discarded with the next scrape, even if its family left too."""
         renderer = Renderer()
         rendered(SMALL, renderer=renderer)
         assert renderer.cached_series == 4
@@ -141,14 +142,14 @@ class TestCache:
         assert rendered(SMALL, renderer=renderer) == TEXT
 
     def test_changed_help(self) -> None:
-        """A family declared otherwise is another family, even under the same name."""
+        """A family with another declaration is another family, even under the same name."""
         renderer = Renderer()
         rendered(SMALL, renderer=renderer)
         changed = Family(replace(ACTIVE, help="Calls."), SMALL.families[2].series)
         assert rendered(Snapshot(0.0, (changed,)), renderer=renderer).startswith("# HELP agentstack_sessions_active Calls.\n")
 
-    def test_rendering_given_up(self) -> None:
-        """A scrape that is not read to its end leaves the renderer as it was."""
+    def test_cancelled_rendering(self) -> None:
+        """A scrape that is cancelled does not change the renderer."""
         renderer = Renderer(chunk_samples=1)
         next(renderer.chunks(SMALL, Format.TEXT_0_0_4))
         assert renderer.cached_series == 0

@@ -1,4 +1,4 @@
-"""Recorded events, explained: what moved, what was refused and why, whatever the recording looks like."""
+"""The replay command: explains what changed, what was refused and why, for any recording."""
 
 import io
 import json
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.protocol.decoder import Reason, Refused
+from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.tools.replay import WHY_REFUSED, WHY_REJECTED, run_replay
 from tests.support.events import events
 
@@ -22,7 +22,7 @@ def replay(capsys: pytest.CaptureFixture[str]) -> "Replayed":
 
 
 class Replayed:
-    """Runs the command on lines and hands back what it printed."""
+    """Runs the command on lines and returns its output."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -39,7 +39,7 @@ class Replayed:
 
 
 def test_the_samples_are_explained(replay: Replayed) -> None:
-    """Every line of the protocol's samples is processed, all but what repeats a turn moves something, and bad values are refused."""
+    """Every line of the protocol's samples is processed, each one but a repeated turn changes a series, and bad values are refused."""
     lines = SAMPLES.read_text(encoding="utf-8").splitlines()
     *entries, end = replay.entries(*lines)
     assert [entry["line"] for entry in entries] == list(range(1, len(lines) + 1))
@@ -49,15 +49,15 @@ def test_the_samples_are_explained(replay: Replayed) -> None:
     bad = next(number for number, line in enumerate(lines, 1) if '"stt_delay_ms": 214000' in line)
     assert notes == {
         bad: [
-            "llm_ttft_ms refused as sentinel: -1 is how a stage says that it measured nothing",
-            "stt_delay_ms refused as too_large: it is larger than can be true, as from a stale clock anchor",
+            "llm_ttft_ms refused as sentinel: a stage reports -1 if it measured nothing",
+            "stt_delay_ms refused as too_large: it is implausibly large, as from a stale clock anchor",
         ]
     }
     assert (end["line"], end["event"]) == (0, "end of recording")
 
 
 def test_a_bare_event_is_explained(replay: Replayed) -> None:
-    """A line may be the event itself, of a managed call or of audio streaming."""
+    """A line may be a bare event, of a managed call or of audio streaming."""
     text = replay.text(
         {"type": "turn.metrics", "user_perceived_ms": 1240, "pipeline": "s2s"},
         {"event": "media", "media": {"payload": "QUJD"}},
@@ -89,7 +89,7 @@ def test_calls_of_a_truth_file_are_told_apart(replay: Replayed) -> None:
 
 
 def test_a_turn_without_metrics_counts_in_time(replay: Replayed) -> None:
-    """Time goes by as the recording says, so that a turn is given up when its metrics do not come."""
+    """The clock follows the recording, so a turn counts without metrics when they do not arrive in time."""
     at = 1_777_885_200.0
     entries = replay.entries(
         truth(1, at, {"type": "turn.completed", "turn_number": 1, "llm_ttft_s": 0.4}),
@@ -99,7 +99,7 @@ def test_a_turn_without_metrics_counts_in_time(replay: Replayed) -> None:
 
 
 def test_what_waits_is_settled_at_the_end(replay: Replayed) -> None:
-    """After the last line sessions end as disconnected and waiting turns are counted."""
+    """After the last line sessions end as disconnected and pending turns are counted."""
     end = replay.entries({"type": "turn.completed", "turn_number": 1})[-1]
     assert end["moved"]['agentstack_sessions_ended_total{agent="unknown",reason="disconnected"}'] == "+1"
     assert end["moved"]['agentstack_turns_without_metrics_total{agent="unknown"}'] == "+1"
@@ -111,18 +111,18 @@ def test_what_waits_is_settled_at_the_end(replay: Replayed) -> None:
         (b"{", "rejected as not_json: the frame is not JSON"),
         (b"\xff\xfe", "rejected as not_utf8: the frame is not UTF-8"),
         (b"[]", "rejected as not_object: the frame is JSON, but not an object"),
-        (b"{}", "rejected as no_type: neither type nor event names it"),
-        (b'{"event":5}', "rejected as no_type: neither type nor event names it"),
-        (b'{"type":NaN}', "rejected as not_finite: JSON knows no NaN or Infinity"),
+        (b"{}", "rejected as no_type: the event has no name: expected type or event"),
+        (b'{"event":5}', "rejected as no_type: the event has no name: expected type or event"),
+        (b'{"type":NaN}', "rejected as not_finite: JSON has no NaN or Infinity"),
         (b"[" * 5000, "rejected as too_deep: the nesting is too deep"),
         (b'{"event":{"type":"user.dtmf","x":%d}}' % 2**70, "rejected as huge_number: a number is beyond 64 bits"),
-        (b'{"type":"user.levitated"}', "no event of that name is known: user.levitated"),
-        (b'{"type":"user.dtmf","zzz":1}', "no field of that name is known: zzz"),
+        (b'{"type":"user.levitated"}', "unknown event: user.levitated"),
+        (b'{"type":"user.dtmf","zzz":1}', "unknown field: zzz"),
         (b'{"type":"turn.metrics","agent_first":true,"user_perceived_ms":5}', "turns that the agent began have none"),
     ],
 )
 def test_a_bad_line_is_explained(replay: Replayed, line: bytes, note: str) -> None:
-    """A line that is no event, or not all of one, says why and the recording goes on."""
+    """A line that is not a valid event is explained, and the replay goes on."""
     first, second, _ = replay.entries(line, {"type": "user.dtmf"})
     assert note in " ".join(first["notes"])
     assert second["outcome"] == "processed"
@@ -141,14 +141,14 @@ def test_a_bad_line_is_explained(replay: Replayed, line: bytes, note: str) -> No
     ],
 )
 def test_an_odd_wrapper_is_passed_over(replay: Replayed, wrapper: dict[str, Any]) -> None:
-    """What stands around an event may be of any kind and still the event is read."""
+    """An event is read whatever the object around it contains."""
     entries = replay.entries({**wrapper, "event": {"type": "user.dtmf"}})
     assert [entry["outcome"] for entry in entries[:1]] == ["processed"]
 
 
 @pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00", "9999-12-31T23:59:59.999999-23:59", "never", 5])
 def test_an_odd_time_is_passed_over(replay: Replayed, stamp: Any) -> None:
-    """A timestamp without a zone, at the end of all times or of another type ends nothing."""
+    """A timestamp without a zone, at the limits of time or of another type causes no error."""
     first = replay.entries({"type": "agent.speech_started", "timestamp": stamp}, {"type": "user.dtmf"})[0]
     assert first["outcome"] == "processed"
 
@@ -161,14 +161,14 @@ def test_names_are_printed_safely(replay: Replayed) -> None:
 
 
 def test_empty_lines_are_passed_over(replay: Replayed) -> None:
-    """Lines without anything keep their numbers and are not explained."""
+    """Empty lines are counted and not explained."""
     assert [entry["line"] for entry in replay.entries("", {"type": "user.dtmf"}, "  ", {"type": "user.dtmf"}, "")] == [2, 4, 0]
     assert [entry["line"] for entry in replay.entries("")] == [0]
 
 
 def test_every_reason_is_explained() -> None:
-    """There are words for each reason a value is refused or a frame rejected."""
-    assert (set(WHY_REFUSED), set(WHY_REJECTED)) == (set(Refused), set(Reason))
+    """Each reason to refuse a value or reject a frame has an explanation."""
+    assert (set(WHY_REFUSED), set(WHY_REJECTED)) == (set(RefusalReason), set(RejectionReason))
 
 
 json_lines = events.map(json.dumps).map(str.encode)
@@ -177,5 +177,5 @@ any_lines = st.binary(max_size=60).map(lambda raw: raw.replace(b"\n", b""))
 
 @given(lines=st.lists(any_lines | json_lines, max_size=8))
 def test_any_recording_is_explained(lines: list[bytes]) -> None:
-    """Whatever the lines are, the command comes to its end."""
+    """The command ends normally, whatever the lines are."""
     assert run_replay(io.BytesIO(b"\n".join(lines)), "json") == 0

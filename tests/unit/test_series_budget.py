@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import msgspec
 
-from exporter.config.prices import read_prices
+from exporter.config.price_file import read_prices
 from exporter.exporters.prometheus.exposition import sample_count
-from exporter.metrics.label_limits import Limits
-from exporter.pipeline.call_feed import Feed
+from exporter.metrics.label_limits import LabelLimits
+from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import Pipeline
-from exporter.sessions.registry import Waits
+from exporter.sessions.registry import SessionTimeouts
 from exporter.simulate.behaviour import Profile
 from exporter.simulate.call import plan_call
 from exporter.simulate.profiles import TYPICAL
@@ -20,10 +20,12 @@ from tests.support.house_rules import ROOT
 def series_after(profiles: list[Profile], *, calls: int, turns: int) -> int:
     """Samples in a scrape after so many calls of each kind: a bucket is one, too."""
     core = Core()
-    core.pipeline = Pipeline(Limits(), Waits(), core, core.now, prices=read_prices(ROOT / "deploy" / "prices" / "prices.toml"))
+    core.pipeline = Pipeline(
+        LabelLimits(), SessionTimeouts(), core, core.now, prices=read_prices(ROOT / "deploy" / "prices" / "prices.toml")
+    )
     for number, profile in enumerate(profiles):
         for call in range(calls):
-            feed = Feed(core.pipeline)
+            feed = CallFeed(core.pipeline)
             for _, event in plan_call(number, call, ((1.0, profile),), turns=turns).steps(core.now):
                 feed.consume(msgspec.json.encode(event), core.now)
             feed.close(core.now)

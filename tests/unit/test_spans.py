@@ -9,16 +9,16 @@ from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.metrics.label_limits import Limits
-from exporter.pipeline.pipeline import Pipeline
+from exporter.metrics.label_limits import LabelLimits
+from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id
 from exporter.sessions.app_state import AppState, LlmAnswer, ToolAnswer
-from exporter.sessions.registry import Waits
-from exporter.sessions.span_state import MOST_EVENTS, MOST_TOOLS, MOST_WAITING
+from exporter.sessions.registry import SessionTimeouts
+from exporter.sessions.span_state import MAX_EVENTS, MAX_TOOLS, MAX_WAITING_TURNS
 from exporter.tracing.sampling import Sampler, SamplerName, SpanOptions
 from tests.support.core import Core
 from tests.support.samples import noted
-from tests.support.traced import RECEIPT, Player, TracedSession, values
+from tests.support.traced import RECEIPT, FakeSession, Player, values
 
 STAMP = "2026-05-04T09:00:07.000Z"
 CASCADE = noted("a whole cascade turn")
@@ -37,7 +37,7 @@ def names(spans: list[Span]) -> list[str]:
 
 
 def test_a_turn_hangs_below_its_session() -> None:
-    """Ids follow from the session and the turn's key, so that exemplars and spans agree."""
+    """Ids are derived from the session and the turn's key, so that exemplars and spans agree."""
     player = Player().play(CASCADE).finish()
     found, root = player.named("invoke_agent"), player.named("session")
     assert found.trace_id.hex() == root.trace_id.hex() == trace_id("as-7f3c")
@@ -50,7 +50,7 @@ def test_a_turn_hangs_below_its_session() -> None:
 
 
 def test_only_stages_that_say_something_have_a_span() -> None:
-    """A child exists if and only if any of its fields is there."""
+    """A stage has a span if and only if any of its fields is present."""
     assert names(Player().play(turn(llm_total_tokens=5)).emitted) == ["chat", "invoke_agent"]
     assert names(Player().play(turn(tts_timestamp=RECEIPT)).emitted) == ["invoke_agent", "text_to_speech"]
     assert names(Player().play(turn()).emitted) == ["invoke_agent"]
@@ -73,7 +73,7 @@ def test_a_failed_stage_has_an_error(source: str) -> None:
 
 
 def test_an_unknown_stage_fails_the_turn_alone() -> None:
-    """An error source of which there is no span is told by the turn."""
+    """An error source that is no stage is an attribute of the turn alone."""
     player = Player().play(turn(error_source="moon"))
     assert [values(span.attributes)["error.type"] for span in player.emitted] == ["moon"]
 
@@ -97,17 +97,17 @@ def test_first_output_is_an_event() -> None:
 
 
 def test_small_events_wait_for_their_turn() -> None:
-    """What came since the last turn is on the next one, and what comes after stays for the one after it."""
+    """An event that comes between two turns is on the span of the second."""
     player = Player()
     player.play(event("agent.speech_created", source="say", timestamp=STAMP), turn(1), event("user.dtmf", digit="5"), turn(2))
     first, _, second = player.emitted
-    assert [told.name for told in first.events] == ["agent.speech_created"]
-    assert [told.name for told in second.events] == ["user.dtmf"]
+    assert [seen.name for seen in first.events] == ["agent.speech_created"]
+    assert [seen.name for seen in second.events] == ["user.dtmf"]
     assert values(player.named("agent_speech").attributes) == {"agentstack.speech.source": "say"}
 
 
 def test_late_metrics_find_what_was_collected() -> None:
-    """A completed turn keeps what belongs to it until its metrics come, whatever happens in between."""
+    """The buffer of a completed turn waits for its metrics, whatever happens in between."""
     player = Player()
     player.play(
         event("user.turn_completed", turn_id="t-1", timestamp=STAMP),
@@ -117,36 +117,36 @@ def test_late_metrics_find_what_was_collected() -> None:
         turn(1),
     )
     by_number = {values(span.attributes).get("agentstack.turn.number"): span for span in player.emitted}
-    assert [told.name for told in by_number[2].events] == ["user.idle"]
-    assert [told.name for told in by_number[1].events] == ["user.turn_completed"]
+    assert [seen.name for seen in by_number[2].events] == ["user.idle"]
+    assert [seen.name for seen in by_number[1].events] == ["user.turn_completed"]
     assert values(by_number[1].attributes)["agentstack.turn.id"] == "t-1"
 
 
 def test_a_completion_after_its_metrics_takes_nothing() -> None:
-    """What was collected after the metrics of a turn belongs to the next, though its completion comes in between."""
+    """Events after a turn's metrics belong to the next turn, even if turn.completed comes in between."""
     player = Player().play(turn(1), event("user.idle"), event("turn.completed", turn_number=1), turn(2))
-    assert [told.name for told in player.emitted[-1].events] == ["user.idle"]
+    assert [seen.name for seen in player.emitted[-1].events] == ["user.idle"]
 
 
 def test_partial_transcripts_bring_nothing() -> None:
-    """Only a final transcript says which language was spoken."""
+    """Only a final transcript gives the language."""
     player = Player()
     player.play(event("user.transcription", language="en", is_final=True), event("user.transcription", language="xx", is_final=False))
     assert values(player.play(turn()).named("speech_to_text").attributes)["agentstack.stt.language"] == "en"
 
 
 def test_events_are_bounded_and_say_so() -> None:
-    """A turn carries so many events and the number of those left out."""
-    player = Player().play(*[event("user.idle")] * (MOST_EVENTS + 3), turn())
+    """A turn carries a limited number of events and the number of those dropped."""
+    player = Player().play(*[event("user.idle")] * (MAX_EVENTS + 3), turn())
     (found,) = player.emitted
-    assert len(found.events) == MOST_EVENTS
+    assert len(found.events) == MAX_EVENTS
     assert found.dropped_events_count == 3
 
 
 def test_what_finds_no_turn_is_on_the_session() -> None:
     """Events and tool calls after the last turn belong to the session."""
     player = Player().play(event("user.idle"), event("tool.called", id="1", name="look")).finish()
-    assert [told.name for told in player.named("session").events] == ["user.idle"]
+    assert [seen.name for seen in player.named("session").events] == ["user.idle"]
     assert player.named("execute_tool").parent_span_id == player.named("session").span_id
 
 
@@ -174,20 +174,20 @@ def test_a_sub_agent_lasts_from_start_to_end() -> None:
 
 
 def test_a_sub_agent_ends_with_its_session() -> None:
-    """A sub-agent that was never said to end has its span all the same."""
+    """A sub-agent without an end event has its span when the session ends."""
     player = Player().play(event("agent_tool.started", agent_tool_id="a", agent_tool_type="collect")).finish()
     assert player.named("execute_tool").name == "execute_tool collect"
 
 
 def test_a_turn_without_metrics_has_its_span() -> None:
-    """Where turn.metrics never came, turn.completed says what is known, and says that it is little."""
+    """Without turn.metrics the span is written from turn.completed, and marked as such."""
     player = Player()
     completed = TurnCompleted(turn_number=1, llm_ttft_s=0.3, turn_id="t-1")
     player.play(event("turn.completed", turn_number=1, turn_id="t-1"))
     player.spans.without_metrics(player.session, completed, RECEIPT)
-    told = values(player.named("invoke_agent").attributes)
-    assert told["agentstack.turn.without_metrics"] is True
-    assert told["agentstack.turn.id"] == "t-1"
+    seen = values(player.named("invoke_agent").attributes)
+    assert seen["agentstack.turn.without_metrics"] is True
+    assert seen["agentstack.turn.id"] == "t-1"
     assert player.named("chat").end_time_unix_nano - player.named("chat").start_time_unix_nano == 300_000_000
     player.play(turn(1))
     first, second = (span for span in player.emitted if span.name.startswith("invoke_agent"))
@@ -196,7 +196,7 @@ def test_a_turn_without_metrics_has_its_span() -> None:
 
 
 def test_the_session_is_written_once() -> None:
-    """The root comes at the end, once, and turns after it still hang below it."""
+    """The root is written once, at the end, and later turns are still its children."""
     player = Player().play(event("session.ended", reason="user_hangup")).finish().play(turn())
     assert names(player.emitted) == ["invoke_agent", "session"]
     assert values(player.named("session").attributes)["agentstack.session.end_reason"] == "user_hangup"
@@ -205,7 +205,7 @@ def test_the_session_is_written_once() -> None:
 
 @pytest.mark.parametrize("reason", ["disconnected", "idle", "shutdown"])
 def test_our_own_reason_stands_in(reason: str) -> None:
-    """A session that the platform did not end says why we did, and covers its turns."""
+    """A session that we ended has our reason, and covers its turns."""
     player = Player().play(CASCADE).finish(reason)
     root, found = player.named("session"), player.named("invoke_agent")
     assert values(root.attributes)["agentstack.session.end_reason"] == reason
@@ -223,7 +223,7 @@ def test_a_session_error_fails_the_session() -> None:
 
 
 def test_session_times_that_cannot_be_right_are_left_aside() -> None:
-    """A session's end far from when we heard of it does not stretch its span."""
+    """A reported end far from its receipt does not stretch the session's span."""
     player = Player().play(CASCADE, event("session.ended", started_at="2001-01-01T00:00:00Z", ended_at="2200-01-01T00:00:00Z"))
     root = player.named("session")
     assert root.end_time_unix_nano - root.start_time_unix_nano < 60_000_000_000
@@ -246,7 +246,7 @@ def test_a_trace_a_turn() -> None:
 
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 0.5, 1.0])
 def test_sampling_is_the_sdks(ratio: float) -> None:
-    """By the same trace id we decide as the SDK's sampler does."""
+    """We decide as the SDK's sampler does for the same trace id."""
     theirs, ours = TraceIdRatioBased(ratio), Sampler("parentbased_traceidratio", ratio)
     traces = [trace_id(f"session-{number}") for number in range(300)] + ["f" * 32, "0" * 31 + "1"]
     for trace in traces:
@@ -267,7 +267,7 @@ def test_what_is_not_sampled_is_not_written(sampler: SamplerName) -> None:
     player = Player(SpanOptions(sampler=sampler)).play(event("user.idle"), CASCADE).finish()
     assert player.raw == []
     assert player.session.spans is not None
-    assert player.session.spans.open is None
+    assert player.session.spans.turn_buffer is None
     assert player.spans.reference(player.session, TurnMetrics(turn_number=1.0)) is None
 
 
@@ -280,28 +280,28 @@ def test_what_is_not_sampled_is_not_written(sampler: SamplerName) -> None:
     ],
 )
 def test_a_kept_turn_keeps_its_session(options: SpanOptions, fields: dict[str, Any]) -> None:
-    """A turn worth keeping is written though not sampled, with what was collected and its root, and no other turn is."""
+    """A kept turn is written although not sampled, with its events and its root; no other turn is."""
     player = Player(options).play(turn(1, user_perceived_ms=2000.0), event("user.idle"), turn(2, **fields)).finish()
     kept = player.named("invoke_agent")
     assert values(kept.attributes)["agentstack.turn.number"] == 2
-    assert [told.name for told in kept.events] == ["user.idle"]
+    assert [seen.name for seen in kept.events] == ["user.idle"]
     assert player.named("session").span_id == kept.parent_span_id
     assert not Player(options).play(turn(1)).finish().raw
 
 
 def test_a_session_with_a_made_up_name_claims_no_conversation() -> None:
-    """A name of ours is no conversation id."""
-    player = Player(session=TracedSession(id="unnamed-1", names_made_up=True, agent=None)).play(turn())
+    """A generated id is not written as the conversation id."""
+    player = Player(session=FakeSession(id="unnamed-1", has_generated_id=True, agent=None)).play(turn())
     (found,) = player.emitted
     assert found.name == "invoke_agent"
     assert "gen_ai.conversation.id" not in values(found.attributes)
 
 
 def test_a_call_that_goes_on_after_it_was_cut_off() -> None:
-    """Each time that it is over leaves a span; those after the first lie below it, and no two have one id."""
+    """Every end writes a session span; later ones are children of the first, and all ids differ."""
     made: list[bytes] = []
     core = Core()
-    core.pipeline = Pipeline(Limits(), Waits(resume=5.0), core, core.now, tracing=(SpanOptions(), made.extend))
+    core.pipeline = Pipeline(LabelLimits(), SessionTimeouts(resume=5.0), core, core.now, tracing=Tracing(SpanOptions(), made.extend))
     for number in (1, 2, 3):
         call = core.call()
         call.turn(number, user_perceived_ms=800)
@@ -316,10 +316,10 @@ def test_a_call_that_goes_on_after_it_was_cut_off() -> None:
 
 
 def test_a_session_that_gets_its_name_late() -> None:
-    """Turns before its session.started lie in a trace of their own, which is whole, and those after it in the session's."""
+    """Turns before session.started are in a complete trace of their own, later turns in the session's trace."""
     made: list[bytes] = []
     core = Core()
-    core.pipeline = Pipeline(Limits(), Waits(), core, core.now, tracing=(SpanOptions(), made.extend))
+    core.pipeline = Pipeline(LabelLimits(), SessionTimeouts(), core, core.now, tracing=Tracing(SpanOptions(), made.extend))
     call = core.connect()
     call.send("call.transferred", destination=["+14155550100"])
     call.turn(1, user_perceived_ms=800)
@@ -339,14 +339,14 @@ def test_a_session_that_gets_its_name_late() -> None:
 
 
 def test_turns_without_number_are_told_apart() -> None:
-    """Turns that nobody numbered have ids of their own."""
+    """Turns without a number have different ids."""
     player = Player().play(turn(None), turn(None))
     assert len({span.span_id for span in player.emitted}) == 2
     assert player.spans.reference(player.session, TurnMetrics()) is None
 
 
 def test_a_session_remembers_little() -> None:
-    """Nothing a peer sends makes a session's state grow without end."""
+    """Nothing a peer sends makes a session's state grow without bound."""
     player = Player(SpanOptions(capture=True))
     for number in range(300):
         player.play(
@@ -357,11 +357,11 @@ def test_a_session_remembers_little() -> None:
         )
     state = player.session.spans
     assert state is not None
-    assert state.root is not None
-    assert len(state.waiting or ()) <= MOST_WAITING
-    assert len(state.root.events) <= MOST_EVENTS
-    assert len(state.root.tools) <= MOST_TOOLS
-    assert player.spans.tools.lost > 0
+    assert state.root_buffer is not None
+    assert len(state.waiting_turns or ()) <= MAX_WAITING_TURNS
+    assert len(state.root_buffer.events) <= MAX_EVENTS
+    assert len(state.root_buffer.tools) <= MAX_TOOLS
+    assert player.spans.tools.dropped > 0
 
 
 def test_an_idle_session_is_small() -> None:
@@ -369,22 +369,30 @@ def test_an_idle_session_is_small() -> None:
     player = Player().play(noted("first event of a managed call"))
     state = player.session.spans
     assert state is not None
-    assert state.root is not None
-    held = [state, state.clock, state.root, state.root.attributes, state.root.events, state.root.tools, *state.root.attributes.values()]
+    assert state.root_buffer is not None
+    held = [
+        state,
+        state.clock,
+        state.root_buffer,
+        state.root_buffer.attributes,
+        state.root_buffer.events,
+        state.root_buffer.tools,
+        *state.root_buffer.attributes.values(),
+    ]
     assert sum(map(sys.getsizeof, held)) < 2048
 
 
 def relayed() -> Player:
     """A call whose app is seen too."""
-    return Player(session=TracedSession(app=AppState()))
+    return Player(session=FakeSession(app=AppState()))
 
 
 def test_a_relayed_tool_call_lasts_until_the_app_answers() -> None:
-    """The span of a tool ends with the answer and fails with it; one that is never answered says so and lies below the session."""
+    """A tool's span ends and fails with the answer; without an answer it is marked and is a child of the session."""
     player = relayed().play(
         event("tool.called", id="t1", name="lookup"), event("tool.called", id="t2", name="lost"), receipt=RECEIPT - 4
     )
-    player.spans.answered(player.session, ToolAnswer("t1", failed=True), RECEIPT - 3.5)
+    player.spans.app_answered(player.session, ToolAnswer("t1", failed=True), RECEIPT - 3.5)
     player.play(turn(sdk_stopped_speaking_at=RECEIPT - 5, agent_started_speaking_at="2026-05-04T09:00:10Z")).finish()
     answered, lost = sorted((span for span in player.emitted if span.name.startswith("execute_tool")), key=lambda span: span.name)
     assert answered.end_time_unix_nano - answered.start_time_unix_nano == 500_000_000
@@ -396,9 +404,9 @@ def test_a_relayed_tool_call_lasts_until_the_app_answers() -> None:
 
 
 def test_an_answer_of_the_customers_llm_is_a_chat_span() -> None:
-    """It lasts from the question to the last token, and its first token is an event."""
+    """The span lasts from the question to the last token, and the first token is an event."""
     player = relayed().play(event("user.transcription", is_final=True), receipt=RECEIPT - 4)
-    player.spans.answered(player.session, LlmAnswer(RECEIPT - 4, RECEIPT - 3.5, RECEIPT - 3, abandoned=False), RECEIPT - 3)
+    player.spans.app_answered(player.session, LlmAnswer(RECEIPT - 4, RECEIPT - 3.5, RECEIPT - 3, abandoned=False), RECEIPT - 3)
     player.play(turn(sdk_stopped_speaking_at=RECEIPT - 5, agent_started_speaking_at="2026-05-04T09:00:10Z")).finish()
     chat = player.named("chat")
     assert chat.kind == Span.SPAN_KIND_CLIENT

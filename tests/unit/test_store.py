@@ -1,13 +1,15 @@
 """Rows of cells by label values, the cap on them, and the snapshots taken of them."""
 
 from dataclasses import FrozenInstanceError
+from functools import partial
 from typing import Any
 
 import pytest
 
-from exporter.catalogue.model import DeclarationError, MetricSpec
+from exporter.catalogue.declarations import DeclarationError, MetricSpec
+from exporter.metrics.instrument import Instrument
 from exporter.metrics.snapshot import Exemplar, HistogramPoint, Series, Snapshot
-from exporter.metrics.store import Instrument, Layout, Store, wire_bounds
+from exporter.metrics.store import Layout, Row, Store, wire_bounds
 from exporter.protocol.ids import TurnRef, trace_id, turn_span_id
 
 WAIT = MetricSpec(
@@ -55,13 +57,13 @@ def test_a_row_is_made_once(store: Store, layout: Layout) -> None:
 
 def test_a_row_without_a_time_counts_since_the_start(store: Store, layout: Layout) -> None:
     """Where nobody says when a series began it is said to count since the store exists."""
-    Instrument(store, TURNS).add(1, "a")
+    Instrument(store, TURNS).add(1, agent="a")
     assert layout.since == {("a",): 5.0}
 
 
 def test_what_was_not_recorded_is_not_shown(store: Store, layout: Layout) -> None:
     """A row shows only the metrics in which something was recorded, and every family is there."""
-    Instrument(store, ACTIVE).set(0, "a")
+    Instrument(store, ACTIVE).set(0, agent="a")
     snapshot = store.snapshot(0)
     assert [family.spec.name for family in snapshot.families] == [
         "agentstack_active",
@@ -86,7 +88,7 @@ def test_a_bound_belongs_to_its_bucket(milliseconds: float, bucket: int) -> None
     """A value equal to a bound, in whole milliseconds too, falls into that bound's bucket."""
     store = Store(1000)
     store.add_layout([WAIT], [1000.0])
-    Instrument(store, WAIT).observe(milliseconds / 1000, "a")
+    Instrument(store, WAIT).observe(milliseconds / 1000, agent="a")
     point = value_of(store, WAIT, "a")
     assert isinstance(point, HistogramPoint)
     assert [index for index, count in enumerate(point.counts) if count] == [bucket]
@@ -96,7 +98,7 @@ def test_sums_of_milliseconds_are_exact(store: Store, layout: Layout) -> None:
     """Ten times 0.1 s is exactly one second, because sums are kept in the wire's unit."""
     instrument = Instrument(store, WAIT)
     for _ in range(10):
-        instrument.observe(0.1, "a")
+        instrument.observe(0.1, agent="a")
     assert value_of(store, WAIT, "a") == HistogramPoint((10, 0, 0, 0), 1.0)
 
 
@@ -118,12 +120,12 @@ def test_bounds_in_wire_units_are_round(bounds: tuple[float, ...], divisor: floa
 
 def test_a_snapshot_never_changes(store: Store, layout: Layout) -> None:
     """What was recorded after a snapshot is not in it, and nothing in it can be set."""
-    Instrument(store, TURNS).add(1, "a")
-    Instrument(store, WAIT).observe(0.2, "a")
+    Instrument(store, TURNS).add(1, agent="a")
+    Instrument(store, WAIT).observe(0.2, agent="a")
     before = store.snapshot(1)
     kept = repr(before)
-    Instrument(store, TURNS).add(1, "a")
-    Instrument(store, WAIT).observe(0.2, "a")
+    Instrument(store, TURNS).add(1, agent="a")
+    Instrument(store, WAIT).observe(0.2, agent="a")
     assert repr(before) == kept
     assert store.snapshot(1) != before
     with pytest.raises(FrozenInstanceError):
@@ -156,7 +158,7 @@ def test_a_full_store_has_other_rows() -> None:
         store.row(layout, (f"p{number}", f"m{number}", "true"), 0)[0] += 1
     assert set(layout.rows) == {("p0", "m0", "true"), ("p1", "m1", "true"), ("_other", "_other", "_other")}
     assert value_of(store, PAIRS, "_other", "_other", "_other") == 3.0
-    assert store.capped == 3
+    assert store.overflowed == 3
     assert store.series == 3
 
 
@@ -169,7 +171,7 @@ def test_known_rows_and_own_metrics_pass_the_cap() -> None:
     assert store.row(layout, ("a",), 0) is known
     store.row(own, ("empty",), 0)
     assert set(own.rows) == {("empty",)}
-    assert store.capped == 0
+    assert store.overflowed == 0
 
 
 def test_dropping_removes_the_rows_of_a_value(store: Store, layout: Layout) -> None:
@@ -192,6 +194,38 @@ def test_dropping_spares_what_another_table_bounds(store: Store) -> None:
     assert store.drop("stt", ("provider", "model"), ("openai", "gpt-4o")) == 0
     assert store.drop("llm", ("provider", "model"), ("openai", "gpt-4o")) == 1
     assert set(own.rows) == {("empty",)}
+
+
+def test_label_values_are_given_by_name() -> None:
+    """Label values reach their label in any order, and other labels than the metric's are an error that names it."""
+    store = Store(1000)
+    store.add_layout([PAIRS])
+    pairs = Instrument(store, PAIRS)
+    pairs.add(1, provider="openai", model="gpt-4o", cancelled="true")
+    pairs.add(1, model="gpt-4o", cancelled="true", provider="openai")
+    assert value_of(store, PAIRS, "openai", "gpt-4o", "true") == 2.0
+    wrong = r"agentstack_pairs_total has the labels \(provider, model, cancelled\), but was given \(provider, modle, cancelled\)"
+    for record in (pairs.add, pairs.set, pairs.observe):
+        with pytest.raises(TypeError, match=wrong):
+            record(1, provider="openai", modle="gpt-4o", cancelled="true")
+    for find in (pairs.row, pairs.observer):
+        with pytest.raises(TypeError, match="was given"):
+            find()
+        with pytest.raises(TypeError, match="was given"):
+            find(provider="openai")
+        with pytest.raises(TypeError, match="was given"):
+            find(provider="openai", model="gpt-4o", cancelled="true", agent="a")
+
+
+def test_what_was_found_is_remembered_unless_the_store_is_full() -> None:
+    """Rows are found once while there is room; of a full store they are found, and counted, each time."""
+    store = Store(2)
+    store.add_layout([TURNS])
+    turns, cache = Instrument(store, TURNS), dict[str, Row]()
+    for agent in ("a", "b", "b"):
+        store.cached(cache, agent, partial(turns.row, agent=agent))
+    assert set(cache) == {"a"}
+    assert store.overflowed == 2
 
 
 def test_a_metric_is_declared_once(store: Store, layout: Layout) -> None:

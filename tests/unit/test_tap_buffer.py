@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from exporter.tap.buffer import Buffer
-from exporter.tap.voice_app import untyped
+from agentstack_tap.buffer import Buffer
+from agentstack_tap.voice_app import untyped
 from tests.support.voice_app import parse_event
 
 

@@ -275,9 +275,9 @@ def test_what_is_remembered_of_turns_is_bounded(core: Core, call: Connection) ->
     assert len(session.pending_turns or ()) <= MOST_WAITING
     assert max(len(key[0]) for key in session.turns or ()) < 200
     assert all(waiting.user_text is None for waiting in (session.pending_turns or {}).values())
-    assert len(core.pipeline.turns._due) <= MOST_WAITING
+    assert len(core.pipeline.trackers.turns._due) <= MOST_WAITING
     core.let_pass(10)
-    assert not core.pipeline.turns._due
+    assert not core.pipeline.trackers.turns._due
     assert core.value(TURNS) == 2_000
 
 
@@ -286,5 +286,5 @@ def test_turns_that_were_answered_are_waited_for_no_longer(core: Core, call: Con
     for number in range(100):
         call.completed(number)
         call.turn(number)
-    assert not core.pipeline.turns._due
+    assert not core.pipeline.trackers.turns._due
     assert call.session.pending_turns is None

@@ -1,4 +1,4 @@
-"""The waterfall of a turn at a terminal."""
+"""The waterfall of spans in a terminal."""
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -30,7 +30,7 @@ def test_a_turn_is_drawn_against_itself() -> None:
 
 
 def test_a_call_is_drawn_turn_by_turn() -> None:
-    """A whole call shows its turns below the session, what failed and who was interrupted."""
+    """A whole call shows its turns below the session, with failures and interruptions."""
     player = Player()
     for event, receipt in events(CALL):
         player.play(event, receipt=receipt)
@@ -50,11 +50,11 @@ def test_names_cannot_steer_the_terminal() -> None:
 
 
 def test_other_bytes_are_refused() -> None:
-    """What is no span is an error, not a drawing."""
+    """Bytes that are no span raise an error."""
     with pytest.raises(DecodeError):
         draw([b"\xff"])
 
 
 def test_no_spans_are_no_lines() -> None:
-    """Nothing is drawn of nothing."""
+    """Without spans nothing is drawn."""
     assert drawn([]).strip() == ""

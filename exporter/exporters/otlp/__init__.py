@@ -1,1 +1,1 @@
-"""What is sent to a collector: metrics, spans, and the sender that loses none."""
+"""OTLP: snapshots and spans as export requests, and the sender that delivers them."""

@@ -1,7 +1,7 @@
-"""What changed between two snapshots, for backends that want differences instead of totals.
+"""Delta temporality: what changed between two snapshots, for backends that want differences instead of totals.
 
-Both snapshots are immutable, so nothing is remembered but the one that was delivered last: what a failed delivery held is in the
-next difference. Sums are subtracted as they were sent, which floating point does exactly unless one is over twice the other.
+The only state is the snapshot that was delivered last. What a failed delivery held is therefore part of the next delta. Sums are
+subtracted as they were sent; floating point is exact there unless one sum is more than twice the other.
 Source: OpenTelemetry data model, "Temporality" and "Resets and gaps".
 """
 
@@ -9,16 +9,17 @@ from collections.abc import Iterator
 from operator import ge, sub
 from typing import Literal
 
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 
 Temporality = Literal["cumulative", "delta", "lowmemory"]
+"""The values of ``OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE``."""
 
 
 def is_delta(spec: MetricSpec, preference: Temporality) -> bool:
-    """Whether points of the metric are differences.
+    """Whether the metric's points are deltas.
 
-    With ``lowmemory``, what is read from elsewhere as a running total (the process metrics) stays cumulative.
+    With ``lowmemory`` the process metrics stay cumulative, because they are read as totals.
     Source: OpenTelemetry specification, OTLP metrics exporter, "Additional environment variable configuration".
     """
     if spec.kind == "gauge" or preference == "cumulative":
@@ -26,8 +27,8 @@ def is_delta(spec: MetricSpec, preference: Temporality) -> bool:
     return preference == "delta" or not spec.otel_name.startswith("process.")
 
 
-class Delivered:
-    """The snapshot that was delivered last, or none yet."""
+class DeltaBaseline:
+    """The snapshot that was delivered last, or nothing yet. Deltas are computed against it."""
 
     __slots__ = ("_at", "_families")
 
@@ -36,16 +37,16 @@ class Delivered:
         self._at = snapshot.at if snapshot else 0.0
         self._families = {family.spec: family.series for family in families if family.spec.kind != "gauge"}
 
-    def changes(self, family: Family) -> Iterator[Series]:
-        """The family's series that changed since, with what was added to each and from when on (unix seconds).
+    def deltas(self, family: Family) -> Iterator[Series]:
+        """The family's series that changed: ``value`` is what was added, ``since`` the start of the delta in unix seconds.
 
-        A series that was dropped and made anew meanwhile counts from its own beginning.
+        A series that was removed and created again in between starts at its own creation.
         """
         before = {series.labels: series for series in self._families.get(family.spec, ())}
         for series in family.series:
             value, start = series.value, self._at
             earlier = before.get(series.labels)
-            if earlier is not None and earlier.since == series.since and _grew(earlier.value, value):
+            if earlier is not None and earlier.since == series.since and not _was_reset(earlier.value, value):
                 value = _difference(earlier.value, value)
             else:
                 start = max(start, series.since)
@@ -57,11 +58,11 @@ class Delivered:
                 yield Series(series.labels, value, start)
 
 
-def _grew(earlier: float | HistogramPoint, now: float | HistogramPoint) -> bool:
-    """Whether nothing fell: else the series is another one than it was."""
+def _was_reset(earlier: float | HistogramPoint, now: float | HistogramPoint) -> bool:
+    """Whether a total or a bucket fell, so that the series was created again."""
     if isinstance(now, HistogramPoint) and isinstance(earlier, HistogramPoint):
-        return all(map(ge, now.counts, earlier.counts))
-    return not isinstance(now, HistogramPoint) and not isinstance(earlier, HistogramPoint) and now >= earlier
+        return not all(map(ge, now.counts, earlier.counts))
+    return isinstance(now, HistogramPoint) or isinstance(earlier, HistogramPoint) or not now >= earlier
 
 
 def _difference(earlier: float | HistogramPoint, now: float | HistogramPoint) -> float | HistogramPoint:
@@ -69,7 +70,7 @@ def _difference(earlier: float | HistogramPoint, now: float | HistogramPoint) ->
         counts = tuple(map(sub, now.counts, earlier.counts))
         return HistogramPoint(counts, now.sum - earlier.sum, now.exemplars, _exponential(earlier.exponential, now.exponential))
     if isinstance(now, HistogramPoint) or isinstance(earlier, HistogramPoint):
-        raise TypeError("a series was a number once and a histogram once")
+        raise TypeError("a series changed between number and histogram")
     return now - earlier
 
 
@@ -82,5 +83,5 @@ def _exponential(earlier: ExponentialPoint | None, now: ExponentialPoint | None)
 
 
 def _after(start: float, exemplars: tuple[Exemplar | None, ...]) -> tuple[Exemplar | None, ...]:
-    """Exemplars of a difference happened within its time."""
+    """The exemplars that were measured during the delta."""
     return tuple(exemplar for exemplar in exemplars if exemplar and exemplar.at >= start)

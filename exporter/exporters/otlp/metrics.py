@@ -1,8 +1,8 @@
 """A snapshot as an ``ExportMetricsServiceRequest``, the metrics half of OTLP.
 
-The bytes are written in slices of well under a millisecond, between which the event loop serves the calls. A request is made by
-``prepare`` and settled by ``commit`` once it was delivered; until then nothing counts as sent, so that differences (``delta``) are
-taken to what the receiver really has.
+The bytes are written in slices of well under a millisecond; between two slices the event loop serves the calls. ``encode`` makes a
+request, and ``commit`` is called when it was delivered. Deltas are computed against the last committed request, so they match what
+the receiver really has.
 Source: opentelemetry-proto, ``collector/metrics/v1/metrics_service.proto``.
 """
 
@@ -13,23 +13,23 @@ from itertools import islice
 from typing import Final
 
 from exporter import __version__
-from exporter.catalogue.model import MetricSpec
-from exporter.exporters.otlp.delta import Delivered, Temporality, is_delta
+from exporter.catalogue.declarations import MetricSpec
+from exporter.exporters.otlp.delta import DeltaBaseline, Temporality, is_delta
 from exporter.exporters.otlp.points import CUMULATIVE, DELTA, Constants, FamilyWriter, Shape, nanoseconds, shape_of
 from exporter.exporters.otlp.resource import encoded_resource
 from exporter.metrics.snapshot import Snapshot
-from exporter.protobuf import AttributeValue, delimited, framed, utf8
+from exporter.protobuf import AttributeValue, delimited, delimited_parts, utf8
 
 _Writers = dict[tuple[MetricSpec, Shape], FamilyWriter]
 
 SCOPE: Final = "agentstack-exporter"
 SLICE_POINTS: Final = 50
-"""Points in a slice: a few tenths of a millisecond of work."""
+"""Data points in a slice: a few tenths of a millisecond of work."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """One request: its ``body`` in protobuf and how many ``points`` it holds; it stands for ``snapshot``."""
+class EncodedSnapshot:
+    """A snapshot as a request: its ``body`` in protobuf, and how many data ``points`` it holds."""
 
     body: bytes
     points: int
@@ -37,11 +37,11 @@ class Batch:
 
 
 class MetricsEncoder:
-    """Writes snapshots for one receiver.
+    """Encodes snapshots for one receiver.
 
-    ``resource`` is who speaks, see :func:`exporter.exporters.otlp.resource.resource_attributes`. Histograms that have exponential
-    buckets are
-    sent with these, others with explicit bounds. Preparing may overlap; commits come in the order of their snapshots.
+    ``resource`` describes the sending process, see :func:`exporter.exporters.otlp.resource.resource_attributes`. Histograms that
+    have exponential buckets are sent with these, others with explicit bounds. Two snapshots may be encoded at the same time; commits
+    come in the order of their snapshots.
     """
 
     def __init__(
@@ -57,36 +57,36 @@ class MetricsEncoder:
         self._temporality = temporality
         self._slice_points = slice_points
         self._writers = _Writers()
-        self._delivered = Delivered()
+        self._baseline = DeltaBaseline()
 
-    def prepare(self, snapshot: Snapshot) -> Batch:
-        """The request for ``snapshot``, at once; holds the event loop for as long as that takes."""
+    def encode(self, snapshot: Snapshot) -> EncodedSnapshot:
+        """The request for ``snapshot``; blocks the event loop until it is complete."""
         written = _Written()
         for _ in self._slices(snapshot, written):
             pass
-        return self._batch(snapshot, written)
+        return self._request(snapshot, written)
 
-    async def prepare_in_slices(self, snapshot: Snapshot) -> Batch:
+    async def encode_in_slices(self, snapshot: Snapshot) -> EncodedSnapshot:
         """The request for ``snapshot``; other tasks run between its slices."""
         written = _Written()
         for _ in self._slices(snapshot, written):
             await asyncio.sleep(0)
-        return self._batch(snapshot, written)
+        return self._request(snapshot, written)
 
-    def commit(self, batch: Batch) -> None:
-        """Take note that ``batch`` was delivered: the next differences are to its snapshot."""
+    def commit(self, encoded: EncodedSnapshot) -> None:
+        """``encoded`` was delivered: the next deltas are computed against its snapshot."""
         if self._temporality != "cumulative":
-            self._delivered = Delivered(batch.snapshot)
+            self._baseline = DeltaBaseline(encoded.snapshot)
 
     def _slices(self, snapshot: Snapshot, written: "_Written") -> Iterator[None]:
-        """Write the metrics; yields whenever a slice is done."""
-        delivered, writers = self._delivered, _Writers()
+        """Write the metrics; yields after each slice."""
+        baseline, writers = self._baseline, _Writers()
         at, room = nanoseconds(snapshot.at), self._slice_points
         for family in snapshot.families:
             key = (family.spec, shape_of(family))
             writer = writers[key] = self._writers.get(key) or FamilyWriter(*key)
             delta = is_delta(family.spec, self._temporality)
-            source = delivered.changes(family) if delta else iter(family.series)
+            source = baseline.deltas(family) if delta else iter(family.series)
             constants, points = Constants(), list[bytes]()
             while batch := list(islice(source, room)):
                 points += writer.points(batch, at, constants)
@@ -98,14 +98,14 @@ class MetricsEncoder:
             written.add(points, writer.metric(points, DELTA if delta else CUMULATIVE))
         self._writers = writers
 
-    def _batch(self, snapshot: Snapshot, written: "_Written") -> Batch:
-        scope_metrics = framed(2, [self._scope, *written.metrics])
-        body = b"".join(framed(1, [self._resource, *scope_metrics]))
-        return Batch(body, written.points, snapshot)
+    def _request(self, snapshot: Snapshot, written: "_Written") -> EncodedSnapshot:
+        scope_metrics = delimited_parts(2, [self._scope, *written.metrics])
+        body = b"".join(delimited_parts(1, [self._resource, *scope_metrics]))
+        return EncodedSnapshot(body, written.points, snapshot)
 
 
 class _Written:
-    """What was written of a request so far."""
+    """The metrics of a request that are written so far."""
 
     __slots__ = ("metrics", "points")
 
@@ -114,7 +114,7 @@ class _Written:
         self.points = 0
 
     def add(self, points: list[bytes], metric: bytes) -> None:
-        """A metric is done; one without points is not sent."""
+        """Add a complete metric. A metric without points is not sent."""
         if points:
             self.metrics.append(metric)
             self.points += len(points)

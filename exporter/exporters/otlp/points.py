@@ -1,19 +1,19 @@
 """One family of a snapshot as an OTLP ``Metric``, byte by byte.
 
-What stays the same of a series (its attributes, its bounds) is kept from one export to the next, so that an export only packs the
-numbers; fields of fixed size are packed together with their tags. The bytes decode to the messages that the OpenTelemetry SDK's
-encoder makes of the same data, in a small part of its time.
-Source: opentelemetry-proto, ``metrics/v1/metrics.proto``; the field numbers stand beside the tags.
+The constant part of a series (its attributes, its bounds) is kept from one export to the next, so that an export only packs the
+numbers. Fields of fixed size are packed together with their tags. The bytes decode to the same messages as those of the
+OpenTelemetry SDK's encoder, which takes many times as long.
+Source: opentelemetry-proto, ``metrics/v1/metrics.proto``; the field numbers are beside the tags.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Final, Literal
 
+from exporter.catalogue.declarations import MetricSpec
 from exporter.catalogue.exponential import downscaled
-from exporter.catalogue.model import MetricSpec
 from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series
-from exporter.protobuf import attributes, delimited, utf8, varint, zigzag
+from exporter.protobuf import attributes, delimited, delimited_head, utf8, varint, zigzag
 
 DELTA: Final = 1
 CUMULATIVE: Final = 2
@@ -21,14 +21,14 @@ CUMULATIVE: Final = 2
 
 Shape = Literal["gauge", "sum", "histogram", "exponential"]
 Constants = dict[tuple[str, ...], bytes]
-"""By label values, what of a point never changes."""
+"""Label values → the part of a series' points that never changes."""
 Numbers = Callable[[Series, int], bytes]
-"""Packs the numbers of a series at a time in unix nanoseconds."""
+"""Packs the numbers of a series. The second argument is the point's time in unix nanoseconds."""
 
 _MOST: Final = 2**64 - 1
 _DATA_FIELD: Final[dict[Shape, int]] = {"gauge": 5, "sum": 7, "histogram": 9, "exponential": 10}
 _ATTRIBUTES_FIELD: Final[dict[Shape, int]] = {"gauge": 7, "sum": 7, "histogram": 9, "exponential": 1}
-_POINT: Final = b"\x0a"  # data_points = 1, whatever the shape
+_POINT: Final = b"\x0a"  # data_points = 1, for every shape
 _MONOTONIC: Final = b"\x18\x01"  # is_monotonic = 3
 _GAUGE = Struct("<BQBd")  # time_unix_nano = 3, as_double = 4
 _SUM = Struct("<BQBQBd")  # start_time_unix_nano = 2, then as a gauge
@@ -37,7 +37,7 @@ _EXEMPLAR = Struct("<BQBd2s8s2s16s")  # time_unix_nano = 2, as_double = 3, span_
 
 
 def shape_of(family: Family) -> Shape:
-    """How the family is sent; a histogram whose points have an exponential part is sent as that."""
+    """The kind of OTLP data for a family. A histogram is exponential if all its points have exponential buckets."""
     if family.spec.kind != "histogram":
         return "gauge" if family.spec.kind == "gauge" else "sum"
     points = (series.value for series in family.series)
@@ -45,12 +45,12 @@ def shape_of(family: Family) -> Shape:
 
 
 def nanoseconds(seconds: float) -> int:
-    """Unix time in nanoseconds, as far as a float of seconds is exact; never before 1970."""
+    """Unix time in nanoseconds, as exact as a float of seconds; never negative."""
     return max(0, round(seconds * 1e9))
 
 
 class FamilyWriter:
-    """Writes one metric; remembers the constant part of each series it wrote last."""
+    """Writes one metric, and keeps the constant part of each series for the next export."""
 
     __slots__ = ("_bounds", "_head", "_numbers", "_shape", "_spec", "constants")
 
@@ -64,19 +64,19 @@ class FamilyWriter:
         self._numbers = _numbers(spec, shape)
         self.constants: Constants = {}
 
-    def points(self, batch: Sequence[Series], at: int, kept: Constants) -> Iterator[bytes]:
-        """The data points of some series at ``at`` (unix nanoseconds); the constant part of each is put into ``kept``."""
-        known, numbers = self.constants, self._numbers
+    def points(self, batch: Sequence[Series], at: int, used: Constants) -> Iterator[bytes]:
+        """The data points of some series at ``at`` (unix nanoseconds). The constant part of each is added to ``used``."""
+        cached, numbers = self.constants, self._numbers
         for series in batch:
-            constant = known.get(series.labels)
+            constant = cached.get(series.labels)
             if constant is None:
                 constant = self._constant(series.labels)
-            kept[series.labels] = constant
+            used[series.labels] = constant
             point = constant + numbers(series, at)
             yield _POINT + varint(len(point)) + point
 
     def metric(self, points: Sequence[bytes], temporality: int) -> bytes:
-        """The ``Metric`` with its points, as a field of ``ScopeMetrics``."""
+        """The ``Metric`` with these points, as a field of ``ScopeMetrics``."""
         data = b"".join(points)
         if self._shape != "gauge":
             data += b"\x10" + varint(temporality)  # aggregation_temporality = 2
@@ -104,15 +104,15 @@ def _sum(series: Series, at: int) -> bytes:
 
 
 def _explicit(places: int) -> Numbers:
-    counts_tag = b"\x32" + varint(8 * places)  # bucket_counts = 6
-    struct = Struct(f"<BQBQBQBd{len(counts_tag)}s{places}Q")  # start = 2, time = 3, count = 4, sum = 5
+    counts_head = delimited_head(6, 8 * places)  # bucket_counts = 6
+    struct = Struct(f"<BQBQBQBd{len(counts_head)}s{places}Q")  # start = 2, time = 3, count = 4, sum = 5
 
     def numbers(series: Series, at: int) -> bytes:
         point = _histogram_point(series)
         total = min(sum(point.counts), _MOST)
         start = _start(series, at)
-        packed = struct.pack(0x11, start, 0x19, at, 0x21, total, 0x29, point.sum, counts_tag, *point.counts)
-        return packed + _exemplars(b"\x42", point.exemplars) if point.exemplars else packed
+        packed = struct.pack(0x11, start, 0x19, at, 0x21, total, 0x29, point.sum, counts_head, *point.counts)
+        return packed + _exemplars(8, point.exemplars) if point.exemplars else packed
 
     return numbers
 
@@ -121,7 +121,7 @@ def _exponential(series: Series, at: int) -> bytes:
     point = _histogram_point(series)
     parts = point.exponential
     if parts is None:
-        raise TypeError("a histogram without exponential buckets was to be sent as one with them")
+        raise TypeError("a point of an exponential histogram has no exponential buckets")
     start, total = _start(series, at), min(sum(point.counts), _MOST)
     packed = _EXPONENTIAL.pack(
         *(0x11, start, 0x19, at, 0x21, total, 0x29, point.sum, 0x39, parts.zero_count, 0x71, parts.zero_threshold)
@@ -131,7 +131,7 @@ def _exponential(series: Series, at: int) -> bytes:
     if counts:
         buckets = b"\x08" + zigzag(offset) + delimited(2, _varints(counts))  # offset = 1, bucket_counts = 2
         packed += delimited(8, buckets)  # positive = 8
-    return packed + _exemplars(b"\x5a", point.exemplars) if point.exemplars else packed
+    return packed + _exemplars(11, point.exemplars) if point.exemplars else packed
 
 
 def _varints(counts: Sequence[int]) -> bytes:
@@ -140,8 +140,8 @@ def _varints(counts: Sequence[int]) -> bytes:
     return b"".join(map(varint, counts))
 
 
-def _exemplars(tag: bytes, exemplars: Sequence[Exemplar | None]) -> bytes:
-    head = tag + varint(_EXEMPLAR.size)
+def _exemplars(field: int, exemplars: Sequence[Exemplar | None]) -> bytes:
+    head = delimited_head(field, _EXEMPLAR.size)
     return b"".join(head + _exemplar(exemplar) for exemplar in exemplars if exemplar is not None)
 
 
@@ -151,11 +151,11 @@ def _exemplar(exemplar: Exemplar) -> bytes:
 
 
 def _start(series: Series, at: int) -> int:
-    # A clock that was set back must not make a point start after its end.
+    # When the system clock is set back, a point must still not start after its end.
     return min(nanoseconds(series.since), at)
 
 
 def _histogram_point(series: Series) -> HistogramPoint:
     if not isinstance(series.value, HistogramPoint):
-        raise TypeError(f"a histogram's series holds {series.value!r}")
+        raise TypeError(f"a histogram series has the value {series.value!r}")
     return series.value

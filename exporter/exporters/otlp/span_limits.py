@@ -1,6 +1,6 @@
-"""The limits of the OpenTelemetry specification on what a span holds, for those who set tighter ones than spans keep to anyway.
+"""The limits of the OpenTelemetry specification on what a span holds, for users who set tighter limits than the exporter's spans reach.
 
-Such a span is read and written again by protobuf's own library: few ask for it, so it may cost what it costs.
+A span under such a limit is parsed and serialised again by protobuf's own library. That is slow, but few users need it.
 """
 
 from collections.abc import Sequence
@@ -9,48 +9,48 @@ from typing import Any, Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-DEFAULT: Final = 128
-"""The limit unless another is set, which no span of ours reaches."""
+DEFAULT_COUNT: Final = 128
+"""The limit of each count unless it is set. No span of the exporter reaches it."""
 
 
 @dataclass(frozen=True, slots=True)
-class AttributeLimits:
-    """How much a span may hold; ``None`` is without limit. ``value_length`` is in characters."""
+class SpanLimits:
+    """How much a span may hold. ``value_length`` is in characters; ``None`` means no limit."""
 
     value_length: int | None = None
-    per_span: int = DEFAULT
-    events: int = DEFAULT
-    links: int = DEFAULT
-    per_event: int = DEFAULT
-    per_link: int = DEFAULT
+    per_span: int = DEFAULT_COUNT
+    events: int = DEFAULT_COUNT
+    links: int = DEFAULT_COUNT
+    per_event: int = DEFAULT_COUNT
+    per_link: int = DEFAULT_COUNT
 
 
-UNLESS_SET: Final = AttributeLimits()
+DEFAULT_SPAN_LIMITS: Final = SpanLimits()
 
 
-class SpanLimits:
-    """Takes what is beyond the limits off spans, and says in them how much that was."""
+class SpanLimiter:
+    """Removes from spans what exceeds the count limits, and writes into each span how much was removed."""
 
-    def __init__(self, limits: AttributeLimits) -> None:
+    def __init__(self, limits: SpanLimits) -> None:
         self._limits = limits
-        self._binding = min(limits.per_span, limits.events, limits.links, limits.per_event) < DEFAULT
+        self._active = min(limits.per_span, limits.events, limits.links, limits.per_event) < DEFAULT_COUNT
 
-    def applied(self, spans: Sequence[bytes]) -> Sequence[bytes]:
-        """The serialised spans within the limits: what comes first stays. Links of ours have no attributes."""
-        return [self._applied(span) for span in spans] if self._binding else spans
+    def apply(self, spans: Sequence[bytes]) -> Sequence[bytes]:
+        """The serialised spans within the limits; what comes first is kept. The exporter's links have no attributes."""
+        return [self._limited(span) for span in spans] if self._active else spans
 
-    def _applied(self, raw: bytes) -> bytes:
-        limits, span = self._limits, Span.FromString(raw)
-        span.dropped_attributes_count += _cut(span.attributes, limits.per_span)
-        span.dropped_events_count += _cut(span.events, limits.events)
-        span.dropped_links_count += _cut(span.links, limits.links)
+    def _limited(self, serialised: bytes) -> bytes:
+        limits, span = self._limits, Span.FromString(serialised)
+        span.dropped_attributes_count += _truncate(span.attributes, limits.per_span)
+        span.dropped_events_count += _truncate(span.events, limits.events)
+        span.dropped_links_count += _truncate(span.links, limits.links)
         for event in span.events:
-            event.dropped_attributes_count += _cut(event.attributes, limits.per_event)
+            event.dropped_attributes_count += _truncate(event.attributes, limits.per_event)
         return span.SerializeToString()
 
 
-def _cut(items: Any, most: int) -> int:  # noqa: ANN401 - protobuf's repeated fields have no common type
-    """Keep the first ``most`` of them; returns how many are gone."""
-    beyond = max(0, len(items) - most)
-    del items[len(items) - beyond :]
-    return beyond
+def _truncate(items: Any, most: int) -> int:  # noqa: ANN401 - protobuf's repeated fields have no common type
+    """Keep the first ``most`` items; returns how many were removed."""
+    removed = max(0, len(items) - most)
+    del items[len(items) - removed :]
+    return removed

@@ -1,1 +1,1 @@
-"""The page that Prometheus scrapes."""
+"""The ``/metrics`` page that Prometheus scrapes."""

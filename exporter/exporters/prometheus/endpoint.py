@@ -1,13 +1,14 @@
-"""``/metrics`` as an ASGI application that never holds the event loop for long.
+"""``/metrics`` as an ASGI application that never blocks the event loop for long.
 
-The snapshot is rendered, and compressed where the scraper takes gzip, piece by piece; between two pieces the loop serves the
-calls. The body is complete before its first byte is sent, so that ``Content-Length`` lets the scraper notice a cut answer, and
-is then written in the same pieces, so that a slow reader is waited for.
+The snapshot is rendered in chunks, and compressed if the scraper accepts gzip; between two chunks the event loop serves the calls.
+The body is complete before its first byte is sent, so that it has a ``Content-Length`` and a scraper notices a truncated body. It
+is sent in the same chunks, with flow control for slow readers.
 """
 
 import asyncio
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from time import perf_counter
 
 from starlette.datastructures import Headers
@@ -18,19 +19,32 @@ from exporter.exporters.prometheus.negotiation import Format, accepts_gzip, nego
 from exporter.metrics.snapshot import Snapshot
 
 GZIP_LEVEL = 1
-"""The text is so repetitive that level 1 leaves less than a tenth of it; higher levels cost much and save little."""
+"""The text is so repetitive that level 1 leaves less than a tenth of it. A higher level costs much and saves little."""
 
 _GZIP_CONTAINER = 16 + zlib.MAX_WBITS
 
-OnScrape = Callable[[float, int, int], None]
-"""Told of each scrape: seconds from request to complete body (other work of the loop included), samples, bytes of the body."""
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """A successful scrape.
+
+    ``duration`` is the time from the request to the complete body in seconds, including other work of the event loop. ``size`` is
+    the body's length as sent, in bytes.
+    """
+
+    duration: float
+    samples: int
+    size: int
+
+
+OnScrape = Callable[[Scrape], None]
 
 
 class MetricsEndpoint:
-    """Answers ``GET`` and ``HEAD`` with a fresh snapshot in the negotiated format; the query string is of no meaning.
+    """Answers ``GET`` and ``HEAD`` with a new snapshot in the negotiated format. The query string is ignored.
 
-    An exception of ``snapshot`` is passed on to the server, which answers 500. ``on_scrape`` is not called for ``HEAD``, nor
-    when the scrape failed.
+    An exception in ``snapshot`` is passed on to the server, which answers 500. ``on_scrape`` is called after each successful
+    ``GET``.
     """
 
     def __init__(
@@ -41,40 +55,41 @@ class MetricsEndpoint:
         self._on_scrape = on_scrape
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Serve one request; the router has made sure of the method."""
+        """Serve one request. The router has checked the method."""
         request = Headers(scope=scope)
-        answer = negotiate(",".join(request.getlist("accept")))
+        negotiated = negotiate(",".join(request.getlist("accept")))
         gzip = accepts_gzip(",".join(request.getlist("accept-encoding")))
-        headers = _headers(answer.content_type, gzip)
+        headers = _headers(negotiated.content_type, gzip)
         if scope["method"] == "HEAD":
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body"})
             return
-        body = await self._body(answer.format, gzip)
+        body = await self._body(negotiated.format, gzip)
         headers.append((b"content-length", b"%d" % sum(map(len, body))))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        for piece in filter(None, body):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        for chunk in filter(None, body):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await asyncio.sleep(0)
         await send({"type": "http.response.body"})
 
-    async def _body(self, into: Format, gzip: bool) -> list[bytes]:
+    async def _body(self, text_format: Format, gzip: bool) -> list[bytes]:
         started = perf_counter()
         snapshot = self._snapshot()
-        text = self._renderer.chunks(snapshot, into)
+        chunks = self._renderer.chunks(snapshot, text_format)
         body = []
-        for piece in _compressed(text) if gzip else text:
-            body.append(piece)
+        for chunk in _compressed(chunks) if gzip else chunks:
+            body.append(chunk)
             await asyncio.sleep(0)
         if self._on_scrape:
-            self._on_scrape(perf_counter() - started, sample_count(snapshot), sum(map(len, body)))
+            scrape = Scrape(duration=perf_counter() - started, samples=sample_count(snapshot), size=sum(map(len, body)))
+            self._on_scrape(scrape)
         return body
 
 
-def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _compressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
     compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_CONTAINER)
-    for piece in pieces:
-        yield compressor.compress(piece)
+    for chunk in chunks:
+        yield compressor.compress(chunk)
     yield compressor.flush()
 
 

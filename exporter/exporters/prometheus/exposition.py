@@ -1,18 +1,18 @@
 """A snapshot as text for Prometheus: text format 0.0.4 and 1.0.0, and OpenMetrics 1.0.0.
 
-The bytes equal those of ``prometheus_client`` for the same families. It is much cheaper because all that is constant of a
-series (name, labels, bounds) is kept as a template, so that a scrape only fills in the numbers. Text 0.0.4 and 1.0.0 differ in
-their content type alone, because all our names are valid legacy names; OpenMetrics differs in the lines about a family, in its
-exemplars and in its last line.
-Source: Prometheus "Exposition formats"; OpenMetrics 1.0. Numbers are written as Go's ``strconv`` does, the way
-``prometheus_client.utils.floatToGoString`` imitates it.
+The bytes equal those of ``prometheus_client`` for the same families. Rendering is much cheaper, because the constant part of a
+series (name, labels, bounds) is kept as a template, and a scrape only fills in the numbers. Text 0.0.4 and 1.0.0 differ only in
+their content type, because all names are valid legacy names. OpenMetrics differs in a family's metadata lines, has exemplars, and
+ends with ``# EOF``.
+Source: Prometheus "Exposition formats"; OpenMetrics 1.0. Numbers are written as by ``prometheus_client.utils.floatToGoString``,
+which follows Go's ``strconv``.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.exporters.prometheus.negotiation import Format
 from exporter.metrics.snapshot import Exemplar, HistogramPoint, Series, Snapshot
 
@@ -22,12 +22,13 @@ CHUNK_SAMPLES = 500
 _EXPONENT_FROM = 1_000_000
 
 Templates = dict[tuple[str, ...], str]
+"""Label values → the text of a series without its numbers."""
 
 
 class Renderer:
-    """Renders snapshots; keeps one template for each series of the snapshot it rendered last, and nothing of older ones.
+    """Renders snapshots. It keeps one template for each series of the last snapshot, and none of older snapshots.
 
-    Renderings may overlap (two scrapes at a time): each is complete in itself, the one that ends last leaves its templates.
+    Two scrapes may be rendered at the same time. Each is complete, and the one that ends last leaves its templates.
     """
 
     def __init__(self, chunk_samples: int = CHUNK_SAMPLES) -> None:
@@ -36,15 +37,15 @@ class Renderer:
 
     @property
     def cached_series(self) -> int:
-        """For how many series a template is kept."""
+        """Number of series with a template."""
         return sum(len(family.templates) for family in self._families.values())
 
-    def chunks(self, snapshot: Snapshot, into: Format) -> Iterator[bytes]:
-        """The snapshot as UTF-8 text, in pieces of about ``chunk_samples`` samples; a series is never split.
+    def chunks(self, snapshot: Snapshot, text_format: Format) -> Iterator[bytes]:
+        """The snapshot as UTF-8 text, in chunks of about ``chunk_samples`` samples. A series is never split.
 
-        The caller may do other work between two pieces. A lone surrogate, which UTF-8 cannot hold, becomes ``?``.
+        The caller may do other work between two chunks. A lone surrogate, which UTF-8 cannot hold, becomes ``?``.
         """
-        openmetrics = into is Format.OPENMETRICS_1_0_0
+        openmetrics = text_format is Format.OPENMETRICS_1_0_0
         families: dict[MetricSpec, _FamilyText] = {}
         parts: list[str] = []
         room = self._chunk_samples
@@ -67,12 +68,12 @@ class Renderer:
 
 
 def sample_count(snapshot: Snapshot) -> int:
-    """How many samples the rendered snapshot has, in any format."""
+    """Number of samples in the rendered snapshot; the same in every format."""
     return sum(len(family.series) * _samples_each(family.spec) for family in snapshot.families)
 
 
 def go_float(value: float) -> str:
-    """A number as Go writes it: ``+Inf``, ``NaN``, and an exponent from one million on."""
+    """A number as Go writes it: ``+Inf``, ``NaN``, and with an exponent from one million on."""
     number = float(value)
     if -math.inf < number < _EXPONENT_FROM:
         return repr(number)
@@ -87,7 +88,7 @@ def go_float(value: float) -> str:
 
 
 class _FamilyText:
-    """What stays the same of a family between scrapes: its head lines, and a template for each series."""
+    """The constant text of a family: its metadata lines, and a template for each series."""
 
     __slots__ = ("_spec", "head", "openmetrics_head", "samples_each", "templates")
 
@@ -98,16 +99,16 @@ class _FamilyText:
         self.samples_each = _samples_each(spec)
         self.templates: Templates = {}
 
-    def lines(self, batch: Sequence[Series], kept: Templates, openmetrics: bool) -> list[str]:
-        """The lines of some series; the template of each is put into ``kept``."""
-        known, build = self.templates, _histogram_template if self._spec.bounds else _sample_prefix
+    def lines(self, batch: Sequence[Series], used: Templates, openmetrics: bool) -> list[str]:
+        """The lines of some series. The template of each is added to ``used``."""
+        cached, build = self.templates, _histogram_template if self._spec.bounds else _sample_prefix
         out = []
         for series in batch:
             labels, value = series.labels, series.value
-            template = known.get(labels)
+            template = cached.get(labels)
             if template is None:
                 template = build(self._spec, labels)
-            kept[labels] = template
+            used[labels] = template
             if isinstance(value, HistogramPoint):
                 text = _histogram_lines(template, value)
                 out.append(_with_exemplars(text, value.exemplars) if openmetrics and value.exemplars else text)
@@ -121,7 +122,7 @@ def _histogram_lines(template: str, point: HistogramPoint) -> str:
     total = counts[-1]
     if total < _EXPONENT_FROM:
         return template % (*counts, total, go_float(point.sum))
-    # A raw line feed stands only at the end of a line, so this cannot hit a label value that looks like a directive.
+    # Only the end of a line has a raw line feed, so this cannot replace a part of a label value.
     return template.replace("%d.0\n", "%s\n") % (*map(go_float, counts), go_float(total), go_float(point.sum))
 
 
@@ -158,14 +159,14 @@ def _head(spec: MetricSpec) -> str:
 
 
 def _openmetrics_head(spec: MetricSpec) -> str:
-    # In OpenMetrics a counter's family is named without the suffix of its samples.
+    # In OpenMetrics a counter's family name has no "_total".
     name = spec.name.removesuffix("_total") if spec.kind == "counter" else spec.name
     unit = f"# UNIT {name} {spec.unit_suffix}\n" if spec.unit_suffix else ""
     return f"# HELP {name} {_escaped(spec.help)}\n# TYPE {name} {spec.kind}\n{unit}"
 
 
 def _samples_each(spec: MetricSpec) -> int:
-    """How many samples a series has: the finite buckets, ``+Inf``, count and sum; or its one value."""
+    """Samples of one series: the finite buckets, ``+Inf``, count and sum of a histogram, or one value."""
     return len(spec.bounds) + 3 if spec.bounds else 1
 
 

@@ -1,27 +1,27 @@
-"""Which exposition format and which coding a scraper gets, from its ``Accept`` and ``Accept-Encoding`` headers.
+"""Content negotiation: a scrape's format and compression from its ``Accept`` and ``Accept-Encoding`` headers.
 
-The rules are those of RFC 9110, sections 12.4.2, 12.5.1 and 12.5.3, and of Prometheus's "Scrape protocol content negotiation":
-of the formats we have, the one with the highest weight; the weight of a format is that of the most specific range that covers
-it; weight 0 excludes. Both leave ties to the server. Among equals we take a format that is asked for by its name before one
-that only a wildcard covers; among named ones the newest (OpenMetrics 1.0.0, text 1.0.0, text 0.0.4), as Prometheus orders
-them; among those under a wildcard the oldest, because whoever says ``*/*`` (curl, a browser) wants something readable.
+The rules are those of RFC 9110, sections 12.4.2, 12.5.1 and 12.5.3, and of Prometheus's "Scrape protocol content negotiation". The
+format with the highest weight wins. A format has the weight of the most specific media range that matches it; weight 0 excludes it.
 
-Nothing here raises: an entry that cannot be understood is passed over, and where no entry is left the answer is text 0.0.4,
-the last resort that Prometheus prescribes.
+Both sources leave ties to the server. A format that is asked for by name comes before one that only a wildcard matches. Among named
+formats the newest comes first (OpenMetrics 1.0.0, text 1.0.0, text 0.0.4), as in Prometheus. Among formats under a wildcard the
+oldest comes first, because ``*/*`` is sent by curl and browsers, whose users want readable text.
+
+Nothing here raises. An entry that cannot be parsed is ignored. If no entry is left, the format is text 0.0.4, as Prometheus
+prescribes.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from operator import itemgetter
 
 MAX_HEADER = 4096
-"""How many characters of a header are read; Prometheus sends about 250, a browser 150."""
+"""Number of characters of a header that are read. Prometheus sends about 250, a browser 150."""
 
 ESCAPING_SCHEMES = ("underscores", "allow-utf-8", "values")
-"""The schemes we may name in an answer. All our names are valid legacy names, which these three leave as they are; ``dots``
-would double every underscore, so whoever asks for it is told that underscores were used."""
+"""Escaping schemes that a response may name. All metric names are valid legacy names, which these schemes do not change. ``dots``
+would double every underscore, so a scraper that asks for it gets ``underscores``."""
 
 _WEIGHT = re.compile(r"0\.?|0?\.[0-9]+|1(\.0*)?")
 
@@ -46,9 +46,13 @@ class Format(Enum):
         return self.value[1]
 
 
+_AGES = {text_format: age for age, text_format in enumerate(reversed(Format))}
+"""0 for the newest format."""
+
+
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What is sent: the format, and the escaping scheme to be named from version 1.0.0 on (empty before)."""
+class NegotiatedFormat:
+    """The format, and the escaping scheme, which is named from version 1.0.0 on (empty before)."""
 
     format: Format
     escaping: str = ""
@@ -62,65 +66,73 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One element of a header: a media range or a coding, its parameters, its weight (0 to 1)."""
+    """One element of a header: a media range or a content coding, its parameters, and its weight (0 to 1)."""
 
     name: str
     parameters: dict[str, str]
     weight: float
 
 
-def negotiate(accept: str) -> Answer:
-    """The format for an ``Accept`` header (empty when there was none); never raises."""
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A format, and the most specific header entry that matches it."""
+
+    format: Format
+    entry: _Entry
+    specificity: int
+
+    @property
+    def rank(self) -> tuple[float, bool, int]:
+        """The match with the highest rank wins: by weight, then named formats first, then by age."""
+        named = self.specificity == _EXACT
+        age = -_AGES[self.format] if named else _AGES[self.format]
+        return self.entry.weight, named, age
+
+
+def negotiate(accept: str) -> NegotiatedFormat:
+    """The format for an ``Accept`` header, empty if there is none; never raises."""
     entries = list(_entries(accept))
-    candidates = []
-    for age, candidate in enumerate(reversed(Format)):
-        specificity, entry = _most_specific(entries, candidate)
-        if entry is not None and entry.weight > 0:
-            named = specificity == _EXACT
-            candidates.append(((entry.weight, named, -age if named else age), candidate, entry))
-    if not candidates:
-        return Answer(Format.TEXT_0_0_4)
-    _, best, asked = max(candidates, key=itemgetter(0))
-    return Answer(best, "" if best is Format.TEXT_0_0_4 else _escaping(asked))
+    matches = [match for text_format in Format if (match := _most_specific(entries, text_format)) and match.entry.weight > 0]
+    if not matches:
+        return NegotiatedFormat(Format.TEXT_0_0_4)
+    best = max(matches, key=lambda match: match.rank)
+    return NegotiatedFormat(best.format, "" if best.format is Format.TEXT_0_0_4 else _escaping(best.entry))
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether the body is to be sent as gzip: it is acceptable, and not less welcome than no coding at all."""
+    """Whether the body is sent as gzip: the scraper accepts it, and does not prefer an uncompressed body."""
     weights = {entry.name: entry.weight for entry in _entries(accept_encoding)}
     gzip = weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0)))
     return gzip > 0 and gzip >= weights.get("identity", 0.0)
 
 
-def _escaping(asked: _Entry) -> str:
-    scheme = asked.parameters.get("escaping", "")
+def _escaping(entry: _Entry) -> str:
+    scheme = entry.parameters.get("escaping", "")
     return scheme if scheme in ESCAPING_SCHEMES else ESCAPING_SCHEMES[0]
 
 
-def _most_specific(entries: Iterable[_Entry], candidate: Format) -> tuple[int, _Entry | None]:
-    found: tuple[int, _Entry | None] = (-1, None)
-    for entry in entries:
-        specificity = _specificity(entry, candidate)
-        if specificity > found[0]:
-            found = (specificity, entry)
-    return found
+def _most_specific(entries: Iterable[_Entry], text_format: Format) -> _Match | None:
+    """The match with the highest specificity, the first one among equals; ``None`` if no entry matches the format."""
+    matches = (_Match(text_format, entry, _specificity(entry, text_format)) for entry in entries)
+    return max((match for match in matches if match.specificity >= 0), key=lambda match: match.specificity, default=None)
 
 
-def _specificity(entry: _Entry, candidate: Format) -> int:
-    """How closely the entry describes the format: 3 exactly, 2 by its type, 1 by ``type/*``, 0 by ``*/*``, -1 not at all."""
-    if entry.name == candidate.media_type:
+def _specificity(entry: _Entry, text_format: Format) -> int:
+    """How the entry matches the format: 3 exactly, 2 by its type, 1 by ``type/*``, 0 by ``*/*``, -1 not at all."""
+    if entry.name == text_format.media_type:
         version = entry.parameters.get("version", "")
         if not version:
-            # There is one OpenMetrics we have, but two texts: without a version neither is meant exactly.
-            return _EXACT if candidate is Format.OPENMETRICS_1_0_0 else 2
-        return _EXACT if version == candidate.version else -1
-    if entry.name == candidate.media_type.partition("/")[0] + "/*":
+            # There are two text formats, so a text type without a version is not exact. There is only one OpenMetrics format.
+            return _EXACT if text_format is Format.OPENMETRICS_1_0_0 else 2
+        return _EXACT if version == text_format.version else -1
+    if entry.name == text_format.media_type.partition("/")[0] + "/*":
         return 1
     return 0 if entry.name == "*/*" else -1
 
 
 def _entries(header: str) -> Iterator[_Entry]:
     if len(header) > MAX_HEADER:
-        # The entry that the limit cuts in two goes with the rest: half of it could mean something else.
+        # The entry at the limit is ignored too: the part before the limit could have another meaning.
         header = header[:MAX_HEADER].rpartition(",")[0]
     for element in header.split(","):
         name, *rest = (part.strip() for part in element.split(";"))

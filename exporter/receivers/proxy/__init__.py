@@ -1,1 +1,1 @@
-"""The relay before the customer's app: bytes pass first, and a copy of them is observed."""
+"""The relay: a receiver in front of the customer's app that forwards every byte and measures a copy."""

@@ -1,4 +1,4 @@
-"""A relayed connection whose app could not be reached, taken in all the same: we answer in its place, measure, and do nothing else."""
+"""A relayed connection whose app cannot be reached: the exporter accepts it, answers pings and measures, and does nothing else."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,9 +12,10 @@ from websockets.utils import accept_key
 
 from exporter.receivers.proxy.frames import Message, close_frame, text_frame
 from exporter.receivers.proxy.http1 import Head
-from exporter.receivers.proxy.observer import Observer
+from exporter.receivers.proxy.inspector import MessageInspector
 
-_LARGEST: Final = 16 * 1024 * 1024
+_MAX_MESSAGE: Final = 16 * 1024 * 1024
+"""Largest WebSocket message accepted, in bytes."""
 
 
 def acceptance(head: Head) -> bytes:
@@ -25,29 +26,32 @@ def acceptance(head: Head) -> bytes:
     )
 
 
-class Alone:
-    """Stands where a tunnel would; calls ``gone`` when the platform has left."""
+class FallbackSession:
+    """Takes the place of a tunnel.
 
-    def __init__(self, platform: asyncio.Transport, longest: int, gone: Callable[["Alone"], None]) -> None:
+    Messages of more than ``max_message`` bytes are not measured. ``on_end`` is called when the platform's connection has ended.
+    """
+
+    def __init__(self, platform: asyncio.Transport, max_message: int, on_end: Callable[["FallbackSession"], None]) -> None:
         self._platform = platform
-        self._longest = longest
-        self._gone = gone
-        self._protocol = ServerProtocol(state=OPEN, max_size=_LARGEST)
-        self._protocol.debug = False  # it would log what callers say
-        self._observer: Observer | None = None
+        self._max_message = max_message
+        self._on_end = on_end
+        self._protocol = ServerProtocol(state=OPEN, max_size=_MAX_MESSAGE)
+        self._protocol.debug = False  # its debug log contains what callers say
+        self._inspector: MessageInspector | None = None
         self._opcode = 0
-        self._joined = bytearray()
+        self._fragments = bytearray()
 
-    def observe(self, observer: Observer) -> None:
-        """Let somebody look at what comes."""
-        self._observer = observer
+    def inspect(self, inspector: MessageInspector) -> None:
+        """Pass all further messages to ``inspector``."""
+        self._inspector = inspector
 
     def from_platform(self, data: bytes) -> None:
-        """The platform sent this."""
+        """Process bytes of the platform."""
         self._protocol.receive_data(data)
         messages = [found for event in self._protocol.events_received() if isinstance(event, Frame) for found in self._message(event)]
-        if self._observer is not None:
-            self._observer.offer("caller", messages, time())
+        if self._inspector is not None:
+            self._inspector.offer("caller", messages, time())
         for output in self._protocol.data_to_send():
             if output:
                 self._platform.write(output)
@@ -55,46 +59,47 @@ class Alone:
                 self._platform.close()
 
     def insert(self, text: bytes) -> None:
-        """Send the platform a message."""
+        """Send a message to the platform."""
         if not self._platform.is_closing():
             self._platform.write(text_frame(text))
 
     def close(self, code: int, reason: str) -> None:
-        """End it, and say so."""
+        """Close the connection with a close frame."""
         if not self._platform.is_closing():
             self._platform.write(close_frame(code, reason))
         self._platform.close()
 
     def abort(self) -> None:
-        """End it at once."""
+        """Close the connection at once."""
         self._platform.abort()
 
-    def ended(self, _side: asyncio.Transport) -> None:
-        """The platform will send no more."""
+    def eof_received(self, _sender: asyncio.Transport) -> None:
+        """The platform sends no more."""
         self._platform.close()
 
-    def lost(self, _side: asyncio.Transport) -> None:
-        """The platform is gone."""
-        if self._observer is not None:
-            self._observer.close()
-        self._gone(self)
+    def connection_lost(self, _lost: asyncio.Transport) -> None:
+        """The platform's connection has ended."""
+        if self._inspector is not None:
+            self._inspector.close()
+        self._on_end(self)
 
-    def pause(self, _slow: asyncio.Transport) -> None:
-        """The platform does not read, and is not read either."""
+    def pause_writing(self, _slow: asyncio.Transport) -> None:
+        """The platform does not read, so it is not read either."""
         self._platform.pause_reading()
 
-    def resume(self, _ready: asyncio.Transport) -> None:
-        """It reads again."""
+    def resume_writing(self, _ready: asyncio.Transport) -> None:
+        """The platform reads again."""
         if not self._platform.is_closing():
             self._platform.resume_reading()
 
     def _message(self, frame: Frame) -> list[Message]:
+        """The message that ends with this frame, if any."""
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
-            self._opcode, self._joined = frame.opcode.value, bytearray()
+            self._opcode, self._fragments = frame.opcode.value, bytearray()
         elif frame.opcode is not Opcode.CONT:
             return []
-        self._joined += frame.data
+        self._fragments += frame.data
         if not frame.fin:
             return []
-        payload, self._joined = bytes(self._joined), bytearray()
-        return [Message(self._opcode, payload if len(payload) <= self._longest else None, b"")]
+        payload, self._fragments = bytes(self._fragments), bytearray()
+        return [Message(self._opcode, payload if len(payload) <= self._max_message else None, b"")]

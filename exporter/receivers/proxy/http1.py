@@ -1,45 +1,45 @@
-"""Heads of HTTP messages, read and written without touching what need not change: order, case and spelling of headers stay."""
+"""HTTP/1.1 message heads, read and written without changing more than necessary: order, case and spelling of headers stay."""
 
 from typing import Final, NamedTuple
 
 from exporter.auth import Handshake
 
-LONGEST: Final = 32 * 1024
-"""Bytes a head may have."""
-END: Final = b"\r\n\r\n"
+MAX_HEAD: Final = 32 * 1024
+"""Largest head in bytes."""
+HEAD_END: Final = b"\r\n\r\n"
 EXTENSIONS: Final = "sec-websocket-extensions"
 
 
 class BadHeadError(ValueError):
-    """The bytes are no head of an HTTP message; the text says what is wrong and shows nothing of them."""
+    """The bytes are not the head of an HTTP message. The text says what was expected and shows nothing of them."""
 
 
 class Head(NamedTuple):
-    """The first line and the headers, each as name and value without the white space around it."""
+    """The start line and the headers of a message, each as name and value without surrounding white space."""
 
-    first: str
+    start_line: str
     headers: tuple[tuple[str, str], ...]
 
     def get(self, name: str) -> str | None:
-        """The first header called so, in whatever case."""
+        """The value of the first header with this lower-case name, or ``None``."""
         return next((value for found, value in self.headers if found.lower() == name), None)
 
     def without(self, *names: str) -> "Head":
-        """The head less the headers called so."""
-        return Head(self.first, tuple(header for header in self.headers if header[0].lower() not in names))
+        """The head without the headers of these lower-case names."""
+        return Head(self.start_line, tuple(header for header in self.headers if header[0].lower() not in names))
 
     def replaced(self, name: str, value: str) -> "Head":
-        """The head with another value in the header called so."""
-        return Head(self.first, tuple((found, value if found.lower() == name else old) for found, old in self.headers))
+        """The head with another value in the header of this lower-case name."""
+        return Head(self.start_line, tuple((found, value if found.lower() == name else old) for found, old in self.headers))
 
     def encoded(self) -> bytes:
-        """The head as it is sent."""
-        lines = [self.first, *(f"{name}: {value}" for name, value in self.headers)]
-        return "\r\n".join(lines).encode("latin-1") + END
+        """The head in bytes, with the empty line that ends it."""
+        lines = [self.start_line, *(f"{name}: {value}" for name, value in self.headers)]
+        return "\r\n".join(lines).encode("latin-1") + HEAD_END
 
 
 class Target(NamedTuple):
-    """What a request asks for: path and query as they were sent."""
+    """Path and query of a request, as the peer sent them."""
 
     path: str
     query: str
@@ -49,51 +49,51 @@ class Target(NamedTuple):
 
 
 def parse_head(raw: bytes) -> Head:
-    """Read a head, without the empty line that ends it; raises :class:`BadHeadError`."""
-    first, *lines = raw.decode("latin-1").split("\r\n")
+    """Read a head without the empty line that ends it. Raises :class:`BadHeadError`."""
+    start_line, *lines = raw.decode("latin-1").split("\r\n")
     headers = []
     for line in lines:
         name, colon, value = line.partition(":")
         if not colon or not name or name != name.strip() or "\n" in line or "\r" in line or "\0" in line:
-            raise BadHeadError("a header is not written as name: value")
+            raise BadHeadError("expected each header as name: value")
         headers.append((name, value.strip(" \t")))
-    if not first.isprintable():
-        raise BadHeadError("the first line is not printable")
-    return Head(first, tuple(headers))
+    if not start_line.isprintable():
+        raise BadHeadError("expected printable characters in the first line")
+    return Head(start_line, tuple(headers))
 
 
 def target_of(head: Head) -> Target:
-    """What the request asks for; raises :class:`BadHeadError` unless it is a GET of a path with HTTP/1.1."""
-    parts = head.first.split(" ")
+    """The target of a request. Raises :class:`BadHeadError` unless the request is a GET of a path with HTTP/1.1."""
+    parts = head.start_line.split(" ")
     if len(parts) != 3 or parts[0] != "GET" or not parts[1].startswith("/") or parts[2] != "HTTP/1.1":
-        raise BadHeadError("the first line is not GET, a path and HTTP/1.1")
+        raise BadHeadError("expected GET, a path and HTTP/1.1 in the first line")
     path, _, query = parts[1].partition("?")
     return Target(path, query)
 
 
 def is_upgrade(head: Head) -> bool:
-    """Whether a WebSocket is asked for."""
+    """Whether the request asks for a WebSocket."""
     return (head.get("upgrade") or "").lower() == "websocket" and head.get("sec-websocket-key") is not None
 
 
 def handshake_of(head: Head, target: Target) -> Handshake:
-    """The request as the door looks at it."""
+    """The request in the form that the auth policy takes."""
     return Handshake(target.path, target.query, tuple((name.lower(), value) for name, value in head.headers))
 
 
 def status_of(head: Head) -> int:
-    """The status of an answer; raises :class:`BadHeadError` if there is none."""
-    parts = head.first.split(" ")
+    """The status of an answer. Raises :class:`BadHeadError` if the start line is not a status line."""
+    parts = head.start_line.split(" ")
     if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not (parts[1].isascii() and parts[1].isdigit() and len(parts[1]) == 3):
-        raise BadHeadError("the first line is no status line")
+        raise BadHeadError("expected a status line of HTTP/1.1")
     return int(parts[1])
 
 
-def refusal(status: int, told: str) -> bytes:
-    """A whole answer that refuses."""
-    body = f"{told}\n".encode()
+def refusal_answer(status: int, message: str) -> bytes:
+    """A complete answer that refuses a request."""
+    body = f"{message}\n".encode()
     more = "WWW-Authenticate: Bearer\r\n" if status == 401 else "Upgrade: websocket\r\n" if status == 426 else ""
-    head = f"HTTP/1.1 {status} {_PHRASES.get(status, 'Refused')}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    head = f"HTTP/1.1 {status} {_PHRASES.get(status, 'RefusalReason')}\r\nContent-Type: text/plain; charset=utf-8\r\n"
     return f"{head}Content-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n".encode() + body
 
 

@@ -1,90 +1,73 @@
-"""What all connections of a relay share: the rules, who is open, and where what passes is measured."""
+"""What all connections of a relay share: its settings, the auth policy, the open tunnels and where they are measured."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-from exporter.auth import Door, Load
-from exporter.receivers.proxy.fallback_session import Alone
-from exporter.receivers.proxy.http1 import Head, Target, handshake_of
-from exporter.receivers.proxy.observer import Dropped, Observer, RelayedFeed
+from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
+from exporter.receivers.feed_interfaces import RelayFeedProtocol
+from exporter.receivers.observer_interfaces import ProxyObserver
+from exporter.receivers.proxy.fallback_session import FallbackSession
+from exporter.receivers.proxy.inspector import MessageInspector
 from exporter.receivers.proxy.tunnel import Tunnel
 from exporter.receivers.proxy.upstream import Upstream
 
 
-class Counts(Protocol):
-    """What the relay reports of itself. Times are in seconds."""
-
-    def connected(self) -> None:
-        """A connection was accepted by the app."""
-
-    def disconnected(self) -> None:
-        """A connection is gone."""
-
-    def refused(self, reason: str) -> None:
-        """A connection was turned away."""
-
-    def upstream_failed(self, reason: str) -> None:
-        """The app could not be reached, or would not have the connection."""
-
-    def upstream_connected(self, took: float) -> None:
-        """The app was reached."""
-
-    def relay_delay(self, took: float) -> None:
-        """Bytes were passed on."""
-
-    def relay_dropped(self, reason: Dropped) -> None:
-        """A message was passed on and not measured."""
-
-
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Where connections lead and what holds for them. Times are in seconds, ``longest`` is in bytes.
+class ProxyConfig:
+    """Settings of a relay. Times are in seconds.
 
-    ``patience`` is for the platform's request, ``timeout`` for reaching the app and for its answer. ``subscription`` is sent to the
-    platform when a call begins, or nothing. Messages of more than ``longest`` are passed on and not read. ``alone`` accepts
-    connections although the app cannot be reached.
+    ``handshake_timeout`` bounds the platform's request, ``upstream_timeout`` connecting to the app and its answer. ``subscription`` is
+    sent to the platform when a call begins, or ``None``. Messages of more than ``max_message`` bytes are forwarded and not measured.
+    With ``allow_fallback`` connections are accepted although the app cannot be reached.
     """
 
     upstream: Upstream
-    patience: float
-    timeout: float
+    handshake_timeout: float
+    upstream_timeout: float
     subscription: str | None
-    longest: int
-    alone: bool = False
+    max_message: int
+    allow_fallback: bool = False
 
 
-class Switchboard:
-    """The connections of a relay."""
+class ProxyRegistry:
+    """The connections of a relay. ``open_feed`` makes the feed of a new call."""
 
-    def __init__(self, door: Door, plan: Plan, feed: Callable[[], RelayedFeed], counts: Counts) -> None:
-        self.door = door
-        self.plan = plan
-        self.counts = counts
+    def __init__(
+        self, auth_policy: AuthPolicy, config: ProxyConfig, open_feed: Callable[[], RelayFeedProtocol], observer: ProxyObserver
+    ) -> None:
+        self.auth_policy = auth_policy
+        self.config = config
+        self.observer = observer
         self.draining = False
-        self.tunnels: set[Tunnel | Alone] = set()
-        self.opening = 0
-        """Connections that are yet to be accepted or refused."""
+        self.tunnels: set[Tunnel | FallbackSession] = set()
+        self.handshakes = 0
+        """Connections that are not yet accepted or refused."""
         self.emptied = asyncio.Event()
-        """Set when the last of them is gone."""
-        self._feed = feed
+        """Set when the last tunnel has ended."""
+        self._open_feed = open_feed
 
-    def watch(self, tunnel: Tunnel | Alone) -> None:
-        """A connection was accepted: measure it."""
-        asked = None if self.plan.subscription is None else self.plan.subscription.encode()
-        tunnel.observe(Observer(self._feed(), asked, tunnel.insert, self.counts.relay_dropped))
+    def add(self, tunnel: Tunnel | FallbackSession) -> None:
+        """A connection was accepted: inspect it from now on."""
+        subscription = self.config.subscription
+        tunnel.inspect(
+            MessageInspector(
+                self._open_feed(),
+                None if subscription is None else subscription.encode(),
+                tunnel.insert,
+                self.observer.relay_dropped,
+            )
+        )
         self.tunnels.add(tunnel)
-        self.counts.connected()
+        self.observer.connected()
 
-    def gone(self, tunnel: Tunnel | Alone) -> None:
-        """It is over."""
+    def remove(self, tunnel: Tunnel | FallbackSession) -> None:
+        """A connection has ended."""
         self.tunnels.discard(tunnel)
         if not self.tunnels:
             self.emptied.set()
-        self.counts.disconnected()
+        self.observer.disconnected()
 
-    def judged(self, head: Head, target: Target) -> tuple[int, str, str] | None:
-        """What the door says: status, reason and words of a refusal, or nothing."""
-        found = self.door.decide(handshake_of(head, target), Load(len(self.tunnels) + self.opening - 1, self.draining))
-        return None if found is None else (found.status, found.reason, found.told)
+    def decide(self, handshake: Handshake) -> Refusal | None:
+        """Return the refusal of a handshake, or ``None`` to accept it."""
+        return self.auth_policy.decide(handshake, ConnectionLoad(len(self.tunnels) + self.handshakes - 1, self.draining))

@@ -1,46 +1,46 @@
-"""The way in that stands before the customer's app: a byte tunnel per connection, opened by the door and an answer of the app.
+"""The receiver in front of the customer's app: it checks the platform's handshake and then tunnels bytes to the app.
 
-The platform's request is read, judged by the door and sent on; what the app answers is what the platform gets
-(:mod:`exporter.receivers.proxy.connections`). After that bytes pass both ways (:mod:`exporter.receivers.proxy.tunnel`) and are
-looked at on the side
-(:mod:`exporter.receivers.proxy.observer`).
+The auth policy decides about the platform's request (:mod:`exporter.receivers.proxy.platform_connection`). An accepted request goes on
+to the app, and the app's answer goes back to the platform (:mod:`exporter.receivers.proxy.app_connection`). After that all bytes are
+forwarded (:mod:`exporter.receivers.proxy.tunnel`), and a copy is measured (:mod:`exporter.receivers.proxy.inspector`).
 """
 
 import asyncio
 from time import monotonic
 from typing import Final
 
-from exporter.receivers.proxy.connections import PlatformSide
-from exporter.receivers.proxy.registry import Counts, Plan, Switchboard
-from exporter.receivers.websocket import GOING_AWAY
+from websockets.frames import CloseCode
 
-__all__ = ["Counts", "Plan", "Relay"]
+from exporter.receivers.proxy.platform_connection import PlatformConnection
+from exporter.receivers.proxy.registry import ProxyConfig, ProxyRegistry
 
-_LAST_WORDS: Final = 0.05
-"""Seconds that a side gets to be told that it is over."""
+__all__ = ["ProxyConfig", "Relay"]
+
+_CLOSE_TIMEOUT: Final = 0.05
+"""Seconds for the close frames to reach both peers, even if the drain timeout is over."""
 
 
-class Relay(Switchboard):
-    """Makes the protocol of each new connection, and ends them all when the process stops."""
+class Relay(ProxyRegistry):
+    """Makes the protocol of each new connection, and ends all connections when the process stops."""
 
-    def __call__(self) -> PlatformSide:
+    def __call__(self) -> PlatformConnection:
         """The protocol of a new connection."""
-        return PlatformSide(self)
+        return PlatformConnection(self)
 
     async def drain(self, within: float) -> None:
-        """Turn new connections away, let the calls that are going on end by themselves for so many seconds, then end them."""
+        """Refuse new connections. Open calls may go on for ``within`` seconds; then close them."""
         self.draining = True
         deadline = monotonic() + within
         await self._until_empty(within)
         for tunnel in list(self.tunnels):
-            tunnel.close(GOING_AWAY, "exporter is stopping")
-        await self._until_empty(max(_LAST_WORDS, deadline - monotonic()))
+            tunnel.close(CloseCode.GOING_AWAY, "exporter is stopping")
+        await self._until_empty(max(_CLOSE_TIMEOUT, deadline - monotonic()))
         for tunnel in list(self.tunnels):
             tunnel.abort()
-        await self._until_empty(_LAST_WORDS)
+        await self._until_empty(_CLOSE_TIMEOUT)
 
     async def sweep(self) -> None:
-        """There is nothing to be done by the clock."""
+        """Nothing: the relay has no timers of its own."""
 
     async def _until_empty(self, within: float) -> None:
         if self.tunnels:

@@ -1,7 +1,7 @@
-"""One relayed connection once both sides are joined: bytes go on first and unchanged, then are looked at.
+"""A relayed connection after the handshake: bytes are forwarded first and unchanged, and inspected afterwards.
 
-A side that does not read makes the other stop being read, so what is held is bounded by the buffers of two sockets. A side that ends
-ends the other after what it sent has been passed on.
+If one side does not read, the other side is no longer read. So the buffers of two sockets bound what is held in memory. If one side
+ends, the other one ends too, after everything that was sent has been forwarded.
 """
 
 import asyncio
@@ -9,148 +9,157 @@ from collections.abc import Callable
 from time import perf_counter, time
 from typing import Final
 
+from exporter.protocol.commands import Direction
 from exporter.receivers.proxy.frames import Message, Scanner, close_frame, text_frame
-from exporter.receivers.proxy.observer import Direction, Observer
+from exporter.receivers.proxy.inspector import MessageInspector
 
 HIGH_WATER: Final = 256 * 1024
-"""Bytes that may wait to be written to a side before the other is no longer read."""
+"""Bytes that may wait to be written to one side before the other side is no longer read."""
 _CLOSE_MASK: Final = b"\x37\xa1\x5c\xe9"
-"""Mask of the one frame we write as a client; masks protect proxies from scripts, and this frame's content is fixed."""
+"""Mask of the close frame for the app. A mask protects proxies from scripts; this frame has fixed content, so the mask is fixed too."""
 
 
 class Tunnel:
-    """Passes bytes between ``platform`` and ``app`` until both are gone, then calls ``gone``."""
+    """Forwards bytes between ``platform`` and ``app`` until both connections have ended, then calls ``on_end``.
+
+    Messages of more than ``max_message`` bytes are not measured. ``observe_delay`` is called with the seconds that forwarding took.
+    """
 
     def __init__(
         self,
         platform: asyncio.Transport,
         app: asyncio.Transport,
-        longest: int,
-        delay: Callable[[float], None],
-        gone: Callable[["Tunnel"], None],
+        max_message: int,
+        observe_delay: Callable[[float], None],
+        on_end: Callable[["Tunnel"], None],
     ) -> None:
         self._platform = platform
         self._app = app
-        self._from_platform = Scanner(longest)
-        self._from_app = Scanner(longest)
-        self._delay = delay
-        self._gone = gone
+        self._platform_scanner = Scanner(max_message)
+        self._app_scanner = Scanner(max_message)
+        self._observe_delay = observe_delay
+        self._on_end = on_end
         self._to_insert: list[bytes] = []
-        self._observer: Observer | None = None
-        self._open = 2
-        self._told_end: asyncio.Transport | None = None
+        self._inspector: MessageInspector | None = None
+        self._open_sides = 2
+        self._eof_sent_to: asyncio.Transport | None = None
         for transport in (platform, app):
             transport.set_write_buffer_limits(high=HIGH_WATER)
 
-    def observe(self, observer: Observer) -> None:
-        """Let somebody look at what passes."""
-        self._observer = observer
+    def inspect(self, inspector: MessageInspector) -> None:
+        """Pass all further messages to ``inspector``."""
+        self._inspector = inspector
 
     def from_platform(self, data: bytes) -> None:
-        """The platform sent this."""
+        """Forward bytes of the platform."""
         before = perf_counter()
         self._app.write(data)
-        self._delay(perf_counter() - before)
-        self._look("caller", self._from_platform, data)
+        self._observe_delay(perf_counter() - before)
+        self._scan("caller", self._platform_scanner, data)
 
     def from_app(self, data: bytes) -> None:
-        """The app sent this."""
+        """Forward bytes of the app."""
         before = perf_counter()
         if self._to_insert:
-            self._pass_with_ours(data)
-            self._delay(perf_counter() - before)
+            self._forward_and_insert(data)
+            self._observe_delay(perf_counter() - before)
             return
         self._platform.write(data)
-        self._delay(perf_counter() - before)
-        self._look("agent", self._from_app, data)
+        self._observe_delay(perf_counter() - before)
+        self._scan("agent", self._app_scanner, data)
 
     def insert(self, text: bytes) -> None:
-        """Send the platform a message of ours, as soon as the app's own are not interrupted by it."""
-        if self._from_app.between:
-            if self._told_end is not self._platform and not self._platform.is_closing():
+        """Send a message of the exporter to the platform, at once or after the app's message that is under way."""
+        if self._app_scanner.between:
+            if self._eof_sent_to is not self._platform and not self._platform.is_closing():
                 self._platform.write(text_frame(text))
-        elif not (self._from_app.lost or self._from_app.closing):
+        elif self._may_insert():
             self._to_insert = [*self._to_insert[-1:], text]
 
     def close(self, code: int, reason: str) -> None:
-        """Say to both sides that it is over, where that does not break into a message, and end it."""
-        for transport, scanner, mask in ((self._platform, self._from_app, b""), (self._app, self._from_platform, _CLOSE_MASK)):
-            if scanner.between and transport is not self._told_end and not transport.is_closing():
+        """Close both connections. Each side gets a close frame, unless it would interrupt a message."""
+        for transport, scanner, mask in (
+            (self._platform, self._app_scanner, b""),
+            (self._app, self._platform_scanner, _CLOSE_MASK),
+        ):
+            if scanner.between and transport is not self._eof_sent_to and not transport.is_closing():
                 transport.write(close_frame(code, reason, mask=mask))
             transport.close()
 
     def abort(self) -> None:
-        """End it at once."""
+        """Close both connections at once."""
         for transport in (self._platform, self._app):
             transport.abort()
 
-    def ended(self, side: asyncio.Transport) -> None:
-        """A side will send no more; the other is told once it has been given everything."""
-        other = self._app if side is self._platform else self._platform
-        if self._told_end is not None or not (other.can_write_eof() and side.can_write_eof()):
+    def eof_received(self, sender: asyncio.Transport) -> None:
+        """One side sends no more. The other side gets the end of the stream after all data."""
+        other = self._other(sender)
+        if self._eof_sent_to is not None or not (other.can_write_eof() and sender.can_write_eof()):
             self._platform.close()
             self._app.close()
             return
-        self._told_end = other
+        self._eof_sent_to = other
         if not other.is_closing():
             other.write_eof()
 
-    def lost(self, side: asyncio.Transport) -> None:
-        """A side is gone, and so, when it has got what is on its way to it, is the other."""
-        self._open -= 1
-        other = self._app if side is self._platform else self._platform
-        other.close()
-        if not self._open:
-            if self._observer is not None:
-                self._observer.close()
-            self._gone(self)
+    def connection_lost(self, lost: asyncio.Transport) -> None:
+        """The connection of one side has ended. The other one is closed after all data."""
+        self._open_sides -= 1
+        self._other(lost).close()
+        if not self._open_sides:
+            if self._inspector is not None:
+                self._inspector.close()
+            self._on_end(self)
 
-    def pause(self, slow: asyncio.Transport) -> None:
-        """A side does not read: stop reading from the other."""
-        other = self._app if slow is self._platform else self._platform
+    def pause_writing(self, slow: asyncio.Transport) -> None:
+        """One side does not read: stop reading the other one."""
+        other = self._other(slow)
         if not other.is_closing():
             other.pause_reading()
 
-    def resume(self, ready: asyncio.Transport) -> None:
+    def resume_writing(self, ready: asyncio.Transport) -> None:
         """The side reads again."""
-        other = self._app if ready is self._platform else self._platform
+        other = self._other(ready)
         if not other.is_closing():
             other.resume_reading()
 
-    def _pass_with_ours(self, data: bytes) -> None:
-        """Pass the app's bytes on with our messages at the first place where none of its own is interrupted."""
-        messages = self._scanned(self._from_app, data)
-        gap = self._from_app.gap
+    def _other(self, side: asyncio.Transport) -> asyncio.Transport:
+        return self._app if side is self._platform else self._platform
+
+    def _forward_and_insert(self, data: bytes) -> None:
+        """Forward bytes of the app, and insert the exporter's messages at the first place between two of the app's."""
+        messages = self._scanned(self._app_scanner, data)
+        gap = self._app_scanner.gap
         if gap < 0 or not self._may_insert():
             self._platform.write(data)
         else:
-            ours, self._to_insert = self._to_insert, []
-            self._platform.write(b"".join((data[:gap], *(text_frame(text) for text in ours), data[gap:])))
+            inserted, self._to_insert = self._to_insert, []
+            self._platform.write(b"".join((data[:gap], *(text_frame(text) for text in inserted), data[gap:])))
         self._offer("agent", messages)
 
     def _may_insert(self) -> bool:
-        return not (self._from_app.lost or self._from_app.closing)
+        return not (self._app_scanner.gave_up or self._app_scanner.closing)
 
-    def _look(self, direction: Direction, scanner: Scanner, data: bytes) -> None:
-        if not scanner.lost:
+    def _scan(self, direction: Direction, scanner: Scanner, data: bytes) -> None:
+        if not scanner.gave_up:
             self._offer(direction, self._scanned(scanner, data))
 
     def _scanned(self, scanner: Scanner, data: bytes) -> list[Message]:
-        """The messages that end in ``data``. An error of ours costs what we see, never what passes."""
+        """The messages that end in ``data``. An internal error ends the inspection, never the forwarding."""
         try:
             messages = scanner.scan(data)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the bytes pass; it is counted and reported
-            scanner.lost = True
-            if self._observer is not None:
-                self._observer.failed(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, bytes are forwarded; it is counted and reported
+            scanner.gave_up = True
+            if self._inspector is not None:
+                self._inspector.failed(error)
             return []
-        if scanner.lost and self._observer is not None:
-            self._observer.lost()
+        if scanner.gave_up and self._inspector is not None:
+            self._inspector.not_websocket()
         return messages
 
     def _offer(self, direction: Direction, messages: list[Message]) -> None:
-        if messages and self._observer is not None:
+        if messages and self._inspector is not None:
             try:
-                self._observer.offer(direction, messages, time())
+                self._inspector.offer(direction, messages, time())
             except Exception as error:  # noqa: BLE001 - as above
-                self._observer.failed(error)
+                self._inspector.failed(error)

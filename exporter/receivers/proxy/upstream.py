@@ -1,4 +1,4 @@
-"""The app behind a relay: where it is, and what a request becomes on its way there."""
+"""The app behind a relay: its address, and the request that it receives."""
 
 import ssl
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _PORTS: Final = {"ws": 80, "wss": 443}
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where the app listens. ``path`` replaces the request's, if there is one; ``host`` is what it wants to be called, with TLS."""
+    """Where the app listens. A ``path`` replaces the path of the request. With ``tls``, ``host`` is also sent as ``Host``."""
 
     host: str
     port: int
@@ -23,26 +23,29 @@ class Upstream:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
-    def request(self, head: Head, target: Target, *, ours: bool) -> Head:
-        """The request as the app gets it; ``ours`` says that its ``Authorization`` was meant for us.
+    def request(self, head: Head, target: Target, *, drop_authorization: bool) -> Head:
+        """The request for the app.
 
-        ``target`` is without our secret. With TLS the app is called by its own name, since servers choose by that; without, it is
-        reached as the platform reached us, since signatures are made over that name.
+        ``target`` has no path secret any more. ``drop_authorization`` removes an ``Authorization`` header that holds the exporter's own
+        token. With TLS, ``Host`` is the app's own name, because TLS servers select by it. Without TLS the platform's ``Host`` stays,
+        because signatures cover it.
         """
         path = self.path or target.path
-        passed = head.without(EXTENSIONS, *(("authorization",) if ours else ()))
-        passed = Head(f"GET {Target(path, target.query)} HTTP/1.1", passed.headers)
-        return passed.replaced("host", self.host) if self.tls is not None else passed
+        dropped = (EXTENSIONS, "authorization") if drop_authorization else (EXTENSIONS,)
+        forwarded = Head(f"GET {Target(path, target.query)} HTTP/1.1", head.without(*dropped).headers)
+        return forwarded.replaced("host", self.host) if self.tls is not None else forwarded
 
 
-def parse_upstream(url: str, authorities: str | None = None) -> Upstream:
-    """The app at a ``ws://`` or ``wss://`` URL; raises ``ValueError`` if ``authorities`` (a PEM file) cannot be used."""
+def parse_upstream(url: str, ca_file: str | None = None) -> Upstream:
+    """The app at a ``ws://`` or ``wss://`` URL. Raises ``ValueError`` if ``ca_file`` (PEM) cannot be used."""
     parts = urlsplit(url)
     tls = None
     if parts.scheme == "wss":
         try:
-            tls = ssl.create_default_context(cafile=authorities)
+            tls = ssl.create_default_context(cafile=ca_file)
         except OSError as error:
-            raise ValueError(f"the authorities in {authorities} cannot be used: {error.strerror or error}") from None
+            raise ValueError(
+                f"--upstream-ca {ca_file} cannot be used: expected certificates in PEM format: {error.strerror or error}"
+            ) from None
     path = parts.path if parts.path != "/" else ""
     return Upstream(parts.hostname or "", parts.port or _PORTS[parts.scheme], path, tls)

@@ -1,1 +1,1 @@
-"""Connections of taps, which carry many calls at once."""
+"""The tap receiver: one connection of a tap in the customer's app carries many calls."""

@@ -1,6 +1,6 @@
-"""What a tap sends: a hello, then one call's event at a time, wrapped with the call's name and a number.
+"""The messages of a tap: a hello, then one event at a time in an envelope with the name of its call and a number.
 
-docs/tap.md has the protocol in full.
+docs/tap.md describes the protocol in full.
 """
 
 from typing import Annotated, Final, Literal
@@ -8,10 +8,10 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 VERSION: Final = 1
-"""The protocol's version that is spoken here."""
+"""Version of the protocol that is implemented here."""
 DropReason = Literal["overflow", "too_large", "unreadable"]
 _HELLO_WITHIN: Final = 256
-"""The opening is found in the first characters of a connection's first frame."""
+"""Characters at the start of a connection's first frame among which the key ``hello`` must stand."""
 
 _ABSENT: Final = msgspec.Raw()
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -19,14 +19,14 @@ Number = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """Who begins: ``client`` is made up anew whenever the numbering begins anew."""
+    """The first message of a connection. A tap chooses a new ``client`` whenever its numbering starts again."""
 
     client: Annotated[str, msgspec.Meta(min_length=8, max_length=64)]
     version: Annotated[int, msgspec.Meta(ge=1)] = VERSION
 
 
 class Resume(msgspec.Struct, frozen=True):
-    """A call that was counted before: the event it began with, and what the exporter said to keep of it."""
+    """A call that another process counted before: its first event, and the state that the exporter sent when it stopped."""
 
     start: msgspec.Raw = _ABSENT
     state: str | None = None
@@ -35,8 +35,8 @@ class Resume(msgspec.Struct, frozen=True):
 class Envelope(msgspec.Struct, frozen=True):
     """One message of a tap.
 
-    ``event`` is an object, or a string that holds the frame as it came. ``end`` says that the call's own connection is gone.
-    ``dropped`` is how many events were dropped since the last such message, by reason.
+    ``event`` is an object, or a string with the original frame. ``end`` says that the call's own connection has ended. ``dropped`` has
+    the number of events dropped since the last such message, by reason.
     """
 
     session: Name | None = None
@@ -52,7 +52,7 @@ class _Opening(msgspec.Struct, frozen=True):
 
 
 class MalformedError(Exception):
-    """The message is none of those; its text says where and what was expected, and quotes nothing of it."""
+    """The message is not an envelope. The text says what was expected and where, and quotes nothing of the message."""
 
 
 _opening = msgspec.json.Decoder(_Opening)
@@ -62,13 +62,13 @@ _NOT_READ: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 def is_hello(frame: str | bytes) -> bool:
-    """Whether a connection's first frame is a tap's."""
+    """Whether the first frame of a connection may be a hello."""
     head = frame[:_HELLO_WITHIN]
     return ('"hello"' in head) if isinstance(head, str) else (b'"hello"' in head)
 
 
 def read_hello(frame: str | bytes) -> Hello | None:
-    """The hello in a connection's first frame, or ``None`` if it is an event that only looks like one."""
+    """The hello in the first frame of a connection, or ``None`` if the frame is an event that only looks like one."""
     try:
         return _opening.decode(frame).hello
     except _NOT_READ:
@@ -76,12 +76,14 @@ def read_hello(frame: str | bytes) -> Hello | None:
 
 
 def read_envelope(frame: str | bytes) -> Envelope:
-    """Read a message; raises :class:`MalformedError`."""
+    """Read a message. Raises :class:`MalformedError`."""
     try:
         envelope = _envelope.decode(frame)
     except _NOT_READ as problem:
-        raise MalformedError(f"cannot be read: {problem}" if isinstance(problem, msgspec.MsgspecError) else "is no text") from None
-    kinds = [is_there(envelope.event), envelope.end, envelope.resume is not None, envelope.dropped is not None]
+        raise MalformedError(
+            f"cannot be read: {problem}" if isinstance(problem, msgspec.MsgspecError) else "is not UTF-8 text"
+        ) from None
+    kinds = [is_present(envelope.event), envelope.end, envelope.resume is not None, envelope.dropped is not None]
     if sum(kinds) != 1:
         raise MalformedError("expected exactly one of event, end, resume and dropped")
     if envelope.seq is None and envelope.resume is None:
@@ -91,13 +93,13 @@ def read_envelope(frame: str | bytes) -> Envelope:
     return envelope
 
 
-def is_there(part: msgspec.Raw) -> bool:
-    """Whether a part that may be left out, or be ``null``, was given."""
+def is_present(part: msgspec.Raw) -> bool:
+    """Whether an optional part is present and not ``null``."""
     return bytes(part) not in (b"", b"null")
 
 
 def unwrap(event: msgspec.Raw) -> str | bytes:
-    """The frame that an event is: the object itself, or what its string holds."""
+    """The frame of an event: the object itself, or the content of its string."""
     raw = bytes(event)
     if raw[:1] != b'"':
         return raw

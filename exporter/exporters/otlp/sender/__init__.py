@@ -1,33 +1,33 @@
-"""Sending spans and metrics over OTLP, so that none is lost in an outage and every loss is counted.
+"""Sending spans and metrics over OTLP, so that an outage loses none, and every loss is counted.
 
-A sender takes what is encoded already: :class:`SpanSender` queues spans, :class:`MetricsSender` fetches totals at intervals. What it
-is told of (:class:`SenderCounts`) adds up.
+Both senders take encoded data: :class:`SpanSender` queues spans, :class:`MetricsSender` collects totals at intervals. What they report
+to a :class:`SenderObserver` adds up.
 """
 
-from exporter.exporters.otlp.sender.disk_queue import DiskQueue
-from exporter.exporters.otlp.sender.metrics import Collect, MetricsSender
-from exporter.exporters.otlp.sender.observer import SenderCounts
-from exporter.exporters.otlp.sender.queue import Bounds
-from exporter.exporters.otlp.sender.requests import Request, SpanEnvelope
-from exporter.exporters.otlp.sender.retry_sender import Pace
-from exporter.exporters.otlp.sender.spans import Batching, SpanSender
+from exporter.exporters.otlp.sender.disk_queue import DiskQueueConfig
+from exporter.exporters.otlp.sender.metrics_sender import MetricsSender, MetricsSource
+from exporter.exporters.otlp.sender.observer import SenderObserver
+from exporter.exporters.otlp.sender.requests import ExportRequest, SpanEnvelope
+from exporter.exporters.otlp.sender.retry_sender import BackoffConfig
+from exporter.exporters.otlp.sender.sending_queue import QueueLimits
+from exporter.exporters.otlp.sender.span_sender import BatchConfig, SpanSender
 from exporter.exporters.otlp.sender.transport import Transport
-from exporter.exporters.otlp.sender.transport_factory import open_transport
-from exporter.exporters.otlp.target import Target, TlsFiles
+from exporter.exporters.otlp.sender.transport_factory import create_transport
+from exporter.exporters.otlp.target import ClientTlsFiles, Target
 
 __all__ = [
-    "Batching",
-    "Bounds",
-    "Collect",
-    "DiskQueue",
+    "BackoffConfig",
+    "BatchConfig",
+    "ClientTlsFiles",
+    "DiskQueueConfig",
+    "ExportRequest",
     "MetricsSender",
-    "Pace",
-    "Request",
-    "SenderCounts",
+    "MetricsSource",
+    "QueueLimits",
+    "SenderObserver",
     "SpanEnvelope",
     "SpanSender",
     "Target",
-    "TlsFiles",
     "Transport",
-    "open_transport",
+    "create_transport",
 ]

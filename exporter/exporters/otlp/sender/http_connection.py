@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection on which requests are posted one after the other; answers are parsed by httptools, as uvicorn's requests are.
+"""One HTTP/1.1 connection that posts one request after the other. httptools parses the responses, as it parses uvicorn's requests.
 
-Client libraries spend several times the processor time on a request (``bench post``), on what is not wanted here: pools, redirects,
-cookies, proxies of the environment.
+A client library uses several times the processor time for a request (``bench post``). It pays for features that are not wanted
+here: connection pools, redirects, cookies, and the environment's proxies.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from typing import Final, Self, cast
 import httptools
 
 MAX_BODY: Final = 65_536
-"""How much of an answer's body is read, in bytes; an export response is a few hundred."""
+"""How much of a response's body is read, in bytes. An export response has a few hundred."""
 MAX_HEAD: Final = 65_536
-"""How long an answer may be beside its body, in bytes."""
-_GONE_WITHIN: Final = 1.0
-_CONTINUE_UNTIL: Final = 200
-"""Statuses below are announcements; the answer is still to come."""
+"""How long a response may be without its body, in bytes."""
+_CLOSE_TIMEOUT: Final = 1.0
+_FIRST_FINAL_STATUS: Final = 200
+"""Lower statuses are informational; the final response follows."""
 
 
-class BadAnswerError(Exception):
-    """What the peer sent is no answer to the request."""
+class InvalidResponseError(Exception):
+    """The peer sent something that is not an HTTP/1.1 response."""
 
 
 @dataclass(slots=True)
-class HttpAnswer:
-    """A response; header names are lower case."""
+class HttpResponse:
+    """A response. Header names are lower case."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -35,36 +35,36 @@ class HttpAnswer:
 
 
 class HttpConnection(asyncio.Protocol):
-    """Made by :meth:`open`; used until it is ``closed``."""
+    """Opened by :meth:`open`, and used until it is ``closed``."""
 
     def __init__(self) -> None:
         self.closed = False
         """Whether the next request needs another connection."""
-        self._gone = asyncio.Event()
+        self._lost = asyncio.Event()
         self._transport: asyncio.Transport | None = None
-        self._pending: asyncio.Future[HttpAnswer] | None = None
-        self._begin()
+        self._pending: asyncio.Future[HttpResponse] | None = None
+        self._reset()
 
     @classmethod
     async def open(cls, host: str, port: int, tls: ssl.SSLContext | None) -> Self:
-        """Connect; raises ``OSError``, for what went wrong with TLS ``ssl.SSLError``."""
+        """Connect; raises ``OSError``, or ``ssl.SSLError`` if TLS failed."""
         try:
             _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
-        except UnicodeError as error:  # of a name with an empty or endless part
-            raise OSError(f"{host!r} is no name of a host") from error
+        except UnicodeError as error:  # raised for a name with an empty or too long part
+            raise OSError(f"{host!r} is not a valid host name") from error
         if tls is not None:
-            await connection.encrypt(host, tls)
+            await connection.start_tls(host, tls)
         return connection
 
-    async def post(self, head: bytes, body: bytes) -> HttpAnswer:
-        """Send a request, one at a time, and wait for its answer.
+    async def post(self, head: bytes, body: bytes) -> HttpResponse:
+        """Send a request and wait for its response. Only one request may be in progress.
 
-        Raises ``OSError`` if the connection ends before, :class:`BadAnswerError` if what comes is none. A request that is given up
-        (cancelled) leaves a connection that is closed.
+        Raises ``OSError`` if the connection ends first, and :class:`InvalidResponseError`. A request that is cancelled closes the
+        connection.
         """
         if self.closed or self._transport is None:
             raise ConnectionResetError("the connection was closed")
-        self._begin()
+        self._reset()
         self._pending = asyncio.get_running_loop().create_future()
         self._transport.writelines([head, body])
         try:
@@ -72,26 +72,26 @@ class HttpConnection(asyncio.Protocol):
         finally:
             self._pending = None
             if self._is_spent(self._transport):
-                self.abandon()
+                self.abort()
 
     def _is_spent(self, transport: asyncio.Transport) -> bool:
-        """Whether no other request may follow: of this one or of its answer something is left."""
-        return self.closed or not self._ended or transport.get_write_buffer_size() > 0
+        """Whether no other request may follow, because a part of this request or of its response is still to come."""
+        return self.closed or not self._complete or transport.get_write_buffer_size() > 0
 
-    def abandon(self) -> None:
-        """Give the connection up, with whatever is under way."""
+    def abort(self) -> None:
+        """Close the connection at once, with any request in progress."""
         self.closed = True
         if self._transport is not None:
             self._transport.abort()
 
     async def close(self) -> None:
-        """Give the connection up, and wait until it is gone; not for ever, since nothing else depends on it."""
-        self.abandon()
+        """Close the connection and wait until it is gone, for a second at most."""
+        self.abort()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._gone.wait(), _GONE_WITHIN)
+            await asyncio.wait_for(self._lost.wait(), _CLOSE_TIMEOUT)
 
-    async def encrypt(self, host: str, tls: ssl.SSLContext) -> None:
-        """Go on over TLS. That is no part of connecting, where asyncio may leave the socket open when it is given up."""
+    async def start_tls(self, host: str, tls: ssl.SSLContext) -> None:
+        """Switch to TLS. ``create_connection`` does not do it, because asyncio may leave the socket open when that is cancelled."""
         plain = cast(asyncio.Transport, self._transport)
         try:
             self._transport = await asyncio.get_running_loop().start_tls(plain, self, tls, server_hostname=host)
@@ -101,83 +101,86 @@ class HttpConnection(asyncio.Protocol):
             if self._transport is plain:
                 plain.abort()
 
-    def _begin(self) -> None:
-        self._answer = HttpAnswer()
+    def _reset(self) -> None:
+        self._response = HttpResponse()
         self._parser = httptools.HttpResponseParser(self)
         self._received = 0
-        self._head_read = self._ended = False
+        self._head_complete = self._complete = False
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection stands."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
+        """The connection is open."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport does not declare that it is one
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; what nobody waits for ends the connection."""
-        if self._pending is None or self._ended:
-            self.abandon()
+        """Parse received bytes. Bytes that no request waits for close the connection."""
+        if self._pending is None or self._complete:
+            self.abort()
             return
         self._received += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(BadAnswerError(f"the receiver does not speak HTTP/1.1: {error}"))
+            self._fail(InvalidResponseError(f"the receiver does not speak HTTP/1.1: {error}"))
             return
-        if self._received > MAX_HEAD + MAX_BODY and not self._ended:
-            self._end() if self._head_read else self._fail(BadAnswerError(f"the answer's head is longer than {MAX_HEAD} bytes"))
-            self.abandon()
+        if self._received > MAX_HEAD + MAX_BODY and not self._complete:
+            if self._head_complete:
+                self._finish()
+            else:
+                self._fail(InvalidResponseError(f"the response's head is longer than {MAX_HEAD} bytes"))
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """An answer of no declared length ends with the connection; any other was not all there."""
+        """The connection is closed. That completes a response of undeclared length; any other response was cut off."""
         self.closed = True
-        self._gone.set()
-        if self._pending is not None and not self._ended:
-            declared = {"content-length", "transfer-encoding"} & self._answer.headers.keys()
-            if exc is None and self._head_read and not declared:
-                self._end()
+        self._lost.set()
+        if self._pending is not None and not self._complete:
+            declared = {"content-length", "transfer-encoding"} & self._response.headers.keys()
+            if exc is None and self._head_complete and not declared:
+                self._finish()
             else:
-                self._fail(exc or ConnectionResetError("the receiver closed the connection without an answer"))
+                self._fail(exc or ConnectionResetError("the receiver closed the connection without a response"))
 
-    # What httptools calls.
+    # Called by httptools.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header; of one that comes twice the last. What follows an answer is another, which nobody asked for."""
-        if self._ended:
+        """Keep a header, the last one of each name. A second response, which no request asked for, closes the connection."""
+        if self._complete:
             self.closed = True
             return
-        self._answer.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        self._response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        """The head is read."""
-        if self._ended:
+        """The head is complete, unless it is that of an informational response."""
+        if self._complete:
             return
-        self._answer.status = self._parser.get_status_code()
-        self._head_read = self._answer.status >= _CONTINUE_UNTIL
+        self._response.status = self._parser.get_status_code()
+        self._head_complete = self._response.status >= _FIRST_FINAL_STATUS
 
     def on_body(self, body: bytes) -> None:
-        """Keep the beginning."""
-        if not self._ended:
-            self._answer.body += body[: MAX_BODY - len(self._answer.body)]
+        """Keep the first :data:`MAX_BODY` bytes."""
+        if not self._complete:
+            self._response.body += body[: MAX_BODY - len(self._response.body)]
 
     def on_message_complete(self) -> None:
-        """The answer is there, unless it was an announcement of it."""
-        if self._ended:
+        """The response is complete. An informational response is discarded; the final one follows."""
+        if self._complete:
             return
-        if self._head_read:
+        if self._head_complete:
             if not self._parser.should_keep_alive():
                 self.closed = True
-            self._end()
+            self._finish()
         else:
-            self._answer = HttpAnswer()
+            self._response = HttpResponse()
 
-    def _end(self) -> None:
-        self._ended = True
+    def _finish(self) -> None:
+        self._complete = True
         if self._pending is not None and not self._pending.done():
-            self._pending.set_result(self._answer)
+            self._pending.set_result(self._response)
 
     def _fail(self, error: Exception) -> None:
-        self._ended = True
+        self._complete = True
         if self._pending is not None and not self._pending.done():
             self._pending.set_exception(error)
-        self.abandon()
+        self.abort()

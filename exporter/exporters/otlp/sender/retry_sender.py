@@ -1,4 +1,4 @@
-"""Delivers one request at a time, however long that takes: the retries, and what is told of them."""
+"""Delivers one request at a time, with as many retries as that takes, and reports every attempt."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.exporters.otlp.sender.export_result import Answer, Delivered, Failed, Refused
-from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, SenderCounts
-from exporter.exporters.otlp.sender.requests import Request
+from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, SenderObserver
+from exporter.exporters.otlp.sender.requests import ExportRequest
+from exporter.exporters.otlp.sender.response import Delivered, ExportResult, PermanentFailure, RetryableFailure
 from exporter.exporters.otlp.sender.transport import Transport
 
 _JITTER: Final = 0.2
@@ -20,111 +20,141 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How long to pause between attempts, in seconds: ``first``, then twice as long each time up to ``cap``, give or take a fifth.
+class BackoffConfig:
+    """Pause between attempts, in seconds: ``initial``, then twice as long each time up to ``maximum``, give or take a fifth.
 
-    ``unit`` is how long a second is; tests take a short one.
+    All pauses are multiplied by ``time_scale``; tests use a small one.
     """
 
-    first: float = 0.5
-    cap: float = 5.0
-    unit: float = 1.0
+    initial: float = 0.5
+    maximum: float = 5.0
+    time_scale: float = 1.0
 
     def pause(self, failures: int, retry_after: float | None, chance: float) -> float:
-        """Seconds before the next attempt after so many failed ones; ``chance`` is a random number from 0 to 1.
+        """Seconds to wait after ``failures`` failed attempts in a row; ``chance`` is a random number from 0 to 1.
 
-        A receiver that says how long to wait is not disturbed earlier, and may ask for more than the cap.
+        A receiver's ``retry_after`` is always respected, even beyond the maximum.
         """
-        grown = min(self.cap, self.first * 2.0 ** min(failures - 1, 30))
-        jittered = min(self.cap, grown * (1.0 - _JITTER + 2.0 * _JITTER * chance))
-        return (jittered if retry_after is None else max(jittered, retry_after)) * self.unit
+        base = min(self.maximum, self.initial * 2.0 ** min(failures - 1, 30))
+        jittered = min(self.maximum, base * (1.0 - _JITTER + 2.0 * _JITTER * chance))
+        return (jittered if retry_after is None else max(jittered, retry_after)) * self.time_scale
 
 
-PACE: Final = Pace()
+DEFAULT_BACKOFF: Final = BackoffConfig()
 
 
-class Courier:
-    """Sends over one transport. The pause after a failure holds for whatever is sent next."""
+class RetrySender:
+    """Sends over one transport. The pause after a failure also delays the next request."""
 
-    def __init__(self, transport: Transport, counts: SenderCounts, pace: Pace, what: str) -> None:
+    def __init__(self, transport: Transport, observer: SenderObserver, backoff: BackoffConfig) -> None:
         self._transport = transport
-        self._counts = counts
-        self._pace = pace
-        self._what = what
+        self._observer = observer
+        self._backoff = backoff
+        self._signal = transport.target.signal
+        self._address = transport.target.address
+        self._item_name = transport.target.item_name
         self._failures = 0
         self._failing_since = 0.0
-        self._not_before = 0.0
-        self._hurried = asyncio.Event()
+        self._next_attempt = 0.0
+        self._flush = asyncio.Event()
 
-    async def deliver(self, request: Request, stale: Callable[[], bool] = lambda: False) -> Delivered | Refused | None:
-        """Send until the receiver has taken or refused the request; ``None`` if before that it has become ``stale``.
+    async def deliver(
+        self, request: ExportRequest, should_abandon: Callable[[], bool] = lambda: False
+    ) -> Delivered | PermanentFailure | None:
+        """Send until the request is delivered or has failed permanently; ``None`` if ``should_abandon`` ended the retries.
 
-        ``stale`` is asked after each failure, and again once the pause is over.
+        ``should_abandon`` is called after each failure, and again when the pause is over.
         """
         while True:
             await self._wait()
-            if self._failures and stale():
+            if self._failures and should_abandon():
                 return None
-            match await self._attempt(request.body):
-                case Delivered() as answer:
-                    self._delivered(request, answer)
-                    return answer
-                case Refused() as answer:
-                    self._refused(request, answer)
-                    return answer
-                case Failed() as answer:
-                    self._failed(answer)
-                    if stale():
+            match await self._attempt(request):
+                case Delivered() as result:
+                    self._delivered(request, result)
+                    return result
+                case PermanentFailure() as result:
+                    self._failed_permanently(request, result)
+                    return result
+                case RetryableFailure() as result:
+                    self._failed(result)
+                    if should_abandon():
                         return None
 
-    def hurry(self) -> None:
-        """End the present pause, or else skip the next."""
-        self._hurried.set()
+    def flush(self) -> None:
+        """End the current pause, or skip the next one."""
+        self._flush.set()
 
     async def close(self) -> None:
         """Close the connection."""
         await self._transport.close()
 
-    async def _attempt(self, body: bytes) -> Answer:
+    async def _attempt(self, request: ExportRequest) -> ExportResult:
         try:
-            return await self._transport.send(body)
-        # A request that meets an error of ours must not hold up all others.
+            return await self._transport.send(request.body)
+        # A request that causes an internal error must not block all later requests.
         except Exception as error:
-            log.exception("sending %s met an error of the exporter", self._what)
-            return Refused(INTERNAL_ERROR, type(error).__name__)
+            log.exception("internal error; request with %d %s to %s not sent", request.items, self._item_name, self._address)
+            return PermanentFailure(INTERNAL_ERROR, f"internal error: {type(error).__name__}")
 
     async def _wait(self) -> None:
-        left = self._not_before - time.monotonic()
-        if left > 0.0:
+        remaining = self._next_attempt - time.monotonic()
+        if remaining > 0.0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurried.wait(), left)
-        self._hurried.clear()
+                await asyncio.wait_for(self._flush.wait(), remaining)
+        self._flush.clear()
 
-    def _delivered(self, request: Request, answer: Delivered) -> None:
-        self._counts.attempted("delivered", "")
-        rejected = min(answer.rejected, request.items)
-        self._counts.delivered(request.items - rejected)
+    def _delivered(self, request: ExportRequest, result: Delivered) -> None:
+        self._observer.attempted("delivered", "")
+        rejected = min(result.rejected, request.items)
+        self._observer.delivered(request.items - rejected)
         if rejected:
-            self._counts.rejected(rejected)
-            log.warning("the receiver rejected %d of %d %s: %s", rejected, request.items, self._what, answer.message)
-        elif answer.message:
-            log.warning("the receiver took the %s with a warning: %s", self._what, answer.message)
+            self._observer.rejected(rejected)
+            log.warning(
+                "export of %s: %s rejected %d of %d %s: %s; they are dropped, not retried",
+                self._signal,
+                self._address,
+                rejected,
+                request.items,
+                self._item_name,
+                result.message,
+            )
+        elif result.message:
+            log.warning("export of %s: %s accepted all with a warning: %s", self._signal, self._address, result.message)
         if self._failures:
-            after = time.monotonic() - self._failing_since
-            log.info("%s are delivered again after %.1f s and %d failed attempts", self._what, after, self._failures)
-        self._failures, self._not_before = 0, 0.0
+            log.info(
+                "export of %s to %s works again after %.1f s and %d failed attempts",
+                self._signal,
+                self._address,
+                time.monotonic() - self._failing_since,
+                self._failures,
+            )
+        self._failures, self._next_attempt = 0, 0.0
 
-    def _refused(self, request: Request, answer: Refused) -> None:
-        self._counts.attempted("refused", answer.reason)
-        self._counts.dropped(answer.reason, request.items)
-        log.error("%d %s are lost, the receiver refuses them: %s", request.items, self._what, answer.detail)
-        self._failures, self._not_before = 0, 0.0
+    def _failed_permanently(self, request: ExportRequest, result: PermanentFailure) -> None:
+        self._observer.attempted("refused", result.reason)
+        self._observer.dropped(result.reason, request.items)
+        log.error(
+            "export of %s to %s failed: %s; %d %s dropped, not retried",
+            self._signal,
+            self._address,
+            result.detail,
+            request.items,
+            self._item_name,
+        )
+        self._failures, self._next_attempt = 0, 0.0
 
-    def _failed(self, answer: Failed) -> None:
-        self._counts.attempted("failed", answer.reason)
-        if not self._failures:
-            self._failing_since = time.monotonic()
-            log.warning("%s cannot be delivered now and are kept: %s", self._what, answer.detail)
+    def _failed(self, result: RetryableFailure) -> None:
+        self._observer.attempted("failed", result.reason)
         self._failures += 1
-        pause = self._pace.pause(self._failures, answer.retry_after, random.random())  # noqa: S311 - spreads load, keeps no secret
-        self._not_before = time.monotonic() + pause
+        pause = self._backoff.pause(self._failures, result.retry_after, random.random())  # noqa: S311 - spreads load, keeps no secret
+        self._next_attempt = time.monotonic() + pause
+        if self._failures == 1:
+            self._failing_since = time.monotonic()
+            log.warning(
+                "export of %s to %s failed: %s; next attempt in %.1f s, retrying until it is delivered",
+                self._signal,
+                self._address,
+                result.detail,
+                pause,
+            )

@@ -1,24 +1,33 @@
-"""Records in a file: how they are written, and how all that are whole are found again after any damage.
+"""The file format of the queue: how records are written, and how all undamaged records are found again after any damage.
 
-A record is a header (magic, sequence number, items, length, CRC-32 of all else) and the item. A reader that meets damage goes on at
-the next place where a whole record stands.
+A record is a header (magic, sequence number, items, length, CRC-32 of everything else) and the entry's body. A reader that meets
+damage continues at the next whole record. Files written by earlier versions must stay readable.
 """
 
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 MAX_RECORD: Final = 4 << 20
-"""Largest item, in bytes; a length beyond it is damage."""
+"""Longest body, in bytes; a greater length in a header is damage."""
 _MAGIC: Final = b"\xa9otl"
 _HEADER: Final = struct.Struct("<4sQIII")
 _CHECKED: Final = struct.Struct("<QII")
 HEADER_SIZE: Final = _HEADER.size
 
 
+@dataclass(slots=True)  # not frozen, nor a NamedTuple: those take twice as long to create, and every turn creates one
+class QueueEntry:
+    """What is queued and sent as one: bytes of a request's body, and the number of items (spans) in them."""
+
+    body: bytes
+    items: int
+
+
 class Record(NamedTuple):
-    """An item as it was queued; sequence numbers grow from record to record. ``end`` is where in the file the record ends."""
+    """A queue entry in a file. Sequence numbers grow from record to record. ``end`` is the record's end in the file, in bytes."""
 
     sequence: int
     items: int
@@ -27,35 +36,19 @@ class Record(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """A stretch in which no whole record begins; it ends at ``end``."""
+    """A stretch of a file in which no whole record begins. It ends at ``end``, in bytes."""
 
     end: int
 
 
-class Recovered(NamedTuple):
-    """What a directory held when it was opened: records not yet delivered, what they count as, their bytes, and damaged places."""
-
-    records: int
-    items: int
-    size: int
-    damaged: int
-
-
-class Read(NamedTuple):
-    """Records read, and what was found lost on the way: items, and places that could not be read."""
-
-    records: tuple[Record, ...]
-    lost: int
-    damaged: int
-
-
-def encode(sequence: int, items: int, body: bytes) -> bytes:
+def encode_record(sequence: int, entry: QueueEntry) -> bytes:
     """A record's bytes."""
-    return _HEADER.pack(_MAGIC, sequence, items, len(body), _checksum(sequence, items, body)) + body
+    checksum = _checksum(sequence, entry.items, entry.body)
+    return _HEADER.pack(_MAGIC, sequence, entry.items, len(entry.body), checksum) + entry.body
 
 
-def records(buffer: bytes) -> Iterator[Record | Damage]:
-    """All whole records of a file's content, in order, and the stretches between them that are not whole."""
+def decode_records(buffer: bytes) -> Iterator[Record | Damage]:
+    """All whole records in a file's content, in order, and the damaged stretches between them."""
     at = 0
     while at < len(buffer):
         record = _record_at(buffer, at)

@@ -1,7 +1,7 @@
-"""A queue's directory: records in segment files, a cursor that says how far they are delivered, and a lock.
+"""The queue's directory: records in segment files, a cursor that says how far they are delivered, and a lock.
 
-Everything here blocks and is called from one thread, the queue's own. ``OSError`` is passed on: the caller decides what a full
-or broken disk means.
+Everything here blocks, and is called from the queue's own thread only. ``OSError`` is passed on: the caller decides what to do
+about a full or broken disk.
 """
 
 import contextlib
@@ -13,23 +13,42 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from exporter.exporters.otlp.sender.segment import HEADER_SIZE, Damage, Read, Record, Recovered, encode, records
+from exporter.exporters.otlp.sender.segment import HEADER_SIZE, Damage, QueueEntry, Record, decode_records, encode_record
 
 SEGMENT_SIZE: Final = 4 << 20
-"""When a segment file is closed and the next one begun, in bytes; also what is read at once."""
+"""Size at which a segment file is closed and the next one is begun, in bytes; also what is read at once."""
 MAX_SEGMENT: Final = 64 << 20
-"""How much of a segment file is looked at on recovery, in bytes; none that was written here comes near."""
+"""How much of a segment file is read on recovery, in bytes. The exporter's own files are far smaller."""
 _SUFFIX: Final = ".otlp"
+_CURSOR_FILE: Final = "delivered"
+_LOCK_FILE: Final = "lock"
 _CURSOR: Final = struct.Struct("<QI")
+
+
+class Recovered(NamedTuple):
+    """What a directory held when it was opened: records not yet delivered, their items and bytes, and damaged places."""
+
+    records: int
+    items: int
+    size: int
+    damaged: int
+
+
+class ReadResult(NamedTuple):
+    """Records that were read, and what was lost on the way: items, and places that could not be read."""
+
+    records: tuple[Record, ...]
+    lost: int
+    damaged: int
 
 
 @dataclass(slots=True)
 class _Segment:
-    """A file: ``end`` is the sequence number after its last record, ``read`` how many of its bytes were read.
+    """A segment file. ``end`` is the sequence number after its last record, ``read`` the number of its bytes that were read.
 
-    ``items`` counts those in records not read yet; ``checked`` means that its damage was counted when it was recovered.
+    ``items`` counts the items in records not read yet. ``checked`` means that its damage was counted when it was recovered.
     """
 
     path: Path
@@ -40,8 +59,8 @@ class _Segment:
     checked: bool = False
 
 
-class DiskLog:
-    """Records that outlive the process, at most ``max_size`` bytes of them. A segment file has up to ``segment_size`` and a record."""
+class WriteAheadLog:
+    """Records that survive the process, at most ``max_size`` bytes of them. A new segment is begun at ``segment_size`` bytes."""
 
     def __init__(self, directory: Path, max_size: int, segment_size: int = SEGMENT_SIZE) -> None:
         self._directory = directory
@@ -51,53 +70,53 @@ class DiskLog:
         self._segments: list[_Segment] = []
         self._reading = 0
         self._loaded: list[Record] = []
-        self._delivered = 0
-        self.next = 0
+        self._acked = 0
+        self.next_sequence = 0
         """Sequence number of the next record."""
 
     def open(self) -> Recovered:
-        """Take the directory, made if need be, and look through what it holds. Only one process can have it."""
+        """Lock the directory, created if it is missing, and read what it holds. Only one process can open it."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            self._lock = self._open("lock")
+            self._lock = self._open(_LOCK_FILE)
             _lock_or_raise(self._lock)
-            self._cursor = self._open("delivered")
+            self._cursor = self._open(_CURSOR_FILE)
             return self._recover()
         except OSError:
             self._close_files()
             raise
 
-    def append(self, first: int, items: Sequence[tuple[bytes, int]]) -> bool:
-        """Write items numbered from ``first``, leaving out those below ``next``; returns whether all had room.
+    def append(self, first: int, entries: Sequence[QueueEntry]) -> bool:
+        """Write entries numbered from ``first``, without those below ``next_sequence``; returns whether all fitted.
 
-        ``next`` moves past what was written, also if this fails in the middle.
+        ``next_sequence`` moves past what was written, even if writing fails half-way.
         """
-        items = items[max(0, self.next - first) :]
-        self.next = max(self.next, first)
+        entries = entries[max(0, self.next_sequence - first) :]
+        self.next_sequence = max(self.next_sequence, first)
         room = self._max_size - sum(segment.size for segment in self._segments)
         pending: list[bytes] = []
-        size = count = 0
-        for sequence, (body, number) in enumerate(items, self.next):
-            room -= HEADER_SIZE + len(body)
+        size = items = 0
+        for sequence, entry in enumerate(entries, self.next_sequence):
+            room -= HEADER_SIZE + len(entry.body)
             if room < 0:
                 break
-            pending.append(encode(sequence, number, body))
-            size, count = size + len(pending[-1]), count + number
+            pending.append(encode_record(sequence, entry))
+            size, items = size + len(pending[-1]), items + entry.items
             if size >= self._segment_size:
-                self._write(pending, count)
-                pending, size, count = [], 0, 0
+                self._write(pending, items)
+                pending, size, items = [], 0, 0
         if pending:
-            self._write(pending, count)
+            self._write(pending, items)
         return room >= 0
 
     def sync(self) -> None:
-        """Have what was written survive a power failure too."""
+        """Flush to the disk, so that what was written also survives a power failure."""
         if self._writer >= 0:
             os.fsync(self._writer)
         os.fsync(self._cursor)
 
-    def read(self, max_items: int, max_size: int) -> Read:
-        """The next records, as many as fit both limits, but at least one; none if all were read."""
+    def read(self, max_items: int, max_size: int) -> ReadResult:
+        """The next records within both limits, but at least one; none if all were read."""
         found: list[Record] = []
         lost = damaged = items = size = 0
         while True:
@@ -111,22 +130,22 @@ class DiskLog:
             if found and (items > max_items or size > max_size):
                 break
             found.append(self._loaded.pop())
-        return Read(tuple(found), lost, damaged)
+        return ReadResult(tuple(found), lost, damaged)
 
-    def acknowledge(self, end: int) -> None:
-        """Take down that all records before ``end`` are delivered, and remove the files that hold no others."""
-        self._delivered = max(self._delivered, end)
-        os.pwrite(self._cursor, _CURSOR.pack(self._delivered, _cursor_checksum(self._delivered)), 0)
-        while self._reading > 0 and self._segments[0].end <= self._delivered:
+    def ack(self, end: int) -> None:
+        """Record that everything before sequence number ``end`` is delivered, and remove the files that hold nothing else."""
+        self._acked = max(self._acked, end)
+        os.pwrite(self._cursor, _CURSOR.pack(self._acked, _cursor_checksum(self._acked)), 0)
+        while self._reading > 0 and self._segments[0].end <= self._acked:
             self._segments[0].path.unlink(missing_ok=True)
             del self._segments[0]
             self._reading -= 1
 
     def close(self) -> None:
-        """Give the directory up. Files that hold nothing undelivered are removed."""
+        """Close and unlock the directory. Files that hold nothing undelivered are removed."""
         with contextlib.suppress(OSError):
             for segment in self._segments:
-                if segment.end <= self._delivered:
+                if segment.end <= self._acked:
                     segment.path.unlink(missing_ok=True)
         self._close_files()
 
@@ -141,65 +160,70 @@ class DiskLog:
         self._lock = self._cursor = self._writer = -1
 
     def _recover(self) -> Recovered:
-        stored = os.pread(self._cursor, _CURSOR.size, 0)
-        delivered, checksum = _CURSOR.unpack(stored) if len(stored) == _CURSOR.size else (0, _cursor_checksum(0))
-        damaged = int(checksum != _cursor_checksum(delivered) or len(stored) not in {0, _CURSOR.size})
-        self._delivered = 0 if damaged else delivered
+        damaged = self._read_cursor()
         self._segments, self._loaded, self._reading = [], [], 0
-        number = items = size = 0
+        undelivered = items = size = 0
         for path in sorted(self._directory.glob("[0-9]*" + _SUFFIX)):
             try:
-                parts = list(_parts(path, 0, MAX_SEGMENT))
+                parts = list(_decode(path, 0, MAX_SEGMENT))
             except OSError:
                 damaged += 1
                 continue
             found = [part for part in parts if isinstance(part, Record)]
             damaged += len(parts) - len(found)
-            waiting = [record for record in found if record.sequence >= self._delivered]
+            waiting = [record for record in found if record.sequence >= self._acked]
             if not waiting:
                 path.unlink(missing_ok=True)
                 continue
-            number, items = number + len(waiting), items + sum(record.items for record in waiting)
+            undelivered, items = undelivered + len(waiting), items + sum(record.items for record in waiting)
             size += sum(len(record.body) for record in waiting)
             held = sum(record.items for record in found)
             self._segments.append(_Segment(path, found[-1].sequence + 1, found[-1].end, items=held, checked=True))
-        self.next = max([self._delivered, *(segment.end for segment in self._segments)])
-        return Recovered(number, items, size, damaged)
+        self.next_sequence = max([self._acked, *(segment.end for segment in self._segments)])
+        return Recovered(undelivered, items, size, damaged)
+
+    def _read_cursor(self) -> int:
+        """Read how far the records are delivered; returns the number of damaged places, 0 or 1."""
+        stored = os.pread(self._cursor, _CURSOR.size, 0)
+        acked, checksum = _CURSOR.unpack(stored) if len(stored) == _CURSOR.size else (0, _cursor_checksum(0))
+        damaged = checksum != _cursor_checksum(acked) or len(stored) not in {0, _CURSOR.size}
+        self._acked = 0 if damaged else acked
+        return int(damaged)
 
     def _at_end(self) -> bool:
         last = len(self._segments) - 1
         return self._reading > last or (self._reading == last and self._segments[last].read >= self._segments[last].size)
 
     def _load(self) -> tuple[int, int]:
-        """Read what there is of the next segment; returns items that are lost, and damaged places."""
+        """Read the rest of the next segment; returns the number of lost items and of damaged places."""
         segment = self._segments[self._reading]
         if segment.read >= segment.size:
             self._reading += 1
             return 0, 0
         try:
-            parts = list(_parts(segment.path, segment.read, segment.size - segment.read))
+            parts = list(_decode(segment.path, segment.read, segment.size - segment.read))
         except OSError:
             parts = [Damage(segment.size)]
         found = [part for part in parts if isinstance(part, Record)]
         segment.read = segment.size
         lost, segment.items = max(0, segment.items - sum(record.items for record in found)), 0
-        self._loaded = [record for record in reversed(found) if record.sequence >= self._delivered]
+        self._loaded = [record for record in reversed(found) if record.sequence >= self._acked]
         return lost, 0 if segment.checked else len(parts) - len(found)
 
-    def _write(self, pending: list[bytes], items: int) -> None:
+    def _write(self, records: list[bytes], items: int) -> None:
         segment = self._segment_to_write()
-        at, data = segment.size, memoryview(b"".join(pending))
+        at, data = segment.size, memoryview(b"".join(records))
         try:
             while data:
                 written = os.pwrite(self._writer, data, at)
                 at, data = at + written, data[written:]
         except OSError:
-            # What was written of it would count as damage later.
+            # A record that was written in part would be counted as damage later.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._writer, segment.size)
             raise
-        self.next += len(pending)
-        segment.end, segment.size, segment.items = self.next, at, segment.items + items
+        self.next_sequence += len(records)
+        segment.end, segment.size, segment.items = self.next_sequence, at, segment.items + items
 
     def _segment_to_write(self) -> _Segment:
         if self._writer >= 0:
@@ -209,16 +233,16 @@ class DiskLog:
             os.close(self._writer)
             self._writer = -1
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = f"{self.next:020d}{_SUFFIX}"
+        name = f"{self.next_sequence:020d}{_SUFFIX}"
         self._writer = self._open(name, os.O_TRUNC)
-        self._segments.append(_Segment(self._directory / name, end=self.next))
+        self._segments.append(_Segment(self._directory / name, end=self.next_sequence))
         _sync_directory(self._directory)
         return self._segments[-1]
 
 
-def _parts(path: Path, start: int, size: int) -> Iterator[Record | Damage]:
+def _decode(path: Path, start: int, size: int) -> Iterator[Record | Damage]:
     with path.open("rb", buffering=0) as file:
-        yield from records(os.pread(file.fileno(), size, start))
+        yield from decode_records(os.pread(file.fileno(), size, start))
 
 
 def _lock_or_raise(file: int) -> None:
@@ -228,8 +252,8 @@ def _lock_or_raise(file: int) -> None:
         raise OSError(errno.EBUSY, "another process uses it") from None
 
 
-def _cursor_checksum(delivered: int) -> int:
-    return zlib.crc32(struct.pack("<Q", delivered))
+def _cursor_checksum(acked: int) -> int:
+    return zlib.crc32(struct.pack("<Q", acked))
 
 
 def _sync_directory(directory: Path) -> None:

@@ -1,0 +1,123 @@
+"""Sends metrics at intervals. A request that could not be sent is replaced by a newer one, not queued: totals are cumulative."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from exporter.exporters.otlp.sender.observer import STOPPED, SenderObserver
+from exporter.exporters.otlp.sender.requests import ExportRequest
+from exporter.exporters.otlp.sender.response import Delivered
+from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
+from exporter.exporters.otlp.sender.transport import Transport
+
+log = logging.getLogger(__name__)
+
+
+class MetricsSource(Protocol):
+    """Where the metrics come from."""
+
+    async def collect(self) -> Sequence[ExportRequest]:
+        """All metrics as of now, in requests that are each small enough for a collector (4 MiB)."""
+
+    def delivered(self) -> None:
+        """All requests of the last collection were delivered."""
+
+
+class MetricsSender:
+    """Collects from ``source`` every ``interval`` seconds, and once more at the stop, and delivers the requests.
+
+    While the receiver does not accept them, metrics are collected again as soon as the last collection is ``timeout`` or
+    ``interval`` seconds old, whichever is less.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        source: MetricsSource,
+        observer: SenderObserver,
+        *,
+        interval: float = 60.0,
+        timeout: float = 30.0,
+        backoff: BackoffConfig = DEFAULT_BACKOFF,
+    ) -> None:
+        self._source = source
+        self._observer = observer
+        self._interval = interval
+        self._max_age = min(interval, timeout)
+        self._address = transport.target.address
+        self._retry_sender = RetrySender(transport, observer, backoff)
+        self._collected_at = 0.0
+        self._undelivered = 0
+        self._stopping = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start sending. The first request is sent after one interval."""
+        self._running = asyncio.create_task(self._run())
+
+    async def stop(self, within: float = 12.0) -> None:
+        """Send the last totals if that is possible in ``within`` seconds, and end."""
+        self._stopping.set()
+        self._retry_sender.flush()
+        if self._running is not None:
+            await asyncio.wait({self._running}, timeout=within)
+            self._running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._running
+            self._running = None
+        if self._undelivered:
+            self._observer.dropped(STOPPED, self._undelivered)
+            log.error(
+                "export of metrics to %s: the last totals (%d data points) are lost, not delivered before the exporter stopped",
+                self._address,
+                self._undelivered,
+            )
+            self._set_undelivered(0)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._retry_sender.close(), 1.0)
+
+    async def _run(self) -> None:
+        due = time.monotonic() + self._interval
+        last = False
+        while not last:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), max(0.0, due - time.monotonic()))
+            last = self._stopping.is_set()
+            due = max(due + self._interval, time.monotonic())
+            try:
+                while not await self._export():
+                    pass
+            # A failed collection must not be the last one.
+            except Exception:
+                log.exception("internal error; metrics not sent to %s, collecting again after the interval", self._address)
+
+    async def _export(self) -> bool:
+        """Collect and deliver; ``False`` means that newer metrics must be collected and sent instead."""
+        stopping = self._stopping.is_set()
+        self._collected_at = time.monotonic()
+        requests = list(await self._source.collect())
+        self._set_undelivered(sum(request.items for request in requests))
+        all_delivered = True
+        for request in requests:
+            result = await self._retry_sender.deliver(request, should_abandon=lambda: self._should_abandon(stopping))
+            if result is None:
+                self._observer.replaced(self._undelivered)
+                return False
+            all_delivered = all_delivered and isinstance(result, Delivered)
+            self._set_undelivered(self._undelivered - request.items)
+        if all_delivered:
+            self._source.delivered()
+        return True
+
+    def _should_abandon(self, collected_at_stop: bool) -> bool:
+        """Whether newer totals must be collected. The last are those that are collected after the stop began."""
+        if self._stopping.is_set():
+            return not collected_at_stop
+        return time.monotonic() - self._collected_at >= self._max_age
+
+    def _set_undelivered(self, items: int) -> None:
+        self._undelivered = items
+        self._observer.queued(items, 0)

@@ -1,0 +1,130 @@
+"""The result of one attempt to export, read from the receiver's response. Source: the OTLP specification, ``docs/specification.md``."""
+
+import contextlib
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+MAX_RETRY_AFTER: Final = 300.0
+"""The longest pause a receiver can ask for, in seconds. A wrong header must not stop the exports for days."""
+_MAX_DETAIL: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The receiver has accepted the request, except for ``rejected`` of its items. ``message`` says why, or is a warning."""
+
+    rejected: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryableFailure:
+    """The request should be sent again, not before ``retry_after`` seconds if the receiver has asked for a pause.
+
+    ``reason`` is the label value in the metrics, ``detail`` the text in the log.
+    """
+
+    reason: str
+    detail: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PermanentFailure:
+    """The request must not be sent again. ``reason`` and ``detail`` are as in :class:`RetryableFailure`."""
+
+    reason: str
+    detail: str
+
+
+ExportResult = Delivered | RetryableFailure | PermanentFailure
+
+
+def delivered(body: bytes) -> Delivered:
+    """Read the export response of an accepted request. A body that cannot be parsed still means that the request was accepted.
+
+    The responses for spans and metrics differ in names only, so one message type reads both.
+    """
+    try:
+        partial = ExportTraceServiceResponse.FromString(body).partial_success
+    except DecodeError:
+        return Delivered()
+    return Delivered(max(0, partial.rejected_spans), partial.error_message[:_MAX_DETAIL])
+
+
+_HTTP_RETRYABLE = frozenset({429, 502, 503, 504})
+_HTTP_STATUSES = _HTTP_RETRYABLE | {400, 401, 403, 404, 405, 413, 415, 500}
+
+
+def from_http(status: int, *, retry_after: str, content_type: str, body: bytes) -> ExportResult:
+    """Read an HTTP response; ``retry_after`` and ``content_type`` are header values, empty if there is no such header."""
+    if 200 <= status < 300:
+        return delivered(body)
+    # The reason becomes a label value, so the receiver must not be able to choose it freely.
+    reason = f"http_{status}" if status in _HTTP_STATUSES else f"http_{status // 100}xx"
+    detail = f"the receiver answered {status}"
+    if message := _http_message(content_type, body):
+        detail += f": {message}"
+    if status in _HTTP_RETRYABLE:
+        return RetryableFailure(reason, detail, read_retry_after(retry_after, datetime.now(UTC)))
+    return PermanentFailure(reason, detail)
+
+
+def read_retry_after(text: str, now: datetime) -> float | None:
+    """Seconds from a ``Retry-After`` header, which holds seconds or a date; ``None`` if it holds neither."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), MAX_RETRY_AFTER)
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, IndexError):
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max(0.0, (at - now).total_seconds()), MAX_RETRY_AFTER)
+
+
+def _http_message(content_type: str, body: bytes) -> str:
+    if "protobuf" in content_type:
+        with contextlib.suppress(DecodeError):
+            return Status.FromString(body).message[:_MAX_DETAIL]
+        return ""
+    return body[:_MAX_DETAIL].decode("utf-8", "replace").strip()
+
+
+_GRPC_RETRYABLE = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
+_TLS_SIGNS = ("ssl handshake failed", "certificate_verify_failed", "tls handshake", "peer name", "ssl_error", "wrong_version_number")
+
+
+def from_grpc(code: str, message: str, status_details: bytes | None) -> ExportResult:
+    """Read a gRPC failure: status code, status message, and the value of ``grpc-status-details-bin``, ``None`` if it is missing."""
+    reason, detail = f"grpc_{code.lower()}", f"{code}: {message[:_MAX_DETAIL]}"
+    retry_after = _retry_delay(status_details)
+    if code in _GRPC_RETRYABLE:
+        if code == "UNAVAILABLE" and any(sign in message.lower() for sign in _TLS_SIGNS):
+            reason = "tls"
+        return RetryableFailure(reason, detail, retry_after)
+    # Without RetryInfo the receiver does not expect to have room again.
+    if code == "RESOURCE_EXHAUSTED" and retry_after is not None:
+        return RetryableFailure(reason, detail, retry_after)
+    return PermanentFailure(reason, detail)
+
+
+def _retry_delay(status_details: bytes | None) -> float | None:
+    """The delay of the RetryInfo in the details, in seconds."""
+    if status_details is None:
+        return None
+    with contextlib.suppress(DecodeError):
+        for detail in Status.FromString(status_details).details:
+            info = RetryInfo()
+            if detail.Unpack(info):
+                seconds = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
+                return min(max(0.0, seconds), MAX_RETRY_AFTER) if math.isfinite(seconds) else None
+    return None

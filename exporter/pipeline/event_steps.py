@@ -1,0 +1,70 @@
+"""What the pipeline does with an event of one type, put together once at the start."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from exporter.events import Wire
+from exporter.events.session import SessionEnded
+from exporter.events.turn_metrics import TurnMetrics
+from exporter.metrics.recorder import Recorder, SeriesCache
+from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.store import Row
+from exporter.pipeline.event_handlers import EventHandlers, Handler
+from exporter.protocol.decoder import SPECS
+from exporter.protocol.ids import TurnRef
+from exporter.sessions.session import Session
+from exporter.tracing.processor import SpanProcessor
+
+E = TypeVar("E", bound=Wire)
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[E]):
+    """What is done with an event of type ``E``, in this order.
+
+    ``timestamp`` reads when the event happened, if events of this type say so. ``handler`` is the logic of sessions and analysis;
+    it returns the event to record. ``record`` adds that event to the metrics that its fields declare, with the turn that
+    ``turn_reference`` returns for their exemplars. ``add_to_spans`` gets the event as it arrived: spans also show what was recorded
+    before. ``events_row`` counts the events of this type.
+    """
+
+    timestamp: Callable[[E], datetime | None] | None
+    handler: Handler[E] | None
+    turn_reference: Callable[[Session, E], TurnRef | None] | None
+    record: Callable[[E, SeriesCache, float, TurnRef | None], None]
+    add_to_spans: Callable[[Session, E, float], None] | None
+    events_row: Row
+
+
+class StepsByType(Protocol):
+    """A dictionary of steps in which the step found for an event type takes events of that type."""
+
+    def __getitem__(self, event_type: type[E], /) -> Step[E]:
+        """The step of an event type."""
+
+
+def create_steps(
+    handlers: EventHandlers,
+    turn_reference: Callable[[Session, TurnMetrics], TurnRef | None],
+    recorder: Recorder,
+    metrics: SelfMetrics,
+    spans: SpanProcessor | None,
+) -> StepsByType:
+    """The steps of all event types."""
+    steps: dict[type[Wire], Step[Any]] = {}
+    for spec in SPECS:
+        event_type = cast("type[Wire]", spec.type)
+        has_timestamp = any(field.path == ("timestamp",) for field in spec.fields)
+        handler_adds_to_spans = event_type is SessionEnded
+        steps[event_type] = Step(
+            timestamp=attrgetter("timestamp") if has_timestamp else None,
+            handler=handlers.get(event_type),
+            turn_reference=turn_reference if event_type is TurnMetrics else None,
+            record=recorder.record[event_type],
+            add_to_spans=None if spans is None or handler_adds_to_spans else spans.handlers.get(event_type),
+            events_row=metrics.events_row(spec.name),
+        )
+    return cast("StepsByType", steps)

@@ -1,0 +1,63 @@
+"""All of the analysis, created together: one tracker for each question that a single event does not answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exporter.analysis.app_latency import AppLatencyTracker
+from exporter.analysis.audio_jitter import AudioJitterTracker
+from exporter.analysis.cost import CostCounter
+from exporter.analysis.latency_breakdown import LatencyBreakdown
+from exporter.analysis.prices import PriceList
+from exporter.analysis.state_durations import StateTracker
+from exporter.analysis.tools import ToolTracker
+from exporter.analysis.turn_position import TurnPositionTracker
+from exporter.analysis.turn_taking import TurnTakingTracker
+from exporter.analysis.turns import TurnCounter
+from exporter.analysis.usage import UsageTracker
+from exporter.metrics.label_limits import LabelLimiter
+from exporter.metrics.store import Store
+from exporter.protocol.decoder import RefusalReason
+
+
+@dataclass(frozen=True, slots=True)
+class Trackers:
+    """The trackers of one process; ``turns`` counts turns, the others are named after what they measure."""
+
+    turns: TurnCounter
+    latency_breakdown: LatencyBreakdown
+    turn_position: TurnPositionTracker
+    turn_taking: TurnTakingTracker
+    states: StateTracker
+    usage: UsageTracker
+    tools: ToolTracker
+    cost: CostCounter
+    app_latency: AppLatencyTracker
+    audio_jitter: AudioJitterTracker
+
+
+def create_trackers(
+    store: Store,
+    limiter: LabelLimiter,
+    turns: TurnCounter,
+    refuse: Callable[[str, RefusalReason], None],
+    *,
+    slow_turn: float,
+    prices: PriceList | None,
+) -> Trackers:
+    """Create the trackers around ``turns``.
+
+    ``refuse`` is called with the field and reason of each value that cannot be right. Turns whose caller waited longer than
+    ``slow_turn`` (seconds) are slow.
+    """
+    return Trackers(
+        turns=turns,
+        latency_breakdown=LatencyBreakdown(store, limiter, slow_turn),
+        turn_position=TurnPositionTracker(store),
+        turn_taking=TurnTakingTracker(store, slow_turn),
+        states=StateTracker(store),
+        usage=UsageTracker(store, limiter, refuse),
+        tools=ToolTracker(store, limiter),
+        cost=CostCounter(store, limiter, prices),
+        app_latency=AppLatencyTracker(store, limiter),
+        audio_jitter=AudioJitterTracker(store),
+    )

@@ -1,0 +1,85 @@
+"""The attributes of all spans of a turn, written in one pass over its turn.metrics: in C where that is compiled, else in Python."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
+
+from exporter.compiled import AttributeWriter
+from exporter.protobuf import attribute, double_prefix, encoded_key, text_attribute
+from exporter.tracing.attributes import WHOLE, AttributeField, compile_attributes, json_text, repeats, text_cache, time_text
+from exporter.tracing.encoder import ON_SPAN
+from exporter.tracing.sampling import SpanOptions
+
+if TYPE_CHECKING:
+    from exporter.compiled import attributes
+
+WriteAll = Callable[[msgspec.Struct], list[bytes]]
+"""Takes an event; returns the attributes of each span, serialised."""
+Kind = Literal["double", "integer", "boolean", "text", "cached", "written"]
+
+
+class AttributeEntry(NamedTuple):
+    """How the compiled writer writes one attribute.
+
+    ``places``: the indices of the field and its aliases among the event's fields. ``divisor``: what a double is divided by. ``head``:
+    the bytes before a double's value; the key of an integer or text; the whole attribute of a boolean that is true. ``false``: that of
+    a boolean that is false. ``write``: the cache of a ``cached`` text, or the function that writes a ``written`` value.
+    """
+
+    kind: Kind
+    places: tuple[int, ...]
+    divisor: float = 1.0
+    head: bytes = b""
+    false: bytes = b""
+    write: dict[str, bytes] | Callable[[Any], bytes] | None = None
+
+
+def turn_attributes_writer(spans: Sequence[list[AttributeField]], event: type[msgspec.Struct], options: SpanOptions) -> WriteAll:
+    """Compile the function that writes the attributes that each of the spans gets from an event of this type."""
+    return python_writer(spans, options) if AttributeWriter is None else compiled_writer(spans, event, options, AttributeWriter)
+
+
+def python_writer(spans: Sequence[list[AttributeField]], options: SpanOptions) -> WriteAll:
+    """As :func:`turn_attributes_writer`, in Python: one generated function a span."""
+    writers = [compile_attributes(fields, options) for fields in spans]
+    return lambda event: [write(event) for write in writers]
+
+
+def compiled_writer(
+    spans: Sequence[list[AttributeField]],
+    event: type[msgspec.Struct],
+    options: SpanOptions,
+    writer: "type[attributes.AttributeWriter]",
+) -> WriteAll:
+    """As :func:`turn_attributes_writer`, in C. The event's fields must not be nested."""
+    places = {name: place for place, name in enumerate(event.__struct_fields__)}
+    entries = [[_entry(item, places, options.attribute_length) for item in fields] for fields in spans]
+    write, values_of = writer(entries, len(places), ON_SPAN, options.attribute_length).write, msgspec.structs.astuple
+    return lambda event: write(values_of(event))
+
+
+def _entry(item: AttributeField, places: dict[str, int], length: int) -> AttributeEntry:
+    read = tuple(places[field.path[0]] for field in (item.field, *item.aliases))
+    kind = item.field.type
+    if kind is float and item.field.quantity and item.field.quantity.wire_unit in WHOLE:
+        return AttributeEntry("integer", read, head=encoded_key(item.key))
+    if kind is float:
+        return AttributeEntry("double", read, item.field.divisor, double_prefix(ON_SPAN, item.key))
+    if kind is bool:
+        true, false = (attribute(ON_SPAN, item.key, value) for value in (True, False))
+        return AttributeEntry("boolean", read, head=true, false=false)
+    if kind is str and repeats(item):
+        return AttributeEntry("cached", read, write=text_cache(item, length))
+    if kind is str:
+        return AttributeEntry("text", read, head=encoded_key(item.key))
+    return AttributeEntry("written", read, write=_written(item, length))
+
+
+def _written(item: AttributeField, length: int) -> Callable[[Any], bytes]:
+    """The function that writes a value that the C code does not: a time, or JSON."""
+    key = encoded_key(item.key)
+    if item.field.type is datetime:
+        return lambda value: text_attribute(ON_SPAN, key, time_text(value).encode())
+    return lambda value: text_attribute(ON_SPAN, key, json_text(value)[:length].encode())

@@ -1,0 +1,155 @@
+"""The tap's connection to the exporter. It is opened again whenever it breaks, in a thread and an event loop of its own."""
+
+import asyncio
+import contextlib
+import inspect
+import json
+import logging
+import random
+import ssl
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any, Final
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from agentstack_tap.buffer import Buffer
+
+PROTOCOL_VERSION: Final = 1
+SHORTEST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 10.0
+"""Seconds between attempts. Each pause is twice the last one, and a random half of it is left out."""
+ANSWER_WITHIN: Final = 10.0
+"""Seconds the exporter gets to accept a connection, and to answer the hello."""
+SENT_AT_ONCE: Final = 64
+"""Messages sent before answers are looked at."""
+_DIRECT: Final[dict[str, Any]] = {"proxy": None} if "proxy" in inspect.signature(connect).parameters else {}
+"""Keeps websockets from the machine's proxy; before version 15 it knew of none."""
+
+log = logging.getLogger("agentstack_tap")
+_quiet = log.getChild("socket")
+_quiet.setLevel(logging.WARNING)  # below that, websockets logs what callers say
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The exporter's address, and what the handshake carries."""
+
+    url: str
+    headers: dict[str, str]
+    tls: ssl.SSLContext | None
+
+
+class Link:
+    """Sends what is in the buffer, as tap ``client``, until stopped."""
+
+    def __init__(self, where: Where, client: str, buffer: Buffer) -> None:
+        self._where = where
+        self._client = client
+        self._buffer = buffer
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self.connected = False
+        self._thread = Thread(target=self._run, name="agentstack-tap", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there is something to send; may be called from any thread."""
+        if self._loop is not None and not self._wake.is_set():
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it was stopped meanwhile
+                self._loop.call_soon_threadsafe(self._wake.set)
+
+    def stop(self, within: float) -> None:
+        """End the connection and the thread. Wait for that at most ``within`` seconds."""
+        self._stopping = True
+        if self._loop is not None and self._running is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._running.cancel)
+        self._thread.join(within)
+
+    def _run(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self._keep_connected())
+
+    async def _keep_connected(self) -> None:
+        self._running = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        pause, reported = SHORTEST_PAUSE, False
+        while not self._stopping:
+            try:
+                async with self._connect() as socket:
+                    await self._talk(socket)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the customer's app goes on and so do we
+                if not self.connected and not reported:
+                    reported = True
+                    log.warning("connection to the exporter failed; retrying: %s", str(error) or type(error).__name__)
+            if self.connected:
+                self.connected, reported, pause = False, False, SHORTEST_PAUSE
+                log.info("connection to the exporter lost; reconnecting")
+            self._buffer.rewind()
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it only spreads attempts
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _connect(self) -> connect:
+        options = dict(_DIRECT)
+        if self._where.tls is not None:  # websockets refuses ssl=None with wss://
+            options["ssl"] = self._where.tls
+        return connect(
+            self._where.url,
+            additional_headers=self._where.headers,
+            compression=None,
+            open_timeout=ANSWER_WITHIN,
+            close_timeout=1.0,
+            logger=_quiet,
+            **options,
+        )
+
+    async def _talk(self, socket: ClientConnection) -> None:
+        await socket.send(json.dumps({"hello": {"client": self._client, "version": PROTOCOL_VERSION}}))
+        hello = json.loads(await asyncio.wait_for(socket.recv(), ANSWER_WITHIN))["hello"]
+        if self._stopping:  # before Python 3.12 wait_for may swallow the cancellation
+            return
+        self._buffer.acked(int(hello["acked"]))
+        self._buffer.largest = int(hello["max_event_bytes"])
+        for resumption in self._buffer.resumptions():
+            await socket.send(resumption)
+        self.connected = True
+        log.info("connected to the exporter")
+        writing = asyncio.create_task(self._write(socket))
+        try:
+            async for text in socket:
+                self._take(json.loads(text))
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+
+    async def _write(self, socket: ClientConnection) -> None:
+        turn = SENT_AT_ONCE
+        while True:
+            text = self._buffer.next()
+            if text is None:
+                self._wake.clear()
+                if self._buffer.idle:
+                    await self._wake.wait()
+                continue
+            await socket.send(text)
+            turn -= 1
+            if not turn:
+                turn = SENT_AT_ONCE
+                await asyncio.sleep(0)
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        if "ack" in answer:
+            self._buffer.acked(int(answer["ack"]))
+            self._buffer.resumed()
+        elif "state" in answer:
+            self._buffer.keep(str(answer["session"]), str(answer["state"]))
+        elif "error" in answer:
+            if not self._buffer.refused:
+                log.warning("the exporter refused a message, and may refuse more: %s", answer["error"])
+            self._buffer.refused += 1

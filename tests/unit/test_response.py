@@ -1,0 +1,167 @@
+"""The result of an export from a receiver's response, and the pause before a retry."""
+
+from datetime import UTC, datetime
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import DebugInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope
+from exporter.exporters.otlp.sender.requests import SHORT, join
+from exporter.exporters.otlp.sender.response import (
+    MAX_RETRY_AFTER,
+    Delivered,
+    PermanentFailure,
+    RetryableFailure,
+    delivered,
+    from_grpc,
+    from_http,
+    read_retry_after,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("99999999999999999999", MAX_RETRY_AFTER),
+        ("Fri, 02 Jan 2026 03:04:25 GMT", 20.0),
+        ("Fri, 02 Jan 2026 03:04:25 -0000", 20.0),
+        ("Fri, 02 Jan 2026 03:00:00 GMT", 0.0),
+        ("Sat, 03 Jan 2026 03:00:00 GMT", MAX_RETRY_AFTER),
+        ("", None),
+        ("-1", None),
+        ("soon", None),
+        ("²", None),
+        ("Fri, 99 Jan 2026 03:04:25 GMT", None),
+        ("Fri, 02 Jan 2026 99:04:25 GMT", None),
+    ],
+)
+def test_retry_after(text: str, seconds: float | None) -> None:
+    """Retry-After holds seconds or a date; any other text is ignored."""
+    assert read_retry_after(text, NOW) == seconds
+
+
+@given(st.text(max_size=40))
+def test_retry_after_never_raises(text: str) -> None:
+    """No text in Retry-After raises."""
+    seconds = read_retry_after(text, NOW)
+    assert seconds is None or 0.0 <= seconds <= MAX_RETRY_AFTER
+
+
+def test_partial_success() -> None:
+    """The responses of both signals are read alike, and a body that cannot be parsed means that the request was accepted."""
+    traces, metrics = ExportTraceServiceResponse(), ExportMetricsServiceResponse()
+    traces.partial_success.rejected_spans = metrics.partial_success.rejected_data_points = 4
+    traces.partial_success.error_message = metrics.partial_success.error_message = "why"
+    assert delivered(traces.SerializeToString()) == delivered(metrics.SerializeToString()) == Delivered(4, "why")
+    assert delivered(b"") == delivered(b"<html>") == delivered(b"\xff") == Delivered()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "end"),
+    [
+        ("application/x-protobuf", Status(message="no").SerializeToString(), ": no"),
+        ("application/x-protobuf", b"\xff", ""),
+        ("text/plain", b" no \n", ": no"),
+        ("text/html", b"x" * 10_000, ": " + "x" * 300),
+        ("", b"\xff", ": \N{REPLACEMENT CHARACTER}"),
+        ("", b"", ""),
+    ],
+)
+def test_message(content_type: str, body: bytes, end: str) -> None:
+    """The detail of a failure is the status message or the beginning of a text."""
+    assert from_http(400, retry_after="", content_type=content_type, body=body) == PermanentFailure(
+        "http_400", f"the receiver answered 400{end}"
+    )
+
+
+def status(*details: RetryInfo | DebugInfo) -> bytes:
+    message = Status()
+    for detail in details:
+        message.details.add().Pack(detail)
+    return message.SerializeToString()
+
+
+HALF = RetryInfo(retry_delay=Duration(nanos=500_000_000))
+DAY = RetryInfo(retry_delay=Duration(seconds=86_400))
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "retry_after"),
+    [
+        ("UNAVAILABLE", None, None),
+        ("UNAVAILABLE", b"\xff", None),
+        ("UNAVAILABLE", status(DebugInfo(), HALF), 0.5),
+        ("RESOURCE_EXHAUSTED", status(HALF), 0.5),
+        ("RESOURCE_EXHAUSTED", status(DAY), MAX_RETRY_AFTER),
+    ],
+)
+def test_grpc_retry_info(code: str, details: bytes | None, retry_after: float | None) -> None:
+    """The delay of RetryInfo is found among the details, and limited."""
+    assert from_grpc(code, "x", details) == RetryableFailure(f"grpc_{code.lower()}", f"{code}: x", retry_after)
+
+
+def test_grpc_exhausted() -> None:
+    """RESOURCE_EXHAUSTED without RetryInfo is permanent."""
+    assert isinstance(from_grpc("RESOURCE_EXHAUSTED", "x", status(DebugInfo())), PermanentFailure)
+
+
+@given(st.integers(1, 1000), st.floats(0.0, 1.0))
+def test_pause_is_bounded(failures: int, chance: float) -> None:
+    """A pause grows up to the maximum and never exceeds it, whatever the jitter and the number of failures."""
+    pause = BackoffConfig().pause(failures, None, chance)
+    assert 0.4 <= pause <= 5.0
+    assert failures < 5 or pause >= 4.0
+
+
+def test_pause_of_the_receiver() -> None:
+    """A receiver can ask for a longer pause, even beyond the maximum, but not for a shorter one."""
+    assert BackoffConfig().pause(1, 60.0, 0.5) == 60.0
+    assert BackoffConfig().pause(10, 0.1, 0.5) == 5.0
+
+
+def test_jitter() -> None:
+    """Pauses have jitter."""
+    assert BackoffConfig().pause(1, None, 0.0) < BackoffConfig().pause(1, None, 1.0)
+
+
+@given(
+    st.lists(st.builds(lambda name, state: Span(name=name, trace_state=state), st.text(), st.text(max_size=300)), max_size=20),
+    st.text(max_size=200),
+    st.text(max_size=200),
+    st.text(max_size=50),
+)
+def test_envelope(spans: list[Span], service: str, scope: str, schema_url: str) -> None:
+    """A request joined from bytes is the message that protobuf's own library would make."""
+    resource = Resource()
+    resource.attributes.add(key="service.name").value.string_value = service
+    instrumentation = InstrumentationScope(name=scope)
+    expected = ExportTraceServiceRequest()
+    resource_spans = expected.resource_spans.add(resource=resource, schema_url=schema_url)
+    resource_spans.scope_spans.add(scope=instrumentation, spans=spans, schema_url=schema_url)
+    envelope = SpanEnvelope(resource.SerializeToString(), instrumentation.SerializeToString(), schema_url)
+    raw = [span.SerializeToString() for span in spans]
+    for bodies in ([join(raw)], [join([each]) for each in raw]):
+        request = envelope.wrap(bodies)
+        assert ExportTraceServiceRequest.FromString(request) == expected
+        assert len(request) <= envelope.size + sum(map(len, bodies))
+
+
+def test_empty_envelope() -> None:
+    """Without resource and scope a request contains only the spans."""
+    names = ["x" * length for length in (0, 1, 126, 127, 128, SHORT - 10, SHORT, 70_000)]
+    body = join(Span(name=name).SerializeToString() for name in names)
+    request = ExportTraceServiceRequest.FromString(SpanEnvelope().wrap([body]))
+    assert [span.name for span in request.resource_spans[0].scope_spans[0].spans] == names
