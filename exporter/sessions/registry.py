@@ -91,20 +91,22 @@ class SessionRegistry:
         self._update_agent(known, event, now)
         return known
 
-    def attach(self, name: str, agent: str | None, now: float, *, over: bool) -> tuple[Session, bool]:
+    def attach(self, name: str, agent: str | None, now: float, *, start: object = None, over: bool) -> tuple[Session, bool]:
         """Continue a session that another process has counted; ``over`` if only its last events are still to come.
 
-        Returns the session, and whether it was unknown in this process.
+        ``start`` is the session's first event, if it is known. Returns the session, and whether it was unknown in this process.
         """
         known = self._by_id.get(shorten_id(name))
         if known is not None:
             known.connections += 1
             self._disconnected.pop(known, None)
             return known, False
-        label = self._limiter.value("agent", agent, now)
+        numbers = self._numbers_of(start)
+        label = self._limiter.agent(agent, numbers, now)
         session = Session(shorten_id(name), agent, self._recorder.series_cache(label), label, now)
         session.connections = 1
         session.ended = session.over = over
+        session.numbers = numbers
         self._add(session)
         if not over:
             self._active.add(1, agent=label, now=now)
@@ -189,10 +191,11 @@ class SessionRegistry:
                 self._limiter.mark_used("agent", session.agent_label, now)
 
     def _create(self, event: object, ids: tuple[str, ...], now: float) -> Session:
-        agent = _agent_of(event)
-        label = self._limiter.value("agent", agent, now)
+        agent, numbers = _agent_of(event), self._numbers_of(event)
+        label = self._limiter.agent(agent, numbers, now)
         session = Session(ids[0] if ids else self._generate_id(now), agent, self._recorder.series_cache(label), label, now)
         session.has_generated_id = not ids
+        session.numbers = numbers
         session.connections = 1
         session.continued = self._unfinished.get(session.id, 0)
         if isinstance(event, SessionStarted | Start):
@@ -228,15 +231,21 @@ class SessionRegistry:
         self._unfinished.pop(session.id, None)
 
     def _update_agent(self, session: Session, event: object, now: float) -> None:
-        agent = _agent_of(event)
-        if agent is None or agent == session.agent:
+        agent, numbers = _agent_of(event) or session.agent, self._numbers_of(event) or session.numbers
+        if agent is None or (agent == session.agent and numbers == session.numbers):
+            session.numbers = numbers
             return
-        label = self._limiter.value("agent", agent, now)
+        session.numbers = numbers
+        label = self._limiter.agent(agent, numbers, now)
         if not session.ended:
             self._active.add(-1, agent=session.agent_label, now=now)
             self._active.add(1, agent=label, now=now)
         session.agent, session.agent_label = agent, label
         session.series_cache = self._recorder.series_cache(label, session.answered_by)
+
+    def _numbers_of(self, event: object) -> tuple[str, ...]:
+        """The numbers of the caller and callee that a start event names."""
+        return self._limiter.note_numbers(event.caller, event.callee) if isinstance(event, SessionStarted) else ()
 
     def _count_end(self, session: Session, reason: str, now: float, *, observe_duration: bool) -> None:
         self._on_end(session, reason, now)

@@ -52,7 +52,8 @@ class Session:
     """What is known of one call. Collections are made when first needed: most sessions are idle most of the time.
 
     Identity: ``id``, ``trace_id``, ``has_generated_id`` (the platform has not named the session yet), ``agent`` as on the wire and
-    ``agent_label``, the label value made of it. ``series_cache`` finds the rows of metrics with this label.
+    ``agent_label``, the label value made of it. ``numbers`` are the digits of the caller and callee, which no label may show.
+    ``series_cache`` finds the rows of metrics with this label.
 
     Life: ``connections`` counts the open ones. ``ended``: the session no longer counts as active. ``over``: the session cannot resume;
     one that was merely silent may. ``end_recorded``: its session.ended was recorded. ``continued`` is how often a session of this id
@@ -82,6 +83,7 @@ class Session:
         "metrics_received",
         "models",
         "models_at",
+        "numbers",
         "over",
         "pending_turns",
         "reported_missing",
@@ -105,6 +107,7 @@ class Session:
         self.has_generated_id = False
         self.agent = agent
         self.agent_label = agent_label
+        self.numbers: tuple[str, ...] = ()
         self.answered_by: AnsweredBy = "unknown"
         self.series_cache = series_cache
 
