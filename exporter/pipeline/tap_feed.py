@@ -70,6 +70,7 @@ class TapFeed(CallFeed):
     def _restore(self, session: Session, saved: SessionSnapshot, now: float) -> None:
         restore(session, saved)
         pipeline = self._pipeline
+        pipeline.sessions.restored(session)
         if saved.answered_by != "unknown":
             pipeline.sessions.set_answered_by(session, saved.answered_by)
         if saved.turn_taking is not None:
