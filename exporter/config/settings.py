@@ -366,7 +366,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     label_allow: Annotated[
         tuple[LabelValue, ...],
-        About(LabelValues(), "Limits", "Label value that is always kept, whatever the limits, such as model=gpt-4.1.", repeatable=True),
+        About(LabelValues(), "Limits", "Label value that is always kept and never masked, such as model=gpt-4.1.", repeatable=True),
     ] = ()
 
     otlp_queue_dir: Annotated[
