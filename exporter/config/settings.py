@@ -275,8 +275,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0.1, 600),
             "Limits",
-            "Timeout for the first request of a new connection to either listener, TLS handshake included. After it the "
-            "connection is closed.",
+            "Timeout for the TLS handshake and for each request to either listener. After it the connection is closed.",
             "seconds",
         ),
     ] = 10.0

@@ -9,20 +9,17 @@ A listener that measures phone calls needs what uvicorn does not provide:
 - A handshake that does not end, or that the WebSocket library cannot read, keeps its connection for ever.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-import uvicorn
 from starlette.types import Message
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import CLOSED, CLOSING, OPEN
 from websockets.speedups import apply_mask
 
 from exporter.receivers.websocket import PROTOCOL_ERROR
+from exporter.server.listener_config import ListenerConfig
 
 PIECE: Final = 8192
 """Bytes parsed before other connections get their turn: at worst, with empty frames, a few milliseconds of work."""
@@ -34,8 +31,6 @@ _WHOLE: Final = (_WHOLE_TEXT, 0x82)
 _MASKED: Final = 0x80
 _MIN_HEADER: Final = 2
 _SHORT_LENGTH: Final = 125
-
-log = logging.getLogger(__name__)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -248,49 +243,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _refuse_handshake(self) -> None:
         self.handshake_complete = self.close_sent = True
+        if isinstance(self.config, ListenerConfig):
+            self.config.on_refused("bad_request")
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         self.transport.close()
-
-
-class ListenerConfig(uvicorn.Config):
-    """uvicorn's settings and those of :class:`HttpProtocol`.
-
-    ``handshake_timeout`` is how many seconds a new connection gets for its first request. ``on_slow`` is called when that is over, and
-    ``on_tls_failure`` when a TLS handshake fails.
-    """
-
-    handshake_timeout: float = 10.0
-    on_slow: Callable[[], None] = staticmethod(lambda: None)
-    on_tls_failure: Callable[[], None] = staticmethod(lambda: None)
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """HTTP whose first request must arrive within the handshake timeout. A WebSocket's opening handshake is such a request."""
-
-    _handshake_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """Wait for the request, within the handshake timeout."""
-        super().connection_made(transport)
-        assert isinstance(self.config, ListenerConfig)  # noqa: S101 - for the types
-        self._handshake_timer = self.loop.call_later(self.config.handshake_timeout, self._on_handshake_timeout, self.config.on_slow)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended."""
-        self._cancel_handshake_timer()
-        super().connection_lost(exc)
-
-    def on_headers_complete(self) -> None:
-        """The head of the request is complete."""
-        self._cancel_handshake_timer()
-        super().on_headers_complete()
-
-    def _on_handshake_timeout(self, on_slow: Callable[[], None]) -> None:
-        log.debug("handshake timeout: connection closed without a request")
-        on_slow()
-        self.transport.close()
-
-    def _cancel_handshake_timer(self) -> None:
-        if self._handshake_timer is not None:
-            self._handshake_timer.cancel()
-            self._handshake_timer = None
