@@ -297,8 +297,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             Number(0, 1_000_000),
             "Limits",
             "Messages per second read from one connection. A burst of one second's messages is allowed; messages above it are "
-            "counted as too_fast and skipped. 0 disables the limit. It does not apply with --upstream, where everything is "
-            "forwarded.",
+            "counted as too_fast and skipped. Control frames and fragments have a limit of the same size, above which they wait. "
+            "0 disables the limit. It does not apply with --upstream, where everything is forwarded.",
             "messages a second",
         ),
     ] = 0.0

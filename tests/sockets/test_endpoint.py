@@ -320,6 +320,20 @@ class TestHostilePeers:
             await endpoints.reaches(EVENTS, 1, within=20)
             assert await endpoints.total("process_resident_memory_bytes") - before < 1_000_000
 
+    async def test_what_cannot_be_read_is_not_kept(self) -> None:
+        """Messages far above the frame limit, none of them complete, do not make the process grow."""
+        async with contextlib.AsyncExitStack() as stack:
+            endpoints = await stack.enter_async_context(running_daemon())
+            before = await endpoints.total("process_resident_memory_bytes")
+            for _ in range(10):
+                socket = await stack.enter_async_context(raw_websocket(endpoints.listen))
+                socket.writer.write(b"\x82\xff" + TRANSPORT_CAP.to_bytes(8, "big") + b"\0\0\0\0")
+                for _ in range(64):
+                    socket.writer.write(b"x" * 65_536)
+                    await socket.writer.drain()
+            await endpoints.reaches(REJECTED, 10, reason="too_large")
+            assert await endpoints.total("process_resident_memory_bytes") - before < 10_000_000
+
     async def test_what_callers_say_is_not_logged(self, tmp_path: Path) -> None:
         """Even the debug log does not contain the content of an event."""
         async with daemon_process(tmp_path, "--log-level", "debug") as daemon, call(daemon.endpoints.ws + "?token=s3cret") as socket:
