@@ -54,11 +54,11 @@ class AppConnection(asyncio.Protocol):
         else:
             self._received += data
             end = self._received.find(HEAD_END)
-            if end >= 0:
+            if (len(self._received) if end < 0 else end) > MAX_HEAD:
+                self._answer_failed(f"the app's answer is too large: expected at most {MAX_HEAD} bytes")
+            elif end >= 0:
                 head, rest = bytes(self._received[:end]), bytes(self._received[end + len(HEAD_END) :])
                 self._answer_received(head, rest)
-            elif len(self._received) > MAX_HEAD:
-                self._answer_failed(f"the app's answer is too large: expected at most {MAX_HEAD} bytes")
 
     def eof_received(self) -> bool:
         """The app sends no more, but it may still read."""
