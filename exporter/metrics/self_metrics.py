@@ -104,6 +104,12 @@ OTLP_ATTEMPTS: Final = _counter(
     *("signal", "outcome"),
 )
 OTLP_FAILURES: Final = _counter("otlp_failures", "{attempt}", "Requests that failed or were refused, by reason.", *("signal", "reason"))
+OTLP_FOREIGN_ANSWERS: Final = _counter(
+    "otlp_foreign_answers",
+    "{answer}",
+    "Accepted requests whose answer is no OTLP response, as a login page: the address may not be a collector's.",
+    "signal",
+)
 OTLP_QUEUE: Final = _gauge("otlp_queue", "By", "Size of what waits to be delivered, in memory and on disk.", "signal")
 OTLP_QUEUE_ITEMS: Final = _gauge("otlp_queue_items", "{item}", "Spans and data points that wait to be delivered.", "signal")
 OTLP_DISK_ERRORS: Final = _counter(
@@ -149,6 +155,7 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     OTLP_DROPPED,
     OTLP_ATTEMPTS,
     OTLP_FAILURES,
+    OTLP_FOREIGN_ANSWERS,
     OTLP_QUEUE,
     OTLP_QUEUE_ITEMS,
     OTLP_DISK_ERRORS,
@@ -206,6 +213,7 @@ class SelfMetrics:
         self.otlp_dropped = Instrument(store, OTLP_DROPPED)
         self.otlp_attempts = Instrument(store, OTLP_ATTEMPTS)
         self.otlp_failures = Instrument(store, OTLP_FAILURES)
+        self.otlp_foreign_answers = Instrument(store, OTLP_FOREIGN_ANSWERS)
         self.otlp_queue = Instrument(store, OTLP_QUEUE)
         self.otlp_queue_items = Instrument(store, OTLP_QUEUE_ITEMS)
         self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)

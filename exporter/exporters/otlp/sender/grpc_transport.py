@@ -7,7 +7,15 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from exporter.exporters.otlp.sender.export_result import ExportResult, PermanentFailure, RetryableFailure, delivered, from_grpc
+from exporter.exporters.otlp.sender.export_result import (
+    Delivered,
+    ExportResult,
+    PermanentFailure,
+    RetryableFailure,
+    delivered,
+    from_grpc,
+    guarded,
+)
 from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, read_pem
 from exporter.exporters.otlp.target import Signal, Target
 
@@ -56,7 +64,8 @@ class GrpcTransport:
             if self._channel is None:
                 self._channel = self._connect()
             export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(METHODS[self.target.signal])
-            return delivered(await export(body, timeout=self.target.timeout, metadata=self._metadata))
+            answer = await export(body, timeout=self.target.timeout, metadata=self._metadata)
+            return guarded(lambda: delivered(answer), Delivered())
         except TlsFileError as error:
             return RetryableFailure("tls", str(error))
         except grpc.aio.AioRpcError as error:
@@ -87,5 +96,5 @@ def _metadata(target: Target) -> list[tuple[str, str | bytes]]:
 
 
 def _failure(error: grpc.aio.AioRpcError) -> ExportResult:
-    status_details = dict(error.trailing_metadata() or ()).get(_STATUS_DETAILS)
+    status_details = guarded(lambda: dict(error.trailing_metadata() or ()).get(_STATUS_DETAILS), None)
     return from_grpc(error.code().name, error.details() or "", status_details if isinstance(status_details, bytes) else None)
