@@ -63,10 +63,10 @@ def _normalised(raw: str) -> str:
     text = unicodedata.normalize("NFC", raw)
     if not text.isprintable():
         text = "".join(char if char.isprintable() else "?" for char in text)
-    return _masked(text.strip())[:MAX_LENGTH].rstrip() or UNKNOWN
+    return masked(text.strip())[:MAX_LENGTH].rstrip() or UNKNOWN
 
 
-def _masked(text: str) -> str:
+def masked(text: str) -> str:
     """The text with phone numbers masked; dates and UUIDs look like phone numbers and are kept."""
     if _UUID.fullmatch(text) or _is_date(text):
         return text
