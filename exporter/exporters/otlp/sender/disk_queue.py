@@ -60,6 +60,8 @@ class DiskQueue:
         self._log.next_sequence = max(self._log.next_sequence, first)
         self.opened = self.has_room = True
         self._log_success()
+        if not self._log.private:
+            log.warning("queue directory %s can be written by other users, who can add and remove spans", self.config.directory)
         if recovered.damaged:
             self._observer.disk_damaged(recovered.damaged)
             log.warning("queue directory %s: %d damaged places were skipped", self.config.directory, recovered.damaged)
