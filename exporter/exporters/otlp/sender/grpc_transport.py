@@ -1,5 +1,6 @@
 """OTLP over gRPC. gRPC sees requests and responses as bytes; encoding and decoding happen elsewhere."""
 
+import asyncio
 import logging
 import re
 from typing import Final
@@ -16,6 +17,7 @@ from exporter.exporters.otlp.sender.export_result import (
     from_grpc,
     guarded,
 )
+from exporter.exporters.otlp.sender.file_thread import FileThread
 from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, read_pem
 from exporter.exporters.otlp.target import Signal, Target
 
@@ -43,6 +45,7 @@ class GrpcTransport:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._channel: grpc.aio.Channel | None = None
+        self._files = FileThread("otlp-files")
         self._metadata = tuple(_metadata(target))
         self._compression = grpc.Compression.Gzip if target.compression == "gzip" else grpc.Compression.NoCompression
 
@@ -62,10 +65,13 @@ class GrpcTransport:
     async def _attempt(self, body: bytes) -> ExportResult:
         try:
             if self._channel is None:
-                self._channel = self._connect()
+                async with asyncio.timeout(self.target.timeout):
+                    self._channel = await self._connect()
             export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(METHODS[self.target.signal])
             answer = await export(body, timeout=self.target.timeout, metadata=self._metadata)
             return guarded(lambda: delivered(answer), Delivered())
+        except TimeoutError:
+            return RetryableFailure("timeout", f"timeout: certificates cannot be read within {self.target.timeout:g} s")
         except TlsFileError as error:
             return RetryableFailure("tls", str(error))
         except grpc.aio.AioRpcError as error:
@@ -73,15 +79,13 @@ class GrpcTransport:
         except grpc.aio.UsageError as error:
             return PermanentFailure("grpc_usage", str(error))
 
-    def _connect(self) -> grpc.aio.Channel:
+    async def _connect(self) -> grpc.aio.Channel:
         endpoint, files = self.target.endpoint, self.target.tls_files
         if not self.target.tls:
             return grpc.aio.insecure_channel(endpoint, options=_OPTIONS, compression=self._compression)
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=read_pem(files.authorities),
-            private_key=read_pem(files.client_key or files.client_certificate),
-            certificate_chain=read_pem(files.client_certificate),
-        )
+        paths = (files.authorities, files.client_key or files.client_certificate, files.client_certificate)
+        roots, key, chain = await self._files.submit(lambda: [read_pem(path) for path in paths])
+        credentials = grpc.ssl_channel_credentials(root_certificates=roots, private_key=key, certificate_chain=chain)
         return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS, compression=self._compression)
 
 
