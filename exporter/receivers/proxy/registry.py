@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
-from exporter.receivers.feeds import RelayFeedProtocol
-from exporter.receivers.observers import ProxyObserver
+from exporter.receivers.feed_interfaces import RelayFeedProtocol
+from exporter.receivers.observer_interfaces import ProxyObserver
 from exporter.receivers.proxy.fallback_session import FallbackSession
 from exporter.receivers.proxy.http1 import RELAYS
 from exporter.receivers.proxy.inspector import MessageInspector

@@ -8,7 +8,8 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from exporter.exporters.otlp.sender.export_result import (
+from exporter.exporters.otlp.sender.file_thread import FileThread
+from exporter.exporters.otlp.sender.response import (
     Delivered,
     ExportResult,
     PermanentFailure,
@@ -17,7 +18,6 @@ from exporter.exporters.otlp.sender.export_result import (
     from_grpc,
     guarded,
 )
-from exporter.exporters.otlp.sender.file_thread import FileThread
 from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, read_pem
 from exporter.exporters.otlp.target import Signal, Target
 

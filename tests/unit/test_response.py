@@ -14,8 +14,9 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope, export_result
-from exporter.exporters.otlp.sender.export_result import (
+from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope, response
+from exporter.exporters.otlp.sender.requests import SHORT, join
+from exporter.exporters.otlp.sender.response import (
     MAX_RETRY_AFTER,
     Delivered,
     PermanentFailure,
@@ -25,7 +26,6 @@ from exporter.exporters.otlp.sender.export_result import (
     from_http,
     read_retry_after,
 )
-from exporter.exporters.otlp.sender.requests import SHORT, join
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -114,7 +114,7 @@ def test_accepted_by_something_else(content_type: str, body: bytes) -> None:
 def test_an_error_of_ours_does_not_change_the_verdict(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """If the exporter fails at a part of an answer, the status still decides, and the log names the error as the exporter's."""
     for name in ("read_retry_after", "_http_message", "delivered", "_retry_delay"):
-        monkeypatch.setattr(export_result, name, lambda *_: 1 // 0)
+        monkeypatch.setattr(response, name, lambda *_: 1 // 0)
     busy = from_http(503, retry_after="1", content_type="", body=b"x")
     assert busy == RetryableFailure("http_503", "the receiver answered 503")
     assert from_http(200, retry_after="", content_type="", body=b"") == Delivered()
