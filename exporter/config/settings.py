@@ -7,6 +7,7 @@ from the declaration. To add a setting, add one field to :class:`Settings`. Conf
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -467,6 +468,8 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "listen", f"{listen} can be reached from other machines and requires no authentication; {remedy}"
     if telemetry.overlaps(listen):
         yield "telemetry_listen", f"{telemetry} is the address of --listen {listen}; each listener needs its own address"
+    if settings.upstream is not None and listen.is_reached_by(*host_and_port(settings.upstream)):
+        yield "upstream", f"{settings.upstream} is the address of --listen {listen}; the exporter would connect to itself"
     if (settings.tls_cert is None) != (settings.tls_key is None):
         missing, given = ("tls-key", "tls-cert") if settings.tls_key is None else ("tls-cert", "tls-key")
         yield given.replace("-", "_"), f"TLS also needs --{missing}"
@@ -476,6 +479,12 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "upstream_ca", "needs an --upstream that starts with wss://"
     if settings.public_url is not None and not settings.plivo_auth_tokens:
         yield "public_url", "has no effect without --plivo-auth-tokens"
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Where a ``ws://`` or ``wss://`` URL leads."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
 
 
 def authenticates(settings: Settings) -> bool:

@@ -111,6 +111,12 @@ OTLP_ATTEMPTS: Final = _counter(
     *("signal", "outcome"),
 )
 OTLP_FAILURES: Final = _counter("otlp_failures", "{attempt}", "Requests that failed or were refused, by reason.", *("signal", "reason"))
+OTLP_FOREIGN_ANSWERS: Final = _counter(
+    "otlp_foreign_answers",
+    "{answer}",
+    "Accepted requests whose answer is no OTLP response, as a login page: the address may not be a collector's.",
+    "signal",
+)
 OTLP_QUEUE: Final = _gauge("otlp_queue", "By", "Size of the queue of undelivered data, in memory and on disk.", "signal")
 OTLP_QUEUE_ITEMS: Final = _gauge("otlp_queue_items", "{item}", "Spans and data points in the queue of undelivered data.", "signal")
 OTLP_DISK_ERRORS: Final = _counter(
@@ -157,6 +163,7 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     OTLP_DROPPED,
     OTLP_ATTEMPTS,
     OTLP_FAILURES,
+    OTLP_FOREIGN_ANSWERS,
     OTLP_QUEUE,
     OTLP_QUEUE_ITEMS,
     OTLP_DISK_ERRORS,
@@ -212,14 +219,7 @@ class SelfMetrics:
         self.upstream_failures = Instrument(store, UPSTREAM_FAILURES)
         self.relay_delay = Instrument(store, RELAY_DELAY)
         self.relay_dropped = Instrument(store, RELAY_DROPPED)
-        self.otlp_items = Instrument(store, OTLP_ITEMS)
-        self.otlp_dropped = Instrument(store, OTLP_DROPPED)
-        self.otlp_attempts = Instrument(store, OTLP_ATTEMPTS)
-        self.otlp_failures = Instrument(store, OTLP_FAILURES)
-        self.otlp_queue = Instrument(store, OTLP_QUEUE)
-        self.otlp_queue_items = Instrument(store, OTLP_QUEUE_ITEMS)
-        self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)
-        self.otlp_disk_damaged = Instrument(store, OTLP_DISK_DAMAGED)
+        self._create_otlp(store)
         for spec, values in FROM_ZERO.items():
             (label,) = spec.labels
             for value in values:
@@ -227,6 +227,17 @@ class SelfMetrics:
         self.connections_active.set(0)
         self.taps_active.set(0)
         self.series.set(0)
+
+    def _create_otlp(self, store: Store) -> None:
+        self.otlp_items = Instrument(store, OTLP_ITEMS)
+        self.otlp_dropped = Instrument(store, OTLP_DROPPED)
+        self.otlp_attempts = Instrument(store, OTLP_ATTEMPTS)
+        self.otlp_failures = Instrument(store, OTLP_FAILURES)
+        self.otlp_foreign_answers = Instrument(store, OTLP_FOREIGN_ANSWERS)
+        self.otlp_queue = Instrument(store, OTLP_QUEUE)
+        self.otlp_queue_items = Instrument(store, OTLP_QUEUE_ITEMS)
+        self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)
+        self.otlp_disk_damaged = Instrument(store, OTLP_DISK_DAMAGED)
 
     def events_row(self, event: str) -> Row:
         """The row that counts events of type ``event``."""

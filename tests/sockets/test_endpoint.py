@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 
 from exporter.pipeline.pipeline import SUBSCRIPTION
-from exporter.server.listeners import TRANSPORT_CAP
+from exporter.server.listener_config import TRANSPORT_CAP
 from tests.support.daemon import Endpoints, call, daemon_process, http_client, running_daemon, send_all, total
 from tests.support.raw_websocket import (
     BINARY,

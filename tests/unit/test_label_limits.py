@@ -2,7 +2,8 @@
 
 import pytest
 
-from exporter.metrics.label_limits import MASKED, MAX_LENGTH, OTHER, UNKNOWN, LabelLimiter, LabelLimits, normalise, pairs_of
+from exporter.metrics.label_limits import MAX_LENGTH, OTHER, UNKNOWN, LabelLimiter, LabelLimits, normalise, pairs_of
+from exporter.metrics.phone_numbers import MASKED
 
 DAY = 86_400.0
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from exporter.metrics.label_limits import MASKED, LabelLimits
-from exporter.metrics.phone_numbers import CallNumbers, mentions, number_of
+from exporter.metrics.label_limits import LabelLimits
+from exporter.metrics.phone_numbers import MASKED, CallNumbers, mentions, number_of
 from tests.support.core import Core
 
 CALLERS = ("+14155550123", "sip:+14155550123@example.com:5060;transport=tls", "tel:+1-415-555-0123", "14155550123")

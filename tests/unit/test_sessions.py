@@ -206,11 +206,11 @@ def test_a_session_comes_back() -> None:
         ("sales", None, {}),
     ],
 )
-def test_another_call_does_not_take_a_session_over(agent: str, call: str | None, others: dict[str, str]) -> None:
+def test_another_call_does_not_take_a_session_over(agent: str, call: str | None, others: dict[str, Any]) -> None:
     """A connection that names a live session with another agent or call id is a call of its own, with turns and an end of its own."""
     core = Core()
     first = core.call("as-1", **others)
-    fields = {"call_id": call} if call else {}
+    fields: dict[str, Any] = {"call_id": call} if call else {}
     second = core.call("as-1", agent=agent, **fields)
     assert second.session is not first.session
     assert counts(core) == (2, 2, 0)

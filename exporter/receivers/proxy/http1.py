@@ -10,6 +10,8 @@ MAX_HEADERS: Final = 100
 """Most headers in a head."""
 HEAD_END: Final = b"\r\n\r\n"
 EXTENSIONS: Final = "sec-websocket-extensions"
+RELAYS: Final = "agentstack-exporter-relay"
+"""Header with the random id of a relay that forwarded the request. Each relay in a chain adds one."""
 
 
 class BadHeadError(ValueError):
@@ -37,6 +39,10 @@ class Head(NamedTuple):
     def replaced(self, name: str, value: str) -> "Head":
         """The head with another value in the header of this lower-case name."""
         return Head(self.start_line, tuple((found, value if found.lower() == name else old) for found, old in self.headers))
+
+    def with_header(self, name: str, value: str) -> "Head":
+        """The head with one more header at its end."""
+        return Head(self.start_line, (*self.headers, (name, value)))
 
     def encoded(self) -> bytes:
         """The head in bytes, with the empty line that ends it."""
@@ -115,4 +121,5 @@ _PHRASES: Final = {
     502: "Bad Gateway",
     503: "Service Unavailable",
     504: "Gateway Timeout",
+    508: "Loop Detected",
 }

@@ -11,6 +11,7 @@ from exporter.receivers.proxy.fallback_session import FallbackSession, acceptanc
 from exporter.receivers.proxy.http1 import (
     HEAD_END,
     MAX_HEAD,
+    RELAYS,
     BadHeadError,
     Head,
     Target,
@@ -22,7 +23,7 @@ from exporter.receivers.proxy.http1 import (
     target_of,
 )
 from exporter.receivers.proxy.keepalive import keep_alive
-from exporter.receivers.proxy.registry import ProxyRegistry
+from exporter.receivers.proxy.registry import LOOP, ProxyRegistry
 from exporter.receivers.proxy.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,11 @@ class PlatformConnection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         self._registry.observer.refused(refusal.reason)
-        log.info("connection refused", extra={"reason": refusal.reason, "status": refusal.status})
+        log.log(
+            logging.ERROR if refusal is LOOP else logging.INFO,
+            "connection refused",
+            extra={"reason": refusal.reason, "status": refusal.status},
+        )
         if not self.open_transport.is_closing():
             self.open_transport.write(refusal_answer(refusal.status, refusal.message))
             self.open_transport.close()
@@ -142,6 +147,7 @@ class PlatformConnection(asyncio.Protocol):
         request = self._registry.config.upstream.request(
             head, Target(policy.public_path(target.path), target.query), drop_authorization=policy.consumed_authorization(handshake)
         )
+        request = request.with_header(RELAYS, self._registry.relay_id)
         self._dial_task = asyncio.get_running_loop().create_task(self._dial(head, request.encoded()))
 
     async def _dial(self, head: Head, request: bytes) -> None:
