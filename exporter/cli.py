@@ -14,6 +14,7 @@ import click
 from exporter import __version__, compiled
 from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
 from exporter.config.kinds import FileName, Number, OneOf, Url, Whole
+from exporter.logs import hold_standard_descriptors
 
 PROFILES = (
     *("fast", "typical", "slow", "s2s", "outbound", "streaming", "messy", "mixed"),
@@ -35,6 +36,7 @@ _seed_option = click.option(
 @click.version_option(__version__, prog_name="agentstack-exporter", message=_VERSION)
 def main() -> None:
     """Prometheus and OpenTelemetry exporter for Plivo AgentStack voice agents."""
+    hold_standard_descriptors()
 
 
 @main.command(cls=SettingsCommand)

@@ -11,7 +11,7 @@ import uvloop
 from exporter.config import Settings
 from exporter.config.otel import OtelSettings, read_otel
 from exporter.daemon.app import Daemon
-from exporter.logs import setup
+from exporter.logs import log_uncaught_errors, setup
 
 FAILURE: Final = 1
 MISCONFIGURED: Final = 2
@@ -59,6 +59,7 @@ def otel_from_environment(settings: Settings | None = None) -> OtelSettings:
 
 def run_serve(settings: Settings, *, level_given: bool = True) -> int:
     """The ``serve`` command. ``level_given`` says that the user chose the log level; otherwise ``OTEL_LOG_LEVEL`` decides."""
+    log_uncaught_errors()
     if level_given:
         setup(settings.log_level, settings.log_format)
     return uvloop.run(serve(settings, otel_from_environment(None if level_given else settings)))

@@ -169,8 +169,11 @@ class ServingProgram(Program):
 
 
 @asynccontextmanager
-async def program(directory: Path, *args: str, env: dict[str, str] | None = None) -> AsyncIterator[Program]:
-    """Run ``agentstack-exporter`` as a process during the block, with its output in files in ``directory``."""
+async def program(directory: Path, *args: str, env: dict[str, str] | None = None, log_to: int | None = None) -> AsyncIterator[Program]:
+    """Run ``agentstack-exporter`` as a process during the block, with its output in files in ``directory``.
+
+    ``log_to`` is a descriptor for its stderr instead of the file.
+    """
     stdout, stderr = directory / "stdout", directory / "stderr"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTSTACK_", "OTEL_"))}
     with stdout.open("wb") as out, stderr.open("wb") as err:
@@ -180,7 +183,7 @@ async def program(directory: Path, *args: str, env: dict[str, str] | None = None
             *args,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=out,
-            stderr=err,
+            stderr=err if log_to is None else log_to,
             env=kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | (env or {}),
             cwd=directory,
         )
@@ -193,11 +196,13 @@ async def program(directory: Path, *args: str, env: dict[str, str] | None = None
 
 
 @asynccontextmanager
-async def daemon_process(directory: Path, *args: str, env: dict[str, str] | None = None) -> AsyncIterator[ServingProgram]:
+async def daemon_process(
+    directory: Path, *args: str, env: dict[str, str] | None = None, log_to: int | None = None
+) -> AsyncIterator[ServingProgram]:
     """Run ``agentstack-exporter serve`` as a process on free ports. It is ready inside the block."""
     ready_file = directory / "ready"
     listen = ("--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--ready-file", str(ready_file))
-    async with program(directory, "serve", *listen, *args, env=env) as started:
+    async with program(directory, "serve", *listen, *args, env=env, log_to=log_to) as started:
 
         def ready() -> bool:
             if not started.running:
