@@ -86,7 +86,11 @@ class RepeatFilter(logging.Filter):
 
 
 class _LineFormatter(logging.Formatter):
-    """The base of both formatters: the parts of a record, each of them cleaned."""
+    """The base of both formatters: the parts of a record, each of them cleaned. Without ``show_peers`` the field ``peer`` is masked."""
+
+    def __init__(self, *, show_peers: bool = True) -> None:
+        super().__init__()
+        self._show_peers = show_peers
 
     def parts(self, record: logging.LogRecord) -> Iterator[tuple[str, Value]]:
         yield "time", datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -96,7 +100,7 @@ class _LineFormatter(logging.Formatter):
         extras = [name for name in vars(record) if name not in _OWN_FIELDS]
         for name in extras[:FIELD_LIMIT]:
             value = vars(record)[name]
-            yield clean(name, VALUE_LIMIT), _value(value)
+            yield clean(name, VALUE_LIMIT), "***" if name == "peer" and not self._show_peers else _value(value)
         if suppressed := getattr(record, "suppressed", 0):
             yield "suppressed", suppressed
         if record.exc_info and record.exc_info[1]:
@@ -241,10 +245,13 @@ def hold_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def setup(level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> None:
-    """Send the records of every logger, and Python's warnings, to ``stream`` (default: stderr)."""
+def setup(level: LogLevel, form: LogFormat, stream: TextIO | None = None, *, show_peers: bool = True) -> None:
+    """Send the records of every logger, and Python's warnings, to ``stream`` (default: stderr).
+
+    Without ``show_peers`` the addresses of peers are masked.
+    """
     handler = LineHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.setFormatter((JsonFormatter if form == "json" else TextFormatter)(show_peers=show_peers))
     handler.addFilter(RepeatFilter())
     root = logging.getLogger()
     for old in [old for old in root.handlers if isinstance(old, LineHandler)]:
@@ -253,12 +260,6 @@ def setup(level: LogLevel, form: LogFormat, stream: TextIO | None = None) -> Non
     root.addHandler(handler)
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
-    _configure_libraries(level)
-
-
-def set_level(level: LogLevel) -> None:
-    """Change the level of the log."""
-    logging.getLogger().setLevel(level.upper())
     _configure_libraries(level)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter import __version__
 from tests.support.daemon import call, daemon_process, send_all
 from tests.support.house_rules import ROOT
 from tests.support.raw_websocket import raw_connection
@@ -55,12 +56,12 @@ def standard_descriptors(pid: int) -> list[str]:
     return [str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)]
 
 
-async def refused(listen: str) -> None:
+async def refused(listen: str, status: int = 404) -> None:
     """A handshake that is refused, which is a line of the log."""
     async with raw_connection(listen) as peer:
         peer.writer.write(b"GET /elsewhere HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
         peer.writer.write(b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
-        assert await peer.answer() == 404
+        assert await peer.answer() == status
 
 
 async def test_a_reader_that_hangs(tmp_path: Path) -> None:
@@ -107,3 +108,21 @@ async def test_closed_descriptors(tmp_path: Path, closed: str) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
             await process.wait()
+
+
+@pytest.mark.parametrize(("flags", "peer"), [((), "peer=127.0.0.1:"), (("--no-log-peers",), "peer=***")])
+@pytest.mark.parametrize("upstream", [(), ("--upstream", "ws://127.0.0.1:9")], ids=["endpoint", "relay"])
+async def test_what_the_log_says_of_a_start_and_of_a_refusal(
+    tmp_path: Path, flags: tuple[str, ...], peer: str, upstream: tuple[str, ...]
+) -> None:
+    """A start names version, build, receivers, authentication and OTLP targets; a refusal names the peer, unless it is masked."""
+    env = {"AGENTSTACK_EXPORTER_AUTH_TOKENS": "t0ken-t0ken-t0ken", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9/v1/traces"}
+    async with daemon_process(tmp_path, *flags, *upstream, env=env) as daemon:
+        await refused(daemon.endpoints.listen, 401 if upstream else 404)
+        await eventually(lambda: "connection refused" in daemon.log, because="the line about the refusal")
+        start, *_ = daemon.log.splitlines()
+        [line] = [line for line in daemon.log.splitlines() if "connection refused" in line]
+    assert f" starting version={__version__} build=" in start
+    receivers = "relay" if upstream else '"websocket, tap"'
+    assert f'receivers={receivers} authentication=token otlp_traces="http/protobuf http://127.0.0.1:9" otlp_metrics=none' in start
+    assert peer in line
