@@ -17,13 +17,13 @@ import msgspec
 
 from exporter import __version__
 from exporter.config import Address, Settings
-from exporter.config.kinds import nearest
 from exporter.config.otel import OtelSettings
-from exporter.config.prices import read_prices
+from exporter.config.price_file import read_prices
+from exporter.config.setting_types import nearest
 from exporter.daemon.auth import TelemetryGuard
-from exporter.daemon.diagnostics import LoggingDiagnostics
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
+from exporter.daemon.logging_diagnostics import LoggingDiagnostics
 from exporter.daemon.otlp import span_options
 from exporter.daemon.ready_file import ReadyFile
 from exporter.daemon.receiver import Receiver
@@ -41,7 +41,7 @@ from exporter.server.daemon_threads import run_in_thread
 from exporter.server.listeners import Listener
 from exporter.server.reloading_file import FileWatcher
 from exporter.sessions.registry import SessionTimeouts
-from exporter.tracing.handlers import Emit
+from exporter.tracing.span_handlers import Emit
 
 PRODUCT: Final = Product(
     name="agentstack-exporter",

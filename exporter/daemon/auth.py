@@ -11,7 +11,7 @@ from exporter.auth import AccessRules, AuthPolicy, SecretSet, Signatures
 from exporter.auth.basic_auth import BasicAuth
 from exporter.auth.tls_files import ServerTlsFiles
 from exporter.config import Settings
-from exporter.config.kinds import Secret
+from exporter.config.setting_types import Secret
 from exporter.config.token_file import read_token_file
 from exporter.config.web_config import WebConfig, read_web_config
 from exporter.server.reloading_file import FileWatcher
