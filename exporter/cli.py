@@ -4,16 +4,19 @@ stdout carries data only; errors and logs go to stderr. Exit code 2 means a wron
 it needs when it runs, so that ``healthcheck`` does not load a server.
 """
 
+import errno
+import os
 import platform
 import sys
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import click
 
 from exporter import __version__, compiled
 from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
 from exporter.config.setting_types import FileName, Number, OneOf, Url, Whole
+from exporter.logs import hold_standard_descriptors
 
 PROFILES = (
     *("fast", "typical", "slow", "s2s", "outbound", "streaming", "messy", "mixed"),
@@ -21,6 +24,7 @@ PROFILES = (
 )
 _MOST_CALLS = 10_000_000
 _MOST_AT_ONCE = 100_000
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
 _SEED = Whole(0, 2**32 - 1)
 _SPEED = Number(0, 1_000_000)
 _RUNS = "compiled" if compiled.RecordWriter else "plain"
@@ -31,10 +35,30 @@ _seed_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    """The commands. An output that cannot be written ends with one line and code 1, not with a traceback."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - as click declares it
+        """Run a command, and write what is left of its output."""
+        try:
+            try:
+                return super().main(*args, **extra)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+        except OSError as error:
+            if error.errno not in _OUTPUT_ERRORS:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what the interpreter writes at its end
+            click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="agentstack-exporter", message=_VERSION)
 def main() -> None:
     """Prometheus and OpenTelemetry exporter for Plivo AgentStack voice agents."""
+    hold_standard_descriptors()
 
 
 @main.command(cls=SettingsCommand)
@@ -42,7 +66,7 @@ def serve(loaded: Loaded) -> None:
     """Run the exporter."""
     from exporter.daemon.serve import run_serve
 
-    sys.exit(run_serve(loaded.settings, level_given=loaded.origins["log_level"] != "default"))
+    sys.exit(run_serve(loaded, loaded.read_again))
 
 
 @main.command(cls=SettingsCommand)
@@ -157,11 +181,18 @@ def _speaks_tls(web_config: Path | None) -> bool:
 def check_config(loaded: Loaded) -> None:
     """Check the settings and print them.
 
-    Reads the settings as serve does, and prints each one with its origin. The output is a valid settings file.
+    Does what serve does short of listening, and prints each setting with its origin and where OTLP is sent. It connects nowhere. The
+    output is a valid settings file.
     """
-    from exporter.config.reference import explained
+    from exporter.daemon.check import check
 
-    click.echo(explained(loaded))
+    try:
+        text, warnings = check(loaded)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    click.echo(text)
 
 
 @main.command(params=[CONFIG_OPTION, OPTIONS["telemetry_listen"], OPTIONS["web_config"]])

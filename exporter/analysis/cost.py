@@ -21,6 +21,10 @@ class CostCounter:
         self._cost = Instrument(store, operator_metrics.COST)
         self._unpriced = Instrument(store, operator_metrics.UNPRICED_USAGE)
 
+    def replace_prices(self, prices: PriceList) -> None:
+        """Use other prices from the next turn on."""
+        self._prices = prices
+
     def add(self, event: TurnMetrics, now: float) -> None:
         """Add a turn that was not counted before."""
         if self._prices is None:

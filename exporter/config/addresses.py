@@ -73,6 +73,8 @@ def parse_address(text: str) -> Address:
     host, colon, port = text.rpartition(":")
     if not colon:
         raise AddressError(f"for this machine only write 127.0.0.1:{text}" if _is_port(text) else "the port is missing")
+    if re.fullmatch("[0-9]{5,20}", port) and not _is_port(port):
+        raise AddressError(f"port {port} is above {MAX_PORT}, the largest port")
     if not _is_port(port):
         raise AddressError(f"the port must be a number from 0 to {MAX_PORT}")
     if not host:
@@ -106,4 +108,4 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _is_port(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= MAX_PORT
+    return re.fullmatch("[0-9]{1,5}", text) is not None and int(text) <= MAX_PORT

@@ -1,7 +1,7 @@
 """Settings as click options, filled from flags, environment, file and defaults, in this order."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from exporter.config.sources import (
     ConfigError,
     SettingsFile,
     environment_problems,
+    environment_warnings,
     file_problems,
     read_settings_file,
 )
@@ -28,12 +29,14 @@ _FILE = "exporter.config.file"
 class Loaded:
     """Settings and their origins: ``origins`` maps the name of a setting to ``flag --listen``, ``default``, ….
 
-    ``file`` is the settings file that was read, if any.
+    ``file`` is the settings file that was read, if any. ``warnings`` are for the log. ``read_again`` reads the same sources once more.
     """
 
     settings: Settings
     origins: Mapping[str, str]
     file: str | None = None
+    warnings: tuple[str, ...] = ()
+    read_again: Callable[[], "Loaded"] | None = None
 
 
 class _SettingOption(click.Option):
@@ -107,7 +110,7 @@ def load(ctx: click.Context) -> Loaded:
     if problems:
         raise ConfigError(problems, ctx)
     origins = {setting.name: _origin(ctx, setting, file) for setting in SETTINGS}
-    return Loaded(settings, origins, file.name if file else None)
+    return Loaded(settings, origins, file.name if file else None, tuple(environment_warnings()))
 
 
 class SettingsCommand(click.Command):
@@ -120,11 +123,17 @@ class SettingsCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, then replace the single settings by :class:`Loaded`."""
+        given = tuple(args)
         rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:
-            loaded = load(ctx)
+            loaded = replace(load(ctx), read_again=lambda: self._read_again(ctx.info_name, given))
             ctx.params = {name: value for name, value in ctx.params.items() if name not in OPTIONS} | {"loaded": loaded}
         return rest
+
+    def _read_again(self, name: str | None, args: Sequence[str]) -> Loaded:
+        with self.make_context(name, list(args)) as ctx:
+            loaded: Loaded = ctx.params["loaded"]
+            return loaded
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options by section, in the order of their declarations."""

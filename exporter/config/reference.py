@@ -21,9 +21,11 @@ environment overrides the file, and the file overrides the default.
 The file is TOML. Name it with `--config FILE` or `{CONFIG_ENV}`. Its keys are at the top level, not in tables. Write each
 value with its type: `drain-timeout = 2.5`, `subscribe = false`, `listen = "127.0.0.1:8790"`.
 
-- Unknown flags, unknown environment variables that start with `AGENTSTACK_EXPORTER_`, unknown keys in the file and bad values are
-  errors. `agentstack-exporter check-config` reports all of them. If there are none, it prints every setting and where it came from. A
+- Unknown flags, unknown keys in the file and bad values are errors, and so are environment variables that start with
+  `AGENTSTACK_EXPORTER_` and resemble a setting. Other variables with this prefix (`AGENTSTACK_EXPORTER_VERSION`) give a warning. A
   wrong configuration gives exit code 2.
+- `agentstack-exporter check-config` does everything that `serve` does short of listening, and connects nowhere. If nothing is wrong, it
+  prints every setting and where it came from, and where OTLP is sent.
 - An environment variable that is set but empty counts as unset. The variables with which Kubernetes describes Services
   (`AGENTSTACK_EXPORTER_SERVICE_HOST`, `AGENTSTACK_EXPORTER_PORT=tcp://…`, …) are ignored.
 - By default both listeners are reachable from this machine only. An address that other machines can reach requires authentication:
@@ -32,6 +34,8 @@ value with its type: `drain-timeout = 2.5`, `subscribe = false`, `listen = "127.
   for every interface.
 - Secrets are never printed. `check-config` shows `***` instead.
 - Durations are plain numbers of seconds.
+- SIGHUP reloads the files that settings name (tokens, certificates, prices, the web configuration), and of the settings file
+  `auth-tokens`, `log-level` and `log-format`. The log says what was reloaded, and which other settings need a restart.
 - If several sources set a setting that can be given several times, the source with precedence replaces all values of the others.
 """
 

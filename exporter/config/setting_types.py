@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from exporter.config.addresses import Address, AddressError, parse_address
+from exporter.config.addresses import MAX_PORT, Address, AddressError, parse_address
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -176,6 +176,9 @@ class Url(Kind[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Accept the text of a URL that names a host."""
+        found = re.match(r"[a-z]+://[^/?#]*:([0-9]{5,20})(?:[/?#]|$)", str(value))
+        if found and int(found[1]) > MAX_PORT:
+            self.refuse(value, param, ctx, f"port {found[1]} is above {MAX_PORT}, the largest port")
         try:
             parts = urlsplit(value)
             right = parts.scheme in self.schemes and bool(parts.hostname) and parts.port != 0

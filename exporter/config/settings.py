@@ -321,7 +321,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             FileName(),
             "Calls",
             "File (TOML) with the prices of providers, from which agentstack_cost_usd_total is calculated. Without it no "
-            "costs are exported. docs/cost.md describes the format.",
+            "costs are exported. docs/cost.md describes the format. It is reloaded when it changes.",
         ),
     ] = None
 
@@ -448,6 +448,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Annotated[
         LogFormat, About(OneOf(get_args(LogFormat)), "Logging", "Format of the log on stderr. A record is one line in both formats.")
     ] = "text"
+
+    log_peers: Annotated[
+        bool,
+        About(Switch(), "Logging", "Write the address of a refused peer into the log. An address can be personal data."),
+    ] = True
 
 
 def _declared() -> Iterator[Setting]:

@@ -1,15 +1,17 @@
 """The sources of settings besides flags: the environment and a TOML file. Both are checked as a whole before anything starts.
 
-An unknown name is an error, as a bad value is. Otherwise a misspelt setting would be ignored silently.
+An unknown name is an error, as a bad value is. Otherwise a misspelt setting would be ignored silently. An environment variable whose
+name resembles no setting is only a warning: people keep the version or image of a container in such variables.
 """
 
+import difflib
 import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -24,6 +26,10 @@ MAX_FILE_BYTES = 1 << 20
 _SERVICE_LINK = re.compile(
     ENV_PREFIX + r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)", re.DOTALL
 )
+_MISSPELT: Final = 0.7
+"""The similarity from which on an unknown variable is a misspelt setting."""
+_SIMILAR: Final = 0.6
+"""The similarity from which on a message suggests the setting."""
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 
 
@@ -92,10 +98,11 @@ def environment_problems(options: Mapping[str, click.Option]) -> Iterator[str]:
     """The problems of the ``AGENTSTACK_EXPORTER_*`` variables. An empty variable counts as unset."""
     known = {setting.env: setting for setting in SETTINGS}
     for env, text in sorted(os.environ.items()):
-        if not env.startswith(ENV_PREFIX) or not text or env == CONFIG_ENV or is_service_link(env, text):
+        if not _is_meant(env, text):
             continue
         if env not in known:
-            yield _unknown_variable(env, list(known))
+            if _resembled(env, _MISSPELT):
+                yield _unknown_variable(env)
             continue
         option = options[known[env].name]
         ctx = click.get_current_context()
@@ -103,6 +110,19 @@ def environment_problems(options: Mapping[str, click.Option]) -> Iterator[str]:
             option.type_cast_value(ctx, option.value_from_envvar(ctx))
         except click.BadParameter as error:
             yield f"{env}: {error.message}"
+
+
+def environment_warnings() -> Iterator[str]:
+    """The ``AGENTSTACK_EXPORTER_*`` variables that are ignored because their names resemble no setting."""
+    known = {setting.env for setting in SETTINGS}
+    for env, text in sorted(os.environ.items()):
+        if _is_meant(env, text) and env not in known and not _resembled(env, _MISSPELT):
+            yield f"{_unknown_variable(env)}; it is ignored"
+
+
+def _is_meant(env: str, text: str) -> bool:
+    """Whether the variable has the prefix and a value, and Kubernetes has not set it."""
+    return env.startswith(ENV_PREFIX) and bool(text) and env != CONFIG_ENV and not is_service_link(env, text)
 
 
 def is_service_link(env: str, text: str) -> bool:
@@ -120,9 +140,15 @@ def _unknown_key(key: str, value: object, known: list[str]) -> str:
     return f"unknown key {shown(key)}{hint}"
 
 
-def _unknown_variable(env: str, known: list[str]) -> str:
-    # Compared without the prefix, which would make all names look similar.
-    near = nearest(env.removeprefix(ENV_PREFIX), [name.removeprefix(ENV_PREFIX) for name in [*known, CONFIG_ENV]])
+def _resembled(env: str, cutoff: float) -> str | None:
+    """The most similar name of a setting, without the prefix, which would make all names look similar."""
+    names = [setting.env.removeprefix(ENV_PREFIX) for setting in SETTINGS]
+    matches = difflib.get_close_matches(env.removeprefix(ENV_PREFIX), [*names, CONFIG_ENV.removeprefix(ENV_PREFIX)], 1, cutoff)
+    return matches[0] if matches else None
+
+
+def _unknown_variable(env: str) -> str:
+    near = _resembled(env, _SIMILAR)
     return f"{_printable(env)}: unknown environment variable" + (f"; did you mean {ENV_PREFIX}{near}?" if near else "")
 
 

@@ -9,13 +9,17 @@ import logging
 import platform
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Final
+
+import msgspec
 
 from exporter import __version__
 from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings
 from exporter.config.price_file import read_prices
+from exporter.config.setting_types import nearest
 from exporter.daemon.auth import TelemetryGuard
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
@@ -29,11 +33,14 @@ from exporter.exporters.landing_page import Product, StatusLine
 from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
+from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.pipeline import Pipeline, Tracing
+from exporter.server.daemon_threads import run_in_thread
 from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
+from exporter.server.reloading_file import FileWatcher
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.span_handlers import Emit
 
@@ -42,6 +49,9 @@ PRODUCT: Final = Product(
     version=__version__,
     description="Prometheus and OpenTelemetry metrics of Plivo AgentStack voice agents, while the calls are going on.",
 )
+
+READY_FILE_TIMEOUT: Final = 2.0
+"""Seconds that a start or a stop waits for the disk of the ready file."""
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +72,12 @@ class Daemon:
         otel = otel or OtelSettings()
         self._settings = settings
         self._on_spans = on_spans
+        self.watcher = FileWatcher()
         self.pipeline = self._new_pipeline(settings, otel)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         self.pipeline.metrics.build_info(__version__, platform.python_version())
         receiver_metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
-        self._receiver = Receiver(settings, self.pipeline, receiver_metrics)
+        self._receiver = Receiver(settings, self.pipeline, receiver_metrics, self.watcher)
         self._ticker = Ticker(self.pipeline, self._receiver.sweep)
         self._telemetry, self._telemetry_scheme = self._new_telemetry_listener(receiver_metrics)
         self._ready_file = ReadyFile(settings.ready_file)
@@ -90,16 +101,17 @@ class Daemon:
 
     async def start(self) -> None:
         """Open both listeners. Raises ``OSError`` that names the address or file that cannot be used."""
-        self._set_ready(ready=False)
+        await self._set_ready(ready=False)
         try:
             await self._telemetry.start()
             await self._receiver.start()
-            self._set_ready(ready=True)
+            await self._set_ready(ready=True)
         except OSError:
             await self._receiver.stop()
             await self._telemetry.stop()
             raise
         self._ticker.start()
+        self.watcher.start()
         for exporter in self._exporters:
             exporter.start()
         gc.collect()
@@ -109,37 +121,55 @@ class Daemon:
 
     async def stop(self) -> None:
         """Stop in order: accept no calls, read what was sent, wait for a scrape with ``--linger``, flush, close."""
-        self._set_ready(ready=False)
+        self._ready = False
+        removed = asyncio.ensure_future(self._set_ready(ready=False))
         await self._receiver.stop()
         self.pipeline.close(time.time())
         flush = asyncio.gather(*(exporter.stop() for exporter in self._exporters))
         if self._settings.linger:
             await self._final_scrape.wait(self._settings.linger_timeout)
         await flush
+        self.watcher.stop()
         await self._ticker.stop()
         await self._telemetry.stop()
+        try:
+            await removed
+        except OSError as error:
+            log.error("cannot remove the ready file: %s", error)  # noqa: TRY400 - the reason says all
 
     def skip_linger(self) -> None:
         """Stop waiting for the last scrape, because a user at the keyboard has asked for the end."""
         self._final_scrape.skip()
 
+    def configure(self, settings: Settings) -> tuple[str, ...]:
+        """Use other settings as far as a running exporter can. Returns the names of those that need a restart."""
+        changed = [name for name in Settings.__struct_fields__ if getattr(settings, name) != getattr(self._settings, name)]
+        if "auth_tokens" in changed and settings.auth_tokens:
+            self._receiver.tokens.configure(settings.auth_tokens)
+            changed.remove("auth_tokens")
+            self._settings = msgspec.structs.replace(self._settings, auth_tokens=settings.auth_tokens)
+        return tuple(name for name in changed if name not in ("log_level", "log_format"))
+
     def _new_pipeline(self, settings: Settings, otel: OtelSettings) -> Pipeline:
-        return Pipeline(
+        pipeline = Pipeline(
             _label_limits(settings),
             SessionTimeouts(resume=settings.session_resume, turn=settings.turn_wait, idle=settings.idle_timeout),
-            LoggingDiagnostics(),
+            LoggingDiagnostics(subscribes=settings.subscribe),
             time.time(),
             settings.max_frame_bytes,
             exponential=otel.metrics is not None and otel.histogram_aggregation == "base2_exponential_bucket_histogram",
             slow_turn=settings.slow_turn,
-            prices=None if settings.prices is None else read_prices(settings.prices),
             exemplars=otel.exemplar_filter != "always_off",
             tracing=Tracing(span_options(settings, otel), self._emit) if exports_spans(settings, otel) or self._on_spans else None,
         )
+        if settings.prices is not None:
+            path, cost = settings.prices, pipeline.trackers.cost
+            cost.replace_prices(self.watcher.watch([path], lambda: read_prices(path), cost.replace_prices).current())
+        return pipeline
 
     def _new_telemetry_listener(self, metrics: ReceiverMetrics) -> tuple[Listener, str]:
         """The listener of the telemetry pages, and its URL scheme."""
-        guard, address = TelemetryGuard(self._settings), self._settings.telemetry_listen
+        guard, address = TelemetryGuard(self._settings, self.watcher), self._settings.telemetry_listen
         pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape)
         listener = Listener(
             guard.protect(pages, metrics.refused),
@@ -157,12 +187,19 @@ class Daemon:
         for exporter in self._exporters:
             exporter.offer(spans)
 
-    def _set_ready(self, *, ready: bool) -> None:
-        """Change what ``/-/ready`` answers, and write or remove the ready file."""
-        if ready:
-            self._ready_file.write(self.listen, self.telemetry_listen)
-        else:
-            self._ready_file.remove()
+    async def _set_ready(self, *, ready: bool) -> None:
+        """Change what ``/-/ready`` answers, and write or remove the ready file.
+
+        A disk may hang. It does not keep the exporter from serving and from stopping.
+        """
+        if not ready:
+            self._ready = False
+        act = partial(self._ready_file.write, self.listen, self.telemetry_listen) if ready else self._ready_file.remove
+        try:
+            async with asyncio.timeout(READY_FILE_TIMEOUT):
+                await run_in_thread(act, "ready-file")
+        except TimeoutError:
+            log.error("timeout: the ready file was not %s within %s s", "written" if ready else "removed", READY_FILE_TIMEOUT)  # noqa: TRY400 - the reason says all
         self._ready = ready
 
     def _readiness(self) -> Readiness:
@@ -181,8 +218,13 @@ class Daemon:
 
 
 def _label_limits(settings: Settings) -> LabelLimits:
+    """The limits of labels. Raises ``ValueError`` for a label that no metric has."""
     allow: dict[str, set[str]] = {}
+    labels = {label for spec in inventory.metrics().values() for label in spec.labels} if settings.label_allow else set()
     for item in settings.label_allow:
+        if item.label not in labels:
+            near = nearest(item.label, labels)
+            raise ValueError(f"--label-allow: no metric has the label {item.label!r}" + (f"; did you mean {near!r}?" if near else ""))
         allow.setdefault(item.label, set()).add(item.value)
     return LabelLimits(
         agents=settings.max_agents,

@@ -8,14 +8,15 @@ log = logging.getLogger(__name__)
 
 
 class LoggingDiagnostics(Diagnostics):
-    """Diagnostics that are written to the log."""
+    """Diagnostics that are written to the log. ``subscribes`` says that the exporter asks for turn.metrics itself."""
+
+    def __init__(self, *, subscribes: bool = True) -> None:
+        self._subscribes = subscribes
 
     def metrics_missing(self, agent: str) -> None:
         """Log that turns of ``agent`` complete without turn.metrics."""
-        log.warning(
-            "no turn.metrics received for completed turns of agent %s: enable metrics_events for it, or remove --no-subscribe",
-            agent,
-        )
+        remedy = "enable metrics_events for it" + ("" if self._subscribes else ", or remove --no-subscribe")
+        log.warning("no turn.metrics received for completed turns of agent %s: %s", agent, remedy)
 
     def internal_error(self, error: Exception) -> None:
         """Log an internal error of the exporter with its traceback."""

@@ -96,7 +96,10 @@ class SelfMetricsObserver:
 
 
 class OtlpExporter:
-    """An :class:`exporter.exporters.interface.Exporter` with one sender for each signal that has a target."""
+    """An :class:`exporter.exporters.interface.Exporter` with one sender for each signal that has a target.
+
+    Raises ``ValueError`` if the queue's directory is a file.
+    """
 
     def __init__(
         self,
@@ -106,6 +109,8 @@ class OtlpExporter:
         snapshot: Callable[[], Snapshot],
         backoff: BackoffConfig | None = None,
     ) -> None:
+        if settings.otlp_queue_dir is not None:
+            _check_directory(settings.otlp_queue_dir)
         backoff = backoff or BackoffConfig()
         resource = resource_attributes(dict(otel.resource_attributes), service_name=otel.service_name)
         self._limiter = SpanLimiter(otel.limits)
@@ -126,6 +131,23 @@ class OtlpExporter:
     async def stop(self) -> None:
         """Deliver what is queued, or write it to disk, or count it as lost, within :data:`FLUSH_TIMEOUT` seconds."""
         await asyncio.gather(*(sender.stop(FLUSH_TIMEOUT) for sender in (self._spans, self._metrics) if sender is not None))
+
+
+def described_target(otel: OtelSettings, signal: Signal) -> str:
+    """Where a signal is sent, and how; without credentials."""
+    target = otel.traces if signal == "traces" else otel.metrics
+    if target is None:
+        return "none"
+    return f"{target.protocol} {target.address}"
+
+
+def _check_directory(path: Path) -> None:
+    """Check that the queue's directory is one, or can be made. Raises ``ValueError``."""
+    for place in (path, *path.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise ValueError(f"--otlp-queue-dir: {place} is a file; expected a directory")
+            return
 
 
 def span_options(settings: Settings, otel: OtelSettings) -> SpanOptions:

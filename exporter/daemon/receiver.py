@@ -4,7 +4,7 @@ import ssl
 from typing import Final
 
 from exporter.config import Address, Settings
-from exporter.daemon.auth import ingest_auth_policy, ingest_tls
+from exporter.daemon.auth import IngestTokens, ingest_auth_policy, ingest_tls
 from exporter.daemon.receiver_metrics import ReceiverMetrics
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import SUBSCRIPTION, SWEEP_EVERY, Pipeline
@@ -15,6 +15,7 @@ from exporter.receivers.tap.client_sequences import TapClients, TapLimits, large
 from exporter.receivers.websocket import Endpoint, EndpointConfig
 from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener, ListenerTls, RawListener
+from exporter.server.reloading_file import FileWatcher
 
 DRAIN_ENDPOINT: Final = 2.0
 DRAIN_RELAY: Final = 25.0
@@ -26,17 +27,18 @@ MAX_PENDING: Final = 4096
 class Receiver:
     """The ingest listener with its receiver. Raises ``ValueError`` for a file or URL that cannot be used."""
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics) -> None:
+    def __init__(self, settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics, watcher: FileWatcher) -> None:
         self._settings = settings
-        tls = ingest_tls(settings)
+        self.tokens = IngestTokens(settings, watcher)
+        tls = ingest_tls(settings, watcher)
         self._scheme = "ws" if tls is None else "wss"
         self._application: Endpoint | Relay
         self._listener: Listener | RawListener
         if settings.upstream is None:
-            self._application = endpoint = _endpoint(settings, pipeline, metrics)
+            self._application = endpoint = _endpoint(settings, pipeline, metrics, self.tokens)
             self._listener = _endpoint_listener(settings, endpoint, tls, metrics)
         else:
-            self._application = relay = _relay(settings, settings.upstream, pipeline, metrics)
+            self._application = relay = _relay(settings, settings.upstream, pipeline, metrics, self.tokens)
             listener_tls = None if tls is None else ListenerTls(tls, settings.handshake_timeout, metrics.tls_failure)
             self._listener = RawListener(relay, settings.listen.host, settings.listen.port, listener_tls)
 
@@ -58,9 +60,7 @@ class Receiver:
     async def stop(self) -> None:
         """Accept no new connections, let the open ones end within the drain timeout, and close the others."""
         self._listener.close()
-        default = DRAIN_ENDPOINT if self._settings.upstream is None else DRAIN_RELAY
-        within = self._settings.drain_timeout
-        await self._application.drain(default if within is None else within)
+        await self._application.drain(drain_timeout(self._settings))
         await self._listener.stop()
 
     async def sweep(self) -> None:
@@ -68,7 +68,14 @@ class Receiver:
         await self._application.sweep()
 
 
-def _endpoint(settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics) -> Endpoint:
+def drain_timeout(settings: Settings) -> float:
+    """Seconds that open connections are read after a stop was requested."""
+    if settings.drain_timeout is not None:
+        return settings.drain_timeout
+    return DRAIN_ENDPOINT if settings.upstream is None else DRAIN_RELAY
+
+
+def _endpoint(settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens) -> Endpoint:
     config = EndpointConfig(
         subscription=SUBSCRIPTION if settings.subscribe else None,
         linger=settings.session_linger,
@@ -78,7 +85,7 @@ def _endpoint(settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics) 
     )
     limits = TapLimits(event=settings.max_frame_bytes, linger=settings.session_linger, silence=settings.idle_timeout + SWEEP_EVERY)
     taps = TapClients(limits, lambda name: TapFeed(pipeline, name), metrics)
-    return Endpoint(ingest_auth_policy(settings, settings.path), config, lambda: CallFeed(pipeline), taps, metrics)
+    return Endpoint(ingest_auth_policy(settings, settings.path, tokens), config, lambda: CallFeed(pipeline), taps, metrics)
 
 
 def _endpoint_listener(settings: Settings, endpoint: Endpoint, tls: ssl.SSLContext | None, metrics: ReceiverMetrics) -> Listener:
@@ -97,7 +104,7 @@ def _endpoint_listener(settings: Settings, endpoint: Endpoint, tls: ssl.SSLConte
     )
 
 
-def _relay(settings: Settings, upstream: str, pipeline: Pipeline, metrics: ReceiverMetrics) -> Relay:
+def _relay(settings: Settings, upstream: str, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens) -> Relay:
     config = ProxyConfig(
         upstream=parse_upstream(upstream, None if settings.upstream_ca is None else str(settings.upstream_ca)),
         handshake_timeout=settings.handshake_timeout,
@@ -106,4 +113,4 @@ def _relay(settings: Settings, upstream: str, pipeline: Pipeline, metrics: Recei
         max_message=settings.max_frame_bytes,
         allow_fallback=settings.observe_without_upstream,
     )
-    return Relay(ingest_auth_policy(settings, None), config, lambda: CallFeed(pipeline, relayed=True), metrics)
+    return Relay(ingest_auth_policy(settings, None, tokens), config, lambda: CallFeed(pipeline, relayed=True), metrics)

@@ -20,6 +20,7 @@ from websockets.frames import CloseCode
 from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
 from exporter.receivers.feed_interfaces import CallFeedProtocol
 from exporter.receivers.observer_interfaces import ConnectionObserver
+from exporter.receivers.peer import peer_name
 from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import Hello, is_hello, read_hello
 from exporter.receivers.tap.link import TapLink
@@ -112,7 +113,10 @@ class Endpoint:
                 await self._serve(_Connection(receive, send, self._config.max_rate))
             else:
                 self._observer.refused(refusal.reason)
-                log.info("connection refused", extra={"reason": refusal.reason, "status": refusal.status})
+                log.info(
+                    "connection refused",
+                    extra={"reason": refusal.reason, "status": refusal.status, "peer": peer_name(scope.get("client"))},
+                )
                 await _refuse_websocket(refusal, send)
 
     async def drain(self, within: float) -> None:

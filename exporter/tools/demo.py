@@ -5,6 +5,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Sequence
 
+import click
 import uvloop
 from rich.console import Console
 from rich.live import Live
@@ -12,11 +13,11 @@ from rich.table import Table
 
 from exporter.config import Settings
 from exporter.daemon.app import Daemon
-from exporter.daemon.serve import FAILURE, MISCONFIGURED, otel_from_environment
+from exporter.daemon.serve import FAILURE, MISCONFIGURED, log_warnings, otel_from_environment
 from exporter.logs import setup
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.simulate.command import SimulateOptions, simulate
-from exporter.tools.waterfall import draw
+from exporter.tools.waterfall import draw, waterfall_console
 
 CALLS_AT_ONCE = 20
 CALLS_PER_SECOND = 2.0
@@ -35,15 +36,17 @@ def run_demo(settings: Settings, *, calls: int, seed: int | None, speed: float, 
 
 
 async def _demo(settings: Settings, calls: int, seed: int | None, speed: float, *, print_traces: bool) -> int:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     try:
-        daemon = Daemon(settings, otel_from_environment(), _Traces(Console(highlight=False)).add if print_traces else None)
+        otel, warnings = otel_from_environment()
+        log_warnings(warnings)
+        daemon = Daemon(settings, otel, _Traces(waterfall_console()).add if print_traces else None)
         await daemon.start()
     except ValueError as error:
-        Console(stderr=True).print(f"Error: {error}.")
+        click.echo(f"Error: {error}.", err=True)
         return MISCONFIGURED
     except OSError as error:
-        Console(stderr=True).print(f"Error: {error.strerror}. Choose other addresses with --listen and --telemetry-listen.")
+        click.echo(f"Error: {error.strerror or error}. Choose other addresses with --listen and --telemetry-listen.", err=True)
         return FAILURE
     _welcome(console, daemon, settings)
     options = SimulateOptions(
@@ -78,14 +81,14 @@ class _Traces:
 
     def _draw(self) -> None:
         spans, self._spans = self._spans, []
-        self._console.print(draw(spans))
+        self._console.print(draw(spans, self._console.width))
 
 
 async def _until_signal(options: SimulateOptions) -> None:
     """Simulate until all calls are over, or until a signal."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(signum, stopping.set)
     simulation = asyncio.create_task(simulate(options))
     stopped = asyncio.create_task(stopping.wait())
@@ -102,6 +105,7 @@ def _welcome(console: Console, daemon: Daemon, settings: Settings) -> None:
     console.print(f"  http://{telemetry}/metrics   what Prometheus scrapes")
     console.print(f"  http://{telemetry}/          the landing page")
     console.print(f"Send your own events to ws://{daemon.listen.reachable()}{settings.path}. Stop with Ctrl-C.")
+    console.print(_line(daemon))
 
 
 @contextlib.asynccontextmanager
@@ -130,7 +134,12 @@ async def _show_live(console: Console, daemon: Daemon) -> None:
 async def _show_lines(console: Console, daemon: Daemon) -> None:
     while True:
         await asyncio.sleep(_REFRESH_LINES)
-        console.print(", ".join(f"{name} {value}" for name, value in _numbers(daemon.snapshot(), daemon)))
+        console.print(_line(daemon))
+
+
+def _line(daemon: Daemon) -> str:
+    """The numbers as one line of at most 80 characters."""
+    return ", ".join(f"{name} {value}" for name, value in _numbers(daemon.snapshot(), daemon))
 
 
 def _numbers(snapshot: Snapshot, daemon: Daemon) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from exporter.pipeline.diagnostics import NoDiagnostics
 from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.sessions.registry import SessionTimeouts
-from exporter.tools.waterfall import draw
+from exporter.tools.waterfall import draw, waterfall_console
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.span_handlers import Emit
 
@@ -233,7 +233,7 @@ def run_replay(file: BinaryIO, form: Literal["text", "json"]) -> int:
 def draw_replay(file: BinaryIO) -> int:
     """``replay --traces``: draws each turn of ``file`` on stdout once it is complete. Returns the exit code."""
     lines = [line.strip() for line in file]
-    console = Console(highlight=False)
+    console = waterfall_console()
     spans: list[bytes] = []
     replay = Replay(_start_time(lines), spans.extend)
     for line in filter(None, lines):
@@ -246,7 +246,7 @@ def draw_replay(file: BinaryIO) -> int:
 
 def _draw(console: Console, spans: list[bytes]) -> None:
     if spans:
-        console.print(draw(spans))
+        console.print(draw(spans, console.width))
         spans.clear()
 
 

@@ -3,16 +3,23 @@
 The bar of a turn fills the width. Its children are drawn and timed relative to the turn, not to the call.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-WIDTH: Final = 48
-"""Width of the bars, in characters."""
+WIDE: Final = 140
+"""Width of a drawing that no terminal limits, in characters."""
+_MAX_BAR: Final = 48
+_MIN_BAR: Final = 10
+_NUMBERS: Final = 9
+"""Width of a time. A time that is cut would be a wrong one, so there is always room for it."""
+_NOTES: Final = 18
+"""Least width of the notes."""
 _COLOURS: Final = {
     "user_speech": "cyan",
     "speech_to_text": "blue",
@@ -33,28 +40,41 @@ _SHOWN: Final = {
 _INTERRUPTED: Final = "agentstack.turn.interrupted"
 
 
-def draw(spans: Iterable[bytes]) -> RenderableType:
-    """Draw serialised OTLP spans, one waterfall for each span without a parent among them. Raises ``DecodeError`` for other bytes."""
+def waterfall_console() -> Console:
+    """The console for stdout: as wide as the terminal; if the output goes elsewhere, as wide as the drawing needs."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDE
+    return console
+
+
+def draw(spans: Iterable[bytes], width: int = WIDE) -> RenderableType:
+    """Draw serialised OTLP spans in ``width`` columns, one waterfall for each span without a parent among them.
+
+    Raises ``DecodeError`` for other bytes.
+    """
     decoded = sorted((Span.FromString(span) for span in spans), key=lambda span: (span.start_time_unix_nano, -span.end_time_unix_nano))
     known = {span.span_id for span in decoded}
     children: dict[bytes, list[Span]] = {}
     for span in decoded:
         children.setdefault(span.parent_span_id if span.parent_span_id in known else b"", []).append(span)
-    return Group(*(_waterfall(root, children) for root in children.get(b"", ())))
+    return Group(*(_waterfall(root, children, width) for root in children.get(b"", ())))
 
 
-def _waterfall(root: Span, children: dict[bytes, list[Span]]) -> Table:
+def _waterfall(root: Span, children: dict[bytes, list[Span]], width: int) -> Table:
+    names = min(40, max(16, width - _MIN_BAR - 2 * _NUMBERS - _NOTES - 4))
+    bar = max(_MIN_BAR, min(_MAX_BAR, width - names - 2 * _NUMBERS - _NOTES - 4))
     table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=40)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=names)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, width=WIDTH)
+    table.add_column(no_wrap=True, width=bar)
     table.add_column(overflow="fold")
     for depth, span, scale in _walk(root, children, 0, root):
         name = Text("  " * depth + _printable(span.name), style="bold red" if _failed(span) else _colour(span) if depth else "bold")
         offset = span.start_time_unix_nano - (root if span is scale else scale).start_time_unix_nano
         length = span.end_time_unix_nano - span.start_time_unix_nano
-        table.add_row(name, Text(f"+{_time(offset)}", style="dim"), _time(length), _bar(span, scale), _notes(span))
+        table.add_row(name, Text(f"+{_time(offset)}", style="dim"), _time(length), _bar(span, scale, bar), _notes(span))
     return table
 
 
@@ -66,14 +86,14 @@ def _walk(span: Span, children: dict[bytes, list[Span]], depth: int, scale: Span
         yield from _walk(child, children, depth + 1, scale)
 
 
-def _bar(span: Span, scale: Span) -> Text:
+def _bar(span: Span, scale: Span, width: int) -> Text:
     whole = max(scale.end_time_unix_nano - scale.start_time_unix_nano, 1)
 
     def column(moment: int) -> int:
-        return min(max((moment - scale.start_time_unix_nano) * WIDTH // whole, 0), WIDTH - 1)
+        return min(max((moment - scale.start_time_unix_nano) * width // whole, 0), width - 1)
 
     first, last = column(span.start_time_unix_nano), column(span.end_time_unix_nano)
-    series_cache = [" "] * WIDTH
+    series_cache = [" "] * width
     series_cache[first : last + 1] = ["━"] * (last + 1 - first) if span.end_time_unix_nano > span.start_time_unix_nano else ["·"]
     for event in span.events:
         if event.name in ("first_token", "first_byte"):

@@ -25,6 +25,7 @@ from tests.support.daemon import (
 )
 from tests.support.raw_websocket import PING, RawWebSocket, frame, raw_connection, raw_websocket, request
 from tests.support.waiting import eventually, seconds
+from tests.unit.test_cli import FAULTS, write_faulty_files
 
 RECEIVED = "agentstack_exporter_frames_received_total"
 PROCESSED = "agentstack_exporter_frames_total"
@@ -346,3 +347,12 @@ class TestInProcess:
             addresses = dict(zip(("listen", "telemetry_listen"), (Address("127.0.0.1", port) for port in ports), strict=True))
             open_files.append(len(names_in(Path("/proc/self/fd"))))
         assert open_files[1] == open_files[2]
+
+
+@pytest.mark.parametrize(("args", "message"), FAULTS)
+async def test_a_setting_that_cannot_be_used(tmp_path: Path, args: tuple[str, ...], message: str) -> None:
+    """With the faults that check-config finds, serve ends with 2, and the log says the same."""
+    write_faulty_files(tmp_path)
+    async with program(tmp_path, "serve", *args) as refused:
+        assert await refused.ended() == 2
+        assert message in refused.log

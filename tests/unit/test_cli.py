@@ -96,7 +96,8 @@ REFUSED = [
      "streaming, messy, mixed, healthy, slow-llm, hasty, outage, silent; did you mean 'typical'?")),
     (["simulate", "--url", "http://x"], "Invalid value for '--url': 'http://x' is not a URL that starts with ws:// or wss://"),
     (["simulate", "--url", "ws://x:99999"],
-     "Invalid value for '--url': 'ws://x:99999' is not a URL that starts with ws:// or wss://"),
+     ("Invalid value for '--url': 'ws://x:99999' is not a URL that starts with ws:// or wss://; "
+      "port 99999 is above 65535, the largest port")),
     (["simulate", "--calls", "0"], "Invalid value for '--calls': '0' is not a whole number from 1 to 10000000"),
     (["simulate", "--rate", "inf"], "Invalid value for '--rate': 'inf' is not a number from 0 to 1e+06"),
     (["simulate", "--speed", "-1"], "Invalid value for '--speed': '-1' is not a number from 0 to 1e+06"),
@@ -133,12 +134,60 @@ def test_check_config_prints_values_and_origins(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("AGENTSTACK_EXPORTER_TURN_WAIT", "3")
     result = run("check-config", "--config", "exporter.toml", "--log-level", "debug")
     assert (result.exit_code, result.stderr) == (0, "")
-    lines = {tuple(part.strip() for part in line.rsplit("  # ", 1)) for line in result.stdout.splitlines()}
+    *printed, traces, metrics = result.stdout.splitlines()
+    assert (traces, metrics) == ("# OTLP traces: none", "# OTLP metrics: none")
+    lines = {tuple(part.strip() for part in line.rsplit("  # ", 1)) for line in printed}
     assert ("max-agents = 7", "file exporter.toml, line 1") in lines
     assert ("turn-wait = 3.0", "environment AGENTSTACK_EXPORTER_TURN_WAIT") in lines
     assert ('log-level = "debug"', "flag --log-level") in lines
     assert ('listen = "127.0.0.1:8790"', "default") in lines
     assert len(lines) == len(SETTINGS)
+
+
+FAULTS = [
+    (
+        ("--tls-cert", "junk.pem", "--tls-key", "junk.pem"),
+        "--tls-cert: junk.pem: cannot be used as a certificate: the file holds no",
+    ),
+    (("--web-config", "no_cert.yml"), "no_cert.yml: tls_server_config.cert_file: is missing"),
+    (("--web-config", "junk_cert.yml"), "--web-config: junk_cert.yml: tls_server_config.cert_file: junk.pem: cannot be used as a"),
+    (("--otlp-queue-dir", "junk.pem"), "--otlp-queue-dir: junk.pem is a file; expected a directory"),
+    (("--otlp-queue-dir", "junk.pem/queue"), "--otlp-queue-dir: junk.pem is a file; expected a directory"),
+    (("--label-allow", "modl=a"), "--label-allow: no metric has the label 'modl'; did you mean 'model'?"),
+    (("--upstream", "wss://a", "--upstream-ca", "junk.pem"), "--upstream-ca junk.pem cannot be used"),
+    (("--ready-file", "nowhere/ready"), "--ready-file: nowhere: no such directory"),
+]
+
+
+def write_faulty_files(folder: Path) -> None:
+    """Write the files that ``FAULTS`` names."""
+    (folder / "junk.pem").write_text("junk", encoding="utf-8")
+    (folder / "no_cert.yml").write_text("tls_server_config: {key_file: junk.pem}\n", encoding="utf-8")
+    (folder / "junk_cert.yml").write_text("tls_server_config: {cert_file: junk.pem, key_file: junk.pem}\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(("args", "message"), FAULTS)
+def test_check_config_refuses_what_serve_refuses(args: tuple[str, ...], message: str) -> None:
+    """check-config does what serve does short of listening, and so finds the same faults."""
+    write_faulty_files(Path())
+    result = run("check-config", *args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
+def test_check_config_prints_where_otlp_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """check-config prints the target of each signal without credentials, and the problems of the variables on stderr."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://user:hunter2@collector:4318/v1/traces")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "otlp")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "soon")
+    monkeypatch.setenv("AGENTSTACK_EXPORTER_VERSION", "1")
+    result = run("check-config")
+    assert result.exit_code == 0
+    assert "# OTLP traces: http/protobuf https://collector:4318\n# OTLP metrics: grpc localhost:4317\n" in result.stdout
+    assert "hunter2" not in result.output
+    assert "Warning: OTEL_BSP_SCHEDULE_DELAY" in result.stderr
+    assert "Warning: AGENTSTACK_EXPORTER_VERSION: unknown environment variable" in result.stderr
 
 
 def test_check_config_lists_every_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,3 +367,19 @@ def test_command_line_is_light() -> None:
     heavy = ("uvicorn", "starlette", "websockets", "rich")
     code = f"import sys, exporter.cli, exporter.tools.healthcheck; print([name for name in {heavy} if name in sys.modules])"
     assert process("-c", code).stdout == "[]\n"
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("command", ["catalogue", "check-config", "--version"])
+def test_an_output_that_cannot_be_written(command: str) -> None:
+    """A full disk ends a command with one line and code 1."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "exporter.cli", command],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "Error: cannot write the output: No space left on device\n")

@@ -216,7 +216,12 @@ BAD_FLAGS = [
     (
         "--listen",
         "127.0.0.1:65536",
-        "'127.0.0.1:65536' is not an address of the form host:port; the port must be a number from 0 to 65535",
+        "'127.0.0.1:65536' is not an address of the form host:port; port 65536 is above 65535, the largest port",
+    ),
+    (
+        "--upstream",
+        "ws://a:70000/b",
+        "'ws://a:70000/b' is not a URL that starts with ws:// or wss://; port 70000 is above 65535, the largest port",
     ),
     ("--listen", "127.0.0.1:٣", "'127.0.0.1:٣' is not an address of the form host:port; the port must be a number from 0 to 65535"),
     ("--listen", "http://127.0.0.1:1", "'http://127.0.0.1:1' is not an address of the form host:port; leave out the scheme"),
@@ -335,24 +340,31 @@ def test_bad_file_name_names_where_it_was_given(monkeypatch: pytest.MonkeyPatch)
     [
         ("LISEN", "unknown environment variable; did you mean AGENTSTACK_EXPORTER_LISTEN?"),
         ("CONFG", "unknown environment variable; did you mean AGENTSTACK_EXPORTER_CONFIG?"),
-        ("WHATEVER", "unknown environment variable"),
-        ("PORT", "unknown environment variable"),
     ],
 )
-def test_unknown_variable(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
-    """A variable with the prefix that is not a setting is an error, with the most similar name if there is one."""
+def test_misspelt_variable(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
+    """A variable with the prefix whose name resembles a setting is an error that suggests the setting."""
     monkeypatch.setenv(f"AGENTSTACK_EXPORTER_{name}", "9000")
     assert problems() == (f"AGENTSTACK_EXPORTER_{name}: {message}",)
+
+
+@pytest.mark.parametrize("name", ["VERSION", "IMAGE", "IMAGE_TAG", "TAG", "PORT", "HOST", "REPLICAS", "DIGEST", "MEM_LIMIT", "SERVICE"])
+def test_variable_that_resembles_no_setting(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A variable with the prefix that people set beside a container is a warning, and the settings are loaded."""
+    monkeypatch.setenv(f"AGENTSTACK_EXPORTER_{name}", "1.2.3")
+    [warning] = load().warnings
+    assert warning.startswith(f"AGENTSTACK_EXPORTER_{name}: unknown environment variable")
+    assert warning.endswith("; it is ignored")
 
 
 def test_all_problems_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors of environment and file are reported together, environment first."""
     write("lisen = 1\nmax-agents = 0\n")
     monkeypatch.setenv("AGENTSTACK_EXPORTER_LINGER", "maybe")
-    monkeypatch.setenv("AGENTSTACK_EXPORTER_LOG", "x")
+    monkeypatch.setenv("AGENTSTACK_EXPORTER_LOGLEVEL", "x")
     assert problems("--config", "exporter.toml") == (
         "AGENTSTACK_EXPORTER_LINGER: 'maybe' is not true or false",
-        "AGENTSTACK_EXPORTER_LOG: unknown environment variable",
+        "AGENTSTACK_EXPORTER_LOGLEVEL: unknown environment variable; did you mean AGENTSTACK_EXPORTER_LOG_LEVEL?",
         "exporter.toml, line 1: unknown key 'lisen'; did you mean 'listen'?",
         "exporter.toml, line 2: max-agents: 0 is not a whole number from 1 to 10000",
     )

@@ -1,8 +1,11 @@
 """The log: one safe line per record, in both formats, without floods and without query strings."""
 
+import contextlib
 import io
 import json
 import logging
+import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.logs import MESSAGE_LIMIT, TRACE_LIMIT, LineHandler, RepeatFilter, clean, setup
+from exporter.logs import MESSAGE_LIMIT, QUEUE_LIMIT, TRACE_LIMIT, LineHandler, RepeatFilter, clean, setup
+from tests.support.waiting import eventually_sync
 
 LIBRARIES = ("", "uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access", "websockets", "asyncio")
 
@@ -262,3 +266,40 @@ def test_flood_through_the_handler_is_limited() -> None:
             info("peer %s", number)()
 
     assert len(written(act)) == 10
+
+
+def test_a_reader_that_hangs_costs_lines_and_no_time() -> None:
+    """Lines for a full pipe are dropped beyond the limit; once the pipe is read, a line says how many."""
+    reader, writer = os.pipe()
+    stream = os.fdopen(writer, "w")
+    setup("info", "text", stream)
+    handler = own_handler()
+    handler.filters.clear()
+    lines = 3 * QUEUE_LIMIT
+    for number in range(lines):
+        handler.handle(logging.LogRecord("exporter.test", logging.INFO, "", 0, "line %d " + "x" * 200, (number,), None))
+    os.set_blocking(reader, False)
+    found = b""
+
+    def accounted_for() -> bool:
+        nonlocal found
+        with contextlib.suppress(BlockingIOError):
+            found += os.read(reader, 1 << 20)
+        dropped = sum(map(int, re.findall(rb" (\d+) log lines dropped", found)))
+        return dropped > 0 and dropped + found.count(b": line ") == lines
+
+    eventually_sync(accounted_for, because="each line to be written or counted")
+    handler.close()
+    stream.close()
+    os.close(reader)
+
+
+def test_a_reader_that_is_gone_is_no_error() -> None:
+    """Lines for a closed pipe are discarded."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        setup("info", "text", stream)
+        info("nobody reads this")()
+        own_handler().flush()
+        own_handler().close()

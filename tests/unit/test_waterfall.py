@@ -1,5 +1,7 @@
 """The waterfall of spans in a terminal."""
 
+import re
+
 import pytest
 from google.protobuf.message import DecodeError
 from rich.console import Console
@@ -9,10 +11,10 @@ from tests.support.samples import CALL, events, noted
 from tests.support.traced import Player
 
 
-def drawn(spans: list[bytes]) -> str:
-    console = Console(width=150, color_system=None)
+def drawn(spans: list[bytes], width: int = 150) -> str:
+    console = Console(width=width, color_system=None)
     with console.capture() as capture:
-        console.print(draw(spans))
+        console.print(draw(spans, width))
     return capture.get()
 
 
@@ -58,3 +60,15 @@ def test_other_bytes_are_refused() -> None:
 def test_no_spans_are_no_lines() -> None:
     """Without spans nothing is drawn."""
     assert drawn([]).strip() == ""
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 140])
+def test_numbers_are_never_cut(width: int) -> None:
+    """In a narrow terminal names and bars are shorter, and each line still has its times in full."""
+    player = Player()
+    for event, receipt in events(CALL):
+        player.play(event, receipt=receipt)
+    lines = drawn(player.raw, width).splitlines()
+    with_times = [line for line in lines if re.search(r" \+\d+(\.\d+)? m?s +\d+(\.\d+)? m?s ", line)]
+    assert len(with_times) == len(player.raw)
+    assert max(map(len, lines)) <= width

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import cast
 
 from exporter.auth import Refusal
+from exporter.receivers.peer import peer_name
 from exporter.receivers.proxy.app_connection import AppConnection
 from exporter.receivers.proxy.fallback_session import FallbackSession, acceptance
 from exporter.receivers.proxy.http1 import (
@@ -118,11 +119,9 @@ class PlatformConnection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         self._registry.observer.refused(refusal.reason)
-        log.log(
-            logging.ERROR if refusal is LOOP else logging.INFO,
-            "connection refused",
-            extra={"reason": refusal.reason, "status": refusal.status},
-        )
+        level = logging.ERROR if refusal is LOOP else logging.INFO
+        peer = peer_name(self.open_transport.get_extra_info("peername"))
+        log.log(level, "connection refused", extra={"reason": refusal.reason, "status": refusal.status, "peer": peer})
         if not self.open_transport.is_closing():
             self.open_transport.write(refusal_answer(refusal.status, refusal.message))
             self.open_transport.close()
