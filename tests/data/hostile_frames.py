@@ -67,11 +67,12 @@ REJECTED: dict[str, tuple[Frame, RejectionReason]] = {
     "an object as type": ('{"type":{"type":"user.dtmf"}}', RejectionReason.NO_TYPE),
     "the type twice, the last no text": ('{"type":"user.dtmf","type":5}', RejectionReason.NO_TYPE),
     "a list as type": ('{"type":["user.dtmf"],"event":null}', RejectionReason.NO_TYPE),
-    "one byte too many": (_padded(LIMIT + 1), RejectionReason.TOO_LARGE),
-    "one byte too many as bytes": (_padded(LIMIT + 1).encode(), RejectionReason.TOO_LARGE),
-    "few characters and too many bytes": (ERROR % ("語" * 30_000), RejectionReason.TOO_LARGE),
-    "too many spaces": (" " * (LIMIT + 1), RejectionReason.TOO_LARGE),
-    "a megabyte": (b"\x00" * 1_000_000, RejectionReason.TOO_LARGE),
+    "many spaces": (" " * (LIMIT + 1), RejectionReason.EMPTY),
+    "a megabyte": (b"\x00" * 1_000_000, RejectionReason.NOT_JSON),
+    "a long event that is cut off": (_padded(LIMIT + 2)[:-1], RejectionReason.NOT_JSON),
+    "a long event without a type": ('{"a":"%s"}' % ("x" * LIMIT), RejectionReason.NO_TYPE),
+    "a long list": ("[1" + ",1" * LIMIT + "]", RejectionReason.NOT_OBJECT),
+    "too many parts": (CALLED % ("[[[1]]]," * 600_000), RejectionReason.TOO_LARGE),
 }
 """Frames that are no event, by what they are."""
 
@@ -79,6 +80,10 @@ TOLERATED: dict[str, Frame] = {
     "just small enough": _padded(LIMIT),
     "just small enough as bytes": _padded(LIMIT).encode(),
     "many bytes, just small enough": ERROR % ("語" * 21_800),
+    "one byte more": _padded(LIMIT + 1),
+    "one byte more as bytes": _padded(LIMIT + 1).encode(),
+    "few characters and many bytes": ERROR % ("語" * 30_000),
+    "NaN in a long event": '{"type":"turn.metrics","llm_ttft_ms":NaN,"text":"%s"}' % ("x" * LIMIT),
     "white space around": ' \n{ "type" : "user.dtmf" }\n ',
     "-0": TURN % "-0",
     "-0.0": TURN % "-0.0",
