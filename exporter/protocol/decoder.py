@@ -193,11 +193,13 @@ class _LenientReader:
         self.refused_values.append(RefusedValue(name, reason))
 
     def _entry(self, name: str, struct: type[Any], item: Any) -> Any:
-        """An entry of a list: a bad value costs no other entry, and unknown fields are not counted."""
+        """An entry of a list: a bad value costs no other entry. Unknown fields are counted under the list's name and their own."""
         if not isinstance(item, dict):
             self._refuse(name, item.reason if isinstance(item, Unusable) else RefusalReason.WRONG_TYPE)
             return None
-        return self._read_each(struct, {key: item[key] for key in _FIELDS[struct] if key in item}, f"{name}.")
+        fields = _FIELDS[struct]
+        self.unknown += [f"{name}.{key}" for key in item if key not in fields]
+        return self._read_each(struct, {key: item[key] for key in fields if key in item}, f"{name}.")
 
 
 def _refusal_reason(hint: Any, value: Any) -> RefusalReason:
