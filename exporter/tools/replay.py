@@ -1,9 +1,11 @@
 """The ``replay`` command: explains recorded events one by one: which series changed, and why a value was refused.
 
-Each line of a recording is an event as it was on the wire, or an object that holds one under ``event``. ``simulate --truth`` writes
-such objects, with ``call`` and ``connection`` to distinguish calls and ``sent_at`` for the time.
+Each line of a recording (:mod:`exporter.tools.recording`) is an event as it was on the wire, or an object that holds one under
+``event``. ``simulate --truth`` writes such objects, with ``call`` and ``connection`` to distinguish calls and ``sent_at`` for the time.
 """
 
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Literal, TypeVar
@@ -13,13 +15,14 @@ from rich.console import Console
 
 from exporter.catalogue.quantities import DateTime, UnixTime
 from exporter.metrics.label_limits import LabelLimits, normalise
-from exporter.metrics.self_metrics import FRAMES, FRAMES_REJECTED, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
+from exporter.metrics.self_metrics import FRAMES, FRAMES_REJECTED, OUTCOMES, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.diagnostics import NoDiagnostics
 from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.sessions.registry import SessionTimeouts
+from exporter.tools.recording import UnreadableRecordingError, read_recording
 from exporter.tools.waterfall import draw
 from exporter.tracing.handlers import Emit
 from exporter.tracing.sampling import SpanOptions
@@ -222,18 +225,29 @@ def _text(found: Explained) -> str:
 
 def run_replay(file: BinaryIO, form: Literal["text", "json"]) -> int:
     """The ``replay`` command: explains each line of ``file`` on stdout. Returns the exit code."""
-    lines = [line.strip() for line in file]
+    try:
+        lines = read_recording(file)
+    except UnreadableRecordingError as problem:
+        print(f"replay: no events: {problem}", file=sys.stderr)
+        return 1
     replay = Replay(_start_time(lines))
+    outcomes: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         if line:
-            _print(replay.line(number, line), form)
+            found = replay.line(number, line)
+            outcomes[found.outcome] += 1
+            _print(found, form)
     _print(replay.end(), form)
-    return 0
+    return _summarise(outcomes)
 
 
 def draw_replay(file: BinaryIO) -> int:
     """``replay --traces``: draws each turn of ``file`` on stdout once it is complete. Returns the exit code."""
-    lines = [line.strip() for line in file]
+    try:
+        lines = read_recording(file)
+    except UnreadableRecordingError as problem:
+        print(f"replay: no events: {problem}", file=sys.stderr)
+        return 1
     console = Console(highlight=False)
     spans: list[bytes] = []
     replay = Replay(_start_time(lines), spans.extend)
@@ -243,6 +257,14 @@ def draw_replay(file: BinaryIO) -> int:
     replay.settle()
     _draw(console, spans)
     return 0
+
+
+def _summarise(outcomes: Counter[str]) -> int:
+    """Say on stderr what became of the lines. Returns the exit code: 1 if no line was an event."""
+    total = outcomes.total()
+    parts = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
+    print(f"replay: {total} events: {parts}", file=sys.stderr)
+    return 1 if total and outcomes["rejected"] == total else 0
 
 
 def _draw(console: Console, spans: list[bytes]) -> None:
