@@ -16,7 +16,8 @@ from rich.console import Console
 from exporter.catalogue.quantities import DateTime, UnixTime
 from exporter.metrics.label_limits import LabelLimits, normalise
 from exporter.metrics.self_metrics import FRAMES, FRAMES_REJECTED, OUTCOMES, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
-from exporter.metrics.snapshot import HistogramPoint, Snapshot
+from exporter.metrics.snapshot import HistogramPoint
+from exporter.metrics.store import Seen
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.diagnostics import NoDiagnostics
 from exporter.pipeline.pipeline import Pipeline, Tracing
@@ -86,7 +87,8 @@ class Replay:
         )
         self._feeds: dict[tuple[bytes, ...], CallFeed] = {}
         self._now = now
-        self._seen = self._values()
+        self._seen: Seen = {}
+        self._changes()
 
     def line(self, number: int, raw: bytes) -> Explained:
         """Process one line of the recording and explain it."""
@@ -115,20 +117,16 @@ class Replay:
         self._pipeline.tick(self._now + _SETTLE_TIME)
 
     def _explain(self, number: int, event: str) -> Explained:
-        before, after = self._seen, self._values()
-        self._seen = after
-        changed: Changes = {key: (before.get(key), value) for key, value in after.items() if before.get(key) != value}
+        changed = self._changes()
         moved = {_series(key): _movement(*values) for key, values in changed.items() if not key[0].startswith(_SELF)}
         return Explained(number, event, _outcome(changed), moved, tuple(_notes(changed)))
 
-    def _values(self) -> dict[Key, Point]:
-        return dict(_flatten(self._pipeline.snapshot(self._now)))
-
-
-def _flatten(snapshot: Snapshot) -> Iterator[tuple[Key, Point]]:
-    for family in snapshot.families:
-        for series in family.series:
-            yield (family.spec.name, tuple(zip(family.spec.labels, series.labels, strict=True))), series.value
+    def _changes(self) -> Changes:
+        found = sorted(self._pipeline.store.changes(self._seen), key=lambda change: change.spec.name)
+        return {
+            (change.spec.name, tuple(zip(change.spec.labels, change.labels, strict=True))): (change.before, change.after)
+            for change in found
+        }
 
 
 def _movement(before: Point | None, after: Point) -> str:
