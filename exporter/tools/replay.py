@@ -25,8 +25,8 @@ from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tools.recording import UnreadableRecordingError, read_recording
 from exporter.tools.waterfall import draw
-from exporter.tracing.handlers import Emit
 from exporter.tracing.sampling import SpanOptions
+from exporter.tracing.span_handlers import Emit
 
 WHY_REFUSED: Final[dict[str, str]] = {
     RefusalReason.WRONG_TYPE: "its type is not the one in the protocol",
