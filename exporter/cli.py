@@ -147,7 +147,8 @@ def simulate(
 def replay(file: BinaryIO, form: Literal["text", "json"], traces: bool) -> None:
     """Explain which metrics recorded events become.
 
-    FILE contains the events as JSON lines; - is stdin.
+    FILE contains the events as JSON lines or as a JSON array, and may be compressed with gzip; - is stdin. The exit code is 1 if
+    it contains no event.
     """
     from exporter.tools.replay import draw_replay, run_replay
 

@@ -11,9 +11,6 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-INT64_EDGE = 2.0**63
-"""A frame with an integer of at least this size is rejected: nobody measured it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Quantity:

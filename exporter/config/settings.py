@@ -330,7 +330,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Whole(1024, 16_777_216),
             "Limits",
-            "Largest event that is read. A larger one is counted as too_large and skipped; the connection stays open.",
+            "Longest event that is read in full. Of a longer one the type, ids, reasons and numbers are read and long texts and "
+            "lists are skipped; it is counted in agentstack_exporter_frames_truncated_total. The relay and taps skip it.",
             "bytes",
         ),
     ] = 65_536

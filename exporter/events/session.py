@@ -127,7 +127,7 @@ class SessionError(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag
     message: Annotated[str | None, SpanAttribute("session", "agentstack.error.message", personal=True)] = None
 
 
-class ModelUsage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class ModelUsage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """One entry of session.usage: what one model has used since the session began."""
 
     type: str | None = None

@@ -46,7 +46,7 @@ class ToolCalled(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="
     arguments: Annotated[Json, SpanAttribute("execute_tool", "gen_ai.tool.call.arguments", personal=True)] = None
 
 
-class ToolExecution(msgspec.Struct, frozen=True, gc=False):
+class ToolExecution(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """One entry of tool.executed: a tool that the platform ran."""
 
     name: Annotated[str | None, SpanAttribute("execute_tool", "gen_ai.tool.name")] = None

@@ -38,6 +38,9 @@ FRAMES: Final = _counter("frames", "{frame}", "WebSocket messages by outcome; ad
 FRAMES_REJECTED: Final = _counter(
     "frames_rejected", "{frame}", "WebSocket messages rejected because they are not an event, by reason.", "reason"
 )
+FRAMES_TRUNCATED: Final = _counter(
+    "frames_truncated", "{frame}", "WebSocket messages longer than --max-frame-bytes: events read without their long parts."
+)
 EVENTS: Final = _counter("events", "{event}", "Events processed, by their name in the current generation.", "event")
 UNKNOWN_EVENTS: Final = _counter("unknown_events", "{event}", "Events of unknown type, by name.", "event")
 UNKNOWN_FIELDS: Final = _counter("unknown_fields", "{field}", "Fields of known events that are unknown, by name.", "event", "field")
@@ -137,6 +140,7 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     FRAMES_RECEIVED,
     FRAMES,
     FRAMES_REJECTED,
+    FRAMES_TRUNCATED,
     EVENTS,
     UNKNOWN_EVENTS,
     UNKNOWN_FIELDS,
@@ -198,6 +202,7 @@ class SelfMetrics:
         self.frames_received: Row = self._row(FRAMES_RECEIVED)
         self.processed, self.ignored, self.rejected = (self._row(FRAMES, outcome=outcome) for outcome in OUTCOMES)
         self.rejected_by = {reason: self._row(FRAMES_REJECTED, reason=reason) for reason in REJECTION_REASONS}
+        self.truncated = self._row(FRAMES_TRUNCATED)
         self.unknown_events = Instrument(store, UNKNOWN_EVENTS)
         self.unknown_fields = Instrument(store, UNKNOWN_FIELDS)
         self.values_refused = Instrument(store, VALUES_REFUSED)

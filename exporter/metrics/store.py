@@ -87,6 +87,20 @@ def _new_cell(spec: MetricSpec, exponential: bool) -> HistogramCell | float | No
     return None if spec.kind == "gauge" else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A series before and after a change. ``before`` is ``None`` if the series is new."""
+
+    spec: MetricSpec
+    labels: tuple[str, ...]
+    before: float | HistogramPoint | None
+    after: float | HistogramPoint
+
+
+Seen = dict[tuple[int, tuple[str, ...]], tuple[Row, Row]]
+"""Rows by layout and label values, each with a copy of what it held when :meth:`Store.changes` read it last."""
+
+
 class Store:
     """All series of the process, at most ``max_series``. Series without a start time use ``born`` (unix seconds).
 
@@ -199,13 +213,35 @@ class Store:
         families = [family for layout in self._layouts for family in _families(layout)]
         return Snapshot(now, tuple(sorted(families, key=lambda family: family.spec.name)))
 
+    def changes(self, seen: Seen) -> Iterator[Change]:
+        """The series that changed since the last call with this ``seen``, which must be empty at first. Unchanged rows cost little."""
+        for number, layout in enumerate(self._layouts):
+            for labels, row in layout.rows.items():
+                known, before = seen.get((number, labels), (None, None))
+                if known is row and before == row:
+                    continue
+                seen[number, labels] = row, [_copy(cell) for cell in row]
+                for index, spec in enumerate(layout.specs):
+                    past = _point(layout, index, before[index]) if before is not None and known is row else None
+                    value = _point(layout, index, row[index])
+                    if value is not None and value != past:
+                        yield Change(spec, labels, past, value)
+
+
+def _copy(cell: Cell) -> Cell:
+    return [part.copy() if isinstance(part, list | dict) else part for part in cell] if isinstance(cell, list) else cell
+
+
+def _point(layout: Layout, index: int, cell: Cell) -> float | HistogramPoint | None:
+    spec, divisor = layout.specs[index], layout.divisors[index]
+    return _histogram(spec, cell, divisor) if spec.bounds else _number(spec, cell, divisor, layout.reserved)
+
 
 def _families(layout: Layout) -> Iterator[Family]:
     for index, spec in enumerate(layout.specs):
-        divisor = layout.divisors[index]
         found = []
         for labels, row in layout.rows.items():
-            value = _histogram(spec, row[index], divisor) if spec.bounds else _number(spec, row[index], divisor, layout.reserved)
+            value = _point(layout, index, row[index])
             if value is not None:
                 found.append(Series(labels, value, layout.since[labels]))
         yield Family(spec, tuple(found))

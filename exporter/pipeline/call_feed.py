@@ -13,6 +13,7 @@ from exporter.metrics.self_metrics import INTERNAL_ERROR
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
 from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason, decode
+from exporter.protocol.long_event import shorten
 from exporter.sessions.app_state import AppState
 from exporter.sessions.session import Session
 
@@ -39,8 +40,10 @@ class CallFeed:
         metrics.frames_received[0] += 1.0
         try:
             if len(frame) > pipeline.max_characters and _size(frame) > pipeline.max_frame:
-                raise FrameRejected(RejectionReason.TOO_LARGE)
-            event = decode(frame)
+                event = decode(shorten(frame))
+                metrics.truncated[0] += 1.0
+            else:
+                event = decode(frame)
             if not isinstance(event, PartialEvent):
                 return self._process(event, now)
             self._count_flaws(event, now)

@@ -54,8 +54,8 @@ class Tracing:
 class Pipeline:
     """The core of one process: everything between the receivers and the exporters. ``now`` is always unix seconds.
 
-    ``max_frame`` is the size in bytes above which a frame is rejected. With ``exponential``, histograms keep exponential buckets beside
-    the explicit ones. With ``exemplars``, latencies point at the spans of their turns. Turns whose caller waited longer than
+    ``max_frame`` is the size in bytes above which events are shortened. With ``exponential``, histograms keep exponential buckets
+    beside the explicit ones. With ``exemplars``, latencies point at the spans of their turns. Turns whose caller waited longer than
     ``slow_turn`` (seconds) are slow. Without ``prices`` no cost is counted, and without ``tracing`` no spans are made.
     """
 

@@ -4,70 +4,29 @@ The strict decoder reads a whole event at once and checks types and plausible ra
 read a second time, field by field: a bad or unknown field then costs that field and nothing else.
 """
 
+import contextlib
 import math
-import re
+import sys
 import typing
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, NoReturn, Union
+from typing import Any, Final, Union
 
 import msgspec
 
 from exporter.catalogue.inspect import inspect_event
-from exporter.catalogue.quantities import INT64_EDGE
 from exporter.events import ALL_EVENTS, EVENTS, STREAM_EVENTS, Wire
+from exporter.protocol.reasons import FrameRejected, RefusalReason, RefusedValue, RejectionReason
+from exporter.protocol.tolerant_json import Unusable, clean, read_tolerantly
 
-_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
-_NOT_FINITE = re.compile(rb"[\[,:]\s*-?(?:NaN|Infinity)\b|^\s*-?(?:NaN|Infinity)\b")
+__all__ = ("SPECS", "FrameRejected", "PartialEvent", "RefusalReason", "RefusedValue", "RejectionReason", "decode")
+
+_WITHOUT_NAME: Final = {
+    RefusalReason.NOT_FINITE: RejectionReason.NOT_FINITE,
+    RefusalReason.LONE_SURROGATE: RejectionReason.LONE_SURROGATE,
+}
+"""Why a frame is rejected whose event has no name, because the name itself cannot be used."""
 _STREAM_START = ('{"event"', b'{"event"')
-
-
-class RejectionReason(StrEnum):
-    """Why a whole frame is rejected; the ``reason`` label of ``agentstack_exporter_frames_rejected_total``."""
-
-    EMPTY = "empty"
-    TOO_LARGE = "too_large"
-    NOT_UTF8 = "not_utf8"
-    NOT_JSON = "not_json"
-    NOT_FINITE = "not_finite"
-    LONE_SURROGATE = "lone_surrogate"
-    HUGE_NUMBER = "huge_number"
-    TOO_DEEP = "too_deep"
-    NOT_OBJECT = "not_object"
-    NO_TYPE = "no_type"
-    TOO_FAST = "too_fast"
-    BAD_ENVELOPE = "bad_envelope"
-    TOO_MANY_CALLS = "too_many_calls"
-
-
-class RefusalReason(StrEnum):
-    """Why the value of a field is refused; the ``reason`` label of ``agentstack_exporter_values_refused_total``."""
-
-    WRONG_TYPE = "wrong_type"
-    SENTINEL = "sentinel"
-    NEGATIVE = "negative"
-    TOO_LARGE = "too_large"
-    TOO_SMALL = "too_small"
-    NOT_A_TIME = "not_a_time"
-    NOT_APPLICABLE = "not_applicable"
-
-
-class FrameRejected(Exception):  # noqa: N818 - an outcome, not an error of the exporter
-    """The frame is not an event."""
-
-    def __init__(self, reason: RejectionReason) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedValue:
-    """A field whose value was refused, and why. The value itself is not kept: it may be personal."""
-
-    field: str
-    reason: RefusalReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,69 +80,51 @@ def decode(frame: str | bytes) -> Wire | PartialEvent:
 
 
 def _decode_leniently(frame: str | bytes) -> Wire | PartialEvent:
-    document = _object(frame)
-    for tag_field in ("type", "event"):
-        name = document.get(tag_field)
-        if isinstance(name, str) and name:
-            break
-    else:
-        raise FrameRejected(RejectionReason.NO_TYPE)
-    if any(isinstance(value, int) and abs(value) >= INT64_EDGE for value in document.values()):
-        raise FrameRejected(RejectionReason.HUGE_NUMBER)
+    document, is_sound = _object(frame)
+    tag_field, name = _name(document)
     event = _BY_NAME.get((tag_field, name))
     if event is None:
         return PartialEvent(name, None, (), ())
     del document[tag_field]
-    reader = _LenientReader()
+    reader = _LenientReader(is_sound=is_sound)
     found: Wire = reader.read(event, document)
     if not reader.refused_values and not reader.unknown:
         return found
     return PartialEvent(name, found, tuple(reader.refused_values), tuple(reader.unknown))
 
 
-def _object(frame: str | bytes) -> dict[str, Any]:
+def _object(frame: str | bytes) -> tuple[dict[str, Any], bool]:
+    """The object in the frame, and whether all of its values can be used."""
+    is_sound = True
     try:
         document = _untyped.decode(frame)
-    except UnicodeEncodeError:
-        raise FrameRejected(RejectionReason.LONE_SURROGATE) from None
-    except UnicodeDecodeError:
-        raise FrameRejected(RejectionReason.NOT_UTF8) from None
     except RecursionError:
         raise FrameRejected(RejectionReason.TOO_DEEP) from None
-    except msgspec.ValidationError:
-        raise FrameRejected(RejectionReason.HUGE_NUMBER) from None
-    except msgspec.DecodeError:
-        _reject_malformed(frame)
+    except (msgspec.MsgspecError, UnicodeError):
+        document, is_sound = read_tolerantly(frame), False
     if not isinstance(document, dict):
-        raise FrameRejected(RejectionReason.NOT_OBJECT)
-    return document
+        raise FrameRejected(_WITHOUT_NAME[document.reason] if isinstance(document, Unusable) else RejectionReason.NOT_OBJECT)
+    return document, is_sound
 
 
-def _reject_malformed(frame: str | bytes) -> NoReturn:
-    data = frame.encode("utf-8", "replace") if isinstance(frame, str) else frame
-    if not data.strip():
-        raise FrameRejected(RejectionReason.EMPTY) from None
-    if not _is_utf8(data):
-        raise FrameRejected(RejectionReason.NOT_UTF8) from None
-    if _LONE_SURROGATE.search(data):
-        raise FrameRejected(RejectionReason.LONE_SURROGATE) from None
-    if _NOT_FINITE.search(data):
-        raise FrameRejected(RejectionReason.NOT_FINITE) from None
-    raise FrameRejected(RejectionReason.NOT_JSON) from None
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _name(document: dict[str, Any]) -> tuple[str, str]:
+    """The name of the event, and the field that it stands in before it."""
+    for tag_field in ("type", "event"):
+        name = document.get(tag_field)
+        if isinstance(name, str) and name:
+            return tag_field, name
+    unusable = document.get("type")
+    raise FrameRejected(_WITHOUT_NAME[unusable.reason] if isinstance(unusable, Unusable) else RejectionReason.NO_TYPE)
 
 
 class _LenientReader:
-    """Builds an event from the valid fields of a document; collects refused values and unknown fields."""
+    """Builds an event from the valid fields of a document; collects refused values and unknown fields.
 
-    def __init__(self) -> None:
+    A document that is not ``is_sound`` may have :class:`Unusable` values anywhere.
+    """
+
+    def __init__(self, *, is_sound: bool) -> None:
+        self._is_sound = is_sound
         self.refused_values: list[RefusedValue] = []
         self.unknown: list[str] = []
 
@@ -192,10 +133,10 @@ class _LenientReader:
         for key in [key for key in document if key not in fields]:
             self.unknown.append(key)
             del document[key]
-        try:
-            return msgspec.convert(document, struct)
-        except msgspec.ValidationError:
-            return self._read_each(struct, document, "" if nested else None)
+        if self._is_sound:
+            with contextlib.suppress(msgspec.ValidationError):
+                return msgspec.convert(document, struct)
+        return self._read_each(struct, document, "" if nested else None)
 
     def _read_each(self, struct: type[Any], document: dict[str, Any], prefix: str | None) -> Any:
         """Build ``struct`` value by value; ``prefix`` stands before the names of nested fields, and is ``None`` for the event's own."""
@@ -219,21 +160,51 @@ class _LenientReader:
         entry = _entry_type(hint)
         if entry is not None and isinstance(value, list):
             return [found for found in (self._entry(name, entry, item) for item in value) if found is not None]
+        if getattr(hint, "__origin__", None) is dict and isinstance(value, dict):
+            return self._items(name, hint.__args__[1], value)
+        if hint is Any:
+            return self._anything(name, value)
         try:
             return msgspec.convert(value, hint)
         except msgspec.ValidationError:
-            self.refused_values.append(RefusedValue(name, _refusal_reason(hint, value)))
+            self._refuse(name, _refusal_reason(hint, value))
             return None
 
+    def _items(self, name: str, hint: Any, value: dict[str, Any]) -> dict[str, Any] | None:
+        """The valid items of a dictionary of values of type ``hint``. Invalid ones are refused together, under the field's name."""
+        found, reason = {}, None
+        for key, item in value.items():
+            try:
+                found[key] = msgspec.convert(item, hint)
+            except msgspec.ValidationError:
+                reason = _refusal_reason(hint, item)
+        if reason is not None:
+            self._refuse(name, reason)
+        return found or None
+
+    def _anything(self, name: str, value: Any) -> Any:
+        """A value of any type. A part of it that cannot be used is refused under the field's name."""
+        cleaned, reason = clean(value)
+        if reason is not None:
+            self._refuse(name, reason)
+        return cleaned
+
+    def _refuse(self, name: str, reason: RefusalReason) -> None:
+        self.refused_values.append(RefusedValue(name, reason))
+
     def _entry(self, name: str, struct: type[Any], item: Any) -> Any:
-        """An entry of a list: a bad value costs no other entry, and unknown fields are not counted."""
+        """An entry of a list: a bad value costs no other entry. Unknown fields are counted under the list's name and their own."""
         if not isinstance(item, dict):
-            self.refused_values.append(RefusedValue(name, RefusalReason.WRONG_TYPE))
+            self._refuse(name, item.reason if isinstance(item, Unusable) else RefusalReason.WRONG_TYPE)
             return None
-        return self._read_each(struct, {key: item[key] for key in _FIELDS[struct] if key in item}, f"{name}.")
+        fields = _FIELDS[struct]
+        self.unknown += [f"{name}.{key}" for key in item if key not in fields]
+        return self._read_each(struct, {key: item[key] for key in fields if key in item}, f"{name}.")
 
 
 def _refusal_reason(hint: Any, value: Any) -> RefusalReason:
+    if isinstance(value, Unusable):
+        return value.reason
     wanted = getattr(hint, "__origin__", hint)
     if wanted is datetime and isinstance(value, str):
         return RefusalReason.NOT_A_TIME
@@ -247,7 +218,9 @@ def _refusal_reason(hint: Any, value: Any) -> RefusalReason:
 
 
 def _range(hint: Any) -> tuple[float, float]:
-    """The plausible range of a number's type."""
+    """The plausible range of a number's type; that of all finite numbers if it has none."""
+    if hint is float:
+        return -sys.float_info.max, sys.float_info.max
     (meta,) = [item for item in hint.__metadata__ if isinstance(item, msgspec.Meta)]
     return float(meta.ge or 0.0), float(meta.le or 0.0)
 

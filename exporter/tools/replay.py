@@ -1,9 +1,11 @@
 """The ``replay`` command: explains recorded events one by one: which series changed, and why a value was refused.
 
-Each line of a recording is an event as it was on the wire, or an object that holds one under ``event``. ``simulate --truth`` writes
-such objects, with ``call`` and ``connection`` to distinguish calls and ``sent_at`` for the time.
+Each line of a recording (:mod:`exporter.tools.recording`) is an event as it was on the wire, or an object that holds one under
+``event``. ``simulate --truth`` writes such objects, with ``call`` and ``connection`` to distinguish calls and ``sent_at`` for the time.
 """
 
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Literal, TypeVar
@@ -13,13 +15,15 @@ from rich.console import Console
 
 from exporter.catalogue.quantities import DateTime, UnixTime
 from exporter.metrics.label_limits import LabelLimits, normalise
-from exporter.metrics.self_metrics import FRAMES, FRAMES_REJECTED, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
-from exporter.metrics.snapshot import HistogramPoint, Snapshot
+from exporter.metrics.self_metrics import FRAMES, FRAMES_REJECTED, OUTCOMES, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
+from exporter.metrics.snapshot import HistogramPoint
+from exporter.metrics.store import Seen
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.diagnostics import NoDiagnostics
 from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.sessions.registry import SessionTimeouts
+from exporter.tools.recording import UnreadableRecordingError, read_recording
 from exporter.tools.waterfall import draw, waterfall_console
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.span_handlers import Emit
@@ -30,17 +34,18 @@ WHY_REFUSED: Final[dict[str, str]] = {
     RefusalReason.NEGATIVE: "it is below zero",
     RefusalReason.TOO_LARGE: "it is implausibly large, as from a stale clock anchor",
     RefusalReason.TOO_SMALL: "it is implausibly small",
+    RefusalReason.NOT_FINITE: "JSON has no NaN or Infinity",
+    RefusalReason.LONE_SURROGATE: "it holds half a surrogate pair, as a text that was cut inside an emoji",
     RefusalReason.NOT_A_TIME: "it is not an RFC 3339 date-time with a time zone",
     RefusalReason.NOT_APPLICABLE: "turns that the agent began have none",
 }
 WHY_REJECTED: Final[dict[str, str]] = {
     RejectionReason.EMPTY: "the frame is empty",
-    RejectionReason.TOO_LARGE: "the frame is larger than --max-frame-bytes",
+    RejectionReason.TOO_LARGE: "the frame has too many parts, or is larger than 16 MiB",
     RejectionReason.NOT_UTF8: "the frame is not UTF-8",
     RejectionReason.NOT_JSON: "the frame is not JSON",
-    RejectionReason.NOT_FINITE: "JSON has no NaN or Infinity",
-    RejectionReason.LONE_SURROGATE: "a string holds half a surrogate pair",
-    RejectionReason.HUGE_NUMBER: "a number is beyond 64 bits",
+    RejectionReason.NOT_FINITE: "the event's name is NaN or Infinity, which JSON does not have",
+    RejectionReason.LONE_SURROGATE: "the event's name holds half a surrogate pair",
     RejectionReason.TOO_DEEP: "the nesting is too deep",
     RejectionReason.NOT_OBJECT: "the frame is JSON, but not an object",
     RejectionReason.NO_TYPE: "the event has no name: expected type or event",
@@ -82,7 +87,8 @@ class Replay:
         )
         self._feeds: dict[tuple[bytes, ...], CallFeed] = {}
         self._now = now
-        self._seen = self._values()
+        self._seen: Seen = {}
+        self._changes()
 
     def line(self, number: int, raw: bytes) -> Explained:
         """Process one line of the recording and explain it."""
@@ -111,20 +117,16 @@ class Replay:
         self._pipeline.tick(self._now + _SETTLE_TIME)
 
     def _explain(self, number: int, event: str) -> Explained:
-        before, after = self._seen, self._values()
-        self._seen = after
-        changed: Changes = {key: (before.get(key), value) for key, value in after.items() if before.get(key) != value}
+        changed = self._changes()
         moved = {_series(key): _movement(*values) for key, values in changed.items() if not key[0].startswith(_SELF)}
         return Explained(number, event, _outcome(changed), moved, tuple(_notes(changed)))
 
-    def _values(self) -> dict[Key, Point]:
-        return dict(_flatten(self._pipeline.snapshot(self._now)))
-
-
-def _flatten(snapshot: Snapshot) -> Iterator[tuple[Key, Point]]:
-    for family in snapshot.families:
-        for series in family.series:
-            yield (family.spec.name, tuple(zip(family.spec.labels, series.labels, strict=True))), series.value
+    def _changes(self) -> Changes:
+        found = sorted(self._pipeline.store.changes(self._seen), key=lambda change: change.spec.name)
+        return {
+            (change.spec.name, tuple(zip(change.spec.labels, change.labels, strict=True))): (change.before, change.after)
+            for change in found
+        }
 
 
 def _movement(before: Point | None, after: Point) -> str:
@@ -221,18 +223,29 @@ def _text(found: Explained) -> str:
 
 def run_replay(file: BinaryIO, form: Literal["text", "json"]) -> int:
     """The ``replay`` command: explains each line of ``file`` on stdout. Returns the exit code."""
-    lines = [line.strip() for line in file]
+    try:
+        lines = read_recording(file)
+    except UnreadableRecordingError as problem:
+        print(f"replay: no events: {problem}", file=sys.stderr)
+        return 1
     replay = Replay(_start_time(lines))
+    outcomes: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         if line:
-            _print(replay.line(number, line), form)
+            found = replay.line(number, line)
+            outcomes[found.outcome] += 1
+            _print(found, form)
     _print(replay.end(), form)
-    return 0
+    return _summarise(outcomes)
 
 
 def draw_replay(file: BinaryIO) -> int:
     """``replay --traces``: draws each turn of ``file`` on stdout once it is complete. Returns the exit code."""
-    lines = [line.strip() for line in file]
+    try:
+        lines = read_recording(file)
+    except UnreadableRecordingError as problem:
+        print(f"replay: no events: {problem}", file=sys.stderr)
+        return 1
     console = waterfall_console()
     spans: list[bytes] = []
     replay = Replay(_start_time(lines), spans.extend)
@@ -242,6 +255,14 @@ def draw_replay(file: BinaryIO) -> int:
     replay.settle()
     _draw(console, spans)
     return 0
+
+
+def _summarise(outcomes: Counter[str]) -> int:
+    """Say on stderr what became of the lines. Returns the exit code: 1 if no line was an event."""
+    total = outcomes.total()
+    parts = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
+    print(f"replay: {total} events: {parts}", file=sys.stderr)
+    return 1 if total and outcomes["rejected"] == total else 0
 
 
 def _draw(console: Console, spans: list[bytes]) -> None:

@@ -8,7 +8,7 @@ from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import HistogramPoint, Series
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.diagnostics import NoDiagnostics
-from exporter.pipeline.pipeline import Pipeline
+from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.sessions.registry import SessionTimeouts
 from exporter.sessions.session import Session
 
@@ -18,10 +18,12 @@ BEGINNING = 1_777_885_200.0
 class Core(NoDiagnostics):
     """A pipeline at a moment of the test's choice. An internal error fails the test; agents reported without metrics are kept."""
 
-    def __init__(self, limits: LabelLimits | None = None, waits: SessionTimeouts | None = None) -> None:
+    def __init__(
+        self, limits: LabelLimits | None = None, waits: SessionTimeouts | None = None, *, tracing: Tracing | None = None
+    ) -> None:
         self.now = BEGINNING
         self.complaints: list[str] = []
-        self.pipeline = Pipeline(limits or LabelLimits(), waits or SessionTimeouts(), self, self.now)
+        self.pipeline = Pipeline(limits or LabelLimits(), waits or SessionTimeouts(), self, self.now, tracing=tracing)
 
     def metrics_missing(self, agent: str) -> None:
         self.complaints.append(agent)

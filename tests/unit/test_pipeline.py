@@ -38,7 +38,7 @@ def lagging(connection: Connection, core: Core, lag: float) -> None:
 
 def test_every_frame_becomes_one_thing(core: Core, call: Connection) -> None:
     """Frames received are those processed, ignored and rejected, and those rejected are their reasons."""
-    frames: list[str | bytes] = ["", "{", "[]", "{}", '{"type": 5}', b"\xff", '{"type":"x","a":NaN}', "x" * 70_000, "{" * 5_000]
+    frames: list[str | bytes] = ["", "{", "[]", "{}", '{"type": 5}', b"\xff", '{"type":NaN}', "x" * 70_000, "{" * 5_000]
     frames += ['{"type":"play.completed"}', b'{"type":"play.completed"}', '{"type":"never.heard.of"}', '{"event":"media"}']
     for frame in frames:
         call.feed.consume(frame, core.now)
