@@ -12,6 +12,8 @@ from tests.support.daemon import running_daemon
 from tests.support.distributions import SOURCES, Environment, build_wheel, lock_entry, python_of
 from tests.support.house_rules import ROOT
 
+pytestmark = [pytest.mark.external, pytest.mark.xdist_group("wheels")]
+
 PACKAGES = {"agentstack-exporter": "exporter", "agentstack-tap": "agentstack_tap"}
 OLDEST = "3.10"
 SEND_ONE = """
