@@ -5,14 +5,20 @@ Exemplars and spans take their ids from here, so an exemplar always points at an
 
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Literal
 
 import msgspec
 
 TurnKey = tuple[str, int]
 """Identifies a turn within its session: the sub-agent's id (empty for the main agent) and the turn's number."""
 
+FurtherSpan = Literal["late", "unnumbered", "repeated"]
+"""Why a turn's key is not enough: it was written without metrics before, it has no number, or it may have been written long ago."""
+_FURTHER: tuple[FurtherSpan | None, ...] = (None, "late", "unnumbered", "repeated")
 _LONGEST = 128
 """Characters of an id that is kept as it is; ids seen on the wire are shorter."""
+_AFTER_TOOLS = 1 << 32
+"""The numbers of the root's children, which give their ids: tool calls are below this one, continued sessions from here on."""
 _BY_ID = -1
 """Takes the place of the number in the key of a turn that only has an id."""
 
@@ -37,6 +43,16 @@ def is_by_id(key: TurnKey) -> bool:
     return key[1] == _BY_ID
 
 
+def further_key(turn: TurnKey, kind: FurtherSpan | None, continued: int) -> TurnKey:
+    """The key of a span where ``turn`` may have one already: because of its ``kind``, or ``continued`` sessions had the id before.
+
+    Its number is below those of keys from the wire, so that no sub-agent's id can make the two equal.
+    """
+    if kind is None and not continued:
+        return turn
+    return turn[0], -2 - (turn[1] * len(_FURTHER) + _FURTHER.index(kind) << 32 | continued)
+
+
 def trace_id(session_id: str) -> str:
     """The trace id of a session, 32 hexadecimal digits."""
     return blake2b(session_id.encode("utf-8", "replace"), digest_size=16, person=b"agentstack-trace").hexdigest()
@@ -45,6 +61,11 @@ def trace_id(session_id: str) -> str:
 def root_span_id(session_id: str) -> str:
     """The id of the session's root span, 16 hexadecimal digits."""
     return blake2b(session_id.encode("utf-8", "replace"), digest_size=8, person=b"agentstack-root").hexdigest()
+
+
+def continued_span_id(root: bytes, continued: int) -> bytes:
+    """The id of the span of a session whose id ``continued`` sessions had before; ``root`` is that of the first, 8 bytes."""
+    return child_span_id(root, _AFTER_TOOLS + continued)
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,6 @@
 """What a session keeps for its spans. It is small while the session is idle, and bounded whatever events come."""
 
-from collections.abc import Container
+from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
 from exporter.bounded_dict import BoundedDict
@@ -14,8 +14,12 @@ MAX_TOOLS: Final = 32
 """Tool calls that wait for their turn. Further calls are dropped and counted."""
 MAX_WAITING_TURNS: Final = 8
 """Completed turns that wait for their turn.metrics."""
-MAX_WITHOUT_METRICS: Final = 64
+MAX_WITHOUT_METRICS: Final = 256
 """Remembered turns that were written without metrics; if their metrics come after all, they are recognised as late."""
+
+
+MOST_TURNS_KNOWN: Final = 128
+"""Turns written from which on a session may have forgotten the first: it remembers 256 keys, at most two a turn."""
 
 
 class TracedSession(Protocol):
@@ -31,8 +35,8 @@ class TracedSession(Protocol):
     app: AppState | None
 
     @property
-    def turns(self) -> Container[TurnKey] | None:
-        """The turns that were counted."""
+    def turns(self) -> Mapping[TurnKey, object] | None:
+        """The turns that were counted; those that were counted without metrics have a value."""
 
     @property
     def trace_id(self) -> str:
@@ -128,7 +132,8 @@ class SpanState:
 
     ``trace_part``, ``parent_part``, ``turn_name`` and ``identity`` are serialised once, because every turn needs them; they change with
     the session's name. ``sampled`` says that the trace is exported, ``collects`` that a span of the session can be, ``kept`` that a
-    turn was. ``finished`` says that the session is over.
+    turn was. ``finished`` says that the session is over. ``own_id`` is the id of the session's span, ``root_id`` that of the span its
+    turns belong to: another one where the session continues one of the same id.
     """
 
     __slots__ = (
@@ -138,10 +143,12 @@ class SpanState:
         "continued",
         "failed",
         "finished",
+        "highest_turn",
         "id",
         "identity",
         "kept",
         "open_tool_calls",
+        "own_id",
         "parent_part",
         "reported",
         "root_buffer",
@@ -155,6 +162,7 @@ class SpanState:
         "trace",
         "trace_part",
         "turn_buffer",
+        "turn_count",
         "turn_name",
         "unnumbered",
         "unwritten_root",
@@ -166,7 +174,7 @@ class SpanState:
         self.id = ""
         self.agent: str | None = None
         self.trace = ""
-        self.root_id = b""
+        self.root_id = self.own_id = b""
         self.continued = 0
         self.trace_part = self.parent_part = self.identity = b""
         self.turn_name = b""
@@ -181,7 +189,7 @@ class SpanState:
         self.open_tool_calls: dict[str, OpenToolCall] | None = None
         self.reported = _NOT_REPORTED
         self.span_start = self.span_end = 0
-        self.tool_count = self.unnumbered = 0
+        self.tool_count = self.unnumbered = self.turn_count = self.highest_turn = 0
         self.unwritten_root: UnwrittenRoot | None = None
 
     def for_turn(self) -> SpanBuffer:
@@ -208,9 +216,9 @@ class SpanState:
         self.turn_buffer = None
         return None if evicted is None else evicted[1]
 
-    def pop_buffer(self, key: TurnKey) -> SpanBuffer | None:
+    def pop_buffer(self, key: TurnKey | None) -> SpanBuffer | None:
         """The buffer of a turn that is written now: its own if it was seen to complete, else that of the open turn."""
-        if self.waiting_turns and key in self.waiting_turns:
+        if key is not None and self.waiting_turns and key in self.waiting_turns:
             return self.waiting_turns.pop(key)
         buffer, self.turn_buffer = self.turn_buffer, None
         return buffer
@@ -224,6 +232,15 @@ class SpanState:
     def is_late(self, key: TurnKey | None) -> bool:
         """Whether metrics that come now are late: the turn was written without them."""
         return self.without_metrics is not None and key in self.without_metrics
+
+    def note_turn(self, key: TurnKey) -> None:
+        """Count a turn."""
+        self.turn_count += 1
+        self.highest_turn = max(self.highest_turn, key[1])
+
+    def may_repeat(self, key: TurnKey) -> bool:
+        """Whether the turn may have been written so long ago that the session does not remember it."""
+        return self.turn_count >= MOST_TURNS_KNOWN and key[1] <= self.highest_turn
 
     def extend(self, start: int, end: int) -> None:
         """Make the session's span cover ``start`` to ``end``."""

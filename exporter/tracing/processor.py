@@ -18,7 +18,7 @@ from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentTool
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted, UserTranscription
 from exporter.protobuf import attribute
-from exporter.protocol.ids import TurnKey, TurnRef, root_span_id, turn_key, turn_trace_id
+from exporter.protocol.ids import TurnKey, TurnRef, continued_span_id, further_key, root_span_id, turn_key, turn_trace_id
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.span_state import SpanBuffer, SpanState, TracedSession, UnwrittenRoot
 from exporter.tracing.attributes import TextAttributeCache
@@ -60,8 +60,7 @@ class SpanProcessor:
         key = _key(event)
         if key is None or not self._is_exported(session, event, key):
             return None
-        if session.spans is not None and session.spans.is_late(key):
-            key = _late_key(key)
+        key = _span_key(session.spans or self._state(session), session, key)
         return TurnRef(turn_trace_id(session.trace_id, key) if self._options.per_turn else session.trace_id, key)
 
     def without_metrics(self, session: TracedSession, event: TurnCompleted, receipt: float) -> None:
@@ -105,7 +104,7 @@ class SpanProcessor:
     def _write_root(self, state: SpanState, root: UnwrittenRoot) -> None:
         for call in (*root.buffer.tools, *self.tools.unfinished(state, root.end)):
             state.extend(call.start, call.end)
-            self._turns.write_tool(call, state.trace_part, state.root_id, state.next_tool())
+            self._turns.write_tool(call, state.trace_part, state.own_id, state.next_tool())
         self._session.write(state, root.buffer, root.reason, root.end)
 
     def _turn_metrics(self, session: TracedSession, event: TurnMetrics, receipt: float) -> None:
@@ -124,23 +123,22 @@ class SpanProcessor:
         """Write a turn, with ``mark`` as a further attribute, and add to the session's span what it leaves."""
         state = session.spans or self._state(session)
         exported = self._is_exported(session, event, key)
-        if key is None:
-            state.unnumbered += 1
-            key = ("unnumbered", state.unnumbered)
         buffer = state.pop_buffer(key)
+        turn, key = key, _span_key(state, session, key, late=mark == _LATE)
+        if turn is None:
+            state.unnumbered += 1
+        state.note_turn(turn or key)
         if not exported:
             return
         if mark:
             buffer = buffer or SpanBuffer()
             buffer.attributes[_MARKS] = mark
-            if mark == _LATE:
-                key = _late_key(key)
         written = self._turns.write(event, state, turn_ids(state, key, per_turn=self._options.per_turn), buffer, receipt)
         state.kept = True
         state.extend(written.start, written.end)
         for call in written.tools_outside:
             if state.finished:
-                self._turns.write_tool(call, state.trace_part, state.root_id, state.next_tool())
+                self._turns.write_tool(call, state.trace_part, state.own_id, state.next_tool())
             else:
                 self.tools.dropped += not state.for_root().add_tool(call)
         if state.unwritten_root is not None:
@@ -248,8 +246,12 @@ class SpanProcessor:
         state = session.spans
         if state is None:
             state = session.spans = SpanState()
+            for key, stood_in in (session.turns or {}).items():
+                state.note_turn(key)
+                if stood_in is not None:
+                    state.note_without_metrics(key)
         if state.id != session.id or state.agent != session.agent:
-            if state.kept and state.id != session.id:
+            if state.kept and state.id != session.id and not state.finished:
                 self._close_trace(state)
             self._name(state, session)
         return state
@@ -263,14 +265,17 @@ class SpanProcessor:
     def _name(self, state: SpanState, session: TracedSession) -> None:
         state.id, state.agent, state.trace = session.id, session.agent, session.trace_id
         state.started_at = session.started_at
-        state.root_id = bytes.fromhex(root_span_id(session.id))
+        state.root_id = state.own_id = bytes.fromhex(root_span_id(session.id))
+        state.sampled = self._sampler.samples(session.trace_id)
+        state.continued = session.continued
+        if state.continued:
+            state.own_id = continued_span_id(state.root_id, state.continued)
+            state.root_id = state.root_id if state.sampled else state.own_id  # without sampling there may be no root to be a child of
         state.trace_part = trace_part(bytes.fromhex(session.trace_id))
         state.parent_part = parent_part(state.root_id)
         state.turn_name = self._turn_names[session.agent]
         conversation = b"" if session.has_generated_id else self._conversations[session.id]
         state.identity = conversation + (self._agents[session.agent] if session.agent else b"")
-        state.sampled = self._sampler.samples(session.trace_id)
-        state.continued = session.continued if state.sampled else 0  # without sampling there may be no root to be a child of
         state.collects = state.sampled or self._options.keeps_some or self._options.per_turn
 
 
@@ -288,6 +293,14 @@ def _key(event: TurnMetrics | TurnCompleted) -> TurnKey | None:
     return None if event.turn_number is None else turn_key(event.agent_tool_id, event.turn_number)
 
 
-def _late_key(key: TurnKey) -> TurnKey:
-    """The key of a turn whose metrics came after it was written without them: the span cannot be replaced, so there are two."""
-    return (f"late:{key[0]}", key[1])
+def _span_key(state: SpanState, session: TracedSession, key: TurnKey | None, *, late: bool | None = None) -> TurnKey:
+    """The key that gives a turn's next span its id: no earlier span of the session, or of another one with its id, has it.
+
+    A span cannot be replaced. So a turn whose metrics come after it was written without them has two.
+    """
+    if key is None or state.may_repeat(key):
+        count = state.unnumbered if key is None else state.turn_count
+        at = str(int(session.last_event_at * 1e6))  # a process that the session is handed to counts anew
+        return further_key((at, count), "unnumbered" if key is None else "repeated", session.continued)
+    late = state.is_late(key) if late is None else late
+    return further_key(key, "late" if late else None, session.continued)

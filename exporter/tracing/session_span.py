@@ -4,7 +4,6 @@ from typing import Final
 
 from exporter.events.session import SessionEnded
 from exporter.protobuf import attribute
-from exporter.protocol.ids import child_span_id
 from exporter.sessions.clock import SECOND, nanoseconds
 from exporter.sessions.span_state import ReportedTimes, SpanBuffer, SpanState
 from exporter.tracing.attributes import TextAttributeCache, label_text
@@ -15,8 +14,6 @@ from exporter.tracing.span_handlers import Emit
 _NAME: Final = name_part("session", INTERNAL)
 _LONGEST: Final = 86_400 * SECOND
 _CONTINUED: Final = attribute(ON_SPAN, "agentstack.session.continued", value=True)
-_AFTER_TOOLS: Final = 1 << 32
-"""The numbers of the root's children, which give their ids: tool calls are below this one, continued sessions from here on."""
 END_REASON: Final = "agentstack.session.end_reason"
 
 
@@ -46,11 +43,9 @@ class SessionSpan:
 def _id_and_parent(state: SpanState) -> tuple[bytes, bytes]:
     """The span's own id and its serialised parent.
 
-    A session is the root. If it was cut off and continued, its first span is the root already, and the later ones are children of that.
+    A session is the root. Where several had the same id, the first of them is the root, and the later ones are its children.
     """
-    if not state.continued:
-        return state.root_id, b""
-    return child_span_id(state.root_id, _AFTER_TOOLS + state.continued), parent_part(state.root_id)
+    return state.own_id, parent_part(state.root_id) if state.root_id != state.own_id else b""
 
 
 def note_end(state: SpanState, event: SessionEnded, receipt: float) -> None:

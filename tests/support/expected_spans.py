@@ -12,7 +12,7 @@ from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.events.audio_stream import Start
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.decoder import SPECS, PartialEvent, decode
-from exporter.protocol.ids import TurnKey, trace_id, turn_key, turn_span_id
+from exporter.protocol.ids import TurnKey, further_key, trace_id, turn_key, turn_span_id
 from exporter.simulate.truth import Record
 
 BY_TYPE = {spec.type: spec for spec in SPECS}
@@ -57,7 +57,7 @@ class SentTurn:
     @property
     def span_id(self) -> str:
         agent_tool, number = self.key
-        return turn_span_id(trace_id(self.session), (f"late:{agent_tool}" if self.stood_in else agent_tool, number))
+        return turn_span_id(trace_id(self.session), further_key((agent_tool, number), "late" if self.stood_in else None, 0))
 
     def durations(self) -> Iterator[tuple[str, float]]:
         """Children of which it was said how long they take, and how long, in milliseconds."""
