@@ -31,12 +31,20 @@ class BoundedDict(dict[K, V], Generic[K, V]):
         if len(self) < self.limit or key in self:
             dict.__setitem__(self, key, value)
             return None
-        oldest = next(iter(self))
-        evicted = oldest, self.pop(oldest)
+        evicted = self._evict()
         dict.__setitem__(self, key, value)
         return evicted
 
     def renew(self, key: K, value: V) -> tuple[K, V] | None:
         """Set an entry and make it the newest; returns the entry that was evicted to make room, if any."""
-        self.pop(key, None)
-        return self.add(key, value)
+        evicted = None
+        if key in self:
+            del self[key]
+        elif len(self) >= self.limit:
+            evicted = self._evict()
+        dict.__setitem__(self, key, value)
+        return evicted
+
+    def _evict(self) -> tuple[K, V]:
+        oldest = next(iter(self))
+        return oldest, self.pop(oldest)

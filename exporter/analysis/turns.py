@@ -70,7 +70,9 @@ class TurnCounter:
     def turn_metrics(self, session: Session, event: TurnMetrics, now: float) -> TurnMetrics | None:
         """Count the turn of a turn.metrics. Returns what of the event is to be recorded, ``None`` for a duplicate."""
         key = None if event.turn_number is None else turn_key(event.agent_tool_id, event.turn_number)
-        counted_before, stood_in = _counted_before(session, key)
+        counted_before, stood_in = False, None
+        if key is not None and session.turns is not None and key in session.turns:
+            counted_before, stood_in = True, session.turns[key]
         if counted_before and stood_in is None:
             self._duplicates.add(1, agent=session.agent_label, now=now)
             return None
@@ -216,10 +218,10 @@ class TurnCounter:
             row[0] += 1.0
 
     def _rows(self, session: Session, turn: TurnKind, now: float) -> tuple[Row, ...]:
-        """The rows of such a turn. They are remembered only if the pipeline's name is its label: there are few such names."""
+        """The rows of such a turn. They are remembered if the pipeline's name, if any, is its label: there are few of those."""
         pipeline = self._limiter.value("pipeline", turn.pipeline, now)
         find = partial(self._find_rows, session, turn, pipeline, now)
-        return self._store.cached(session.series_cache.turns, turn, find) if pipeline == turn.pipeline else find()
+        return self._store.cached(session.series_cache.turns, turn, find) if turn.pipeline in (pipeline, None) else find()
 
     def _find_rows(self, session: Session, turn: TurnKind, pipeline: str, now: float) -> tuple[Row, ...]:
         turns = self._turns.row(
@@ -252,13 +254,6 @@ def _was_answered(event: TurnMetrics) -> bool:
         or event.agent_started_speaking_at is not None
         or bool(event.tts_ttfb_ms or event.realtime_ttft_ms)
     )
-
-
-def _counted_before(session: Session, key: TurnKey | None) -> tuple[bool, StoodIn]:
-    """Whether the turn was counted before, and how."""
-    if key is None or session.turns is None or key not in session.turns:
-        return False, None
-    return True, session.turns[key]
 
 
 def _text(flag: bool | None) -> str:

@@ -1,7 +1,7 @@
 """Declarations → recorders: one function for each event type, made at start, that adds the event's fields to the store.
 
 Each function is written out as Python text (:mod:`exporter.metrics.recorder_source`) or, for large events where it was compiled, as
-instructions for C (:mod:`exporter.metrics.record_program`). The reference recorder in the tests does the same slowly and obviously;
+instructions for C (:mod:`exporter.metrics.compiled_recorder`). The reference recorder in the tests does the same slowly and obviously;
 property tests prove all three equal. Metrics whose labels are read from the same wire fields share a *label group*: one look-up by
 the raw values finds the rows of all of them.
 """
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from exporter.catalogue.declarations import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Source, Text
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Source, Text
 from exporter.compiled import RecordWriter
+from exporter.metrics.compiled_recorder import record_program
 from exporter.metrics.label_limits import PAIR, UNKNOWN, LabelLimiter, pairs_of
-from exporter.metrics.record_program import record_program
 from exporter.metrics.recorder_source import LabelGroup, Update, label_groups, recorder_source
 from exporter.metrics.store import Layout, Observe, Row, Store
 from exporter.protocol.commands import Direction
@@ -73,9 +73,9 @@ class SeriesCache:
 
     ``agent`` and ``answered_by`` are the label values of these sessions. ``rows`` has a dictionary for each label group: the raw
     values of its fields (``None``, one value, or a tuple) → its rows. The others keep the rows of the analysis modules of the same
-    names: ``latency_breakdown`` by pipeline, ``turn_position`` by position, ``turns`` by kind of turn, ``app_commands`` by kind of
-    command, ``audio`` and ``audio_jitter`` by direction. All are emptied once an hour, so that label values that are still in use
-    are looked up again.
+    names: ``latency_breakdown`` by pipeline, ``turn_position`` by position, ``turns`` by kind of turn, ``states`` by participant and
+    state, ``app_commands`` by kind of command, ``audio`` and ``audio_jitter`` by direction. All are emptied once an hour, so that
+    label values that are still in use are looked up again.
     """
 
     __slots__ = (
@@ -86,6 +86,7 @@ class SeriesCache:
         "audio_jitter",
         "latency_breakdown",
         "rows",
+        "states",
         "turn_position",
         "turns",
     )
@@ -97,12 +98,14 @@ class SeriesCache:
         self.latency_breakdown: dict[str, list[Row | None]] = {}
         self.turn_position: dict[str, tuple[Observe, Observe]] = {}
         self.turns: dict[Hashable, tuple[Row, ...]] = {}  # by TurnKind, or the equal plain tuple, which is cheaper to make
+        self.states: dict[tuple[str, str], Row] = {}
         self.app_commands: dict[str, Row] = {}
         self.audio: dict[Direction, AudioRows] = {}
         self.audio_jitter: dict[Direction, Observe] = {}
 
     def clear(self) -> None:
         """Empty the dictionaries."""
+        self.states.clear()
         self.app_commands.clear()
         self.audio.clear()
         self.audio_jitter.clear()

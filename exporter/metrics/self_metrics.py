@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import PREFIX, MetricSpec
+from exporter.catalogue.declarations import PREFIX, MetricSpec
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.store import Row, Store
 from exporter.protocol.decoder import RejectionReason
@@ -34,78 +34,82 @@ def _process(kind: Literal["counter", "gauge"], name: str, unit: str, text: str)
 
 BUILD_INFO: Final = _gauge("build_info", "", "Always 1; its labels say which exporter this is.", "version", "python")
 FRAMES_RECEIVED: Final = _counter("frames_received", "{frame}", "WebSocket messages received.")
-FRAMES: Final = _counter("frames", "{frame}", "WebSocket messages by what became of them; adds up to those received.", "outcome")
-FRAMES_REJECTED: Final = _counter("frames_rejected", "{frame}", "WebSocket messages that are no event, by reason.", "reason")
+FRAMES: Final = _counter("frames", "{frame}", "WebSocket messages by outcome; adds up to the messages received.", "outcome")
+FRAMES_REJECTED: Final = _counter(
+    "frames_rejected", "{frame}", "WebSocket messages rejected because they are not an event, by reason.", "reason"
+)
 EVENTS: Final = _counter("events", "{event}", "Events processed, by their name in the current generation.", "event")
 UNKNOWN_EVENTS: Final = _counter("unknown_events", "{event}", "Events of unknown type, by name.", "event")
 UNKNOWN_FIELDS: Final = _counter("unknown_fields", "{field}", "Fields of known events that are unknown, by name.", "event", "field")
 VALUES_REFUSED: Final = _counter(
     "values_refused",
     "{value}",
-    "Values that were not observed because they cannot be right, by field and reason.",
+    "Values that were not observed because they are not plausible, by field and reason.",
     "field",
     "reason",
 )
 LABEL_OVERFLOW: Final = _counter(
     "label_overflow",
     "{value}",
-    "Label values replaced by _other because their label had no room; series: the store had none.",
+    "Label values replaced by _other because their label had no room; series: the store was full.",
     "label",
 )
-SERIES: Final = _gauge("series", "{series}", "Series the store holds room for.")
+SERIES: Final = _gauge("series", "{series}", "Series for which the store has allocated room.")
 CONNECTIONS: Final = _counter("connections", "{connection}", "WebSocket connections accepted.")
 CONNECTIONS_ACTIVE: Final = _gauge("connections_active", "{connection}", "WebSocket connections open.")
-CONNECTIONS_REFUSED: Final = _counter("connections_refused", "{connection}", "Connections refused or cut off, by reason.", "reason")
+CONNECTIONS_REFUSED: Final = _counter(
+    "connections_refused", "{connection}", "Connections refused or closed by the exporter, by reason.", "reason"
+)
 EVENT_LAG: Final = _histogram(
     "event_lag", "From an event's own timestamp to its receipt; not for replays over an hour old.", buckets.LAG
 )
 CLOCK_SKEW: Final = _gauge(
     "clock_skew",
     "s",
-    "Smallest lag of an event in the last minute: below zero, the platform's clock is ahead of ours by so much.",
+    "Smallest lag of an event in the last minute. If negative, the platform's clock is ahead of ours by at least that.",
 )
 LOOP_LAG: Final = _histogram("event_loop_lag", "How late the event loop ran a timer; sampled ten times a second.", buckets.MICRO)
 RENDER_DURATION: Final = _gauge("render_duration", "s", "How long the last rendering of /metrics took.")
 SCRAPE_SIZE: Final = _gauge("scrape_size", "By", "Size of the last answer to a scrape, as sent.")
-TAPS_ACTIVE: Final = _gauge("taps_active", "{connection}", "Connections open that carry many calls: taps inside customers' apps.")
+TAPS_ACTIVE: Final = _gauge("taps_active", "{connection}", "Open connections of taps inside customers' apps; each carries many calls.")
 TAP_DROPPED: Final = _counter(
-    "tap_dropped", "{event}", "Events that taps report to have dropped, by reason: overflow, too_large, unreadable.", "reason"
+    "tap_dropped", "{event}", "Events that taps report as dropped, by reason: overflow, too_large, unreadable.", "reason"
 )
 TAP_REPEATED: Final = _counter(
-    "tap_repeated", "{event}", "Events that taps sent again although they had been counted; they count once."
+    "tap_repeated", "{event}", "Events that taps sent again although they were counted before; each counts once."
 )
 UPSTREAM_CONNECT: Final = _histogram("upstream_connect", "How long it took to reach the app behind the relay.", buckets.COMPONENT)
 UPSTREAM_FAILURES: Final = _counter(
     "upstream_failures",
     "{connection}",
-    "Connections the app behind the relay did not get or take, by reason: unreachable, timeout, no_answer, refused.",
+    "Connections that failed between the relay and the app behind it, by reason: unreachable, timeout, no_answer, refused.",
     "reason",
 )
-RELAY_DELAY: Final = _histogram("relay_delay", "How long bytes were held by the relay before they were passed on.", buckets.RELAY)
+RELAY_DELAY: Final = _histogram("relay_delay", "How long the relay held bytes before it passed them on.", buckets.RELAY)
 RELAY_DROPPED: Final = _counter(
     "relay_dropped",
     "{message}",
-    "Messages that were passed on and not measured, by reason: overflow, error; protocol: what passed was no WebSocket.",
+    "Messages that the relay passed on without measuring them, by reason: overflow, error; protocol: not a WebSocket message.",
     "reason",
 )
 OTLP_ITEMS: Final = _counter(
     "otlp_items",
     "{item}",
-    "Spans and data points by what became of them: delivered, rejected by the receiver, dropped here, replaced by newer ones.",
+    "Spans and data points by outcome: delivered, rejected by the receiver, dropped here, replaced by newer ones.",
     *("signal", "outcome"),
 )
 OTLP_DROPPED: Final = _counter(
-    "otlp_dropped", "{item}", "Spans and data points that were not delivered and never will be, by reason.", *("signal", "reason")
+    "otlp_dropped", "{item}", "Spans and data points that were lost and will never be delivered, by reason.", *("signal", "reason")
 )
 OTLP_ATTEMPTS: Final = _counter(
     "otlp_attempts",
     "{attempt}",
-    "Requests by outcome: delivered, failed (to be tried again), refused (not to be).",
+    "Requests by outcome: delivered, failed (will be retried), refused (will not be retried).",
     *("signal", "outcome"),
 )
 OTLP_FAILURES: Final = _counter("otlp_failures", "{attempt}", "Requests that failed or were refused, by reason.", *("signal", "reason"))
-OTLP_QUEUE: Final = _gauge("otlp_queue", "By", "Size of what waits to be delivered, in memory and on disk.", "signal")
-OTLP_QUEUE_ITEMS: Final = _gauge("otlp_queue_items", "{item}", "Spans and data points that wait to be delivered.", "signal")
+OTLP_QUEUE: Final = _gauge("otlp_queue", "By", "Size of the queue of undelivered data, in memory and on disk.", "signal")
+OTLP_QUEUE_ITEMS: Final = _gauge("otlp_queue_items", "{item}", "Spans and data points in the queue of undelivered data.", "signal")
 OTLP_DISK_ERRORS: Final = _counter(
     "otlp_disk_errors", "{error}", "Times the queue's directory could not be used and memory was used instead.", "signal"
 )

@@ -45,7 +45,7 @@ class TapFeed(CallFeed):
         if spans is not None and saved.keep_trace and session.spans is not None:
             session.spans.kept = True
 
-    def hand_over(self, now: float) -> str | None:
+    def hand_off(self, now: float) -> str | None:
         """What the next process needs to continue the call, if it can. This process counts nothing more of it."""
         session = self.session
         if session is None or session.connections != 1 or (session.ended and not session.over):

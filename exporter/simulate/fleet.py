@@ -28,7 +28,7 @@ class Tally:
     withheld: int = 0
     turns: int = 0
     subscribed: int = 0
-    cut_off: int = 0
+    unfinished: int = 0
     commands: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     perceived: list[float] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Tally:
             "calls": self.calls,
             "failed": self.failures.total(),
             "failures": dict(self.failures.most_common()),
-            "cut_off": self.cut_off,
+            "cut_off": self.unfinished,
             "connections": self.connections,
             "events": self.events,
             "withheld": self.withheld,
@@ -166,7 +166,7 @@ class FleetRun:
 
     async def _cancel_open_calls(self, tasks: set[asyncio.Task[None]]) -> None:
         open_calls = [task for task in tasks if not task.done()]
-        self.tally.cut_off += len(open_calls)
+        self.tally.unfinished += len(open_calls)
         for task in open_calls:
             task.cancel()
         await asyncio.gather(*open_calls, return_exceptions=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.support.house_rules import ROOT
@@ -12,6 +13,7 @@ from tests.support.house_rules import ROOT
 CONFIG = ROOT / ".pre-commit-config.yaml"
 
 
+@pytest.mark.external
 def test_pre_commit_takes_the_hooks(tmp_path: Path) -> None:
     """The configuration is one that pre-commit reads."""
     command = [str(Path(sys.executable).parent / "pre-commit"), "validate-config", str(CONFIG)]

@@ -89,6 +89,8 @@ def build(root: Path) -> subprocess.CompletedProcess[str]:
     return run(root, sys.executable, "-m", "deploy.release.build")
 
 
+@pytest.mark.external
+@pytest.mark.xdist_group("release")
 def test_everything_is_built(checkout: Path) -> None:
     """A tagged checkout gives sdists and wheels of both distributions and the image's context, with no file that is not committed."""
     git(checkout, "tag", "--force", f"v{__version__}")
@@ -106,6 +108,8 @@ def test_everything_is_built(checkout: Path) -> None:
     assert {name.partition("/")[0] for name in context if "/" in name} == {"exporter"}
 
 
+@pytest.mark.external
+@pytest.mark.xdist_group("release")
 def test_nothing_is_built_that_disagrees(checkout: Path) -> None:
     """A version that only one file states ends the program with that file's name, and leaves what was built before."""
     (checkout / "dist").mkdir(exist_ok=True)

@@ -10,8 +10,8 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv.schemas import Schemas
 
 from exporter.catalogue import genai
+from exporter.catalogue.declarations import AliasOf, BecomesLabel, Ignored, SpanAttribute, SpanEvent, SpanTime
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import AliasOf, BecomesLabel, Ignored, SpanAttribute, SpanEvent, SpanTime
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
@@ -69,7 +69,7 @@ def _inner(struct: Any, attribute: str) -> Any:
     return next(part for part in info.type.__args__ if part is not type(None))
 
 
-def told(player: Player) -> set[str]:
+def shown(player: Player) -> set[str]:
     """Every attribute key of every span and event."""
     keys: set[str] = set()
     for span in player.emitted:
@@ -113,10 +113,10 @@ def test_every_declared_attribute_appears(spec: EventSpec, field: FieldSpec) -> 
     player.play({"type": "turn.metrics", "turn_number": 9}).finish()
     for item in field.declarations:
         if isinstance(item, SpanAttribute):
-            assert genai.attribute_key(item.name, proposals=True) in told(player)
+            assert genai.attribute_key(item.name, proposals=True) in shown(player)
         elif isinstance(item, SpanEvent):
             assert item.name.replace("{event}", spec.name) in {event.name for span in player.emitted for event in span.events}
-            assert field.name == "timestamp" or event_key(spec.name, field.name) in told(player)
+            assert field.name == "timestamp" or event_key(spec.name, field.name) in shown(player)
 
 
 def _plain(field: FieldSpec) -> Any:
@@ -178,7 +178,7 @@ def test_personal_data_stays_inside() -> None:
 
 def test_personal_data_is_told_when_asked_for() -> None:
     """With capture on, every personal field is there: the test above would find it."""
-    found = told(all_personal(SpanOptions(capture=True)))
+    found = shown(all_personal(SpanOptions(capture=True)))
     for spec in SPECS:
         for field in personal(spec):
             for item in field.declarations:

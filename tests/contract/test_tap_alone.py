@@ -41,6 +41,7 @@ def test_it_imports_websockets_only() -> None:
     assert set().union(*map(packages, SOURCES)) - sys.stdlib_module_names == {"agentstack_tap", "websockets"}
 
 
+@pytest.mark.external
 def test_it_loads_websockets_only() -> None:
     """Importing the tap loads, besides the standard library and itself, websockets only."""
     code = "import sys; before = set(sys.modules); import agentstack_tap; print(*set(sys.modules) - before)"
@@ -64,6 +65,7 @@ def test_the_exporter_does_without_it() -> None:
     assert [name for name in names if f"{name}.".startswith(("agentstack_tap.", "exporter.tap."))] == []
 
 
+@pytest.mark.external
 def test_the_old_name_warns() -> None:
     """The import that worked before the tap was a distribution of its own gives the same, and says what to import and until when."""
     code = "import agentstack_tap; from exporter.tap import Stats, Tap, attach; print(attach is agentstack_tap.attach)"
@@ -74,6 +76,7 @@ def test_the_old_name_warns() -> None:
     assert __version__.startswith("0.1."), "the old name should be gone"
 
 
+@pytest.mark.external
 def test_both_have_one_version() -> None:
     """The two distributions are released together, under one number."""
     assert python("import agentstack_tap; print(agentstack_tap.__version__)").stdout.strip() == __version__

@@ -12,6 +12,8 @@ from tests.support.daemon import running_daemon
 from tests.support.distributions import SOURCES, Environment, build_wheel, lock_entry, python_of
 from tests.support.house_rules import ROOT
 
+pytestmark = [pytest.mark.external, pytest.mark.xdist_group("wheels")]
+
 PACKAGES = {"agentstack-exporter": "exporter", "agentstack-tap": "agentstack_tap"}
 OLDEST = "3.10"
 SEND_ONE = """
@@ -55,10 +57,10 @@ async def test_the_tap_needs_websockets_only(python: str | None, lock: str, whee
     interpreter = (python and python_of(python)) or sys.executable
     locked = lock_entry(lock, "websockets")
     made = await asyncio.to_thread(Environment.make, tmp_path / "venv", interpreter, locked=locked, wheels=[wheels["agentstack-tap"]])
-    async with running_daemon() as doors:
-        ran = await asyncio.to_thread(made.run, "python", "-I", "-c", SEND_ONE, doors.ws)
+    async with running_daemon() as endpoints:
+        ran = await asyncio.to_thread(made.run, "python", "-I", "-c", SEND_ONE, endpoints.ws)
         assert (ran.returncode, ran.stdout) == (0, "agentstack-tap websockets\n"), ran.stderr
-        assert await doors.total("agentstack_exporter_events_total") == 1
+        assert await endpoints.total("agentstack_exporter_events_total") == 1
 
 
 def test_the_exporter_is_whole(wheels: Wheels, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from exporter.catalogue.declarations import SpanName
 from exporter.catalogue.inspect import inspect_event
-from exporter.catalogue.model import SpanName
 from exporter.compiled.build import PLAIN, sources
 from exporter.compiled.record_instructions import GroupInstruction
 from exporter.events.turn_metrics import TurnMetrics
@@ -209,7 +209,7 @@ def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         module = tmp_path / "exporter" / f"{name}.py"
         module.parent.mkdir(parents=True, exist_ok=True)
         module.touch()
-    for folder, told in ((tmp_path, "usage: "), (tmp_path / "exporter", "compiling failed; it needs Cython, a C compiler")):
+    for folder, message in ((tmp_path, "usage: "), (tmp_path / "exporter", "compiling failed; it needs Cython, a C compiler")):
         done = run_compiled(tmp_path, "-m", "exporter.compiled.build", str(folder))
         assert done.returncode == 1
-        assert done.stderr.splitlines()[-1].startswith(told)
+        assert done.stderr.splitlines()[-1].startswith(message)

@@ -55,14 +55,14 @@ def test_a_span_is_byte_for_byte_the_librarys(
     written = b"".join((
         encoder.trace_part(trace), span, encoder.parent_part(parent) if parent else b"", encoder.name_part(name, kind),
         encoder.start_end_part(*start_end), protobuf.attributes(encoder.ON_SPAN, attributes),
-        *(encoder.event(at, encoder.event_name(told), protobuf.attributes(encoder.ON_EVENT, more)) for at, told, more in events),
+        *(encoder.event(at, encoder.event_name(name), protobuf.attributes(encoder.ON_EVENT, more)) for at, name, more in events),
         encoder.dropped_events_part(dropped), encoder.link_part(trace, span) if linked else b"",
         encoder.FAILED if failed else b"", encoder.FLAGS,
     ))  # fmt: skip
     expected = Span(
         trace_id=trace, span_id=span, parent_span_id=parent or b"", name=name, kind=kind,
         start_time_unix_nano=start_end[0], end_time_unix_nano=start_end[1], attributes=entries(attributes),
-        events=[Span.Event(time_unix_nano=at, name=told, attributes=entries(more)) for at, told, more in events],
+        events=[Span.Event(time_unix_nano=at, name=name, attributes=entries(more)) for at, name, more in events],
         dropped_events_count=dropped, links=[Span.Link(trace_id=trace, span_id=span)] if linked else [],
         status=Status(code=Status.STATUS_CODE_ERROR) if failed else None, flags=0x101,
     )  # fmt: skip

@@ -142,6 +142,7 @@ def test_whole_frames_are_read_as_the_library_reads_them(reads: list[bytes]) -> 
         (masked(Opcode.CONT, b"never begun"), 1002),
         (Frame(Opcode.TEXT, b"unmasked").serialize(mask=False), 1002),
     ],
+    ids=["no UTF-8", "no UTF-8 in fragments", "never begun", "unmasked"],
 )
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_nothing_after_a_violation_is_processed(kind: type[WebSocketProtocol], violation: bytes, code: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.alerting import alerting
 from tests.support.daemon import Endpoints, call, daemon_process, program, send_all
+from tests.support.peers import RELEASES, Release, releases
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually
 
@@ -25,9 +26,9 @@ async def simulated(directory: Path, endpoints: Endpoints, profile: str) -> Asyn
         "--calls",
         "100000",
         "--concurrency",
-        "40",
-        "--rate",
         "20",
+        "--rate",
+        "10",
         "--speed",
         "20",
         "--seed",
@@ -70,18 +71,19 @@ def numbers() -> Iterator[int]:
         yield number
 
 
-async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path, release: Release) -> None:
     """Simulated calls with slow models raise the latency alert, normal ones resolve it; while the exporter is down it is kept back."""
     async with (
         daemon_process(subdirectory(tmp_path, "exporter")) as exporter,
-        alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry) as watch,
+        alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry, release=release) as watch,
     ):
         await watch.server.up()
         async with simulated(subdirectory(tmp_path, "slow"), exporter.endpoints, "slow"):
             await watch.hears("channel", "firing", "AgentStackLatencyHigh")
         async with simulated(subdirectory(tmp_path, "fast"), exporter.endpoints, "fast"):
             await watch.hears("channel", "resolved", "AgentStackLatencyHigh")
-        watch.told.clear()
+        watch.notifications.clear()
         async with simulated(subdirectory(tmp_path, "slow again"), exporter.endpoints, "slow"):
             await watch.hears("channel", "firing", "AgentStackLatencyHigh")
             exporter.signal(signal.SIGKILL)
@@ -95,14 +97,15 @@ async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path) -> None:
 
 async def test_an_agent_that_stops_answering_pages(tmp_path: Path) -> None:
     """Turns without an answer burn the objective's budget and reach the pager, although no percentile moves."""
+    release = releases("prometheus")[-1]
     async with (
         daemon_process(subdirectory(tmp_path, "exporter")) as exporter,
-        alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry) as watch,
+        alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry, release=release) as watch,
     ):
         await watch.server.up()
         async with turns_of(exporter.endpoints):
             await watch.hears("pager", "firing", "AgentStackTurnsUnanswered", agent="mute")
             await watch.server.reaches('count(ALERTS{alertname="AgentStackObjectiveBurnsFast", alertstate="firing", agent="mute"})', 1)
-        assert not [told for told in watch.told if "Latency" in told[2]]
+        assert not [notifications for notifications in watch.notifications if "Latency" in notifications[2]]
         async with turns_of(exporter.endpoints, user_perceived_ms=400):
             await watch.hears("pager", "resolved", "AgentStackTurnsUnanswered", agent="mute")

@@ -111,7 +111,7 @@ async def test_last_totals(protocol: Protocol) -> None:
 async def test_dead_receiver(protocol: Protocol) -> None:
     """A stop ends in time with a dead receiver and counts the last totals as lost."""
     async with sending(protocol, interval=1000.0) as run:
-        run.site.door.spoil("black_hole")
+        run.site.listener.spoil("black_hole")
         started = asyncio.get_running_loop().time()
         await run.sender.stop(within=0.3)
         assert asyncio.get_running_loop().time() - started < seconds(2.0)

@@ -10,7 +10,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from exporter.catalogue.names import Kind, scraped_name
 from exporter.exporters.otlp.target import Protocol
 from tests.support.daemon import LabelSet, Samples, samples_of
-from tests.support.otlp_daemon import door_of, environment, exporting
+from tests.support.otlp_daemon import address_of, environment, exporting
 from tests.support.otlp_receiver import HttpAnswer, Receiver, otlp_receiver
 from tests.support.simulation import simulate, subdirectory
 from tests.support.waiting import eventually
@@ -80,7 +80,7 @@ async def test_totals_are_those_of_a_scrape(tmp_path: Any, protocol: Protocol, f
     """After a run every series of /metrics is in the last request, with the same value, and nothing else is."""
     async with otlp_receiver(protocol) as site:
         more = {f"{_OTLP}DEFAULT_HISTOGRAM_AGGREGATION": form, "OTEL_METRIC_EXPORT_INTERVAL": "100"}
-        async with exporting(environment(door_of(site), protocol, **more), session_linger=0.0, session_resume=0.0) as running:
+        async with exporting(environment(address_of(site), protocol, **more), session_linger=0.0, session_resume=0.0) as running:
             await simulate(subdirectory(tmp_path, "calls"), running.endpoints, calls=20, profiles=["mixed", "messy", "s2s"], seed=3)
             await eventually(lambda: running.daemon.pipeline.sessions.active == 0)
             explicit = form.startswith("explicit")
@@ -99,7 +99,7 @@ async def test_differences_add_up_to_the_totals(tmp_path: Any) -> None:
     """With delta temporality the sum of all that was delivered is the total, although exports failed in between."""
     async with otlp_receiver("http/protobuf") as site:
         more = {f"{_OTLP}TEMPORALITY_PREFERENCE": "delta", "OTEL_METRIC_EXPORT_INTERVAL": "50", "OTEL_METRIC_EXPORT_TIMEOUT": "20"}
-        async with exporting(environment(door_of(site), "http/protobuf", **more), session_linger=0.0, session_resume=0.0) as running:
+        async with exporting(environment(address_of(site), "http/protobuf", **more), session_linger=0.0, session_resume=0.0) as running:
             for number_of, status in enumerate((503, 200, 400)):
                 site.receiver.answer = HttpAnswer(status) if status != 200 else None
                 folder = subdirectory(tmp_path, f"calls-{number_of}")

@@ -16,7 +16,17 @@ from exporter.metrics.self_metrics import OTLP_DROPPED
 from exporter.protocol.ids import root_span_id, trace_id
 from exporter.simulate.truth import read_truth
 from tests.support.expected_spans import Sent, SentTurn, sent
-from tests.support.otlp_daemon import UNTIL_THE_END, attributes_of, by_session, door_of, environment, exporting, ids, kind_of, spans_of
+from tests.support.otlp_daemon import (
+    UNTIL_THE_END,
+    address_of,
+    attributes_of,
+    by_session,
+    environment,
+    exporting,
+    ids,
+    kind_of,
+    spans_of,
+)
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.simulation import simulate, subdirectory
 from tests.support.waiting import eventually
@@ -54,7 +64,7 @@ async def played(
     """Run simulated calls and stop the daemon."""
     async with otlp_receiver(protocol) as site:
         made: list[bytes] = []
-        async with exporting(environment(door_of(site), protocol), watched=made, **UNTIL_THE_END) as running:
+        async with exporting(environment(address_of(site), protocol), watched=made, **UNTIL_THE_END) as running:
             truth, _ = await simulate(subdirectory(folder, protocol[:4]), running.endpoints, calls=calls, profiles=profiles, seed=11)
         yield Outcome(sent(read_truth(truth)), spans_of(site.receiver), len(made))
 
@@ -142,7 +152,7 @@ async def test_ids_follow_from_the_calls(tmp_path: Path) -> None:
 
 async def test_exemplars_point_at_delivered_spans(tmp_path: Path) -> None:
     """Every exemplar of a scrape names a turn's span that the collector has."""
-    async with otlp_receiver("http/protobuf") as site, exporting(environment(door_of(site), "http/protobuf")) as running:
+    async with otlp_receiver("http/protobuf") as site, exporting(environment(address_of(site), "http/protobuf")) as running:
         await simulate(subdirectory(tmp_path, "platform"), running.endpoints, calls=10, profiles=["mixed", "s2s", "messy"], seed=5)
         page = await running.endpoints.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
         families = openmetrics(page.text)  # type: ignore[no-untyped-call]  # it has no types
@@ -158,7 +168,7 @@ async def test_exemplars_point_at_delivered_spans(tmp_path: Path) -> None:
 
 async def test_loss_counters_start_at_zero() -> None:
     """The series of losses exist at 0 before the first loss, because increase() does not see a series that begins at 1."""
-    async with otlp_receiver("http/protobuf") as site, exporting(environment(door_of(site), "http/protobuf")) as running:
+    async with otlp_receiver("http/protobuf") as site, exporting(environment(address_of(site), "http/protobuf")) as running:
         (lost,) = [family for family in running.daemon.snapshot().families if family.spec is OTLP_DROPPED]
         rows = {series.labels: series.value for series in lost.series}
         assert rows == {(signal, reason): 0.0 for signal in ("traces", "metrics") for reason in DROP_REASONS}

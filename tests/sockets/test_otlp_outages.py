@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.exporters.otlp.target import Protocol
 from tests.support.daemon import call, send_all
-from tests.support.otlp_daemon import Exporting, by_session, door_of, environment, exporting, ids, spans_of
+from tests.support.otlp_daemon import Exporting, address_of, by_session, environment, exporting, ids, spans_of
 from tests.support.otlp_receiver import GrpcAnswer, HttpAnswer, Site, otlp_receiver
 from tests.support.simulation import simulate, subdirectory
 from tests.support.waiting import eventually
@@ -22,7 +22,7 @@ PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http/protobuf")
 
 
 async def _refuse(site: Site) -> None:
-    await site.door.shut()
+    await site.listener.shut()
 
 
 async def _busy(site: Site) -> None:
@@ -36,23 +36,23 @@ async def _throttle(site: Site) -> None:
 
 
 async def _swallow(site: Site) -> None:
-    site.door.spoil("black_hole")
+    site.listener.spoil("black_hole")
 
 
 async def _reset(site: Site) -> None:
-    site.door.spoil("reset")
+    site.listener.spoil("reset")
 
 
 async def _drip(site: Site) -> None:
-    site.door.spoil("drip")
+    site.listener.spoil("drip")
 
 
 async def mend(site: Site) -> None:
     """Let everything work again."""
     site.receiver.answer = None
-    site.door.spoil("none")
-    if site.door._server is None:
-        await site.door.open()
+    site.listener.spoil("none")
+    if site.listener._server is None:
+        await site.listener.open()
 
 
 def settled(running: Exporting, made: list[bytes]) -> None:
@@ -67,7 +67,7 @@ async def test_no_span_is_lost(tmp_path: Path, protocol: Protocol, break_it: Bre
     """Calls go on through an outage and all their spans arrive after it, once and in the order in which they were made."""
     made: list[bytes] = []
     async with otlp_receiver(protocol) as site:
-        variables = environment(door_of(site), protocol, OTEL_EXPORTER_OTLP_TIMEOUT="100", OTEL_METRICS_EXPORTER="none")
+        variables = environment(address_of(site), protocol, OTEL_EXPORTER_OTLP_TIMEOUT="100", OTEL_METRICS_EXPORTER="none")
         async with exporting(variables, watched=made) as running:
             await simulate(subdirectory(tmp_path, "before"), running.endpoints, calls=2, profiles=["fast"], seed=1)
             await eventually(lambda: spans_of(site.receiver))
@@ -108,7 +108,7 @@ async def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
     room = 100
     async with otlp_receiver("http/protobuf") as site:
         await _busy(site)
-        variables = environment(door_of(site), "http/protobuf", OTEL_BSP_MAX_QUEUE_SIZE=str(room), OTEL_METRICS_EXPORTER="none")
+        variables = environment(address_of(site), "http/protobuf", OTEL_BSP_MAX_QUEUE_SIZE=str(room), OTEL_METRICS_EXPORTER="none")
         async with exporting(variables, watched=made) as running:
             await simulate(subdirectory(tmp_path, "calls"), running.endpoints, calls=10, profiles=["mixed"], seed=4)
             assert len(made) > 2 * room
@@ -131,7 +131,7 @@ async def test_a_refusal_costs_one_request(tmp_path: Path) -> None:
     made: list[bytes] = []
     async with otlp_receiver("http/protobuf") as site:
         site.receiver.answers.append(HttpAnswer(400))
-        async with exporting(environment(door_of(site), "http/protobuf", OTEL_METRICS_EXPORTER="none"), watched=made) as running:
+        async with exporting(environment(address_of(site), "http/protobuf", OTEL_METRICS_EXPORTER="none"), watched=made) as running:
             for number, session in enumerate(("one", "two"), 1):
                 async with call(running.endpoints.ws) as socket:
                     started = {"type": "session.started", "agent_session_id": session}

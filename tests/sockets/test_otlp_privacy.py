@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.daemon import call, daemon_process, send_all
-from tests.support.otlp_daemon import door_of, environment
+from tests.support.otlp_daemon import address_of, environment
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.waiting import eventually
 
@@ -60,8 +60,8 @@ async def _everything_written(folder: Path, frames: list[dict[str, Any]], **more
     """Play the call, with a collector that is away at first; all that left the process, by the way it went."""
     queue = folder / "queue"
     async with otlp_receiver("http/protobuf") as site:
-        await site.door.shut()
-        variables = environment(door_of(site), "http/protobuf", **more)
+        await site.listener.shut()
+        variables = environment(address_of(site), "http/protobuf", **more)
         options = ("--log-level", "debug", "--otlp-queue-dir", str(queue), "--session-linger", "0", "--drain-timeout", "0.2")
         async with daemon_process(folder, *options, env=variables) as daemon:
             async with call(daemon.endpoints.ws) as socket:
@@ -72,7 +72,7 @@ async def _everything_written(folder: Path, frames: list[dict[str, Any]], **more
             found = {"disk": b"".join(file.read_bytes() for file in queue.iterdir())}
             for path in ("/metrics", "/"):
                 found[path] = (await daemon.endpoints.get(path)).content
-            await site.door.open()
+            await site.listener.open()
             await eventually(lambda: site.receiver.requests, within=10)
             daemon.signal(signal.SIGTERM)
             assert await daemon.ended() == 0

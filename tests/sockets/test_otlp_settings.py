@@ -8,7 +8,7 @@ import pytest
 
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id, turn_trace_id
 from tests.support.daemon import call, daemon_process, running_daemon, send_all
-from tests.support.otlp_daemon import attributes_of, door_of, environment, exporting, ids, kind_of, spans_of
+from tests.support.otlp_daemon import address_of, attributes_of, environment, exporting, ids, kind_of, spans_of
 from tests.support.otlp_receiver import Site, otlp_receiver
 from tests.support.waiting import eventually
 
@@ -24,7 +24,7 @@ TRACE = trace_id("as-1")
 
 async def play(site: Site, frames: list[dict[str, Any]], variables: dict[str, str], **changes: Any) -> list[Any]:
     """One call up to the end of the daemon; the spans that were delivered."""
-    chosen = environment(door_of(site), "http/protobuf", **variables)
+    chosen = environment(address_of(site), "http/protobuf", **variables)
     async with exporting(chosen, **changes) as running, call(running.endpoints.ws) as socket:
         await send_all(socket, frames)
         await running.endpoints.reaches("agentstack_exporter_frames_received_total", len(frames))
@@ -64,7 +64,7 @@ async def test_a_late_turn_that_is_kept() -> None:
     """An exemplar of a turn whose metrics came late and which alone is kept points at the span that there is."""
     completed = {"type": "turn.completed", "turn_number": 2}
     async with otlp_receiver("http/protobuf") as site:
-        async with exporting(environment(door_of(site), "http/protobuf", **NONE), slow_turn=2.0, keep_slow_turns=True) as running:
+        async with exporting(environment(address_of(site), "http/protobuf", **NONE), slow_turn=2.0, keep_slow_turns=True) as running:
             async with call(running.endpoints.ws) as socket:
                 await send_all(socket, [STARTED, completed, ENDED, SLOW])
                 await running.endpoints.reaches("agentstack_exporter_frames_received_total", 4)
@@ -105,7 +105,7 @@ async def test_values_that_make_no_sense(tmp_path: Path) -> None:
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "sure",
     }
     async with otlp_receiver("http/protobuf") as site:
-        variables = environment(door_of(site), "http/protobuf", **bad)
+        variables = environment(address_of(site), "http/protobuf", **bad)
         async with daemon_process(tmp_path, env=variables) as daemon, call(daemon.endpoints.ws) as socket:
             await send_all(socket, [STARTED, PLAIN, ENDED])
             await eventually(lambda: len(spans_of(site.receiver)) == 4)

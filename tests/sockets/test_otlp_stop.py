@@ -11,7 +11,7 @@ import pytest
 from exporter.exporters.otlp.target import Protocol
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id
 from tests.support.daemon import Endpoints, ServingProgram, call, daemon_process, samples_of, send_all, total
-from tests.support.otlp_daemon import attributes_of, door_of, environment, ids, kind_of, spans_of
+from tests.support.otlp_daemon import address_of, attributes_of, environment, ids, kind_of, spans_of
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually
@@ -49,7 +49,7 @@ async def queued(endpoints: Endpoints, items: int) -> None:
 async def test_a_stop_delivers_everything(tmp_path: Path, protocol: Protocol) -> None:
     """What waits for a batch when SIGTERM comes is delivered, the roots of open calls and the last totals too."""
     async with otlp_receiver(protocol) as site:
-        variables = environment(door_of(site), protocol, OTEL_BSP_SCHEDULE_DELAY="600000")
+        variables = environment(address_of(site), protocol, OTEL_BSP_SCHEDULE_DELAY="600000")
         async with (
             daemon_process(tmp_path, "--drain-timeout", str(DRAIN), env=variables) as daemon,
             call(daemon.endpoints.ws) as socket,
@@ -74,10 +74,10 @@ async def test_a_stop_with_a_dead_collector(tmp_path: Path) -> None:
 async def _dead(folder: Path, protocol: Protocol, *, hole: bool) -> None:
     async with otlp_receiver(protocol) as site:
         if hole:
-            site.door.spoil("black_hole")
+            site.listener.spoil("black_hole")
         else:
-            await site.door.shut()
-        variables = environment(door_of(site), protocol)
+            await site.listener.shut()
+        variables = environment(address_of(site), protocol)
         async with daemon_process(folder, "--drain-timeout", str(DRAIN), env=variables) as daemon, call(daemon.endpoints.ws) as socket:
             await send_all(socket, events("as-1", [1]))
             await queued(daemon.endpoints, 2)
@@ -92,15 +92,15 @@ async def test_killed_in_an_outage(tmp_path: Path, protocol: Protocol) -> None:
     queue, turns = tmp_path / "queue", range(1, 21)
     options = ("--drain-timeout", str(DRAIN), "--otlp-queue-dir", str(queue))
     async with otlp_receiver(protocol) as site:
-        variables = environment(door_of(site), protocol)
-        await site.door.shut()
+        variables = environment(address_of(site), protocol)
+        await site.listener.shut()
         async with daemon_process(tmp_path, *options, env=variables) as daemon, call(daemon.endpoints.ws) as socket:
             await send_all(socket, events("as-1", turns))
             await queued(daemon.endpoints, 40)
             await eventually(lambda: sum(file.read_bytes().count(RECORD) for file in queue.iterdir()) == 20, because="the disk")
             daemon.signal(signal.SIGKILL)
             await daemon.process.wait()
-        await site.door.open()
+        await site.listener.open()
         async with daemon_process(subdirectory(tmp_path, "again"), *options, env=variables) as daemon:
             await eventually(lambda: len(spans_of(site.receiver)) >= 40, within=10)
             await stopped(daemon, DRAIN + A_LITTLE)

@@ -105,11 +105,11 @@ async def test_killed_while_sending(tmp_path: Path) -> None:
 async def test_power_fails_in_mid_write(tmp_path: Path) -> None:
     """A truncated record is counted and skipped, and all records before it arrive."""
     async with otlp_receiver("http/protobuf") as site:
-        await site.door.shut()
+        await site.listener.shut()
         async with sending(site, DiskQueueConfig(tmp_path)) as (sender, _):
             offer(sender, 100)
         shorten(tmp_path)
-        await site.door.open()
+        await site.listener.open()
         async with sending(site, DiskQueueConfig(tmp_path)) as (sender, observer):
             await eventually(lambda: observer.items["delivered"] == 99)
     assert site.receiver.spans() == names(99)

@@ -176,11 +176,11 @@ class TestOutages:
         async with sending(protocol) as run:
             run.offer(100)
             await run.arrived(100)
-            await run.site.door.shut()
+            await run.site.listener.shut()
             run.offer(100, 2000)
             await run.failed(3)
             run.offer(2000, 3000)
-            await run.site.door.open()
+            await run.site.listener.open()
             await run.arrived(3000)
         assert run.observer.items == {"delivered": 3000}
 
@@ -188,11 +188,11 @@ class TestOutages:
     async def test_spoiled(self, protocol: Protocol, fault: Fault) -> None:
         """Nothing is lost while connections are silent, reset or very slow."""
         async with sending(protocol, attempt=0.2) as run:
-            run.site.door.spoil(fault)
+            run.site.listener.spoil(fault)
             run.offer(1000)
             await run.failed(2)
             taken_before = len(run.receiver.spans())
-            run.site.door.spoil("none")
+            run.site.listener.spoil("none")
             run.offer(1000, 1500)
             await eventually(lambda: run.observer.items["delivered"] == 1500, within=20)
         # A request that was accepted while the response was too slow is sent again.
@@ -476,9 +476,9 @@ class TestStop:
 
 async def _break(run: Sending, fault: str) -> None:
     if fault == "refused":
-        await run.site.door.shut()
+        await run.site.listener.shut()
     elif fault == "black_hole":
-        run.site.door.spoil("black_hole")
+        run.site.listener.spoil("black_hole")
     else:
         run.receiver.answer = BUSY[run.site.protocol]
 

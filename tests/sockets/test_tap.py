@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 
 from agentstack_tap import Tap, attach
-from exporter.receivers.tap.clients import MAX_CALLS
+from exporter.receivers.tap.client_sequences import MAX_CALLS
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon
 from tests.support.house_rules import ROOT
 from tests.support.pki import make_pki
@@ -346,10 +346,10 @@ else:
         pki = make_pki(tmp_path)
         monkeypatch.setenv("SSL_CERT_FILE", str(pki.other if given else pki.certificate))
         tls = ssl.create_default_context(cafile=pki.certificate) if given else None
-        async with running_daemon(tls_cert=pki.certificate, tls_key=pki.key) as doors:
-            tap = Tap(doors.ws.replace("ws:", "wss:"), tls=tls)
+        async with running_daemon(tls_cert=pki.certificate, tls_key=pki.key) as endpoints:
+            tap = Tap(endpoints.ws.replace("ws:", "wss:"), tls=tls)
             tap.send("s1", STARTED)
-            await doors.reaches(EVENTS, 1)
+            await endpoints.reaches(EVENTS, 1)
             assert await asyncio.to_thread(tap.close)
 
     def test_tls_without_a_url_for_it(self) -> None:

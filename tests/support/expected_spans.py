@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from exporter.catalogue import genai
+from exporter.catalogue.declarations import SpanAttribute, SpanTime
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import SpanAttribute, SpanTime
 from exporter.events.audio_stream import Start
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.decoder import SPECS, PartialEvent, decode
@@ -107,7 +107,7 @@ def sent(records: Iterable[Record]) -> Sent:
         elif name in ("turn.metrics", "turn.completed"):
             _turn(found, session, event, late=session in over)
         else:
-            found.small.setdefault(session, set()).update(span for span, _ in told(BY_TYPE[type(event)], event))
+            found.small.setdefault(session, set()).update(span for span, _ in contributions(BY_TYPE[type(event)], event))
     return found
 
 
@@ -120,15 +120,15 @@ def _turn(found: Sent, session: str, event: Any, *, late: bool) -> None:
     elif key in found.turns:
         found.duplicates += 1
     else:
-        told_of = set(told(BY_TYPE[TurnMetrics], event))
-        children = {span for span, _ in told_of} - {"turn", "session"}
+        contributed = set(contributions(BY_TYPE[TurnMetrics], event))
+        children = {span for span, _ in contributed} - {"turn", "session"}
         if event.error_source and (failed := FAILED.get(event.error_source.lower())):
             children.add(failed)
         stood_in = key in found.given_up
-        found.turns[key] = SentTurn(session, key[1], event, late, stood_in, children, {(s, a) for s, a in told_of if a})
+        found.turns[key] = SentTurn(session, key[1], event, late, stood_in, children, {(s, a) for s, a in contributed if a})
 
 
-def told(spec: EventSpec, event: Any) -> Iterator[tuple[str, str]]:
+def contributions(spec: EventSpec, event: Any) -> Iterator[tuple[str, str]]:
     """The spans of which an event says something, each with the attribute that says it, or with nothing for a time."""
     declared = {each.name: each.declarations for each in spec.fields}
     for each in spec.fields:

@@ -33,9 +33,9 @@ def environment(address: str, protocol: Protocol, **more: str) -> dict[str, str]
     }
 
 
-def door_of(site: Site) -> str:
+def address_of(site: Site) -> str:
     """Where a receiver is reached."""
-    return f"127.0.0.1:{site.door.port}"
+    return f"127.0.0.1:{site.listener.port}"
 
 
 def otel(variables: Mapping[str, str]) -> OtelSettings:

@@ -118,7 +118,7 @@ async def _end(server: asyncio.Server | None, tasks: set[asyncio.Task[Any]]) -> 
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Door:
+class ReceiverListener:
     """A port in front of a server. It can be closed, so that connections are refused, and it can break connections."""
 
     def __init__(self, receiver: Receiver, connect: Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]) -> None:
@@ -251,13 +251,13 @@ class Site:
     """A running receiver and the port in front of it."""
 
     receiver: Receiver
-    door: Door
+    listener: ReceiverListener
     protocol: Protocol
 
     @property
     def endpoint(self) -> str:
         """As :class:`exporter.exporters.otlp.target.Target` wants it, for spans."""
-        return f"127.0.0.1:{self.door.port}" if self.protocol == "grpc" else f"http://127.0.0.1:{self.door.port}/v1/traces"
+        return f"127.0.0.1:{self.listener.port}" if self.protocol == "grpc" else f"http://127.0.0.1:{self.listener.port}/v1/traces"
 
 
 @asynccontextmanager
@@ -266,12 +266,12 @@ async def otlp_receiver(protocol: Protocol, *, tls: Any = None) -> AsyncIterator
     receiver = Receiver()
     serve = _grpc_backend if protocol == "grpc" else _http_backend
     async with serve(receiver, tls) as port:
-        door = Door(receiver, lambda: asyncio.open_connection("127.0.0.1", port))
-        await door.open()
+        listener = ReceiverListener(receiver, lambda: asyncio.open_connection("127.0.0.1", port))
+        await listener.open()
         try:
-            yield Site(receiver, door, protocol)
+            yield Site(receiver, listener, protocol)
         finally:
-            await door.shut()
+            await listener.shut()
 
 
 @asynccontextmanager

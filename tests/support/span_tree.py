@@ -25,8 +25,8 @@ def _lines(span: Span, spans: list[Span], first: int, depth: int) -> Iterator[st
     yield f"{margin}{span.name}  [{_ms(start)} +{_ms(length)}] {kind}{failed}"
     yield from (f"{margin}  {key} = {value!r}" for key, value in sorted(values(span.attributes).items()))
     for event in span.events:
-        told = "".join(f" {key}={value!r}" for key, value in sorted(values(event.attributes).items()))
-        yield f"{margin}  * {event.name} [{_ms(event.time_unix_nano - first)}]{told}"
+        text = "".join(f" {key}={value!r}" for key, value in sorted(values(event.attributes).items()))
+        yield f"{margin}  * {event.name} [{_ms(event.time_unix_nano - first)}]{text}"
     for link in span.links:
         yield f"{margin}  -> {link.trace_id.hex()}/{link.span_id.hex()}"
     for child in spans:

@@ -45,7 +45,7 @@ class Call:
 
     def move(self) -> None:
         """The process stops, and another one goes on."""
-        state = self.feed.hand_over(self.core.now)
+        state = self.feed.hand_off(self.core.now)
         assert state is not None
         self.core.pipeline.close(self.core.now)
         self.cores.append(Core(waits=SessionTimeouts(turn=10.0)))
@@ -195,7 +195,7 @@ def test_the_text_is_that_of_earlier_versions(recorded: dict[str, Any]) -> None:
         pipeline.tick(BEGINNING + at)
         feed.consume(msgspec.json.encode(event), BEGINNING + at)
     pipeline.tick(BEGINNING + recorded["handed_over_at"])
-    assert feed.hand_over(BEGINNING + recorded["handed_over_at"]) == recorded["text"]
+    assert feed.hand_off(BEGINNING + recorded["handed_over_at"]) == recorded["text"]
 
 
 def test_the_text_of_earlier_versions_is_read(recorded: dict[str, Any]) -> None:
@@ -206,4 +206,4 @@ def test_the_text_of_earlier_versions_is_read(recorded: dict[str, Any]) -> None:
     core = Core()
     feed = TapFeed(core.pipeline, "as-1")
     feed.resume(msgspec.json.encode(recorded["events"][0][1]), recorded["text"], core.now + recorded["handed_over_at"])
-    assert feed.hand_over(core.now + recorded["handed_over_at"]) == recorded["text"]
+    assert feed.hand_off(core.now + recorded["handed_over_at"]) == recorded["text"]

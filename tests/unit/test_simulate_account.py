@@ -45,17 +45,17 @@ def account(*turns: Turn, ended: int = 60_000, of: Session | None = None, **endi
 
 def test_an_answered_turn_has_its_parts() -> None:
     """The longer of transcript and decision, the other stages, and what is left add up to the wait."""
-    (told,) = account(turn(1, 1000, 3000)).turns
-    assert told.parts_ms == {"endpointing": 300, "callback": 5, "llm": 400, "tts": 150, "realtime": 0, "unexplained": 60}
-    assert (told.bottleneck, told.waited_ms, told.answered, told.reported) == ("llm", 915, True, "metrics")
+    (accounted,) = account(turn(1, 1000, 3000)).turns
+    assert accounted.parts_ms == {"endpointing": 300, "callback": 5, "llm": 400, "tts": 150, "realtime": 0, "unexplained": 60}
+    assert (accounted.bottleneck, accounted.waited_ms, accounted.answered, accounted.reported) == ("llm", 915, True, "metrics")
 
 
 def test_what_was_left_out_of_a_report_is_part_of_the_rest() -> None:
     """An observer cannot know of a stage that the platform did not report, nor what it used."""
     used = [ModelUsage("tts", Model("a", "b"), {"characters": 10}), ModelUsage("stt", Model("c", "d"), {"minutes": 0.5, "input": 0})]
-    (told,) = account(turn(1, 1000, 3000, omitted_prefix="tts_", used=used)).turns
-    assert (told.parts_ms["tts"], told.parts_ms["unexplained"]) == (0, 210)
-    assert [(usage.component, usage.provider, usage.model, usage.amounts) for usage in told.used] == [
+    (accounted,) = account(turn(1, 1000, 3000, omitted_prefix="tts_", used=used)).turns
+    assert (accounted.parts_ms["tts"], accounted.parts_ms["unexplained"]) == (0, 210)
+    assert [(usage.component, usage.provider, usage.model, usage.amounts) for usage in accounted.used] == [
         ("stt", "c", "d", {"minutes": 0.5})
     ]
 
@@ -65,8 +65,8 @@ def test_what_was_left_out_of_a_report_is_part_of_the_rest() -> None:
 )
 def test_a_turn_is_reported_in_one_way_or_not(fields: dict[str, Any], reported: str | None) -> None:
     """Without turn.metrics a turn has no parts."""
-    (told,) = account(turn(1, 1000, 3000, **fields)).turns
-    assert (told.reported, bool(told.parts_ms)) == (reported, reported == "metrics")
+    (accounted,) = account(turn(1, 1000, 3000, **fields)).turns
+    assert (accounted.reported, bool(accounted.parts_ms)) == (reported, reported == "metrics")
 
 
 def test_what_is_due_after_the_line_went_dead_is_not_sent() -> None:
@@ -156,5 +156,5 @@ def test_garbled_calls_are_named() -> None:
         for number in range(30):
             list(plan_call(7, number, FLEETS[profile]).steps(0.0, found.append))
     assert len(garbled["messy"]) == 30
-    assert any(told.garbled for told in garbled["messy"])
-    assert not any(told.garbled for told in garbled["typical"])
+    assert any(accounted.garbled for accounted in garbled["messy"])
+    assert not any(accounted.garbled for accounted in garbled["typical"])

@@ -40,15 +40,15 @@ def test_a_truth_file_reads_back_as_written(tmp_path: Path) -> None:
 
 def test_accounts_read_back_apart_from_events(tmp_path: Path) -> None:
     """An account stands after the events of its call, and neither reader sees what the other is for."""
-    path, told = tmp_path / "truth.jsonl", list[Account]()
-    events = list(plan_call(7, 1, FLEETS["hasty"]).steps(0.0, told.append))
+    path, accounts = tmp_path / "truth.jsonl", list[Account]()
+    events = list(plan_call(7, 1, FLEETS["hasty"]).steps(0.0, accounts.append))
     with TruthWriter(path) as truth:
         for _, event in events:
             truth.write(3, "as-1", 0, msgspec.json.encode(event))
-        truth.write_account(3, "as-1", told[0])
+        truth.write_account(3, "as-1", accounts[0])
         truth.write(4, "as-2", 0, b'{"type":"x","account":{}}')
     assert [record.event for record in read_truth(path)] == [*(event for _, event in events), {"type": "x", "account": {}}]
-    assert [(found.call, found.session, found.account) for found in read_accounts(path)] == [(3, "as-1", told[0])]
+    assert [(found.call, found.session, found.account) for found in read_accounts(path)] == [(3, "as-1", accounts[0])]
 
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ def test_small_events_wait_for_their_turn() -> None:
     player = Player()
     player.play(event("agent.speech_created", source="say", timestamp=STAMP), turn(1), event("user.dtmf", digit="5"), turn(2))
     first, _, second = player.emitted
-    assert [told.name for told in first.events] == ["agent.speech_created"]
-    assert [told.name for told in second.events] == ["user.dtmf"]
+    assert [seen.name for seen in first.events] == ["agent.speech_created"]
+    assert [seen.name for seen in second.events] == ["user.dtmf"]
     assert values(player.named("agent_speech").attributes) == {"agentstack.speech.source": "say"}
 
 
@@ -117,15 +117,15 @@ def test_late_metrics_find_what_was_collected() -> None:
         turn(1),
     )
     by_number = {values(span.attributes).get("agentstack.turn.number"): span for span in player.emitted}
-    assert [told.name for told in by_number[2].events] == ["user.idle"]
-    assert [told.name for told in by_number[1].events] == ["user.turn_completed"]
+    assert [seen.name for seen in by_number[2].events] == ["user.idle"]
+    assert [seen.name for seen in by_number[1].events] == ["user.turn_completed"]
     assert values(by_number[1].attributes)["agentstack.turn.id"] == "t-1"
 
 
 def test_a_completion_after_its_metrics_takes_nothing() -> None:
     """Events after a turn's metrics belong to the next turn, even if turn.completed comes in between."""
     player = Player().play(turn(1), event("user.idle"), event("turn.completed", turn_number=1), turn(2))
-    assert [told.name for told in player.emitted[-1].events] == ["user.idle"]
+    assert [seen.name for seen in player.emitted[-1].events] == ["user.idle"]
 
 
 def test_partial_transcripts_bring_nothing() -> None:
@@ -146,7 +146,7 @@ def test_events_are_bounded_and_say_so() -> None:
 def test_what_finds_no_turn_is_on_the_session() -> None:
     """Events and tool calls after the last turn belong to the session."""
     player = Player().play(event("user.idle"), event("tool.called", id="1", name="look")).finish()
-    assert [told.name for told in player.named("session").events] == ["user.idle"]
+    assert [seen.name for seen in player.named("session").events] == ["user.idle"]
     assert player.named("execute_tool").parent_span_id == player.named("session").span_id
 
 
@@ -185,9 +185,9 @@ def test_a_turn_without_metrics_has_its_span() -> None:
     completed = TurnCompleted(turn_number=1, llm_ttft_s=0.3, turn_id="t-1")
     player.play(event("turn.completed", turn_number=1, turn_id="t-1"))
     player.spans.without_metrics(player.session, completed, RECEIPT)
-    told = values(player.named("invoke_agent").attributes)
-    assert told["agentstack.turn.without_metrics"] is True
-    assert told["agentstack.turn.id"] == "t-1"
+    seen = values(player.named("invoke_agent").attributes)
+    assert seen["agentstack.turn.without_metrics"] is True
+    assert seen["agentstack.turn.id"] == "t-1"
     assert player.named("chat").end_time_unix_nano - player.named("chat").start_time_unix_nano == 300_000_000
     player.play(turn(1))
     first, second = (span for span in player.emitted if span.name.startswith("invoke_agent"))
@@ -284,7 +284,7 @@ def test_a_kept_turn_keeps_its_session(options: SpanOptions, fields: dict[str, A
     player = Player(options).play(turn(1, user_perceived_ms=2000.0), event("user.idle"), turn(2, **fields)).finish()
     kept = player.named("invoke_agent")
     assert values(kept.attributes)["agentstack.turn.number"] == 2
-    assert [told.name for told in kept.events] == ["user.idle"]
+    assert [seen.name for seen in kept.events] == ["user.idle"]
     assert player.named("session").span_id == kept.parent_span_id
     assert not Player(options).play(turn(1)).finish().raw
 

@@ -9,7 +9,7 @@ import msgspec
 from starlette.types import Message, Receive
 from websockets.frames import CloseCode
 
-from exporter.receivers.tap.clients import TapClients
+from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import VERSION, Hello
 
 ACK_AFTER: Final = 0.05
@@ -64,7 +64,7 @@ class TapLink:
             return
         self._stopping = True
         await self._send_json({"ack": self._client.seq})
-        for name, state in list(self._clients.hand_over(self._client, time())):
+        for name, state in list(self._clients.hand_off(self._client, time())):
             await self._send_json({"session": name, "state": state})
 
     def close(self) -> None:

@@ -1,12 +1,13 @@
 """How long the user and the agent of a session spend in each state: for example listening or speaking."""
 
+from functools import partial
 from typing import Final
 
 from exporter.catalogue import derived
 from exporter.events.speech import AGENT_STATES, USER_STATES, AgentStateChanged, UserStateChanged
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.recorder import one_of
-from exporter.metrics.store import Store
+from exporter.metrics.store import Row, Store
 from exporter.sessions.session import Participant, ParticipantState, Session
 
 _LONGEST_STATE: Final = 86_400.0
@@ -19,6 +20,7 @@ class StateTracker:
     """Adds up the time that participants spend in each state."""
 
     def __init__(self, store: Store) -> None:
+        self._store = store
         self._state_duration = Instrument(store, derived.STATE_DURATION)
 
     def user_state_changed(self, session: Session, event: UserStateChanged, now: float) -> UserStateChanged:
@@ -62,4 +64,9 @@ class StateTracker:
 
     def _add(self, session: Session, participant: Participant, state: str, seconds: float, now: float) -> None:
         if 0 < seconds <= _LONGEST_STATE:
-            self._state_duration.add(seconds, agent=session.agent_label, participant=participant, state=state, now=now)
+            row = session.series_cache.states.get((participant, state)) or self._row(session, participant, state, now)
+            row[0] += seconds
+
+    def _row(self, session: Session, participant: Participant, state: str, now: float) -> Row:
+        find = partial(self._state_duration.row, agent=session.agent_label, participant=participant, state=state, now=now)
+        return self._store.cached(session.series_cache.states, (participant, state), find)

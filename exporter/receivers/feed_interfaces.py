@@ -61,7 +61,7 @@ class TapFeedProtocol(Protocol):
     def resume(self, start: str | bytes | None, state: str | None, now: float) -> None:
         """Continue a call that another process counted before."""
 
-    def hand_over(self, now: float) -> str | None:
+    def hand_off(self, now: float) -> str | None:
         """Detach the call from this process. Returns the state that the next process needs, if any."""
 
     def malformed(self, reason: RejectionReason) -> None:

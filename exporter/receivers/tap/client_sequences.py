@@ -8,8 +8,8 @@ import msgspec
 
 from exporter.bounded_dict import BoundedDict
 from exporter.protocol.decoder import RejectionReason
-from exporter.receivers.feeds import TapFeedProtocol
-from exporter.receivers.observers import TapObserver
+from exporter.receivers.feed_interfaces import TapFeedProtocol
+from exporter.receivers.observer_interfaces import TapObserver
 from exporter.receivers.tap.envelope import Envelope, Hello, MalformedError, Resume, is_present, read_envelope, unwrap
 
 MAX_CALLS: Final = 2_000
@@ -109,10 +109,10 @@ class TapClients:
             client.seq = envelope.seq
         return self._dispatch(client, envelope, now)
 
-    def hand_over(self, client: TapClient, now: float) -> Iterator[tuple[str, str]]:
+    def hand_off(self, client: TapClient, now: float) -> Iterator[tuple[str, str]]:
         """Detach the calls of a tap from this process. Yields name and state of each call that the next process can continue."""
         for name, call in client.calls.items():
-            state = call.feed.hand_over(now)
+            state = call.feed.hand_off(now)
             if state is not None:
                 yield name, state
 
