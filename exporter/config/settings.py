@@ -276,8 +276,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0.1, 600),
             "Limits",
-            "Timeout for the first request of a new connection to either listener, TLS handshake included. After it the "
-            "connection is closed.",
+            "Timeout for the TLS handshake and for each request to either listener. After it the connection is closed.",
             "seconds",
         ),
     ] = 10.0
@@ -299,8 +298,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             Number(0, 1_000_000),
             "Limits",
             "Messages per second read from one connection. A burst of one second's messages is allowed; messages above it are "
-            "counted as too_fast and skipped. 0 disables the limit. It does not apply with --upstream, where everything is "
-            "forwarded.",
+            "counted as too_fast and skipped. Control frames and fragments have a limit of the same size, above which they wait. "
+            "0 disables the limit. It does not apply with --upstream, where everything is forwarded.",
             "messages a second",
         ),
     ] = 0.0
@@ -367,7 +366,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     label_allow: Annotated[
         tuple[LabelValue, ...],
-        About(LabelValues(), "Limits", "Label value that is always kept, whatever the limits, such as model=gpt-4.1.", repeatable=True),
+        About(LabelValues(), "Limits", "Label value that is always kept and never masked, such as model=gpt-4.1.", repeatable=True),
     ] = ()
 
     otlp_queue_dir: Annotated[

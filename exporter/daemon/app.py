@@ -32,6 +32,7 @@ from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.pipeline import Pipeline, Tracing
+from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.span_handlers import Emit
@@ -145,9 +146,8 @@ class Daemon:
             address.host,
             address.port,
             tls=guard.tls,
-            handshake_timeout=self._settings.handshake_timeout,
-            on_slow=metrics.handshake_timeout,
-            on_tls_failure=metrics.tls_failure,
+            limits=ListenerLimits(handshake_timeout=self._settings.handshake_timeout),
+            on_refused=metrics.refused,
         )
         return listener, "http" if guard.tls is None else "https"
 

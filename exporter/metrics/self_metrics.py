@@ -54,6 +54,9 @@ LABEL_OVERFLOW: Final = _counter(
     "Label values replaced by _other because their label had no room; series: the store was full.",
     "label",
 )
+LABEL_MASKED: Final = _counter(
+    "label_masked", "{value}", "Label values in which a phone number, or what looks like one, was replaced by _masked.", "label"
+)
 SERIES: Final = _gauge("series", "{series}", "Series for which the store has allocated room.")
 CONNECTIONS: Final = _counter("connections", "{connection}", "WebSocket connections accepted.")
 CONNECTIONS_ACTIVE: Final = _gauge("connections_active", "{connection}", "WebSocket connections open.")
@@ -139,6 +142,7 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     UNKNOWN_FIELDS,
     VALUES_REFUSED,
     LABEL_OVERFLOW,
+    LABEL_MASKED,
     SERIES,
     CONNECTIONS,
     CONNECTIONS_ACTIVE,
@@ -175,6 +179,7 @@ _TABLES: Final[dict[MetricSpec, tuple[str, ...]]] = {UNKNOWN_EVENTS: ("event",),
 """The tables of label values that bound metrics whose labels carry names from the wire."""
 FROM_ZERO: Final[dict[MetricSpec, tuple[str, ...]]] = {
     LABEL_OVERFLOW: ("agent", "model", "series"),
+    LABEL_MASKED: ("agent", "model"),
     UPSTREAM_FAILURES: ("unreachable", "timeout", "no_answer", "refused"),
     RELAY_DROPPED: ("overflow", "protocol", "error"),
     TAP_DROPPED: ("overflow", "too_large", "unreadable"),
@@ -197,6 +202,7 @@ class SelfMetrics:
         self.unknown_fields = Instrument(store, UNKNOWN_FIELDS)
         self.values_refused = Instrument(store, VALUES_REFUSED)
         self.label_overflow = Instrument(store, LABEL_OVERFLOW)
+        self.label_masked = Instrument(store, LABEL_MASKED)
         self.series = Instrument(store, SERIES)
         self.connections = self._row(CONNECTIONS)
         self.connections_active = Instrument(store, CONNECTIONS_ACTIVE)
@@ -226,9 +232,8 @@ class SelfMetrics:
             (label,) = spec.labels
             for value in values:
                 self._row(spec, **{label: value})
-        self.connections_active.set(0)
-        self.taps_active.set(0)
-        self.series.set(0)
+        for gauge in (self.connections_active, self.taps_active, self.series):
+            gauge.set(0)
 
     def events_row(self, event: str) -> Row:
         """The row that counts events of type ``event``."""

@@ -16,7 +16,7 @@ import msgspec
 from exporter.catalogue.declarations import BecomesLabel, SpanAttribute, SpanEvent, SpanName
 from exporter.catalogue.genai import PROVIDER, attribute_key, provider_name
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.metrics.label_limits import masked
+from exporter.metrics.phone_numbers import mask_numbers
 from exporter.protobuf import (
     TEXT_VALUE_HEADS,
     VarintCache,
@@ -221,6 +221,11 @@ def text_cache(item: AttributeField, options: SpanOptions, on: int = ON_SPAN) ->
 def label_text(options: SpanOptions) -> Callable[[str], str]:
     """How a text that is a label of metrics is written: phone numbers are masked, as there, unless personal data is captured."""
     return str if options.capture else masked
+
+
+def masked(text: str) -> str:
+    """The text with phone numbers masked, as in the label of a model."""
+    return mask_numbers(text, "model")
 
 
 def json_value(value: object, options: SpanOptions) -> object:

@@ -32,7 +32,7 @@ from tests.support.daemon import (
     total,
 )
 from tests.support.pki import Pki, make_pki
-from tests.support.raw_websocket import CLOSE, raw_connection, raw_websocket
+from tests.support.raw_websocket import CLOSE, CONTINUATION, PING, frame, raw_connection, raw_websocket
 from tests.support.waiting import eventually, seconds
 from tests.unit.test_auth_policy import signed
 
@@ -426,6 +426,16 @@ class TestLimits:
                 return await endpoints.total(EVENTS, event="user.dtmf") > before
 
             await eventually(heard)
+
+    @pytest.mark.parametrize("flood", [frame(b"", PING), frame(b"", CONTINUATION, fin=False)], ids=["pings", "fragments"])
+    async def test_frames_that_come_too_fast(self, flood: bytes) -> None:
+        """Pings and fragments above the message rate wait, and the messages behind them are counted."""
+        async with running_daemon(max_message_rate=20) as endpoints, raw_websocket(endpoints.listen) as socket:
+            played, started = b'{"type":"play.completed"}', time.monotonic()
+            socket.writer.write(frame(played[:5], fin=False) + flood * 40 + frame(played[5:], CONTINUATION))
+            await endpoints.reaches(EVENTS, 1, within=20)
+            assert time.monotonic() - started > 0.9
+            assert await endpoints.total(REJECTED) == 0
 
     async def test_silent_connections_are_closed(self) -> None:
         """A connection that sends nothing for too long is closed with 1001 and counted; one that sends stays open."""

@@ -85,7 +85,7 @@ class AppConnection(asyncio.Protocol):
 
     def _read_answer(self) -> None:
         """Read the final answer. Interim answers before it, such as 103, are forwarded as any proxy must (RFC 9110, section 15.2)."""
-        while (end := self._received.find(HEAD_END)) >= 0:
+        while 0 <= (end := self._received.find(HEAD_END)) <= MAX_HEAD:
             raw, rest = bytes(self._received[:end]), bytes(self._received[end + len(HEAD_END) :])
             try:
                 head = parse_head(raw)

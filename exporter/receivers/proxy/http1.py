@@ -6,6 +6,8 @@ from exporter.auth import Handshake
 
 MAX_HEAD: Final = 32 * 1024
 """Largest head in bytes."""
+MAX_HEADERS: Final = 100
+"""Most headers in a head."""
 HEAD_END: Final = b"\r\n\r\n"
 EXTENSIONS: Final = "sec-websocket-extensions"
 RELAYS: Final = "agentstack-exporter-relay"
@@ -14,6 +16,10 @@ RELAYS: Final = "agentstack-exporter-relay"
 
 class BadHeadError(ValueError):
     """The bytes are not the head of an HTTP message. The text says what was expected and shows nothing of them."""
+
+
+class TooLargeError(BadHeadError):
+    """The head has too many headers."""
 
 
 class Head(NamedTuple):
@@ -56,7 +62,9 @@ class Target(NamedTuple):
 
 def parse_head(raw: bytes) -> Head:
     """Read a head without the empty line that ends it. Raises :class:`BadHeadError`."""
-    start_line, *lines = raw.decode("latin-1").split("\r\n")
+    start_line, *lines = raw.decode("latin-1").split("\r\n", MAX_HEADERS + 1)
+    if len(lines) > MAX_HEADERS:
+        raise TooLargeError(f"expected at most {MAX_HEADERS} headers")
     headers = []
     for line in lines:
         name, colon, value = line.partition(":")

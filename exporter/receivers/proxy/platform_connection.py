@@ -15,6 +15,7 @@ from exporter.receivers.proxy.http1 import (
     BadHeadError,
     Head,
     Target,
+    TooLargeError,
     handshake_of,
     is_upgrade,
     parse_head,
@@ -68,12 +69,13 @@ class PlatformConnection(asyncio.Protocol):
                 self.open_transport.pause_reading()
             return
         end = self._received.find(HEAD_END)
-        if end >= 0:
+        if (len(self._received) if end < 0 else end) > MAX_HEAD:
+            self._received.clear()
+            self._refuse(Refusal(431, "bad_request", f"the request is too large: expected at most {MAX_HEAD} bytes"))
+        elif end >= 0:
             self._head_complete = True
             head, self._received = bytes(self._received[:end]), self._received[end + len(HEAD_END) :]
             self._request_received(head)
-        elif len(self._received) > MAX_HEAD:
-            self._refuse(Refusal(431, "bad_request", f"the request is too large: expected at most {MAX_HEAD} bytes"))
 
     def eof_received(self) -> bool:
         """The platform sends no more, but it may still read."""
@@ -131,7 +133,7 @@ class PlatformConnection(asyncio.Protocol):
             head = parse_head(raw)
             target = target_of(head)
         except BadHeadError as error:
-            self._refuse(Refusal(400, "bad_request", f"bad request: {error}"))
+            self._refuse(Refusal(431 if isinstance(error, TooLargeError) else 400, "bad_request", f"bad request: {error}"))
             return
         if not is_upgrade(head):
             self._refuse(Refusal(426, "no_websocket", "expected a WebSocket handshake"))
