@@ -223,6 +223,11 @@ def label_text(options: SpanOptions) -> Callable[[str], str]:
     return str if options.capture else _masked
 
 
+def masked(text: str) -> str:
+    """The text with phone numbers masked, as in the label of a model."""
+    return mask_numbers(text, "model")
+
+
 def json_value(value: object, options: SpanOptions) -> object:
     """A structured value with its texts, which name models and providers, as :func:`label_text` writes them."""
     return value if options.capture else _masked_texts(msgspec.to_builtins(value))

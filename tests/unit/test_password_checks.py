@@ -63,7 +63,7 @@ async def test_peers_take_turns() -> None:
 
 @pytest.mark.parametrize("peers", [["192.0.2.1"] * 2, ["2001:db8::1", "2001:db8::ffff:1"], ["::ffff:192.0.2.1", "192.0.2.1"]])
 async def test_too_many_of_one_peer(peers: list[str]) -> None:
-    """A peer with too many checks is refused at once. All addresses of an IPv6 network are one peer."""
+    """A peer, which may be an IPv6 network, is refused at once if it has too many checks."""
     async with blocked() as bench:
         for number in range(MAX_WAITING):
             bench.ask(peers[0], f"flood {number}")
