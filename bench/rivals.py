@@ -21,7 +21,7 @@ from exporter.config import Address, Settings
 from exporter.config.otel import read_otel
 from exporter.daemon.serve import serve
 from exporter.events import EVENTS
-from exporter.server.listeners import TRANSPORT_CAP
+from exporter.server.listener_config import TRANSPORT_CAP
 
 _HEARTBEAT = 0.001
 

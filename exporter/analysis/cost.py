@@ -1,7 +1,7 @@
 """What calls cost, turn by turn, according to the operator's price list.
 
 Only turn.metrics count. session.usage reports the same usage again, as totals and without separate audio tokens. Usage that has no
-price is counted as usage, so that a cost that is too low can be seen.
+price, and what a total has beyond its parts, is counted as usage, so that a cost that is too low can be seen.
 """
 
 from exporter.analysis.prices import PriceList, used_by
@@ -30,13 +30,13 @@ class CostCounter:
         if self._prices is None:
             return
         for used in used_by(event):
-            if not used.amounts:
+            if not any(used.measures):
                 continue
             component = used.component
             provider, model = self._limiter.pair(component, used.provider, used.model, now)
             price = self._prices.find(component, provider, model)
             cost: Row | None = None
-            for kind, amount in used.amounts.items():
+            for kind, amount in used.measured(price).items():
                 unit_price = None if price is None else price.per_unit(kind)
                 if unit_price is None:
                     self._unpriced.add(amount, component=component, provider=provider, model=model, kind=kind, now=now)

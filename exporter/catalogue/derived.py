@@ -18,6 +18,12 @@ SESSIONS_ENDED: Final = counter_spec(
 SESSION_RESUMPTIONS: Final = counter_spec(
     "session.resumptions", "{resumption}", "Sessions that came back on a new connection after losing theirs.", "agent"
 )
+SESSION_CONFLICTS: Final = counter_spec(
+    "session.conflicts",
+    "{session}",
+    "Sessions whose id a live session of another agent or call had: each is counted as a session of its own, under its own agent.",
+    "agent",
+)
 SESSIONS_WITHOUT_TURN_METRICS: Final = counter_spec(
     "sessions_without_turn_metrics",
     "{session}",
@@ -85,6 +91,7 @@ DERIVED: Final[tuple[MetricSpec, ...]] = (
     SESSIONS_ACTIVE,
     SESSIONS_ENDED,
     SESSION_RESUMPTIONS,
+    SESSION_CONFLICTS,
     SESSIONS_WITHOUT_TURN_METRICS,
     TURNS,
     TURNS_WITHOUT_METRICS,

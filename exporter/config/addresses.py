@@ -9,6 +9,9 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 MAX_PORT = 65535
 
 
+_LOCALHOST = ("127.0.0.1", "::1", "localhost")
+
+
 class AddressError(ValueError):
     """The text is not an address. The message says what to write instead."""
 
@@ -46,6 +49,21 @@ class Address:
         if self.port != other.port or self.port == 0:
             return False
         return self.host.lower() == other.host.lower() or self.is_wildcard or other.is_wildcard
+
+    def is_reached_by(self, host: str, port: int) -> bool:
+        """Whether a connection from this machine to ``host`` and ``port`` certainly leads here. No name is resolved."""
+        if port != self.port or port == 0:
+            return False
+        if host.lower() == self.host.lower():
+            return True
+        target, own = _ip(host), _ip(self.host)
+        if host.lower() == "localhost" or (target is not None and target.is_unspecified):
+            return self.is_wildcard or self.host in _LOCALHOST
+        if target is None or not target.is_loopback:
+            return False
+        if own is None:
+            return self.host.lower() == "localhost" and host in _LOCALHOST
+        return own.is_unspecified and own.version == target.version
 
 
 def parse_address(text: str) -> Address:

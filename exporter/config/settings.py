@@ -7,6 +7,7 @@ from the declaration. To add a setting, add one field to :class:`Settings`. Conf
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -275,8 +276,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Seconds(0.1, 600),
             "Limits",
-            "Timeout for the first request of a new connection to either listener, TLS handshake included. After it the "
-            "connection is closed.",
+            "Timeout for the TLS handshake and for each request to either listener. After it the connection is closed.",
             "seconds",
         ),
     ] = 10.0
@@ -298,8 +298,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             Number(0, 1_000_000),
             "Limits",
             "Messages per second read from one connection. A burst of one second's messages is allowed; messages above it are "
-            "counted as too_fast and skipped. 0 disables the limit. It does not apply with --upstream, where everything is "
-            "forwarded.",
+            "counted as too_fast and skipped. Control frames and fragments have a limit of the same size, above which they wait. "
+            "0 disables the limit. It does not apply with --upstream, where everything is forwarded.",
             "messages a second",
         ),
     ] = 0.0
@@ -366,7 +366,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     label_allow: Annotated[
         tuple[LabelValue, ...],
-        About(LabelValues(), "Limits", "Label value that is always kept, whatever the limits, such as model=gpt-4.1.", repeatable=True),
+        About(LabelValues(), "Limits", "Label value that is always kept and never masked, such as model=gpt-4.1.", repeatable=True),
     ] = ()
 
     otlp_queue_dir: Annotated[
@@ -473,6 +473,8 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "listen", f"{listen} can be reached from other machines and requires no authentication; {remedy}"
     if telemetry.overlaps(listen):
         yield "telemetry_listen", f"{telemetry} is the address of --listen {listen}; each listener needs its own address"
+    if settings.upstream is not None and listen.is_reached_by(*host_and_port(settings.upstream)):
+        yield "upstream", f"{settings.upstream} is the address of --listen {listen}; the exporter would connect to itself"
     if (settings.tls_cert is None) != (settings.tls_key is None):
         missing, given = ("tls-key", "tls-cert") if settings.tls_key is None else ("tls-cert", "tls-key")
         yield given.replace("-", "_"), f"TLS also needs --{missing}"
@@ -482,6 +484,12 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "upstream_ca", "needs an --upstream that starts with wss://"
     if settings.public_url is not None and not settings.plivo_auth_tokens:
         yield "public_url", "has no effect without --plivo-auth-tokens"
+
+
+def host_and_port(url: str) -> tuple[str, int]:
+    """Where a ``ws://`` or ``wss://`` URL leads."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
 
 
 def authenticates(settings: Settings) -> bool:

@@ -38,6 +38,7 @@ from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.server.daemon_threads import run_in_thread
+from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
 from exporter.server.reloading_file import FileWatcher
 from exporter.sessions.registry import SessionTimeouts
@@ -175,9 +176,8 @@ class Daemon:
             address.host,
             address.port,
             tls=guard.tls,
-            handshake_timeout=self._settings.handshake_timeout,
-            on_slow=metrics.handshake_timeout,
-            on_tls_failure=metrics.tls_failure,
+            limits=ListenerLimits(handshake_timeout=self._settings.handshake_timeout),
+            on_refused=metrics.refused,
         )
         return listener, "http" if guard.tls is None else "https"
 

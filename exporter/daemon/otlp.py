@@ -52,6 +52,7 @@ class SelfMetricsObserver:
         """Create the series of losses before the first loss: ``increase()`` does not see a series that begins at 1."""
         for reason in DROP_REASONS:
             self._metrics.otlp_dropped.add(0, signal=self._signal, reason=reason)
+        self._metrics.otlp_foreign_answers.add(0, signal=self._signal)
 
     def delivered(self, items: int) -> None:
         """Count items that the receiver has accepted."""
@@ -75,6 +76,10 @@ class SelfMetricsObserver:
         self._metrics.otlp_attempts.add(1, signal=self._signal, outcome=outcome)
         if outcome != "delivered":
             self._metrics.otlp_failures.add(1, signal=self._signal, reason=reason)
+
+    def foreign_answer(self) -> None:
+        """Count an accepted request whose answer is no OTLP response."""
+        self._metrics.otlp_foreign_answers.add(1, signal=self._signal)
 
     def queued(self, items: int, size: int) -> None:
         """Set the size of the queue."""

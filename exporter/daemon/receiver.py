@@ -11,14 +11,17 @@ from exporter.pipeline.pipeline import SUBSCRIPTION, SWEEP_EVERY, Pipeline
 from exporter.pipeline.tap_feed import TapFeed
 from exporter.receivers.proxy.relay import ProxyConfig, Relay
 from exporter.receivers.proxy.upstream import parse_upstream
-from exporter.receivers.tap.client_sequences import TapClients, TapLimits
+from exporter.receivers.tap.client_sequences import TapClients, TapLimits, largest_message
 from exporter.receivers.websocket import Endpoint, EndpointConfig
+from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener, ListenerTls, RawListener
 from exporter.server.reloading_file import FileWatcher
 
 DRAIN_ENDPOINT: Final = 2.0
 DRAIN_RELAY: Final = 25.0
 """Default drain timeouts in seconds. The calls of an app end by themselves, within the 30 s that Kubernetes usually grants."""
+MAX_PENDING: Final = 4096
+"""Connections that have not yet become a WebSocket. All calls of a fleet may connect at the same moment."""
 
 
 class Receiver:
@@ -91,9 +94,13 @@ def _endpoint_listener(settings: Settings, endpoint: Endpoint, tls: ssl.SSLConte
         settings.listen.host,
         settings.listen.port,
         tls=tls,
-        handshake_timeout=settings.handshake_timeout,
-        on_slow=metrics.handshake_timeout,
-        on_tls_failure=metrics.tls_failure,
+        limits=ListenerLimits(
+            handshake_timeout=settings.handshake_timeout,
+            max_pending=MAX_PENDING,
+            max_message=largest_message(settings.max_frame_bytes),
+            max_frame_rate=settings.max_message_rate,
+        ),
+        on_refused=metrics.refused,
     )
 
 

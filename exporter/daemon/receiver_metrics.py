@@ -26,10 +26,6 @@ class ReceiverMetrics(ProxyObserver, TapObserver):
         """Count a connection that was refused, or closed by the exporter."""
         self._metrics.connections_refused.add(1, reason=reason)
 
-    def handshake_timeout(self) -> None:
-        """Count a connection that sent no request in time."""
-        self.refused("slow_handshake")
-
     def tls_failure(self) -> None:
         """Count a failed TLS handshake."""
         self.refused("tls_handshake")

@@ -4,15 +4,16 @@ Label values are the attack surface of a metrics store: each new value makes new
 is counted. A value that was not used for a day is evicted when a new one needs its place.
 """
 
-import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
+
+from exporter.metrics.phone_numbers import MASKED, CallNumbers, LabelKind, has_number, mask_numbers, mentions, number_of
 
 OTHER = "_other"
 UNKNOWN = "unknown"
-MASKED = "_masked"
 PAIR = ("provider", "model")
 """The labels that are limited together: one pair is one value."""
 MAX_LENGTH = 80
@@ -22,16 +23,8 @@ MAX_RAW = MAX_LENGTH * 2
 
 _ALWAYS_FIT = frozenset({UNKNOWN, OTHER})
 _PAIRS = " pairs"
-_PHONE = re.compile(r"\+?[\d\s().\-]{7,24}")
-_NUMBER_WITHIN = re.compile(
-    r"\b(?:sips?|tel):\S+"
-    r"|\+\d[\d\s().\-]{5,22}\d"
-    r"|(?<!\d)\d{10,15}(?!\d)"
-    r"|(?<!\d)(?:\(\d{3}\)\s?|\d{3}[\s.\-])\d{3}[\s.\-]\d{4}(?!\d)",
-    re.IGNORECASE,
-)
-_UUID = re.compile(r"(?:[a-z_\-]*[\-_])?[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}", re.IGNORECASE)
-_FEWEST_PHONE_DIGITS = 7
+_KINDS: Final[dict[str, LabelKind]] = {"agent": "agent", "provider": "model", "model": "model", "llm": "model"}
+"""Labels whose values are no ordinary text when numbers are masked."""
 _RECENTLY = 60.0
 """Seconds between updates of last-used; little compared with the time after which a value is idle."""
 
@@ -53,30 +46,28 @@ class LabelLimits:
     allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-def normalise(raw: str | None) -> str:
-    """A label value from text of the wire: printable, at most 80 characters, phone numbers masked, empty → ``unknown``."""
-    return _normalised(raw[:MAX_RAW]) if raw else UNKNOWN
+def normalise(raw: str | None, label: str = "") -> str:
+    """A value of ``label`` from text of the wire: printable, at most 80 characters, phone numbers masked, empty → ``unknown``."""
+    return _masked(_printable(raw[:MAX_RAW]), _KINDS.get(label, "other"))[0] if raw else UNKNOWN
 
 
 @lru_cache(maxsize=4096)
-def _normalised(raw: str) -> str:
+def _printable(raw: str) -> str:
     text = unicodedata.normalize("NFC", raw)
     if not text.isprintable():
         text = "".join(char if char.isprintable() else "?" for char in text)
-    return _masked(text.strip())[:MAX_LENGTH].rstrip() or UNKNOWN
+    return text.strip()
 
 
-def _masked(text: str) -> str:
-    """The text with phone numbers masked; dates and UUIDs look like phone numbers and are kept."""
-    if _UUID.fullmatch(text) or _is_date(text):
-        return text
-    if _PHONE.fullmatch(text) and sum(map(str.isdigit, text)) >= _FEWEST_PHONE_DIGITS:
-        return MASKED
-    return _NUMBER_WITHIN.sub(MASKED, text)
+@lru_cache(maxsize=4096)
+def _masked(text: str, kind: LabelKind) -> tuple[str, bool]:
+    """The value for a printable text, and whether digits that may be a number were kept in it."""
+    value = _cut(mask_numbers(text, kind))
+    return value, kind != "agent" and has_number(value)
 
 
-def _is_date(text: str) -> bool:
-    return re.fullmatch(r"(19|20)\d\d[-.]?\d\d[-.]?\d\d", text) is not None
+def _cut(text: str) -> str:
+    return text[:MAX_LENGTH].rstrip() or UNKNOWN
 
 
 def pairs_of(component: str) -> str:
@@ -133,7 +124,7 @@ class LabelLimiter:
 
     Each label has a table, named like the label; the (provider, model) pairs of a component have the table :func:`pairs_of` names.
     ``evict`` is called with a table's name, its label names and the values that were evicted. ``overflow`` is called with the name of
-    a label whose value became ``_other``.
+    a label whose value became ``_other``, ``masked`` with that of a label in whose value a phone number was masked.
     """
 
     def __init__(
@@ -141,10 +132,13 @@ class LabelLimiter:
         limits: LabelLimits,
         evict: Callable[[str, tuple[str, ...], tuple[str, ...]], None],
         overflow: Callable[[str], None],
+        masked: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._limits = limits
         self._evict = evict
         self._overflow = overflow
+        self._masked = masked
+        self._call_numbers = CallNumbers()
         self._tables: dict[str, LabelTable] = {}
         self._recent: dict[tuple[str, str], str] = {}
         self._recent_until = 0.0
@@ -162,10 +156,28 @@ class LabelLimiter:
             self._recent_until = now + _RECENTLY
         found = self._recent.get(key)
         if found is None:
-            found = self.admit(label, normalise(raw), now)
+            found = self.admit(label, self._normalise(label, raw), now)
             if found == raw:
                 self._recent[key] = found
         return found
+
+    def agent(self, raw: str | None, numbers: Collection[str], now: float) -> str:
+        """The value of the label agent for a session whose caller and callee have these ``numbers``, as :meth:`note_numbers` returns.
+
+        Agent ids may be bare digits, so that only the session's own numbers are masked in them.
+        """
+        text = _printable(raw[:MAX_RAW]) if raw else ""
+        if text and not self._is_allowed("agent", text) and any(mentions(text, number) for number in numbers):
+            self._masked("agent")
+            return self.admit("agent", MASKED, now)
+        return self.value("agent", raw, now)
+
+    def note_numbers(self, *addresses: str | None) -> tuple[str, ...]:
+        """The numbers in the caller and callee that a start event names; from now on no other label shows them."""
+        numbers = tuple(filter(None, (number_of(address and address[:MAX_RAW]) for address in addresses)))
+        for number in numbers:
+            self._call_numbers.add(number)
+        return numbers
 
     def admit(self, label: str, value: str, now: float) -> str:
         """The label value for a text that is normalised already, else as :meth:`value`."""
@@ -181,7 +193,7 @@ class LabelLimiter:
 
     def pair(self, component: str, raw_provider: str | None, raw_model: str | None, now: float) -> tuple[str, str]:
         """Provider and model of a component, limited as a pair; both become ``_other`` when the table is full."""
-        pair = normalise(raw_provider), normalise(raw_model)
+        pair = self._normalise("provider", raw_provider), self._normalise("model", raw_model)
         allow = self._limits.allow
         if pair[0] in allow.get("provider", ()) and pair[1] in allow.get("model", ()):
             return pair
@@ -193,6 +205,24 @@ class LabelLimiter:
         """Note that a value that was admitted earlier is still in use."""
         if label in self._tables:
             self._tables[label].mark_used((value,), now)
+
+    def _normalise(self, label: str, raw: str | None) -> str:
+        """As :func:`normalise`, with the numbers of calls masked too. Allowed values stay as they are; masked ones are counted."""
+        if not raw:
+            return UNKNOWN
+        text = _printable(raw[:MAX_RAW])
+        if self._is_allowed(label, text):
+            return _cut(text)
+        value, has_digits = _masked(text, _KINDS.get(label, "other"))
+        if has_digits and self._call_numbers.are_in(value):
+            value = MASKED
+        if MASKED in value and MASKED not in text:
+            self._masked(label)
+        return value
+
+    def _is_allowed(self, label: str, text: str) -> bool:
+        allowed = self._limits.allow.get(label)
+        return allowed is not None and _cut(text) in allowed
 
     def _overflowed(self, label: str) -> str:
         self._overflow(label)

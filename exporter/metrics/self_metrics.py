@@ -54,6 +54,9 @@ LABEL_OVERFLOW: Final = _counter(
     "Label values replaced by _other because their label had no room; series: the store was full.",
     "label",
 )
+LABEL_MASKED: Final = _counter(
+    "label_masked", "{value}", "Label values in which a phone number, or what looks like one, was replaced by _masked.", "label"
+)
 SERIES: Final = _gauge("series", "{series}", "Series for which the store has allocated room.")
 CONNECTIONS: Final = _counter("connections", "{connection}", "WebSocket connections accepted.")
 CONNECTIONS_ACTIVE: Final = _gauge("connections_active", "{connection}", "WebSocket connections open.")
@@ -108,6 +111,12 @@ OTLP_ATTEMPTS: Final = _counter(
     *("signal", "outcome"),
 )
 OTLP_FAILURES: Final = _counter("otlp_failures", "{attempt}", "Requests that failed or were refused, by reason.", *("signal", "reason"))
+OTLP_FOREIGN_ANSWERS: Final = _counter(
+    "otlp_foreign_answers",
+    "{answer}",
+    "Accepted requests whose answer is no OTLP response, as a login page: the address may not be a collector's.",
+    "signal",
+)
 OTLP_QUEUE: Final = _gauge("otlp_queue", "By", "Size of the queue of undelivered data, in memory and on disk.", "signal")
 OTLP_QUEUE_ITEMS: Final = _gauge("otlp_queue_items", "{item}", "Spans and data points in the queue of undelivered data.", "signal")
 OTLP_DISK_ERRORS: Final = _counter(
@@ -133,6 +142,7 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     UNKNOWN_FIELDS,
     VALUES_REFUSED,
     LABEL_OVERFLOW,
+    LABEL_MASKED,
     SERIES,
     CONNECTIONS,
     CONNECTIONS_ACTIVE,
@@ -153,6 +163,7 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     OTLP_DROPPED,
     OTLP_ATTEMPTS,
     OTLP_FAILURES,
+    OTLP_FOREIGN_ANSWERS,
     OTLP_QUEUE,
     OTLP_QUEUE_ITEMS,
     OTLP_DISK_ERRORS,
@@ -168,6 +179,7 @@ _TABLES: Final[dict[MetricSpec, tuple[str, ...]]] = {UNKNOWN_EVENTS: ("event",),
 """The tables of label values that bound metrics whose labels carry names from the wire."""
 FROM_ZERO: Final[dict[MetricSpec, tuple[str, ...]]] = {
     LABEL_OVERFLOW: ("agent", "model", "series"),
+    LABEL_MASKED: ("agent", "model"),
     UPSTREAM_FAILURES: ("unreachable", "timeout", "no_answer", "refused"),
     RELAY_DROPPED: ("overflow", "protocol", "error"),
     TAP_DROPPED: ("overflow", "too_large", "unreadable"),
@@ -190,6 +202,7 @@ class SelfMetrics:
         self.unknown_fields = Instrument(store, UNKNOWN_FIELDS)
         self.values_refused = Instrument(store, VALUES_REFUSED)
         self.label_overflow = Instrument(store, LABEL_OVERFLOW)
+        self.label_masked = Instrument(store, LABEL_MASKED)
         self.series = Instrument(store, SERIES)
         self.connections = self._row(CONNECTIONS)
         self.connections_active = Instrument(store, CONNECTIONS_ACTIVE)
@@ -206,14 +219,7 @@ class SelfMetrics:
         self.upstream_failures = Instrument(store, UPSTREAM_FAILURES)
         self.relay_delay = Instrument(store, RELAY_DELAY)
         self.relay_dropped = Instrument(store, RELAY_DROPPED)
-        self.otlp_items = Instrument(store, OTLP_ITEMS)
-        self.otlp_dropped = Instrument(store, OTLP_DROPPED)
-        self.otlp_attempts = Instrument(store, OTLP_ATTEMPTS)
-        self.otlp_failures = Instrument(store, OTLP_FAILURES)
-        self.otlp_queue = Instrument(store, OTLP_QUEUE)
-        self.otlp_queue_items = Instrument(store, OTLP_QUEUE_ITEMS)
-        self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)
-        self.otlp_disk_damaged = Instrument(store, OTLP_DISK_DAMAGED)
+        self._create_otlp(store)
         for spec, values in FROM_ZERO.items():
             (label,) = spec.labels
             for value in values:
@@ -221,6 +227,17 @@ class SelfMetrics:
         self.connections_active.set(0)
         self.taps_active.set(0)
         self.series.set(0)
+
+    def _create_otlp(self, store: Store) -> None:
+        self.otlp_items = Instrument(store, OTLP_ITEMS)
+        self.otlp_dropped = Instrument(store, OTLP_DROPPED)
+        self.otlp_attempts = Instrument(store, OTLP_ATTEMPTS)
+        self.otlp_failures = Instrument(store, OTLP_FAILURES)
+        self.otlp_foreign_answers = Instrument(store, OTLP_FOREIGN_ANSWERS)
+        self.otlp_queue = Instrument(store, OTLP_QUEUE)
+        self.otlp_queue_items = Instrument(store, OTLP_QUEUE_ITEMS)
+        self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)
+        self.otlp_disk_damaged = Instrument(store, OTLP_DISK_DAMAGED)
 
     def events_row(self, event: str) -> Row:
         """The row that counts events of type ``event``."""

@@ -80,7 +80,12 @@ class Pipeline:
         self.exemplars = exemplars
         self.store = Store(limits.series, born=now, exponential=exponential)
         self.metrics = SelfMetrics(self.store, now)
-        self._limiter = LabelLimiter(limits, self._drop_series, lambda label: self.metrics.label_overflow.add(1, label=label))
+        self._limiter = LabelLimiter(
+            limits,
+            self._drop_series,
+            overflow=lambda label: self.metrics.label_overflow.add(1, label=label),
+            masked=lambda label: self.metrics.label_masked.add(1, label=label),
+        )
         self._recorder = Recorder(SPECS, self.store, self._limiter)
         for spec in DERIVED:
             self.store.add_layout([spec], tables=tables(spec))

@@ -33,7 +33,7 @@ class TapFeed(CallFeed):
         first = _read_start(start)
         name = (isinstance(first, SessionStarted) and (first.agent_session_id or first.call_id)) or self._name
         agent = saved.agent or (first.agent_id if isinstance(first, SessionStarted) else None)
-        session, is_new = self._pipeline.sessions.attach(name, agent, now, over=saved.over)
+        session, is_new = self._pipeline.sessions.attach(name, agent, now, start=first, over=saved.over)
         self.session = session
         if not is_new:
             return
@@ -70,6 +70,7 @@ class TapFeed(CallFeed):
     def _restore(self, session: Session, saved: SessionSnapshot, now: float) -> None:
         restore(session, saved)
         pipeline = self._pipeline
+        pipeline.sessions.restored(session)
         if saved.answered_by != "unknown":
             pipeline.sessions.set_answered_by(session, saved.answered_by)
         if saved.turn_taking is not None:

@@ -12,10 +12,10 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from exporter.server.uvicorn_protocols import HttpProtocol, ListenerConfig, WebSocketProtocol
+from exporter.server.http_protocol import HttpProtocol
+from exporter.server.listener_config import TRANSPORT_CAP, ListenerConfig, ListenerLimits
+from exporter.server.uvicorn_protocols import WebSocketProtocol
 
-TRANSPORT_CAP: Final = 16 * 1024 * 1024
-"""Largest WebSocket message accepted, in bytes. A larger one closes the connection with 1009."""
 PING_INTERVAL: Final = 20.0
 """Seconds between pings. They detect peers that have vanished."""
 PONG_TIMEOUT: Final = 20.0
@@ -60,7 +60,9 @@ class _Server(uvicorn.Server):
         def protocol() -> HttpProtocol:
             return HttpProtocol(config=config, server_state=self.server_state, app_state={})
 
-        tls = None if config.ssl is None else ListenerTls(config.ssl, config.handshake_timeout, config.on_tls_failure)
+        tls = None
+        if config.ssl is not None:
+            tls = ListenerTls(config.ssl, config.limits.handshake_timeout, lambda: config.on_refused("tls_handshake"))
         self.servers = [await _serve(protocol, bound, tls) for bound in sockets or ()]
         self.started = True
 
@@ -73,8 +75,8 @@ class _Server(uvicorn.Server):
 class Listener:
     """One address with an ASGI application.
 
-    With ``tls`` it speaks TLS, and ``on_tls_failure`` is called if a TLS handshake fails. A connection that sends no request within
-    ``handshake_timeout`` seconds is closed, and ``on_slow`` is called.
+    With ``tls`` it speaks TLS. ``on_refused`` is called with the reason when a connection exceeds one of the ``limits``, sends no
+    request, or fails in its TLS handshake.
     """
 
     def __init__(
@@ -84,9 +86,8 @@ class Listener:
         port: int,
         *,
         tls: ssl.SSLContext | None = None,
-        handshake_timeout: float = 10.0,
-        on_slow: Callable[[], None] = lambda: None,
-        on_tls_failure: Callable[[], None] = lambda: None,
+        limits: ListenerLimits | None = None,
+        on_refused: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._host = host
         self._port = port
@@ -108,7 +109,7 @@ class Listener:
             backlog=_BACKLOG,
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )
-        config.handshake_timeout, config.on_slow, config.on_tls_failure = handshake_timeout, on_slow, on_tls_failure
+        config.limit(limits or ListenerLimits(), on_refused)
         self._server = _Server(config)
 
     @property

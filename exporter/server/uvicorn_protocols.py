@@ -5,37 +5,45 @@ A listener that measures phone calls needs what uvicorn does not provide:
 - uvicorn parses everything that one read of the socket returned before others get their turn. A quarter of a megabyte of tiny frames
   takes half a second.
 - It loses messages that arrive together with a violation of the protocol.
-- A peer that sends pings and never reads makes the process grow. So does a peer that never ends a message in fragments.
-- A handshake that does not end, or that the WebSocket library cannot read, keeps its connection for ever.
+- A peer that sends pings and never reads makes the process grow. So does a peer that never ends a message in fragments, and one that
+  sends messages that are larger than anything that is read.
+- A peer that does not read keeps its connection for ever, although it was closed.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-import uvicorn
 from starlette.types import Message
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import CLOSED, CLOSING, OPEN
 from websockets.speedups import apply_mask
 
 from exporter.receivers.websocket import PROTOCOL_ERROR
+from exporter.server.listener_config import ListenerConfig, ListenerLimits
+from exporter.server.token_bucket import TokenBucket
 
 PIECE: Final = 8192
 """Bytes parsed before other connections get their turn: at worst, with empty frames, a few milliseconds of work."""
+MAX_FRAMES: Final = 64
+"""Frames that the library parses before other connections get their turn: about half a millisecond of work."""
+_CLOSING_PIECE: Final = 384
+"""As :data:`PIECE`, but after the close frame, when the library parses everything: at worst 64 frames."""
 MAX_UNPARSED: Final = 65_536
 """Bytes read and not yet parsed above which reading pauses."""
 _WHOLE_TEXT: Final = 0x81
 _WHOLE: Final = (_WHOLE_TEXT, 0x82)
 """First bytes of frames that hold a whole text or binary message, without extensions (RFC 6455, section 5.2)."""
 _MASKED: Final = 0x80
+_FINAL: Final = 0x80
+_CONTROL: Final = 0x08
+_NOT_DATA: Final = 0x7C
+"""Bits of a frame's first byte that are not set in a data frame."""
+_LONG: Final = _MASKED | 127
+"""Second byte of a masked frame whose length has eight bytes."""
 _MIN_HEADER: Final = 2
 _SHORT_LENGTH: Final = 125
-
-log = logging.getLogger(__name__)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -44,6 +52,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     Nearly all frames of the platform are small, masked and hold a whole message. This class decodes them itself, at a third of the
     library's cost. Everything else (the handshake, control frames, fragments, long frames, violations of the protocol) goes to the
     library, frame by frame. The library never sees the other frames.
+
+    A message that is larger than anybody reads is cut: the library gets a shorter frame, and the rest is skipped as it arrives. The
+    application receives one byte more than it may read.
     """
 
     whole_frames = True
@@ -55,7 +66,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._unparsed = b""
         self._parsed = 0
         self._to_library = 0
+        self._to_skip = 0
+        self._left_out = 0
+        self._frames_left = MAX_FRAMES
         self._incomplete = False
+        config = self.config
+        self._limits = config.limits if isinstance(config, ListenerConfig) else ListenerLimits(max_message=config.ws_max_size)
+        self._frame_rate = TokenBucket(self._limits.max_frame_rate, self.loop.time())
+        self._waits_for_rate = self._is_lost = False
+        self._abort_timer: asyncio.TimerHandle | None = None
         self._fragments = bytearray()
         self._enqueue: Callable[[Message], None] = self.queue.put_nowait  # type: ignore[assignment] # uvicorn's message types are private
 
@@ -81,14 +100,32 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:  # noqa: ANN401 - as above
         """Send a message. A refusal with its own answer completes the handshake, so that uvicorn does not log it as an error."""
         await super().send(message)
-        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+        if message["type"] == "websocket.accept":
+            self._parse_next()
+        elif message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Parse what is left before the application learns of the end."""
-        while self._unparsed and not self._incomplete:
+        """Parse what is left, piece by piece, before the application learns of the end."""
+        self._is_lost = True
+        if self._abort_timer is not None:
+            self._abort_timer.cancel()
+        if self._unparsed and not self._incomplete:
             self._parse_piece()
-        super().connection_lost(exc)
+        if self._unparsed and not self._incomplete:
+            self.loop.call_soon(self.connection_lost, exc)
+        else:
+            super().connection_lost(exc)
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The application is done with the connection: the peer has some time to read the rest."""
+        super().on_task_complete(task)
+        self._abort_later()
+
+    def keepalive_timeout(self) -> None:
+        """Close the connection of a peer that does not answer pings, although it does not read the close frame."""
+        super().keepalive_timeout()
+        self._abort_later()
 
     def shutdown(self) -> None:
         """Close the connection. If its WebSocket is already closed and only TLS has not ended yet, send no close frame."""
@@ -104,9 +141,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         uvicorn's own method also pauses reading. Here :meth:`data_received` alone decides about that, by bytes.
         """
         data, self.frames = b"".join(self.frames), []
+        is_cut, self._left_out = self._left_out > 0, 0
         if self.close_sent:
             return
-        if self.curr_msg_data_type == "text":
+        if self.curr_msg_data_type == "text" and not is_cut:
             try:
                 self._enqueue({"type": "websocket.receive", "text": data.decode()})
             except UnicodeDecodeError:
@@ -121,7 +159,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """
         if self.conn.writes:
             answer = self.conn.writes.pop(0)
-            if self.writable.is_set():
+            if self.writable.is_set() and not self._is_lost:
                 self.transport.write(answer)
 
     def handle_cont(self, event: Frame) -> None:
@@ -158,6 +196,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.write(close_frame)
         self.close_sent = True
         self.transport.close()
+        self._abort_later()
 
     def _parse_next(self) -> None:
         """Parse a piece if the application is idle or finished.
@@ -174,24 +213,34 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def _must_parse(self) -> bool:
-        return bool(self._unparsed) and not self._incomplete and self._is_idle()
+        return bool(self._unparsed) and not self._incomplete and not self._waits_for_rate and self._is_idle()
 
     def _is_idle(self) -> bool:
-        return self.close_sent or self.queue.empty()
+        """Whether frames may be parsed. Those of a peer that has not waited for the answer to its handshake wait for it."""
+        return self.close_sent or (self.queue.empty() and (self.handshake_complete or not self.handshake_initiated))
 
     def _parse_piece(self) -> None:
         """Parse frames until a piece is done, or only an incomplete frame is left."""
         read = self._unparsed
         at, end = self._parsed, len(read)
-        stop = min(end, at + PIECE)
+        stop = min(end, at + (_CLOSING_PIECE if self.close_sent else PIECE if self.handshake_initiated else end))
+        self._frames_left = MAX_FRAMES
         while at < stop:
+            if self._to_skip and not self._to_library:
+                skipped = min(self._to_skip, end - at)
+                self._to_skip -= skipped
+                at += skipped
+                continue
             if not self._to_library and not self._uses_library_only():
                 after = self._whole_frame(read, at, end)
+                if after == at:
+                    after = self._library_frame(read, at)
+                if self._unparsed is not read:
+                    return
                 if after > at:
                     at = after
                     continue
                 if not self._to_library:
-                    self._incomplete = True
                     break
             given = min(self._to_library or end, stop - at)
             self._to_library = max(0, self._to_library - given)
@@ -223,7 +272,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             body += 4
         after = body + length
         if not (second & _MASKED and first in _WHOLE and after - at <= PIECE and self.conn.current_size is None):
-            self._to_library = after - at
+            if body <= end or first & _NOT_DATA or not second & _MASKED or length > self.config.ws_max_size:
+                self._to_library = after - at
             return at
         if after > end:
             return at
@@ -238,6 +288,76 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._enqueue({"type": "websocket.receive", "bytes": data})
         return after
 
+    def _library_frame(self, read: bytes, at: int) -> int:
+        """Decide about the frame at offset ``at``. ``_to_library`` has its length, or is 0 if its header is incomplete.
+
+        Returns ``at`` if the library gets the frame as it is, or if ``_to_library`` is 0 now: then parsing pauses. If the frame is cut,
+        returns the offset of its payload.
+        """
+        if not self._to_library:
+            self._incomplete = True
+        elif not self._frames_left or not self._is_within_rate(read[at]):
+            self._to_library = 0
+        else:
+            self._frames_left -= 1
+            return self._cut_frame(read, at)
+        return at
+
+    def _is_within_rate(self, first: int) -> bool:
+        """Whether the frame with this first byte may be parsed now. Otherwise parsing continues when it may.
+
+        Only control frames and fragments are counted here. The application counts messages.
+        """
+        if self._is_lost or (first & _FINAL and not first & _CONTROL):
+            return True
+        wait = self._frame_rate.take(self.loop.time())
+        if wait:
+            self._waits_for_rate = True
+            self.loop.call_later(wait, self._continue)
+        return not wait
+
+    def _continue(self) -> None:
+        self._waits_for_rate = False
+        if not self._is_lost:
+            self._parse_next()
+
+    def _cut_frame(self, read: bytes, at: int) -> int:
+        """Give the library a shorter frame if the one at offset ``at`` makes its message too large to be read.
+
+        Returns the offset of the payload, of which ``_to_library`` has the bytes to keep and ``_to_skip`` the others; or ``at`` if the
+        library gets the frame as it is.
+        """
+        before = self.conn.current_size or 0
+        room = max(0, self._limits.max_message + 1 - before)
+        if self._to_library <= room or read[at] & _NOT_DATA or not read[at + 1] & _MASKED:
+            return at
+        body = at + _MIN_HEADER + 4 + {126: 2, 127: 8}.get(read[at + 1] & 0x7F, 0)
+        length = at + self._to_library - body
+        if length <= room or before + length > self.config.ws_max_size:
+            return at
+        if before + length + self._left_out > self.config.ws_max_size:
+            self._to_library = 0
+            self._give_library(bytes((read[at], _LONG)) + (self.config.ws_max_size + 1).to_bytes(8, "big"))
+            return body
+        self._to_library, self._to_skip = room, length - room
+        self._left_out += length - room
+        self._give_library(bytes((read[at], _LONG)) + room.to_bytes(8, "big") + read[body - 4 : body])
+        return body
+
+    def _abort_later(self) -> None:
+        """Give the peer the write timeout to read the rest, after its time for the closing handshake if that is in progress."""
+        if self._abort_timer is None and not self._is_lost:
+            closing = 0.0 if self.close_timer is None else self.close_timeout
+            self._abort_timer = self.loop.call_later(closing + self._limits.write_timeout, self._abort)
+
+    def _abort(self) -> None:
+        self._report("slow_reader")
+        self.transport.abort()
+
+    def _report(self, reason: str) -> None:
+        if isinstance(self.config, ListenerConfig):
+            self.config.on_refused(reason)
+
     def _give_library(self, data: bytes) -> None:
         self.conn.receive_data(data)
         self.handle_events()
@@ -248,49 +368,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _refuse_handshake(self) -> None:
         self.handshake_complete = self.close_sent = True
+        self._report("bad_request")
+        self._abort_later()
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         self.transport.close()
-
-
-class ListenerConfig(uvicorn.Config):
-    """uvicorn's settings and those of :class:`HttpProtocol`.
-
-    ``handshake_timeout`` is how many seconds a new connection gets for its first request. ``on_slow`` is called when that is over, and
-    ``on_tls_failure`` when a TLS handshake fails.
-    """
-
-    handshake_timeout: float = 10.0
-    on_slow: Callable[[], None] = staticmethod(lambda: None)
-    on_tls_failure: Callable[[], None] = staticmethod(lambda: None)
-
-
-class HttpProtocol(HttpToolsProtocol):
-    """HTTP whose first request must arrive within the handshake timeout. A WebSocket's opening handshake is such a request."""
-
-    _handshake_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """Wait for the request, within the handshake timeout."""
-        super().connection_made(transport)
-        assert isinstance(self.config, ListenerConfig)  # noqa: S101 - for the types
-        self._handshake_timer = self.loop.call_later(self.config.handshake_timeout, self._on_handshake_timeout, self.config.on_slow)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended."""
-        self._cancel_handshake_timer()
-        super().connection_lost(exc)
-
-    def on_headers_complete(self) -> None:
-        """The head of the request is complete."""
-        self._cancel_handshake_timer()
-        super().on_headers_complete()
-
-    def _on_handshake_timeout(self, on_slow: Callable[[], None]) -> None:
-        log.debug("handshake timeout: connection closed without a request")
-        on_slow()
-        self.transport.close()
-
-    def _cancel_handshake_timer(self) -> None:
-        if self._handshake_timer is not None:
-            self._handshake_timer.cancel()
-            self._handshake_timer = None

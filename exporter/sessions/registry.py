@@ -28,6 +28,8 @@ OnEnd = Callable[[Session, str, float], None]
 """Called before a session ends: the session, the reason, and the time."""
 MOST_UNFINISHED: Final = 1_024
 """Sessions remembered that ended without a session.ended: each of them may come back."""
+MOST_BEGUN: Final = 8_192
+"""Ids of sessions of which it is remembered how many sessions had them: the spans of each have ids of their own."""
 _SESSION_DURATION: Final = "agentstack_session_duration_seconds"
 
 
@@ -55,12 +57,14 @@ class SessionRegistry:
         self._all: dict[Session, None] = {}
         self._by_id: dict[str, Session] = {}
         self._disconnected: dict[Session, float] = {}
-        self._unfinished: BoundedDict[str, int] = BoundedDict(MOST_UNFINISHED)
+        self._unfinished: BoundedDict[str, None] = BoundedDict(MOST_UNFINISHED)
+        self._begun: BoundedDict[str, int] = BoundedDict(MOST_BEGUN)
         self._generated_ids = 0
         self._started = Instrument(store, derived.SESSIONS)
         self._active = Instrument(store, derived.SESSIONS_ACTIVE)
         self._ended = Instrument(store, derived.SESSIONS_ENDED)
         self._resumptions = Instrument(store, derived.SESSION_RESUMPTIONS)
+        self._conflicts = Instrument(store, derived.SESSION_CONFLICTS)
         self._duration = Instrument(store, store.spec(_SESSION_DURATION))
 
     def __len__(self) -> int:
@@ -80,35 +84,48 @@ class SessionRegistry:
         ``name`` is the session's id if the event has none.
         """
         ids = _session_ids(event) or ((shorten_id(name),) if name else ())
-        known = self._by_id.get(ids[0]) if ids else None
-        if known is None or known.over:
+        known = self._find(ids, event) if ids else None
+        if known is None:
             return self._create(event, ids, now)
         known.connections += 1
         self._disconnected.pop(known, None)
         self._resumptions.add(1, agent=known.agent_label, now=now)
         if known.ended:
             self.revive(known, now)
+        known.call_id = known.call_id or _call_id(event)
         self._update_agent(known, event, now)
         return known
 
-    def attach(self, name: str, agent: str | None, now: float, *, over: bool) -> tuple[Session, bool]:
+    def attach(self, name: str, agent: str | None, now: float, *, start: object = None, over: bool) -> tuple[Session, bool]:
         """Continue a session that another process has counted; ``over`` if only its last events are still to come.
 
-        Returns the session, and whether it was unknown in this process.
+        ``start`` is the session's first event, if it is known. Returns the session, and whether it was unknown in this process.
         """
-        known = self._by_id.get(shorten_id(name))
+        session_id = shorten_id(name)
+        known = self._by_id.get(session_id)
+        if known is not None and _is_other_call(known, start):
+            session_id = _conflict_id(session_id, start)
+            known = self._by_id.get(session_id)
         if known is not None:
             known.connections += 1
             self._disconnected.pop(known, None)
             return known, False
-        label = self._limiter.value("agent", agent, now)
-        session = Session(shorten_id(name), agent, self._recorder.series_cache(label), label, now)
+        numbers = self._numbers_of(start)
+        label = self._limiter.agent(agent, numbers, now)
+        session = Session(session_id, agent, self._recorder.series_cache(label), label, now)
+        session.call_id = _call_id(start)
+        self._begin(session)
         session.connections = 1
         session.ended = session.over = over
+        session.numbers = numbers
         self._add(session)
         if not over:
             self._active.add(1, agent=label, now=now)
         return session, True
+
+    def restored(self, session: Session) -> None:
+        """The state of an attached session was restored: note which of the sessions with its id it is."""
+        self._begun.renew(session.id, max(self._begun.get(session.id, 0), session.continued + 1))
 
     def detach(self, session: Session, now: float) -> None:
         """Remove a session that another process continues. It does not count as ended."""
@@ -123,15 +140,17 @@ class SessionRegistry:
         Returns the session the connection belongs to from now on: another one if the event names another call.
         """
         ids = _session_ids(event)
-        if session.over or (ids and not session.has_generated_id and session.id not in ids):
+        same = not ids or session.has_generated_id or session.id in (*ids, _conflict_id(ids[0], event))
+        if session.over or not same:
             return self._switch(session, event, now)
-        if ids and ids[0] != session.id:
+        if ids and ids[0] != session.id and session.id != _conflict_id(ids[0], event):
             known = self._by_id.get(ids[0])
             if known is not None and not known.over:
                 return self._switch(session, event, now)
             self._rename(session, ids[0])
         if session.ended:
             self.revive(session, now)
+        session.call_id = session.call_id or _call_id(event)
         self._update_agent(session, event, now)
         return session
 
@@ -188,13 +207,30 @@ class SessionRegistry:
             elif not session.ended:
                 self._limiter.mark_used("agent", session.agent_label, now)
 
+    def _find(self, ids: tuple[str, ...], event: object) -> Session | None:
+        """The session that a new connection continues: one with this id that has no other agent and is no other call."""
+        for session_id in (ids[0], _conflict_id(ids[0], event)):
+            known = self._by_id.get(session_id)
+            if known is not None and not known.over and not _is_other_call(known, event):
+                return known
+        return None
+
     def _create(self, event: object, ids: tuple[str, ...], now: float) -> Session:
-        agent = _agent_of(event)
-        label = self._limiter.value("agent", agent, now)
-        session = Session(ids[0] if ids else self._generate_id(now), agent, self._recorder.series_cache(label), label, now)
+        agent, numbers = _agent_of(event), self._numbers_of(event)
+        label = self._limiter.agent(agent, numbers, now)
+        session_id = ids[0] if ids else self._generate_id(now)
+        live = self._by_id.get(session_id)
+        if live is not None and not live.over:
+            session_id = _conflict_id(session_id, event)
+            if session_id in self._by_id:
+                session_id = self._generate_id(now)
+            self._conflicts.add(1, agent=label, now=now)
+        session = Session(session_id, agent, self._recorder.series_cache(label), label, now)
         session.has_generated_id = not ids
+        session.numbers = numbers
+        session.call_id = _call_id(event)
         session.connections = 1
-        session.continued = self._unfinished.get(session.id, 0)
+        self._begin(session)
         if isinstance(event, SessionStarted | Start):
             self._note_start(session)
         self._add(session)
@@ -218,9 +254,14 @@ class SessionRegistry:
         session.id = session_id
         session.trace_id = trace_id(session_id)
         session.has_generated_id = False
-        session.continued = self._unfinished.get(session_id, 0)
+        self._begin(session)
         self._by_id[session_id] = session
         self._note_start(session)
+
+    def _begin(self, session: Session) -> None:
+        """Note which of the sessions with its id this one is."""
+        session.continued = self._begun.get(session.id, 0)
+        self._begun.renew(session.id, session.continued + 1)
 
     def _note_start(self, session: Session) -> None:
         """The session's usage is all new, unless it was unfinished before: then some may have been counted already."""
@@ -228,15 +269,21 @@ class SessionRegistry:
         self._unfinished.pop(session.id, None)
 
     def _update_agent(self, session: Session, event: object, now: float) -> None:
-        agent = _agent_of(event)
-        if agent is None or agent == session.agent:
+        agent, numbers = _agent_of(event) or session.agent, self._numbers_of(event) or session.numbers
+        if agent is None or (agent == session.agent and numbers == session.numbers):
+            session.numbers = numbers
             return
-        label = self._limiter.value("agent", agent, now)
+        session.numbers = numbers
+        label = self._limiter.agent(agent, numbers, now)
         if not session.ended:
             self._active.add(-1, agent=session.agent_label, now=now)
             self._active.add(1, agent=label, now=now)
         session.agent, session.agent_label = agent, label
         session.series_cache = self._recorder.series_cache(label, session.answered_by)
+
+    def _numbers_of(self, event: object) -> tuple[str, ...]:
+        """The numbers of the caller and callee that a start event names."""
+        return self._limiter.note_numbers(event.caller, event.callee) if isinstance(event, SessionStarted) else ()
 
     def _count_end(self, session: Session, reason: str, now: float, *, observe_duration: bool) -> None:
         self._on_end(session, reason, now)
@@ -256,7 +303,7 @@ class SessionRegistry:
         if self._by_id.get(session.id) is session:
             del self._by_id[session.id]
         if not session.end_recorded and not session.has_generated_id:
-            self._unfinished[session.id] = session.continued + 1
+            self._unfinished[session.id] = None
 
 
 def _session_ids(event: object) -> tuple[str, ...]:
@@ -269,6 +316,26 @@ def _session_ids(event: object) -> tuple[str, ...]:
     else:
         return ()
     return tuple(shorten_id(name) for name in names if name)
+
+
+def _call_id(event: object) -> str | None:
+    """The id of the phone call that a start event names."""
+    if isinstance(event, Start):
+        call_id = event.start and event.start.call_id
+    else:
+        call_id = event.call_id if isinstance(event, SessionStarted) else None
+    return shorten_id(call_id) if call_id else None
+
+
+def _is_other_call(session: Session, event: object) -> bool:
+    """Whether a start event names another agent or call than the session of this id has."""
+    agent, call_id = _agent_of(event), _call_id(event)
+    return bool((agent and session.agent and agent != session.agent) or (call_id and session.call_id and call_id != session.call_id))
+
+
+def _conflict_id(session_id: str, event: object) -> str:
+    """The id of a session whose own id another live call has. A new connection of that call comes to the same."""
+    return shorten_id(f"{session_id}#{_call_id(event) or ''}#{_agent_of(event) or ''}")
 
 
 def _agent_of(event: object) -> str | None:

@@ -51,12 +51,13 @@ class UsedModel(NamedTuple):
 class Session:
     """What is known of one call. Collections are made when first needed: most sessions are idle most of the time.
 
-    Identity: ``id``, ``trace_id``, ``has_generated_id`` (the platform has not named the session yet), ``agent`` as on the wire and
-    ``agent_label``, the label value made of it. ``series_cache`` finds the rows of metrics with this label.
+    Identity: ``id``, ``trace_id``, ``has_generated_id`` (the platform has not named the session yet), ``call_id`` of the phone call if
+    it is known, ``agent`` as on the wire and ``agent_label``, the label value made of it. ``numbers`` are the digits of the caller and
+    callee, which no label may show. ``series_cache`` finds the rows of metrics with this label.
 
     Life: ``connections`` counts the open ones. ``ended``: the session no longer counts as active. ``over``: the session cannot resume;
-    one that was merely silent may. ``end_recorded``: its session.ended was recorded. ``continued`` is how often a session of this id
-    was unfinished before. ``saw_start``: all its usage is new. Times are unix seconds of receipt.
+    one that was merely silent may. ``end_recorded``: its session.ended was recorded. ``continued`` is how many sessions had this
+    id before. ``saw_start``: all its usage is new. Times are unix seconds of receipt.
 
     Turns: ``turns`` remembers how each counted turn was counted, ``pending_turns`` holds those that wait for their turn.metrics.
     ``turns_completed`` and ``metrics_received`` count events; ``unmatched_metrics`` counts turn.metrics that came before the turn's
@@ -71,6 +72,7 @@ class Session:
         "agent_label",
         "answered_by",
         "app",
+        "call_id",
         "connections",
         "continued",
         "end_recorded",
@@ -82,6 +84,7 @@ class Session:
         "metrics_received",
         "models",
         "models_at",
+        "numbers",
         "over",
         "pending_turns",
         "reported_missing",
@@ -103,8 +106,10 @@ class Session:
         self.id = session_id
         self.trace_id = trace_id(session_id)
         self.has_generated_id = False
+        self.call_id: str | None = None
         self.agent = agent
         self.agent_label = agent_label
+        self.numbers: tuple[str, ...] = ()
         self.answered_by: AnsweredBy = "unknown"
         self.series_cache = series_cache
 

@@ -16,6 +16,7 @@ import msgspec
 from exporter.catalogue.declarations import BecomesLabel, SpanAttribute, SpanEvent, SpanName
 from exporter.catalogue.genai import PROVIDER, attribute_key, provider_name
 from exporter.catalogue.inspect import EventSpec, FieldSpec
+from exporter.metrics.phone_numbers import mask_numbers
 from exporter.protobuf import (
     TEXT_VALUE_HEADS,
     VarintCache,
@@ -38,6 +39,9 @@ WHOLE: Final = frozenset({"tokens", "characters", "count", "ordinal"})
 """Wire units whose values are whole numbers."""
 _MAX_CACHED: Final = 256
 _LONGEST_CACHED: Final = 128
+_TOOL: Final = "gen_ai.tool.name"
+_FEW: Final = ("_label", "reason", "_state")
+"""Ends of the names of fields that are no labels, but have few values as labels have."""
 _VARINTS: Final = VarintCache()
 
 
@@ -115,7 +119,7 @@ def is_span_event(event_spec: EventSpec, span: SpanName) -> bool:
 
 def compile_attributes(fields: list[AttributeField], options: SpanOptions, on: int = ON_SPAN) -> Write:
     """Compile the function that writes these attributes in field ``on`` of the message they belong to."""
-    source = _Source(on, options.attribute_length)
+    source = _Source(on, options)
     for item in fields:
         source.add(item)
     text = "\n".join(["def write(e):", "    out = []", *source.lines, "    return b''.join(out)"])
@@ -138,16 +142,17 @@ def compile_event(event_spec: EventSpec, span: SpanName, options: SpanOptions) -
 class _Source:
     """The lines of a generated function, and the constants they use."""
 
-    def __init__(self, on: int, length: int) -> None:
+    def __init__(self, on: int, options: SpanOptions) -> None:
         self._on = on
-        self._length = length
+        self._options = options
+        self._length = length = options.attribute_length
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {
             "HEADS": attribute_heads(on),
             "TEXT_VALUE_HEADS": TEXT_VALUE_HEADS,
             "VARINTS": _VARINTS,
             "long_text": lambda key, value: text_attribute(on, key, value),
-            "json_text": lambda value: json_text(value)[:length].encode(),
+            "json_text": lambda value: json_text(json_value(value, options))[:length].encode(),
             "time_text": lambda value: time_text(value).encode(),
         }
 
@@ -165,7 +170,7 @@ class _Source:
             yes, no = (self._constant(attribute(self._on, item.key, value)) for value in (True, False))
             self._line(2, f"out.append({yes} if v else {no})")
         elif kind is str and repeats(item):
-            self._line(2, f"out.append({self._constant(text_cache(item, self._length, self._on))}[v])")
+            self._line(2, f"out.append({self._constant(text_cache(item, self._options, self._on))}[v])")
         else:
             self._text(item, kind)
 
@@ -204,14 +209,42 @@ class _Source:
         return name
 
 
-def text_cache(item: AttributeField, length: int, on: int = ON_SPAN) -> TextAttributeCache:
+def text_cache(item: AttributeField, options: SpanOptions, on: int = ON_SPAN) -> TextAttributeCache:
     """The cache of a text attribute that repeats; a provider gets the name that the GenAI conventions have for it."""
-    return TextAttributeCache(on, item.key, length, provider_name if item.key == PROVIDER else str)
+    convert = label_text(options)
+    as_provider = item.key == PROVIDER
+    return TextAttributeCache(
+        on, item.key, options.attribute_length, lambda text: convert(provider_name(text) if as_provider else text)
+    )
+
+
+def label_text(options: SpanOptions) -> Callable[[str], str]:
+    """How a text that is a label of metrics is written: phone numbers are masked as in the label, unless personal data is captured."""
+    return str if options.capture else _masked
+
+
+def json_value(value: object, options: SpanOptions) -> object:
+    """A structured value with its texts, which name models and providers, as :func:`label_text` writes them."""
+    return value if options.capture else _masked_texts(msgspec.to_builtins(value))
+
+
+def _masked(text: str) -> str:
+    return mask_numbers(text, "model")
+
+
+def _masked_texts(value: object) -> object:
+    if isinstance(value, str):
+        return _masked(value)
+    if isinstance(value, dict):
+        return {key: _masked_texts(item) for key, item in value.items()}
+    return [_masked_texts(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def repeats(item: AttributeField) -> bool:
     """Whether the field has few different values: it is a label, or names one of a few configured things."""
-    return item.field.name.endswith("_label") or any(isinstance(found, BecomesLabel) for found in item.field.declarations)
+    return (
+        item.key == _TOOL or item.field.name.endswith(_FEW) or any(isinstance(found, BecomesLabel) for found in item.field.declarations)
+    )
 
 
 def json_text(value: object) -> str:

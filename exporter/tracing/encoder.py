@@ -6,6 +6,7 @@ Source: opentelemetry-proto, ``trace/v1/trace.proto``; the field numbers stand b
 """
 
 import struct
+from collections.abc import Callable
 from typing import Final, Literal
 
 from exporter.protobuf import delimited, utf8, varint
@@ -78,18 +79,19 @@ def start_end_part(start: int, end: int) -> bytes:
 class SpanNameCache(dict[str | None, bytes]):
     """Model, tool or agent → the span's serialised name ``operation model`` and kind. ``None`` gives the operation alone.
 
-    Holds up to 256 entries; when it is full it starts anew.
+    ``convert`` changes the subject before it is written. Holds up to 256 entries; when it is full it starts anew.
     """
 
-    __slots__ = ("_kind", "_operation")
+    __slots__ = ("_convert", "_kind", "_operation")
 
-    def __init__(self, operation: str, kind: SpanKind) -> None:
+    def __init__(self, operation: str, kind: SpanKind, convert: Callable[[str], str] = str) -> None:
         super().__init__()
+        self._convert = convert
         self._operation = operation
         self._kind: SpanKind = kind
 
     def __missing__(self, subject: str | None) -> bytes:
-        found = name_part(f"{self._operation} {subject[:_LONGEST_SUBJECT]}" if subject else self._operation, self._kind)
+        found = name_part(f"{self._operation} {self._convert(subject)[:_LONGEST_SUBJECT]}" if subject else self._operation, self._kind)
         if len(self) >= _MAX_CACHED:
             self.clear()
         if subject is None or len(subject) <= _LONGEST_SUBJECT:

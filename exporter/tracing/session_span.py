@@ -7,7 +7,7 @@ from exporter.protobuf import attribute
 from exporter.protocol.ids import child_span_id
 from exporter.sessions.clock import SECOND, nanoseconds
 from exporter.sessions.span_state import ReportedTimes, SpanBuffer, SpanState
-from exporter.tracing.attributes import TextAttributeCache
+from exporter.tracing.attributes import TextAttributeCache, label_text
 from exporter.tracing.encoder import FAILED, FLAGS, INTERNAL, ON_SPAN, dropped_events_part, name_part, parent_part, start_end_part
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.span_handlers import Emit
@@ -25,7 +25,7 @@ class SessionSpan:
 
     def __init__(self, options: SpanOptions, emit: Emit) -> None:
         self._emit = emit
-        self._reasons = TextAttributeCache(ON_SPAN, END_REASON, options.attribute_length)
+        self._reasons = TextAttributeCache(ON_SPAN, END_REASON, options.attribute_length, label_text(options))
 
     def write(self, state: SpanState, buffer: SpanBuffer, reason: str, end: int) -> None:
         """Emit the span. It covers its turns, and reaches to the reported end or, if there is none, to ``end`` (unix nanoseconds)."""

@@ -11,7 +11,7 @@ from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentTool
 from exporter.protobuf import attribute, attributes
 from exporter.protocol.ids import shorten_id
 from exporter.sessions.span_state import OpenToolCall, RunningAgent, SpanState, ToolCall
-from exporter.tracing.attributes import Write, attributes_of, compile_attributes, span_attributes
+from exporter.tracing.attributes import Write, attributes_of, compile_attributes, label_text, span_attributes
 from exporter.tracing.encoder import INTERNAL, ON_SPAN, SpanNameCache
 from exporter.tracing.sampling import SpanOptions
 
@@ -29,7 +29,7 @@ class ToolSpans:
     def __init__(self, options: SpanOptions) -> None:
         self.dropped = 0
         """Calls that were dropped because there was no room."""
-        self._names = SpanNameCache("execute_tool", INTERNAL)
+        self._names = SpanNameCache("execute_tool", INTERNAL, label_text(options))
         self._constants = attributes(ON_SPAN, constants("execute_tool", proposals=options.proposals))
         self._write = {
             kind: _writer(kind, options) for kind in (ToolCalled, ToolExecuted, AgentToolStarted, AgentToolCompleted, AgentToolFailed)

@@ -8,7 +8,7 @@ import msgspec
 
 from exporter.compiled import AttributeWriter
 from exporter.protobuf import attribute, double_prefix, encoded_key, text_attribute
-from exporter.tracing.attributes import WHOLE, AttributeField, compile_attributes, json_text, repeats, text_cache, time_text
+from exporter.tracing.attributes import WHOLE, AttributeField, compile_attributes, json_text, json_value, repeats, text_cache, time_text
 from exporter.tracing.encoder import ON_SPAN
 from exporter.tracing.sampling import SpanOptions
 
@@ -55,12 +55,12 @@ def compiled_writer(
 ) -> WriteAll:
     """As :func:`turn_attributes_writer`, in C. The event's fields must not be nested."""
     places = {name: place for place, name in enumerate(event.__struct_fields__)}
-    entries = [[_entry(item, places, options.attribute_length) for item in fields] for fields in spans]
+    entries = [[_entry(item, places, options) for item in fields] for fields in spans]
     write, values_of = writer(entries, len(places), ON_SPAN, options.attribute_length).write, msgspec.structs.astuple
     return lambda event: write(values_of(event))
 
 
-def _entry(item: AttributeField, places: dict[str, int], length: int) -> AttributeEntry:
+def _entry(item: AttributeField, places: dict[str, int], options: SpanOptions) -> AttributeEntry:
     read = tuple(places[field.path[0]] for field in (item.field, *item.aliases))
     kind = item.field.type
     if kind is float and item.field.quantity and item.field.quantity.wire_unit in WHOLE:
@@ -71,15 +71,15 @@ def _entry(item: AttributeField, places: dict[str, int], length: int) -> Attribu
         true, false = (attribute(ON_SPAN, item.key, value) for value in (True, False))
         return AttributeEntry("boolean", read, head=true, false=false)
     if kind is str and repeats(item):
-        return AttributeEntry("cached", read, write=text_cache(item, length))
+        return AttributeEntry("cached", read, write=text_cache(item, options))
     if kind is str:
         return AttributeEntry("text", read, head=encoded_key(item.key))
-    return AttributeEntry("written", read, write=_written(item, length))
+    return AttributeEntry("written", read, write=_written(item, options))
 
 
-def _written(item: AttributeField, length: int) -> Callable[[Any], bytes]:
+def _written(item: AttributeField, options: SpanOptions) -> Callable[[Any], bytes]:
     """The function that writes a value that the C code does not: a time, or JSON."""
-    key = encoded_key(item.key)
+    key, length = encoded_key(item.key), options.attribute_length
     if item.field.type is datetime:
         return lambda value: text_attribute(ON_SPAN, key, time_text(value).encode())
-    return lambda value: text_attribute(ON_SPAN, key, json_text(value)[:length].encode())
+    return lambda value: text_attribute(ON_SPAN, key, json_text(json_value(value, options))[:length].encode())

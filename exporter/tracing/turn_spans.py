@@ -16,7 +16,7 @@ from exporter.protobuf import attribute, attributes
 from exporter.protocol.ids import TurnKey, child_span_id, turn_span, turn_trace_id
 from exporter.sessions.clock import SECOND
 from exporter.sessions.span_state import SpanBuffer, SpanState, ToolCall
-from exporter.tracing.attributes import TextAttributeCache, span_attributes
+from exporter.tracing.attributes import TextAttributeCache, label_text, span_attributes
 from exporter.tracing.encoder import (
     CLIENT,
     FAILED,
@@ -115,14 +115,14 @@ class TurnSpans:
         self._emit = emit
         names: tuple[SpanName, ...] = (*(name for name, _ in STAGES), "turn")
         self._write_attributes = turn_attributes_writer([span_attributes(spec, name, options) for name in names], TurnMetrics, options)
-        self._names = [SpanNameCache(name, kind) for name, kind in STAGES]
+        self._names = [SpanNameCache(name, kind, label_text(options)) for name, kind in STAGES]
         self._stage_constants = StageConstants(
             attributes=tuple(attributes(ON_SPAN, constants(name, proposals=options.proposals)) for name, _ in STAGES),
             first_output=_FIRST_OUTPUT,
             succeeded=FLAGS,
             failed=FAILED + FLAGS,
         )
-        self._error_type = TextAttributeCache(ON_SPAN, "error.type", options.attribute_length)
+        self._error_type = TextAttributeCache(ON_SPAN, "error.type", options.attribute_length, label_text(options))
         turn_constants = attributes(ON_SPAN, constants("turn", proposals=options.proposals))
         reason = attribute_key(END_REASON, proposals=options.proposals)
         self._turn_constants = {

@@ -1,10 +1,13 @@
 """Records in a file survive any damage around them."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.exporters.otlp.sender.segment import HEADER_SIZE, Damage, QueueEntry, Record, decode_records, encode_record
+from tests.support.waiting import seconds
 
 BODIES = st.lists(st.binary(max_size=80) | st.just(encode_record(7, QueueEntry(b"looks like a record", 1))), min_size=1, max_size=12)
 
@@ -64,3 +67,19 @@ def test_hostile_damage_is_skipped_quickly(junk: bytes) -> None:
     parts = list(decode_records(junk + encode_record(1, QueueEntry(b"after", 1))))
     assert len(parts) == 2
     assert parts[-1] == Record(1, 1, b"after", len(junk) + HEADER_SIZE + 5)
+
+
+def test_long_records_in_damage_are_bounded() -> None:
+    """A file of headers that each claim a long body is given up as damaged, in a time that grows with its size only."""
+    header = encode_record(1, QueueEntry(bytes(1 << 20), 1))[: HEADER_SIZE - 4] + b"\0\0\0\0"
+    content = header * (4 * (1 << 20) // HEADER_SIZE)
+    started = time.process_time()
+    assert list(decode_records(content)) == [Damage(len(content))]
+    assert time.process_time() - started < seconds(2)
+
+
+@pytest.mark.parametrize(("sequence", "items"), [(1 << 63, 1), (1, 1000)])
+def test_impossible_numbers_are_damage(sequence: int, items: int) -> None:
+    """A record with a number that no exporter wrote is damage."""
+    record = encode_record(sequence, QueueEntry(b"x", items))
+    assert list(decode_records(record)) == [Damage(len(record))]

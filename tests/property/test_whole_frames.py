@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
+from exporter.server.listener_config import ListenerConfig, ListenerLimits
 from exporter.server.uvicorn_protocols import WebSocketProtocol
 from tests.support.waiting import eventually
 
@@ -48,7 +49,9 @@ class Wire(asyncio.Transport):
         """As above."""
 
 
-async def played(kind: type[WebSocketProtocol], reads: Sequence[bytes]) -> tuple[list[Any], bytes, bool]:
+async def played(
+    kind: type[WebSocketProtocol], reads: Sequence[bytes], limits: ListenerLimits | None = None
+) -> tuple[list[Any], bytes, bool]:
     """The messages that the application receives, the bytes that the peer receives, and whether the connection was closed."""
     messages: list[Any] = []
     over = asyncio.Event()
@@ -63,9 +66,11 @@ async def played(kind: type[WebSocketProtocol], reads: Sequence[bytes]) -> tuple
                 over.set()
                 return
 
-    config = Config(
+    config = (Config if limits is None else ListenerConfig)(
         app, ws=kind, ws_max_size=1 << 20, ws_per_message_deflate=False, ws_ping_interval=None, lifespan="off", log_config=None
     )
+    if isinstance(config, ListenerConfig):
+        config.limit(limits or ListenerLimits(), lambda _reason: None)
     config.load()
     wire = Wire()
     protocol = kind(config, ServerState(), {}, asyncio.get_running_loop())
@@ -150,3 +155,76 @@ async def test_nothing_after_a_violation_is_processed(kind: type[WebSocketProtoc
     assert written[len(pong) + 2 :][:2] == code.to_bytes(2, "big")
     assert written.count(b"after") == 0
     assert closed
+
+
+READ = 20_000
+"""The largest message that is read in the tests below."""
+
+
+@st.composite
+def large_messages(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
+    """Messages of any size, in any fragments with pings between them, cut into reads; and the messages themselves."""
+    sizes = st.sampled_from((0, 1, 100, 8_000, READ - 1, READ, READ + 1, 60_000))
+    messages = draw(st.lists(sizes.map(lambda size: b"x" * size), max_size=4))
+    stream = b""
+    for message in messages:
+        cuts = sorted(draw(st.lists(st.integers(0, len(message)), max_size=4)))
+        parts = [message[start:end] for start, end in zip([0, *cuts], [*cuts, len(message)], strict=True)]
+        for number, part in enumerate(parts):
+            stream += masked(Opcode.CONT if number else Opcode.TEXT, part, fin=number == len(parts) - 1)
+            stream += draw(st.sampled_from((b"", masked(Opcode.PING, b"between"))))
+    stream += masked(Opcode.TEXT, b"last")
+    cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    reads = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True) if start < end]
+    return reads, [*messages, b"last"]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@settings(max_examples=30)
+@given(sent=large_messages())
+def test_what_cannot_be_read_is_not_kept(sent: tuple[list[bytes], list[bytes]]) -> None:
+    """A message that is larger than what is read is delivered one byte too long, and all others are as they were sent."""
+    reads, messages = sent
+    received, _, _ = asyncio.run(played(WebSocketProtocol, reads, ListenerLimits(max_message=READ)))
+    texts = [message["bytes"] if "bytes" in message else message["text"].encode() for message in received[:-1]]
+    assert texts == [message[: READ + 1] for message in messages]
+    assert received[-1]["code"] == 1005
+
+
+HALF = b"x" * (1 << 19)
+
+
+@pytest.mark.parametrize(
+    ("reads", "texts", "code"),
+    [
+        ([masked(Opcode.TEXT, HALF, fin=False), masked(Opcode.CONT, HALF), masked(Opcode.TEXT, b"after")], [None, "after"], 1005),
+        ([masked(Opcode.TEXT, HALF, fin=False), masked(Opcode.CONT, HALF + b"x"), masked(Opcode.TEXT, b"after")], [], 1009),
+        ([masked(Opcode.TEXT, HALF + HALF), masked(Opcode.TEXT, b"after")], [None, "after"], 1005),
+        ([masked(Opcode.TEXT, HALF + HALF + b"x"), masked(Opcode.TEXT, b"after")], [], 1009),
+    ],
+    ids=["fragments of the cap", "fragments above it", "the cap", "above it"],
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_the_transport_cap(reads: list[bytes], texts: list[str | None], code: int) -> None:
+    """A message of the transport's cap is skipped and the connection goes on; one byte more closes it with 1009, as before."""
+    messages, _, _ = await played(WebSocketProtocol, reads, ListenerLimits(max_message=READ))
+    assert [message.get("text") for message in messages[:-1]] == texts
+    assert messages[-1]["code"] == code
+
+
+@pytest.mark.parametrize("flood", [b"\x89\x80abcd", b"\x00\x81abcdx"], ids=["pings", "fragments"])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_control_frames_and_fragments_take_turns(flood: bytes) -> None:
+    """Other tasks run at least once for each 64 frames that the library parses, also after the connection is lost."""
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    await played(WebSocketProtocol, [masked(Opcode.TEXT, b"x", fin=False) + flood * 6_400 + masked(Opcode.CONT, b"x")])
+    running.cancel()
+    assert turns >= 100

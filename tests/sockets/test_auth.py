@@ -16,13 +16,24 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
+from exporter.auth import basic_auth
 from exporter.config.setting_types import Secret
 from exporter.daemon.app import Daemon
 from exporter.server import listeners
 from tests.support.app import app
-from tests.support.daemon import Endpoints, call, daemon_process, program, running_daemon, send_all, settings
+from tests.support.daemon import (
+    Endpoints,
+    call,
+    daemon_process,
+    program,
+    running_daemon,
+    samples_of,
+    send_all,
+    settings,
+    total,
+)
 from tests.support.pki import Pki, make_pki
-from tests.support.raw_websocket import CLOSE, raw_connection, raw_websocket
+from tests.support.raw_websocket import CLOSE, CONTINUATION, PING, frame, raw_connection, raw_websocket
 from tests.support.waiting import eventually, seconds
 from tests.unit.test_auth_policy import signed
 
@@ -36,6 +47,10 @@ EVENTS = "agentstack_exporter_events_total"
 REJECTED = "agentstack_exporter_frames_rejected_total"
 TURNED_AWAY = (ssl.SSLError, ConnectionError, EOFError, InvalidMessage)
 """Errors of a client whose protocol or certificate the listener does not accept."""
+
+
+async def basic_auth_only(*_: object) -> None:
+    """An application that is never reached."""
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +296,61 @@ class TestTelemetry:
             assert f'{REFUSED}{{reason="wrong_user"}} 4' in text
             assert f'{REFUSED}{{reason="no_user"}} 4' in text
 
+    async def test_a_flood_of_wrong_passwords(self, tmp_path: Path) -> None:
+        """A peer with many wrong passwords is refused beyond a few, and another peer is answered soon."""
+        flood = [("prometheus", f"wrong {number}") for number in range(60)]
+        slow = bcrypt.hashpw(b"s3cret", bcrypt.gensalt(10)).decode()
+        web = f"basic_auth_users:\n  prometheus: {slow}\n"
+        limits = httpx.Limits(max_connections=len(flood))
+        async with (
+            guarded(tmp_path, web) as endpoints,
+            httpx.AsyncClient(trust_env=False, timeout=seconds(60), limits=limits) as http,
+            httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2"), timeout=seconds(30)) as other,
+        ):
+            begun = [asyncio.create_task(http.get(endpoints.url("/metrics"), auth=credentials)) for credentials in flood]
+            await eventually(lambda: sum(task.done() for task in begun) >= len(begun) // 2)
+            assert (await other.get(endpoints.url("/metrics"), auth=("prometheus", "s3cret"))).status_code == 200
+            statuses = [answer.status_code for answer in await asyncio.gather(*begun)]
+            scrape = await other.get(endpoints.url("/metrics"), auth=("prometheus", "s3cret"))
+        assert set(statuses) == {401, 429}
+        refused = total(samples_of(scrape.text), REFUSED, reason="too_many_attempts")
+        assert refused == statuses.count(429) > len(flood) // 2
+
+    async def test_a_client_that_left(self, tmp_path: Path) -> None:
+        """The checks of clients that have left are not done."""
+        slow = bcrypt.hashpw(b"s3cret", bcrypt.gensalt(12)).decode()
+        checked: list[bytes] = []
+        matches = basic_auth._matches
+
+        def counting(password: bytes, hashed: str) -> bool:
+            checked.append(password)
+            return matches(password, hashed)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(basic_auth, "_matches", counting)
+            async with guarded(tmp_path, f"basic_auth_users:\n  prometheus: {slow}\n") as endpoints:
+                async with httpx.AsyncClient(trust_env=False, timeout=seconds(30)) as http:
+                    begun = [
+                        asyncio.create_task(http.get(endpoints.url("/metrics"), auth=("prometheus", str(number))))
+                        for number in range(4)
+                    ]
+                    await eventually(lambda: checked)
+                    for task in begun:
+                        task.cancel()
+                    await asyncio.gather(*begun, return_exceptions=True)
+                async with httpx.AsyncClient(trust_env=False, timeout=seconds(30)) as http:
+                    assert (await http.get(endpoints.url("/metrics"), auth=("prometheus", "s3cret"))).status_code == 200
+        assert len(checked) <= 3
+
+    @pytest.mark.parametrize("cost", [4, 5, 12])
+    async def test_unknown_users_cost_what_users_cost(self, cost: int) -> None:
+        """The check of an unknown user has the cost of a user's, whatever that is, so that its time tells nothing."""
+        users = {name: bcrypt.hashpw(b"s3cret", bcrypt.gensalt(4)).decode()[:4] + f"{cost:02d}$" + "." * 53 for name in "ab"}
+        guard = basic_auth.BasicAuth(basic_auth_only, lambda: users, lambda _: None, {})
+        likenesses = {guard._like_a_user(users, name) for name in ("", "x", "prometheus")}
+        assert {likeness[:7] for likeness in likenesses} == {f"$2b${cost:02d}$"}
+        assert not any(bcrypt.checkpw(b"s3cret", likeness.encode()) for likeness in likenesses if cost < 10)
+
     async def test_users_are_exchanged_without_a_restart(self, tmp_path: Path) -> None:
         """A password that was changed in the file is valid once the file was read again, and the old one is not."""
         async with guarded(tmp_path, users(prometheus="old-one")) as endpoints, httpx.AsyncClient(trust_env=False) as http:
@@ -380,6 +450,16 @@ class TestLimits:
                 return await endpoints.total(EVENTS, event="user.dtmf") > before
 
             await eventually(heard)
+
+    @pytest.mark.parametrize("flood", [frame(b"", PING), frame(b"", CONTINUATION, fin=False)], ids=["pings", "fragments"])
+    async def test_frames_that_come_too_fast(self, flood: bytes) -> None:
+        """Pings and fragments above the message rate wait, and the messages behind them are counted."""
+        async with running_daemon(max_message_rate=20) as endpoints, raw_websocket(endpoints.listen) as socket:
+            played, started = b'{"type":"play.completed"}', time.monotonic()
+            socket.writer.write(frame(played[:5], fin=False) + flood * 40 + frame(played[5:], CONTINUATION))
+            await endpoints.reaches(EVENTS, 1, within=20)
+            assert time.monotonic() - started > 0.9
+            assert await endpoints.total(REJECTED) == 0
 
     async def test_silent_connections_are_closed(self) -> None:
         """A connection that sends nothing for too long is closed with 1001 and counted; one that sends stays open."""

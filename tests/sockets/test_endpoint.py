@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 
 from exporter.pipeline.pipeline import SUBSCRIPTION
-from exporter.server.listeners import TRANSPORT_CAP
+from exporter.server.listener_config import TRANSPORT_CAP
 from tests.support.daemon import Endpoints, call, daemon_process, http_client, running_daemon, send_all, total
 from tests.support.raw_websocket import (
     BINARY,
@@ -168,12 +168,20 @@ class TestRefusals:
             await endpoints.reaches(EVENTS, 1)
             assert await endpoints.total("agentstack_exporter_connections_refused_total", reason="slow_handshake") == 1
 
-    @pytest.mark.parametrize("headers", [b"X-Many: y\r\n" * 300, b"X-Long: " + b"y" * 20_000 + b"\r\n"])
-    async def test_an_absurd_handshake(self, headers: bytes, caplog: pytest.LogCaptureFixture) -> None:
-        """A handshake with absurdly many headers is refused with 400, without an internal error in the log."""
+    @pytest.mark.parametrize(
+        ("headers", "status"),
+        [
+            (b"X-Many: y\r\n" * 101, 431),
+            (b"X-Long: " + b"y" * 40_000 + b"\r\n", 431),
+            (b"X-Line: " + b"y" * 20_000 + b"\r\n", 400),
+        ],
+    )
+    async def test_an_absurd_handshake(self, headers: bytes, status: int, caplog: pytest.LogCaptureFixture) -> None:
+        """A handshake with absurd headers is refused and counted, without an internal error in the log."""
         async with running_daemon() as endpoints, raw_connection(endpoints.listen) as socket:
             socket.writer.write(request()[:-2] + headers + b"\r\n")
-            assert await socket.answer() == 400
+            assert await socket.answer() == status
+            assert await endpoints.total("agentstack_exporter_connections_refused_total", reason="bad_request") == 1
         assert [record for record in caplog.records if record.exc_info] == []
 
 
@@ -311,6 +319,20 @@ class TestHostilePeers:
             await socket.send(PLAYED[5:], CONTINUATION)
             await endpoints.reaches(EVENTS, 1, within=20)
             assert await endpoints.total("process_resident_memory_bytes") - before < 1_000_000
+
+    async def test_what_cannot_be_read_is_not_kept(self) -> None:
+        """Messages far above the frame limit, none of them complete, do not make the process grow."""
+        async with contextlib.AsyncExitStack() as stack:
+            endpoints = await stack.enter_async_context(running_daemon())
+            before = await endpoints.total("process_resident_memory_bytes")
+            for _ in range(10):
+                socket = await stack.enter_async_context(raw_websocket(endpoints.listen))
+                socket.writer.write(b"\x82\xff" + TRANSPORT_CAP.to_bytes(8, "big") + b"\0\0\0\0")
+                for _ in range(64):
+                    socket.writer.write(b"x" * 65_536)
+                    await socket.writer.drain()
+            await endpoints.reaches(REJECTED, 10, reason="too_large")
+            assert await endpoints.total("process_resident_memory_bytes") - before < 10_000_000
 
     async def test_what_callers_say_is_not_logged(self, tmp_path: Path) -> None:
         """Even the debug log does not contain the content of an event."""

@@ -154,3 +154,12 @@ async def test_a_failed_collection_is_not_the_last() -> None:
         await eventually(lambda: site.receiver.requests)
         await sender.stop()
     assert totals(site.receiver)[0] == 2
+
+
+async def test_an_impossible_pause_loses_nothing() -> None:
+    """A Retry-After far beyond the calendar delays nothing and loses no totals."""
+    async with sending("http/protobuf") as run:
+        run.site.receiver.answers.append(HttpAnswer(503, {"retry-after": "Fri, 01 Jan 99999999999 00:00:00 GMT"}))
+        await eventually(lambda: run.site.receiver.requests)
+    assert not run.observer.drops
+    assert run.observer.reasons == {"http_503": 1}

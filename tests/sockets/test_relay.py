@@ -428,6 +428,8 @@ class TestFailures:
             (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
             (b"\x16\x03\x01\r\n\r\n", 400),
             (b"GET / HTTP/1.1\r\nX: " + b"y" * 40_000, 431),
+            (b"GET / HTTP/1.1\r\nX: " + b"y" * 40_000 + b"\r\n\r\n", 431),
+            (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
         ],
     )
     async def test_what_is_no_opening_request(self, head: bytes, status: int) -> None:

@@ -11,8 +11,9 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 
 from exporter.receivers.proxy.frames import Message, Scanner
+from exporter.receivers.proxy.http1 import MAX_HEAD
 from exporter.receivers.proxy.inspector import MAX_QUEUED_BYTES, MESSAGE_OVERHEAD, MessageInspector
-from tests.sockets.test_relay import DROPPED, STARTED, joined, relayed
+from tests.sockets.test_relay import DROPPED, REFUSED, STARTED, joined, refused, relayed
 from tests.support.app import app, raw_app
 from tests.support.daemon import call, daemon_process, send_all
 from tests.support.raw_websocket import raw_connection, request
@@ -68,6 +69,77 @@ async def test_a_refusal_without_end() -> None:
     async with server, relayed(url, upstream_timeout=0.3) as endpoints, raw_connection(endpoints.listen) as platform:
         platform.writer.write(request())
         assert (await asyncio.wait_for(platform.reader.read(), seconds(5))).startswith(b"HTTP/1.1 403 ")
+
+
+async def test_an_upstream_that_leads_back() -> None:
+    """A relay whose upstream is another name of itself refuses its own request with 508, and counts it."""
+    targets: list[str] = []
+    connections = 0
+
+    async def forwarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        host, _, port = targets[0].rpartition(":")
+        back, forth = await asyncio.open_connection(host, int(port))
+        forth.write(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(await back.read())
+        for side in (writer, forth):
+            side.close()
+
+    server = await asyncio.start_server(forwarded, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, relayed(url, observe_without_upstream=True) as endpoints:
+        targets.append(endpoints.listen)
+        status, body = await refused(endpoints.ws)
+        assert (status, connections) == (508, 1)
+        assert body == b"--upstream leads back to this exporter: it must be the address of the app\n"
+        assert await endpoints.total(REFUSED, reason="loop") == 1
+
+
+async def test_relays_in_a_chain() -> None:
+    """A relay behind another one accepts its requests, and the app sees the id of each."""
+    async with raw_app() as upstream, relayed(upstream.url) as last, relayed(f"ws://{last.listen}") as first, joined(first) as platform:
+        hello = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
+        platform.writer.write(hello)
+        side = await upstream.side()
+        assert await asyncio.wait_for(side.reader.readexactly(len(hello)), seconds(5)) == hello
+    ids = [line for line in upstream.heads[0].split(b"\r\n") if line.startswith(b"agentstack-exporter-relay: ")]
+    assert len(set(ids)) == 2
+
+
+async def answers(*parts: bytes) -> bytes:
+    """What the platform receives from a relay whose app answers with these parts, each after the last has arrived."""
+
+    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(visited, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, relayed(url, upstream_timeout=5.0) as endpoints, raw_connection(endpoints.listen) as platform:
+        platform.writer.write(request())
+        return await asyncio.wait_for(platform.reader.read(), seconds(10))
+
+
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+ACCEPTED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+
+
+@pytest.mark.parametrize("parts", [(HINTS, ACCEPTED + b"x"), (HINTS + HINTS[:9], HINTS[9:] + ACCEPTED + b"x")])
+async def test_interim_answers(parts: tuple[bytes, ...]) -> None:
+    """Interim answers of the app are forwarded, and the call begins with the final one."""
+    assert await answers(*parts) == b"".join(parts)
+
+
+async def test_interim_answers_without_end() -> None:
+    """Interim answers are forwarded within the limit of a head, then the app counts as one that gives no answer."""
+    received = await answers(*[HINTS] * 2000)
+    assert received.startswith(HINTS)
+    assert b"HTTP/1.1 502 " in received
+    assert len(received) < 2 * MAX_HEAD
 
 
 async def test_empty_messages_wait_in_bounds() -> None:

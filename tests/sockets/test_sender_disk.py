@@ -1,14 +1,19 @@
 """The disk queue: spans survive the process, and a failing disk loses no others."""
 
 import asyncio
+import os
 import resource
 import signal
+import subprocess
 import sys
+import threading
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -19,7 +24,7 @@ from tests.support.house_rules import ROOT
 from tests.support.otlp_receiver import HttpAnswer, Site, otlp_receiver
 from tests.support.recording_observer import RecordingObserver
 from tests.support.span_process import BATCH
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, seconds
 
 SPANS = 3000
 
@@ -220,3 +225,110 @@ async def test_lost_files_are_counted(tmp_path: Path) -> None:
 def remove(directory: Path) -> None:
     for path in directory.glob("*.otlp"):
         path.unlink()
+
+
+class HungDisk:
+    """Makes every sync of a file hang until it ends, as on a network disk whose server is away."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hangs = False
+        self.reached = threading.Event()
+        self._ended = threading.Event()
+        for name in ("fsync", "pwrite", "pread"):
+            monkeypatch.setattr(os, name, self._hanging(getattr(os, name)))
+
+    def begin(self) -> None:
+        self.hangs = True
+
+    def end(self) -> None:
+        self.hangs = False
+        self._ended.set()
+
+    def _hanging(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wait(*arguments: Any) -> Any:
+            if self.hangs:
+                self.reached.set()
+                self._ended.wait()
+            return call(*arguments)
+
+        return wait
+
+
+@pytest.fixture
+def hung_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[HungDisk]:
+    disk = HungDisk(monkeypatch)
+    yield disk
+    disk.end()
+
+
+async def test_a_disk_that_hangs(tmp_path: Path, caplog: pytest.LogCaptureFixture, hung_disk: HungDisk) -> None:
+    """While the disk hangs, spans are sent from memory; when it answers again it is used, and each span arrives once, in order."""
+    caplog.set_level("INFO")
+    disk = DiskQueueConfig(tmp_path, flush_interval=0.001, retry_delay=0.02, max_wait=seconds(0.1))
+    async with otlp_receiver("http/protobuf") as site, sending(site, disk) as (sender, observer):
+        offer(sender, 100)
+        await eventually(lambda: observer.queue == (0, 0))
+        hung_disk.begin()
+        offer(sender, 100, 200)
+        await eventually(lambda: observer.items["delivered"] == 200)
+        offer(sender, 200, 300)
+        await eventually(lambda: observer.items["delivered"] == 300)
+        assert not on_disk(sender)
+        hung_disk.end()
+        await eventually(lambda: on_disk(sender))
+        offer(sender, 300, 400)
+        await eventually(lambda: observer.queue == (0, 0))
+    assert site.receiver.spans() == names(400)
+    assert observer.disk_failures
+    assert f"queue directory {tmp_path} failed: no answer within" in caplog.text
+
+
+async def test_older_spans_on_a_disk_that_hangs(tmp_path: Path, hung_disk: HungDisk) -> None:
+    """Spans in memory wait for older ones on a disk that hangs, and all arrive in order when it answers."""
+    disk = DiskQueueConfig(tmp_path, flush_interval=0.001, retry_delay=0.02, max_wait=seconds(0.1))
+    async with otlp_receiver("http/protobuf") as site:
+        site.receiver.answer = HttpAnswer(503)
+        async with sending(site, disk) as (sender, observer):
+            offer(sender, 2000)
+            await eventually(lambda: sender._queue._memory_items == 0)
+            hung_disk.begin()
+            site.receiver.answer = None
+            offer(sender, 2000, 2100)
+            await eventually(lambda: observer.disk_failures)
+            hung_disk.end()
+            await eventually(lambda: observer.items["delivered"] == 2100)
+    assert site.receiver.spans() == names(2100)
+    assert observer.items == {"delivered": 2100}
+
+
+@pytest.mark.parametrize("when", ["at the start", "later"])
+async def test_a_stop_while_the_disk_hangs(tmp_path: Path, when: str, hung_disk: HungDisk) -> None:
+    """A stop does not wait for a disk that hangs: it takes the time it has, and what is not on disk is counted as lost."""
+    async with otlp_receiver("http/protobuf") as site:
+        site.receiver.answer = HttpAnswer(503)
+        observer = RecordingObserver()
+        transport = create_transport(Target("traces", "http/protobuf", site.endpoint))
+        sender = SpanSender(transport, SpanEnvelope(), observer, batch=BatchConfig(delay=0.01), disk=DiskQueueConfig(tmp_path))
+        if when == "at the start":
+            hung_disk.begin()
+        sender.start()
+        await eventually(lambda: on_disk(sender) or hung_disk.reached.is_set())
+        hung_disk.begin()
+        offer(sender, 100)
+        await eventually(hung_disk.reached.is_set)
+        started = time.monotonic()
+        await sender.stop(within=seconds(1))
+        assert time.monotonic() - started < seconds(1.2)
+    assert observer.drops == {"stopped": 100}
+
+
+def test_a_process_ends_although_the_disk_hangs() -> None:
+    """A process whose file thread hangs ends by itself."""
+    code = (
+        "import asyncio, threading\n"
+        "from exporter.exporters.otlp.sender.file_thread import FileThread\n"
+        "async def main():\n"
+        "    FileThread('hangs').submit(threading.Event().wait)\n"
+        "asyncio.run(main())\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=seconds(20), check=False).returncode == 0

@@ -24,6 +24,8 @@ from exporter.exporters.otlp.sender import (
     create_transport,
 )
 from exporter.exporters.otlp.sender.requests import join
+from exporter.exporters.otlp.sender.response import ExportResult
+from exporter.exporters.otlp.sender.retry_sender import MAX_INTERNAL_ERRORS
 from exporter.exporters.otlp.sender.sending_queue import ENTRY_OVERHEAD
 from exporter.exporters.otlp.target import Protocol, Target
 from tests.support.otlp_receiver import Fault, GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
@@ -526,6 +528,75 @@ class TestDisk:
                 second.offer(10, 20)
                 await second.arrived(20)
                 await eventually(lambda: second.sender._queue.durable)
+
+
+FAR = {"retry-after": "Fri, 01 Jan 99999999999 00:00:00 GMT"}
+LOGIN = HttpAnswer(200, {"content-type": "text/html"}, b"<html>sign in</html>")
+
+
+async def test_an_impossible_pause_loses_nothing() -> None:
+    """A Retry-After far beyond the calendar delays nothing and loses no span."""
+    async with sending(HTTP) as run:
+        run.receiver.answers.append(HttpAnswer(503, FAR))
+        run.offer(15)
+        await run.arrived(15)
+    assert run.observer.items == {"delivered": 15}
+    assert run.observer.reasons == {"http_503": 1}
+
+
+async def test_an_error_of_ours_is_retried(caplog: pytest.LogCaptureFixture) -> None:
+    """An internal error while a request is sent loses no span: the request is sent again, and the log names the error as ours."""
+    async with sending(HTTP) as run:
+        send, failures = run.sender._retry_sender._transport.send, iter(range(3))
+
+        async def fail_first(body: bytes) -> ExportResult:
+            result = await send(body)
+            return result if next(failures, None) is None else 1 // 0  # type: ignore[return-value]  # it raises
+
+        run.sender._retry_sender._transport.send = fail_first  # type: ignore[method-assign]  # an error of ours has no other cause
+        run.receiver.answers += [HttpAnswer(503)] * 3
+        run.offer(15)
+        await run.arrived(15)
+    assert run.observer.items == {"delivered": 15}
+    assert run.observer.attempts == {"failed": 3, "delivered": 1}
+    assert "internal error; request with 15 spans" in caplog.text
+
+
+async def test_a_request_that_always_causes_an_error() -> None:
+    """A request that causes an internal error every time is dropped in the end, and the next one is sent."""
+    async with sending(HTTP, batch=BatchConfig(delay=0.01, max_items=10)) as run:
+        send = run.sender._retry_sender._transport.send
+
+        async def fail_at(body: bytes) -> ExportResult:
+            return 1 // 0 if b"bad" in body else await send(body)  # type: ignore[return-value]  # it raises
+
+        run.sender._retry_sender._transport.send = fail_at  # type: ignore[method-assign]  # as above
+        assert run.sender.offer([Span(name="bad").SerializeToString()] * 10)
+        run.offer(10)
+        await run.arrived(10)
+    assert run.observer.drops == {"internal_error": 10}
+    assert run.observer.reasons == {"internal_error": MAX_INTERNAL_ERRORS}
+
+
+async def test_a_login_page(caplog: pytest.LogCaptureFixture) -> None:
+    """Accepted requests that no collector answered are counted each, and named once in the log."""
+    async with sending(HTTP, batch=BatchConfig(delay=0.01, max_items=5)) as run:
+        run.receiver.answer = LOGIN
+        run.offer(20)
+        await eventually(lambda: run.observer.items["delivered"] == 20)
+    assert run.observer.foreign_answers == 4
+    assert caplog.text.count("its answer is no OTLP response: 20 bytes with the content type 'text/html'") == 1
+
+
+async def test_partial_success_in_json() -> None:
+    """Rejected spans in a response in JSON are counted."""
+    async with sending(HTTP) as run:
+        run.receiver.answer = HttpAnswer(
+            200, {"content-type": "application/json"}, b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "old"}}'
+        )
+        run.offer(5)
+        await eventually(lambda: run.observer.items["delivered"] == 3)
+    assert run.observer.items == {"delivered": 3, "rejected": 2}
 
 
 def test_on_uvloop() -> None:

@@ -83,7 +83,7 @@ async def alerting(directory: Path, target: str, *, release: Release = "oldest")
         found.manager = f"http://{address}"
         notifications = f"alerting:\n  alertmanagers:\n    - static_configs: [{{targets: ['{address}']}}]\n"
         more = f"\nrule_files: ['{directory}/*.rules.yml']\n{notifications}"
-        found.server = await stack.enter_async_context(prometheus(directory, {JOB: target}, more=more, release=release))
+        found.server = await stack.enter_async_context(prometheus(directory, {JOB: target}, interval="1s", more=more, release=release))
         yield found
 
 

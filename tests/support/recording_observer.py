@@ -17,6 +17,7 @@ class RecordingObserver:
         self.largest_queue = 0
         self.disk_failures = 0
         self.damaged = 0
+        self.foreign_answers = 0
 
     def delivered(self, items: int) -> None:
         self.items["delivered"] += items
@@ -35,6 +36,9 @@ class RecordingObserver:
         self.attempts[outcome] += 1
         if reason:
             self.reasons[reason] += 1
+
+    def foreign_answer(self) -> None:
+        self.foreign_answers += 1
 
     def queued(self, items: int, size: int) -> None:
         self.queue = (items, size)

@@ -140,9 +140,9 @@ def metrics_of(events: Iterable[EventSpec]) -> dict[str, MetricSpec]:
 
 
 def _label_values(labels: Labels, values: dict[str, Json], agent: str | None, answered_by: str) -> Iterator[str]:
-    for _, source in labels.sources:
+    for name, source in labels.sources:
         if isinstance(source, OfSession):
-            yield normalise(agent) if source.what == "agent" else answered_by
+            yield normalise(agent, "agent") if source.what == "agent" else answered_by
         elif isinstance(source, Const):
             yield source.value
         elif isinstance(source, Flag):
@@ -152,7 +152,7 @@ def _label_values(labels: Labels, values: dict[str, Json], agent: str | None, an
             yield raw if raw in source.values else "other" if raw else "unknown"
         else:
             assert isinstance(source, Text)
-            yield normalise(values[source.field])
+            yield normalise(values[source.field], name)
 
 
 def _look_up(event: EventSpec, spec: FieldSpec, document: dict[str, Json]) -> tuple[Json, float, float]:

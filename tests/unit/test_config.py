@@ -412,6 +412,42 @@ def test_listeners_do_not_share_an_address(telemetry: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("listen", "upstream"),
+    [
+        ("127.0.0.1:8790", "ws://127.0.0.1:8790"),
+        ("127.0.0.1:8790", "ws://localhost:8790/ws"),
+        ("127.0.0.1:8790", "ws://0.0.0.0:8790"),
+        ("localhost:8790", "ws://127.0.0.1:8790"),
+        ("0.0.0.0:8790", "ws://127.0.0.9:8790"),
+        ("0.0.0.0:8790", "ws://localhost:8790"),
+        ("[::]:8790", "ws://[::1]:8790"),
+        ("relay.example:443", "wss://Relay.example"),
+    ],
+)
+def test_upstream_is_not_the_exporter_itself(listen: str, upstream: str) -> None:
+    """An --upstream that leads back to --listen is a contradiction."""
+    assert problems("--listen", listen, "--upstream", upstream, "--insecure") == (
+        f"--upstream: {upstream} is the address of --listen {listen}; the exporter would connect to itself",
+    )
+
+
+@pytest.mark.parametrize(
+    ("listen", "upstream"),
+    [
+        ("127.0.0.1:8790", "ws://127.0.0.1:9000"),
+        ("127.0.0.1:8790", "ws://127.0.0.2:8790"),
+        ("127.0.0.1:8790", "ws://app:8790"),
+        ("0.0.0.0:8790", "ws://10.0.0.1:8790"),
+        ("10.0.0.1:8790", "ws://localhost:8790"),
+        ("[::]:8790", "ws://127.0.0.1:8790"),
+    ],
+)
+def test_upstream_on_the_same_port(listen: str, upstream: str) -> None:
+    """An --upstream that may be another machine or another address is accepted."""
+    assert load("--listen", listen, "--upstream", upstream, "--insecure").settings.upstream == upstream
+
+
+@pytest.mark.parametrize(
     ("text", "reached"),
     [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1"), ("a.example:1", "a.example:1")],
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.analysis.prices import PriceList
+from exporter.analysis.prices import KINDS, PriceList
 from exporter.config.price_file import PriceFileError, read_prices
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Pipeline
@@ -94,6 +94,63 @@ def test_images_are_used_too(listed: PriceList) -> None:
     unpriced = {kind: call._core.value(UNPRICED, component="realtime", model="gpt-realtime", kind=kind) for kind in IMAGE_KINDS}
     assert unpriced == {"image_input": 200, "cached_image_input": 100, "image_output": 50}
     assert call._core.value(UNPRICED, model="with-images") == 50
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"input": 100, "output": 50, "total": 150}, {"input": 100, "output": 50}),
+        ({"total": 150}, {"total": 150}),
+        ({"input": 100, "total": 150}, {"input": 100, "total": 50}),
+        ({"input": 100, "input_audio": 0, "input_text": 0, "output": 50, "output_audio": 0}, {"input": 100, "output": 50}),
+        ({"input": 100, "input_audio": 60, "output": 50, "output_text": 20}, {"input": 40, "output": 30, "text_output": 20}),
+        ({"input": 100, "cached": 30}, {"input": 70, "cached_input": 30}),
+        ({"input": 100, "cached": 30, "cached_audio": 10, "input_audio": 60}, {"input": 20, "cached_input": 20}),
+        ({"cached": 30}, {"cached_input": 30}),
+        ({"input": 100, "input_audio": 100, "cached": 30}, {}),
+        ({"input": 100, "input_audio": 160, "output": 50, "output_audio": 50, "total": 150}, {}),
+    ],
+)
+def test_a_total_without_all_its_parts_is_unpriced(listed: PriceList, usage: dict[str, int], expected: dict[str, int]) -> None:
+    """Realtime tokens of no known modality or direction are counted as unpriced, never left out and never counted twice."""
+    call = priced(listed)
+    fields = {f"realtime_{name}_tokens": amount for name, amount in usage.items()}
+    call.turn(1, realtime_provider="openai", realtime_model="gpt-realtime", **fields)
+    kinds = (*KINDS["realtime"], "input", "cached_input", "output", "total")
+    unpriced = {kind: call._core.value(UNPRICED, component="realtime", kind=kind) for kind in kinds}
+    assert {kind: amount for kind, amount in unpriced.items() if amount} == expected
+
+
+def test_llm_tokens_beyond_prompt_and_completion_are_unpriced(listed: PriceList) -> None:
+    """A total without its parts, or with more than its parts, shows as unpriced; cached tokens do not count against it twice."""
+    call = priced(listed)
+    call.turn(1, **LLM, llm_total_tokens=500)
+    call.turn(2, **LLM, llm_prompt_tokens=100, llm_cache_read_tokens=40, llm_completion_tokens=10, llm_total_tokens=130)
+    call.turn(3, **LLM, llm_prompt_tokens=100, llm_cache_read_tokens=40, llm_completion_tokens=10, llm_total_tokens=110)
+    assert call._core.value(UNPRICED, component="llm", kind="total") == 520
+    assert call._core.value(UNPRICED) == 520
+
+
+def test_speech_is_paid_in_the_measure_that_has_a_price(tmp_path: Path) -> None:
+    """A turn may report characters and tokens, or minutes and tokens: it is paid once, and by the price there is."""
+    file = tmp_path / "prices.toml"
+    file.write_text(
+        """
+price = [
+  {component = "tts", model = "by-token", input = 1, output = 12},
+  {component = "stt", model = "by-token", input = 2, output = 5},
+]
+""",
+        encoding="utf-8",
+    )
+    call = priced(read_prices(file))
+    call.turn(1, tts_provider="o", tts_model="by-token", tts_characters=500, tts_input_tokens=100, tts_output_tokens=1000)
+    call.turn(2, stt_provider="o", stt_model="by-token", stt_audio_duration_ms=6000, stt_input_tokens=100, stt_output_tokens=10)
+    assert call._core.value(COST, component="tts") == pytest.approx((100 * 1 + 1000 * 12) / 1e6)
+    assert call._core.value(COST, component="stt") == pytest.approx((100 * 2 + 10 * 5) / 1e6)
+    assert call._core.value(UNPRICED) == 0
+    call.turn(3, tts_provider="o", tts_model="by-token", tts_audio_duration_ms=6000)
+    assert call._core.value(UNPRICED, component="tts", kind="minutes") == pytest.approx(0.1)
 
 
 def test_the_first_entry_that_fits_holds(listed: PriceList) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from exporter.metrics.label_limits import MASKED, MAX_LENGTH, OTHER, UNKNOWN, LabelLimiter, LabelLimits, normalise, pairs_of
+from exporter.metrics.label_limits import MAX_LENGTH, OTHER, UNKNOWN, LabelLimiter, LabelLimits, normalise, pairs_of
+from exporter.metrics.phone_numbers import MASKED
 
 DAY = 86_400.0
 
@@ -13,7 +14,8 @@ class Watched:
     def __init__(self, limits: LabelLimits) -> None:
         self.evicted: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = []
         self.overflowed: list[str] = []
-        self.limiter = LabelLimiter(limits, lambda *what: self.evicted.append(what), self.overflowed.append)
+        self.masked: list[str] = []
+        self.limiter = LabelLimiter(limits, lambda *what: self.evicted.append(what), self.overflowed.append, self.masked.append)
 
 
 @pytest.mark.parametrize(
@@ -36,11 +38,46 @@ class Watched:
         "agent_12345678-1234-1234-1234-123456789012",
         "日本語",
         "with spaces within",
+        "507f1f77bcf86cd799439011",
+        "a1b2c3d41234567890e5f607",
+        "trace/4bf92f3577b34da61234567890120000a",
+        "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a1b2c3d4e5f6",
+        "arn:aws:iam::123456789012:role/agent",
+        "0.1.20250101",
+        "0.1.20250101123456",
+        "v0.0.0-20250101123456-abcdef123456",
+        "10.0.19045.3.1234567890",
+        "2024-11-20-01",
+        "task-550e8400-e29b-41d4-a716-446655440000",
+        "4567890123456789012",
     ],
 )
 def test_a_name_is_kept(name: str) -> None:
-    """Names of models and agents come through unchanged, dates and UUIDs in them too."""
-    assert normalise(name) == name
+    """Names of models and agents come through unchanged; ids, account numbers, versions and dates are no phone numbers."""
+    for label in ("agent", "model", "tool"):
+        assert normalise(name, label) == name
+
+
+@pytest.mark.parametrize("name", ["1234567", "5550100", "14155550100", "9876543210", "agent_14155550100", "support 14155550100"])
+def test_a_numeric_agent_id_is_kept(name: str) -> None:
+    """Platforms name agents by bare digits; in any other label they look like a phone number."""
+    assert normalise(name, "agent") == name
+    assert MASKED in normalise(name, "tool")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ft:gpt-4o-mini-2024-07-18:acme:support:1234567890",
+        "my-model-1712345678",
+        "projects/123456789012/locations/us/endpoints/1234567890",
+    ],
+)
+def test_a_suffix_of_a_model_is_kept(name: str) -> None:
+    """Digits that continue a model's name are no phone number; without a name before them they look like one."""
+    assert normalise(name, "model") == normalise(name, "provider") == name
+    assert normalise("14155550100", "model") == MASKED
+    assert normalise("call 14155550100", "model") == f"call {MASKED}"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +100,11 @@ def test_a_name_is_kept(name: str) -> None:
         ("call 415-555-0100", f"call {MASKED}"),
         ("from +14155550100 to +14155550199", f"from {MASKED} to {MASKED}"),
         ("x" * 75 + " +14155550100", "x" * 75 + f" {MASKED}"[:5]),
-        ("14155550100-550e8400-e29b-41d4-a716-446655440000", f"{MASKED}-550e8400-e29b-41d4-a716-{MASKED}"),
+        ("+1\u00a0415\u00a0555\u00a00100", MASKED),
+        ("415\u200b555\u200b0100", MASKED),
+        ("415\u2013555\u20130100", MASKED),
+        ("030/1234567", MASKED),
+        ("arn:aws:iam::123456789012:role/+14155550100", f"arn:aws:iam::123456789012:role/{MASKED}"),
     ],
 )
 def test_a_phone_number_is_masked(raw: str, value: str) -> None:
@@ -153,6 +194,29 @@ def test_allowed_values_always_fit() -> None:
     assert watched.limiter.pair("llm", "openai", "gpt-4o", 0) == ("openai", "gpt-4o")
     assert watched.limiter.pair("llm", "openai", "gpt-5", 0) == (OTHER, OTHER)
     assert watched.overflowed == ["model"]
+
+
+def test_allowed_values_are_not_masked() -> None:
+    """The list of allowed values applies first, so that an id that looks like a phone number can have its series."""
+    allow = {"tool": frozenset({"14155550100"}), "model": frozenset({"8005550100"})}
+    watched = Watched(LabelLimits(values=1, pairs=1, allow=allow))
+    limiter = watched.limiter
+    limiter.note_numbers("+14155550100")
+    assert limiter.value("tool", "14155550100", 0) == "14155550100"
+    assert limiter.value("role", "14155550100", 0) == MASKED
+    assert limiter.pair("llm", "x", "8005550100", 0) == ("x", "8005550100")
+    assert watched.masked == ["role"]
+
+
+def test_masking_is_counted_by_label() -> None:
+    """Each use of a value that is masked counts, a pair under the label that had the number."""
+    watched = Watched(LabelLimits())
+    for _ in range(2):
+        watched.limiter.value("tool", "call_14155550100", 0)
+    watched.limiter.pair("llm", "openai", "+14155550100", 0)
+    watched.limiter.agent("+14155550100", (), 0)
+    watched.limiter.agent("14155550100", (), 0)
+    assert watched.masked == ["tool", "tool", "model", "agent"]
 
 
 def test_an_idle_value_gives_up_its_place() -> None:

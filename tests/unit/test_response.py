@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope
+from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope, response
 from exporter.exporters.otlp.sender.requests import SHORT, join
 from exporter.exporters.otlp.sender.response import (
     MAX_RETRY_AFTER,
@@ -46,6 +46,11 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         ("²", None),
         ("Fri, 99 Jan 2026 03:04:25 GMT", None),
         ("Fri, 02 Jan 2026 99:04:25 GMT", None),
+        ("Fri, 01 Jan 99999999999 00:00:00 GMT", None),
+        ("Fri, 01 Jan 2026 99999999999999999999:00:00 GMT", None),
+        ("Fri, 01 Jan 2026 00:00:00 +999999999999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", MAX_RETRY_AFTER),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
     ],
 )
 def test_retry_after(text: str, seconds: float | None) -> None:
@@ -66,7 +71,55 @@ def test_partial_success() -> None:
     traces.partial_success.rejected_spans = metrics.partial_success.rejected_data_points = 4
     traces.partial_success.error_message = metrics.partial_success.error_message = "why"
     assert delivered(traces.SerializeToString()) == delivered(metrics.SerializeToString()) == Delivered(4, "why")
-    assert delivered(b"") == delivered(b"<html>") == delivered(b"\xff") == Delivered()
+    assert delivered(b"") == delivered(b"", "text/html") == Delivered()
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"{}", Delivered()),
+        (b' {"partialSuccess": {}}', Delivered()),
+        (b'{"partialSuccess": null}', Delivered()),
+        (b'{"partialSuccess": {"rejectedSpans": "4", "errorMessage": "why"}}', Delivered(4, "why")),
+        (b'{"partialSuccess": {"rejectedDataPoints": 4, "errorMessage": "why"}}', Delivered(4, "why")),
+        (b'{"partialSuccess": {"rejectedSpans": -4}, "more": 1}', Delivered()),
+    ],
+)
+def test_partial_success_in_json(body: bytes, expected: Delivered) -> None:
+    """A response in JSON is read as one in protobuf, whatever its content type."""
+    assert delivered(body, "application/json") == delivered(body, "text/plain") == delivered(body) == expected
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/html", b"<html>sign in</html>"),
+        ("text/plain", b"ok"),
+        ("application/x-protobuf", b"\xff"),
+        ("", b"<html>"),
+        ("application/json", b'{"error": "sign in"}'),
+        ("application/json", b'{"partialSuccess": {"rejectedSpans": "many"}}'),
+        ("application/json", b'{"partialSuccess": {"rejectedSpans": Infinity}}'),
+        ("application/json", b'{"partialSuccess": [1]}'),
+        ("application/json", b'{"partialSuccess": ' + b"[" * 60_000),
+        ("application/json", b"{"),
+    ],
+)
+def test_accepted_by_something_else(content_type: str, body: bytes) -> None:
+    """An accepted request whose answer is no OTLP response is delivered, and the result says what the answer was."""
+    result = from_http(200, retry_after="", content_type=content_type, body=body)
+    assert result == Delivered(not_otlp=f"{len(body)} bytes with the content type {content_type!r}")
+
+
+def test_an_error_of_ours_does_not_change_the_verdict(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """If the exporter fails at a part of an answer, the status still decides, and the log names the error as the exporter's."""
+    for name in ("read_retry_after", "_http_message", "delivered", "_retry_delay"):
+        monkeypatch.setattr(response, name, lambda *_: 1 // 0)
+    busy = from_http(503, retry_after="1", content_type="", body=b"x")
+    assert busy == RetryableFailure("http_503", "the receiver answered 503")
+    assert from_http(200, retry_after="", content_type="", body=b"") == Delivered()
+    assert from_grpc("UNAVAILABLE", "x", b"") == RetryableFailure("grpc_unavailable", "UNAVAILABLE: x")
+    assert caplog.text.count("internal error") == 4
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ STARTED = "agentstack_sessions_total"
 ACTIVE = "agentstack_sessions_active"
 ENDED = "agentstack_sessions_ended_total"
 RESUMED = "agentstack_session_resumptions_total"
+CONFLICTS = "agentstack_session_conflicts_total"
 LATENCY = "agentstack_user_perceived_latency_seconds"
 
 
@@ -194,6 +195,57 @@ def test_a_session_comes_back() -> None:
     assert counts(core) == (1, 1, 0)
     assert core.value(RESUMED) == 1
     assert core.observations(LATENCY) == 1
+
+
+@pytest.mark.parametrize(
+    ("agent", "call", "others"),
+    [
+        ("sales", None, {"call_id": "c-1"}),
+        ("support", "c-2", {"call_id": "c-1"}),
+        ("sales", "c-2", {"call_id": "c-1"}),
+        ("sales", None, {}),
+    ],
+)
+def test_another_call_does_not_take_a_session_over(agent: str, call: str | None, others: dict[str, Any]) -> None:
+    """A connection that names a live session with another agent or call id is a call of its own, with turns and an end of its own."""
+    core = Core()
+    first = core.call("as-1", **others)
+    fields: dict[str, Any] = {"call_id": call} if call else {}
+    second = core.call("as-1", agent=agent, **fields)
+    assert second.session is not first.session
+    assert counts(core) == (2, 2, 0)
+    assert core.value(CONFLICTS, agent=agent) == 1
+    assert core.value(RESUMED) == 0
+    first.turn(1, user_perceived_ms=900)
+    second.turn(1, user_perceived_ms=900)
+    assert core.observations(LATENCY, agent="support") == (2 if agent == "support" else 1)
+    second.send("session.ended", reason="user_hangup")
+    assert counts(core) == (2, 1, 1)
+    assert core.value(ENDED, agent=agent, reason="user_hangup") == 1
+    first.send("session.ended", reason="timeout")
+    assert counts(core) == (2, 0, 2)
+    assert first.session.trace_id != second.session.trace_id
+
+
+def test_both_calls_of_a_conflict_come_back() -> None:
+    """Each connection that comes back finds its own call, whichever of the two is still there."""
+    core = Core()
+    first, second = core.call("as-1", call_id="c-1"), core.call("as-1", agent="sales", call_id="c-2")
+    sessions = [first.session, second.session]
+    first.close()
+    second.close()
+    core.let_pass(5)
+    second, first = core.call("as-1", agent="sales", call_id="c-2"), core.call("as-1", call_id="c-1")
+    assert [first.session, second.session] == sessions
+    second.send("session.started", agent_session_id="as-1", agent_id="sales", call_id="c-2")
+    assert second.session is sessions[1]
+    first.send("session.ended")
+    first.close()
+    second.close()
+    core.let_pass(5)
+    assert core.call("as-1", agent="sales", call_id="c-2").session is sessions[1]
+    assert core.value(CONFLICTS) == 1
+    assert counts(core) == (2, 1, 1)
 
 
 def test_an_earlier_loss_does_not_shorten_the_wait() -> None:
@@ -390,7 +442,7 @@ def test_long_names_are_not_kept() -> None:
     assert one.session.agent is not None
     assert one.session.agent.startswith("aaa")
     assert len(one.session.agent) < 200
-    assert core.call("x" * 20_000 + "1").session is one.session
+    assert core.call("x" * 20_000 + "1", "a" * 20_000).session is one.session
 
 
 def idle_session() -> Connection:

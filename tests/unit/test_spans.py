@@ -56,6 +56,30 @@ def test_only_stages_that_say_something_have_a_span() -> None:
     assert names(Player().play(turn()).emitted) == ["invoke_agent"]
 
 
+PHONE = "+1 555 123 4567"
+PHONED = [
+    turn(llm_model=PHONE, llm_provider=PHONE, stt_model="my " + PHONE, tts_label=PHONE, realtime_model=PHONE, error_source=PHONE),
+    event("tool.called", id="1", name=PHONE),
+    event("tool.executed", tool_name=PHONE, calls=[{"name": PHONE}]),
+    event("session.usage", models=[{"type": "llm_usage", "model": PHONE, "provider": PHONE, "input_tokens": 5_551_234_567}]),
+]
+
+
+def test_what_looks_like_a_phone_number_is_masked() -> None:
+    """Names of models, providers and tools are masked in spans as in the labels of metrics."""
+    player = Player().play(*PHONED).finish()
+    assert "555 123" not in str(player.emitted)
+    assert {span.name for span in player.emitted} >= {"chat _masked", "speech_to_text my _masked", "execute_tool _masked"}
+    assert '"input_tokens":5551234567' in str(values(player.named("session").attributes)["agentstack.session.usage"])
+
+
+def test_phone_numbers_are_captured_with_content() -> None:
+    """If content is captured, names are written as they are."""
+    player = Player(SpanOptions(capture=True)).play(*PHONED).finish()
+    assert {span.name for span in player.emitted} >= {f"chat {PHONE}", f"execute_tool {PHONE}"}
+    assert "_masked" not in str(player.emitted)
+
+
 def test_kinds_tell_calls_of_models() -> None:
     """Calls of a model's provider are clients, the rest is internal."""
     clients = {span.name.split()[0] for span in Player().play(CASCADE).emitted if span.kind == Span.SPAN_KIND_CLIENT}

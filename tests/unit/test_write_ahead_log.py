@@ -1,10 +1,14 @@
 """The queue's directory: what is kept, what is removed, and what is found again."""
 
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
 
-from exporter.exporters.otlp.sender.segment import HEADER_SIZE, QueueEntry
+from exporter.exporters.otlp.sender import write_ahead_log
+from exporter.exporters.otlp.sender.segment import HEADER_SIZE, QueueEntry, encode_record
 from exporter.exporters.otlp.sender.write_ahead_log import Recovered, WriteAheadLog
 
 PLENTY = 1 << 30
@@ -213,6 +217,133 @@ def test_permissions(tmp_path: Path) -> None:
     log.append(0, entries(1))
     assert (tmp_path / "new").stat().st_mode & 0o077 == 0
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "new").iterdir())
+    log.close()
+
+
+def test_a_directory_open_to_others(tmp_path: Path) -> None:
+    """A directory of ours that others can write to is made private."""
+    tmp_path.chmod(0o777)
+    log, _ = opened(tmp_path)
+    assert log.private
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    log.close()
+
+
+@pytest.mark.parametrize("name", ["lock", "delivered"])
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_links_are_not_followed(tmp_path: Path, name: str, link: str) -> None:
+    """A link in place of the cursor or the lock is an error, and the file that it points to is unchanged."""
+    victim, queue = tmp_path / "victim", tmp_path / "queue"
+    queue.mkdir()
+    victim.write_text("mine")
+    (queue / name).symlink_to(victim) if link == "symbolic" else (queue / name).hardlink_to(victim)
+    with pytest.raises(OSError, match=f"{name} is a symbolic link" if link == "symbolic" else f"{name} has another name too"):
+        opened(queue)
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_a_link_in_place_of_the_next_segment(tmp_path: Path, link: str) -> None:
+    """A link that has the name of the next segment is replaced by the segment; the file that it points to is unchanged."""
+    victim, queue = tmp_path / "victim", tmp_path / "queue"
+    victim.write_text("mine")
+    log, _ = opened(queue)
+    place = queue / f"{0:020d}.otlp"
+    place.symlink_to(victim) if link == "symbolic" else place.hardlink_to(victim)
+    log.append(0, entries(3))
+    assert read(log) == [0, 1, 2]
+    log.close()
+    assert victim.read_text() == "mine"
+
+
+def test_links_and_pipes_are_not_read(tmp_path: Path) -> None:
+    """A link or a pipe with the name of a segment is counted and neither read nor waited for; the segments beside it are read."""
+    other, _ = opened(tmp_path / "other")
+    other.append(0, entries(2))
+    other.close()
+    queue = tmp_path / "queue"
+    log, _ = opened(queue)
+    log.append(5, entries(5, 8))
+    log.close()
+    (queue / f"{0:020d}.otlp").symlink_to(segments(tmp_path / "other")[0])
+    os.mkfifo(queue / f"{1:020d}.otlp")
+    log, found = opened(queue)
+    assert (found.records, found.damaged) == (3, 2)
+    assert read(log) == [5, 6, 7]
+    log.close()
+
+
+def cursor(acked: int) -> bytes:
+    return struct.pack("<QI", acked, zlib.crc32(struct.pack("<Q", acked)))
+
+
+@pytest.mark.parametrize("acked", [11, 1000, 1 << 62, (1 << 64) - 1])
+def test_a_cursor_ahead(tmp_path: Path, acked: int) -> None:
+    """A cursor beyond all records is damage: all records are sent again, and the numbering continues after them."""
+    log, _ = opened(tmp_path)
+    log.append(0, entries(10))
+    log.close()
+    (tmp_path / "delivered").write_bytes(cursor(acked))
+    log, found = opened(tmp_path)
+    assert (found.records, found.damaged, log.next_sequence) == (10, 1, 10)
+    assert read(log) == list(range(10))
+    log.ack(10)
+    log.close()
+    log, found = opened(tmp_path)
+    assert found == Recovered(0, 0, 0, 0)
+    log.close()
+
+
+def test_a_cursor_without_records(tmp_path: Path) -> None:
+    """A cursor beyond what a sequence number can be is damage too, and writing goes on."""
+    opened(tmp_path)[0].close()
+    (tmp_path / "delivered").write_bytes(cursor((1 << 64) - 1))
+    log, found = opened(tmp_path)
+    assert found.damaged == 1
+    log.append(0, entries(3))
+    assert read(log) == [0, 1, 2]
+    log.close()
+
+
+def test_delivered_from_memory(tmp_path: Path) -> None:
+    """After deliveries of what never was on disk, nothing on disk looks undelivered to the next process."""
+    log, _ = opened(tmp_path)
+    log.append(0, entries(10))
+    read(log)
+    log.ack(10)
+    log.ack(50)
+    log, found = reopened(log, tmp_path)
+    assert found == Recovered(0, 0, 0, 0)
+    log.close()
+
+
+def reopened(log: WriteAheadLog, folder: Path) -> tuple[WriteAheadLog, Recovered]:
+    """The directory in the next process, after the first one was killed."""
+    log._close_files()
+    return opened(folder)
+
+
+def test_records_out_of_order(tmp_path: Path) -> None:
+    """Records whose numbers do not grow are counted as damage, in one file and between files; the others are read once each."""
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    parts = [encode_record(number, QueueEntry(b"%03d" % number, 1)) for number in (0, 2, 1, 2, 3)]
+    (queue / f"{0:020d}.otlp").write_bytes(b"".join(parts))
+    (queue / f"{9:020d}.otlp").write_bytes(encode_record(3, QueueEntry(b"003", 1)) + encode_record(4, QueueEntry(b"004", 1)))
+    log, found = opened(queue)
+    assert (found.records, found.damaged) == (4, 3)
+    assert read(log) == [0, 2, 3, 4]
+    log.close()
+
+
+def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a file holds beyond the largest segment is counted as damage."""
+    monkeypatch.setattr(write_ahead_log, "MAX_SEGMENT", 4 * RECORD)
+    log, _ = opened(tmp_path)
+    log.append(0, entries(10))
+    log.close()
+    log, found = opened(tmp_path)
+    assert (found.records, found.damaged) == (4, 1)
     log.close()
 
 

@@ -1,6 +1,7 @@
 """``/metrics`` as an ASGI application that never blocks the event loop for long.
 
 The snapshot is rendered in chunks, and compressed if the scraper accepts gzip; between two chunks the event loop serves the calls.
+One body is rendered at a time. Requests that wait for the same format share the next one, so none gets a body older than itself.
 The body is complete before its first byte is sent, so that it has a ``Content-Length`` and a scraper notices a truncated body. It
 is sent in the same chunks, with flow control for slow readers.
 """
@@ -53,6 +54,8 @@ class MetricsEndpoint:
         self._snapshot = snapshot
         self._renderer = renderer or Renderer()
         self._on_scrape = on_scrape
+        self._rendering = asyncio.Lock()
+        self._next: dict[tuple[Format, bool], asyncio.Task[_Body]] = {}
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Serve one request. The router has checked the method."""
@@ -65,25 +68,41 @@ class MetricsEndpoint:
             await send({"type": "http.response.body"})
             return
         body = await self._body(negotiated.format, gzip)
-        headers.append((b"content-length", b"%d" % sum(map(len, body))))
+        headers.append((b"content-length", b"%d" % body.size))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        for chunk in filter(None, body):
+        for chunk in filter(None, body.chunks):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await asyncio.sleep(0)
         await send({"type": "http.response.body"})
 
-    async def _body(self, text_format: Format, gzip: bool) -> list[bytes]:
-        started = perf_counter()
-        snapshot = self._snapshot()
-        chunks = self._renderer.chunks(snapshot, text_format)
-        body = []
-        for chunk in _compressed(chunks) if gzip else chunks:
-            body.append(chunk)
-            await asyncio.sleep(0)
+    async def _body(self, text_format: Format, gzip: bool) -> "_Body":
+        """A body whose snapshot is newer than this call. It may be shared with other requests."""
+        started, wanted = perf_counter(), (text_format, gzip)
+        rendering = self._next.get(wanted)
+        if rendering is None:
+            rendering = self._next[wanted] = asyncio.create_task(self._render(text_format, gzip))
+        body = await asyncio.shield(rendering)
         if self._on_scrape:
-            scrape = Scrape(duration=perf_counter() - started, samples=sample_count(snapshot), size=sum(map(len, body)))
-            self._on_scrape(scrape)
+            self._on_scrape(Scrape(duration=perf_counter() - started, samples=body.samples, size=body.size))
         return body
+
+    async def _render(self, text_format: Format, gzip: bool) -> "_Body":
+        async with self._rendering:
+            del self._next[text_format, gzip]
+            snapshot = self._snapshot()
+            chunks = self._renderer.chunks(snapshot, text_format)
+            rendered = []
+            for chunk in _compressed(chunks) if gzip else chunks:
+                rendered.append(chunk)
+                await asyncio.sleep(0)
+        return _Body(rendered, sample_count(snapshot), sum(map(len, rendered)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    chunks: list[bytes]
+    samples: int
+    size: int
 
 
 def _compressed(chunks: Iterator[bytes]) -> Iterator[bytes]:

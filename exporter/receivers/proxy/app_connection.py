@@ -10,6 +10,7 @@ from exporter.receivers.proxy.registry import ProxyRegistry
 from exporter.receivers.proxy.tunnel import Tunnel
 
 _SWITCHING: Final = 101
+_FIRST_FINAL: Final = 200
 
 
 class AppConnection(asyncio.Protocol):
@@ -24,6 +25,7 @@ class AppConnection(asyncio.Protocol):
         self._platform = platform
         self._join = join
         self._received = bytearray()
+        self._interim = 0
         self._forwarding_refusal = False
         self._transport: asyncio.Transport | None = None
         self.tunnel: Tunnel | None = None
@@ -53,12 +55,7 @@ class AppConnection(asyncio.Protocol):
             self._platform.write(data)
         else:
             self._received += data
-            end = self._received.find(HEAD_END)
-            if end >= 0:
-                head, rest = bytes(self._received[:end]), bytes(self._received[end + len(HEAD_END) :])
-                self._answer_received(head, rest)
-            elif len(self._received) > MAX_HEAD:
-                self._answer_failed(f"the app's answer is too large: expected at most {MAX_HEAD} bytes")
+            self._read_answer()
 
     def eof_received(self) -> bool:
         """The app sends no more, but it may still read."""
@@ -86,13 +83,27 @@ class AppConnection(asyncio.Protocol):
         if self.tunnel is not None:
             self.tunnel.resume_writing(self.open_transport)
 
-    def _answer_received(self, raw: bytes, rest: bytes) -> None:
-        try:
-            head = parse_head(raw)
-            status = status_of(head)
-        except BadHeadError as error:
-            self._answer_failed(f"the app's answer is not HTTP: {error}")
-            return
+    def _read_answer(self) -> None:
+        """Read the final answer. Interim answers before it, such as 103, are forwarded as any proxy must (RFC 9110, section 15.2)."""
+        while 0 <= (end := self._received.find(HEAD_END)) <= MAX_HEAD - self._interim:
+            raw, rest = bytes(self._received[:end]), bytes(self._received[end + len(HEAD_END) :])
+            try:
+                head = parse_head(raw)
+                status = status_of(head)
+            except BadHeadError as error:
+                self._answer_failed(f"the app's answer is not HTTP: {error}")
+                return
+            if status >= _FIRST_FINAL or status == _SWITCHING:
+                self._answer_received(head, status, rest)
+                return
+            self._interim += end
+            self._received = bytearray(rest)
+            if not self._platform.is_closing():
+                self._platform.write(raw + HEAD_END)
+        if len(self._received) + self._interim > MAX_HEAD:
+            self._answer_failed(f"the app's answer is too large: expected at most {MAX_HEAD} bytes")
+
+    def _answer_received(self, head: Head, status: int, rest: bytes) -> None:
         if not self.answered.done():
             self.answered.set_result(None)
         if self._platform.is_closing():

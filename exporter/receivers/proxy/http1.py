@@ -6,12 +6,20 @@ from exporter.auth import Handshake
 
 MAX_HEAD: Final = 32 * 1024
 """Largest head in bytes."""
+MAX_HEADERS: Final = 100
+"""Most headers in a head."""
 HEAD_END: Final = b"\r\n\r\n"
 EXTENSIONS: Final = "sec-websocket-extensions"
+RELAYS: Final = "agentstack-exporter-relay"
+"""Header with the random id of a relay that forwarded the request. Each relay in a chain adds one."""
 
 
 class BadHeadError(ValueError):
     """The bytes are not the head of an HTTP message. The text says what was expected and shows nothing of them."""
+
+
+class TooLargeError(BadHeadError):
+    """The head has too many headers."""
 
 
 class Head(NamedTuple):
@@ -32,6 +40,10 @@ class Head(NamedTuple):
         """The head with another value in the header of this lower-case name."""
         return Head(self.start_line, tuple((found, value if found.lower() == name else old) for found, old in self.headers))
 
+    def with_header(self, name: str, value: str) -> "Head":
+        """The head with one more header at its end."""
+        return Head(self.start_line, (*self.headers, (name, value)))
+
     def encoded(self) -> bytes:
         """The head in bytes, with the empty line that ends it."""
         lines = [self.start_line, *(f"{name}: {value}" for name, value in self.headers)]
@@ -50,7 +62,9 @@ class Target(NamedTuple):
 
 def parse_head(raw: bytes) -> Head:
     """Read a head without the empty line that ends it. Raises :class:`BadHeadError`."""
-    start_line, *lines = raw.decode("latin-1").split("\r\n")
+    start_line, *lines = raw.decode("latin-1").split("\r\n", MAX_HEADERS + 1)
+    if len(lines) > MAX_HEADERS:
+        raise TooLargeError(f"expected at most {MAX_HEADERS} headers")
     headers = []
     for line in lines:
         name, colon, value = line.partition(":")
@@ -107,4 +121,5 @@ _PHRASES: Final = {
     502: "Bad Gateway",
     503: "Service Unavailable",
     504: "Gateway Timeout",
+    508: "Loop Detected",
 }

@@ -12,9 +12,11 @@ from exporter.receivers.proxy.fallback_session import FallbackSession, acceptanc
 from exporter.receivers.proxy.http1 import (
     HEAD_END,
     MAX_HEAD,
+    RELAYS,
     BadHeadError,
     Head,
     Target,
+    TooLargeError,
     handshake_of,
     is_upgrade,
     parse_head,
@@ -22,7 +24,7 @@ from exporter.receivers.proxy.http1 import (
     target_of,
 )
 from exporter.receivers.proxy.keepalive import keep_alive
-from exporter.receivers.proxy.registry import ProxyRegistry
+from exporter.receivers.proxy.registry import LOOP, ProxyRegistry
 from exporter.receivers.proxy.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -68,12 +70,13 @@ class PlatformConnection(asyncio.Protocol):
                 self.open_transport.pause_reading()
             return
         end = self._received.find(HEAD_END)
-        if end >= 0:
+        if (len(self._received) if end < 0 else end) > MAX_HEAD:
+            self._received.clear()
+            self._refuse(Refusal(431, "bad_request", f"the request is too large: expected at most {MAX_HEAD} bytes"))
+        elif end >= 0:
             self._head_complete = True
             head, self._received = bytes(self._received[:end]), self._received[end + len(HEAD_END) :]
             self._request_received(head)
-        elif len(self._received) > MAX_HEAD:
-            self._refuse(Refusal(431, "bad_request", f"the request is too large: expected at most {MAX_HEAD} bytes"))
 
     def eof_received(self) -> bool:
         """The platform sends no more, but it may still read."""
@@ -117,7 +120,11 @@ class PlatformConnection(asyncio.Protocol):
     def _refuse(self, refusal: Refusal) -> None:
         self._registry.observer.refused(refusal.reason)
         peer = peer_name(self.open_transport.get_extra_info("peername"))
-        log.info("connection refused", extra={"reason": refusal.reason, "status": refusal.status, "peer": peer})
+        log.log(
+            logging.ERROR if refusal is LOOP else logging.INFO,
+            "connection refused",
+            extra={"reason": refusal.reason, "status": refusal.status, "peer": peer},
+        )
         if not self.open_transport.is_closing():
             self.open_transport.write(refusal_answer(refusal.status, refusal.message))
             self.open_transport.close()
@@ -128,7 +135,7 @@ class PlatformConnection(asyncio.Protocol):
             head = parse_head(raw)
             target = target_of(head)
         except BadHeadError as error:
-            self._refuse(Refusal(400, "bad_request", f"bad request: {error}"))
+            self._refuse(Refusal(431 if isinstance(error, TooLargeError) else 400, "bad_request", f"bad request: {error}"))
             return
         if not is_upgrade(head):
             self._refuse(Refusal(426, "no_websocket", "expected a WebSocket handshake"))
@@ -142,6 +149,7 @@ class PlatformConnection(asyncio.Protocol):
         request = self._registry.config.upstream.request(
             head, Target(policy.public_path(target.path), target.query), drop_authorization=policy.consumed_authorization(handshake)
         )
+        request = request.with_header(RELAYS, self._registry.relay_id)
         self._dial_task = asyncio.get_running_loop().create_task(self._dial(head, request.encoded()))
 
     async def _dial(self, head: Head, request: bytes) -> None:

@@ -1,16 +1,21 @@
 """What all connections of a relay share: its settings, the auth policy, the open tunnels and where they are measured."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
 from exporter.receivers.feed_interfaces import RelayFeedProtocol
 from exporter.receivers.observer_interfaces import ProxyObserver
 from exporter.receivers.proxy.fallback_session import FallbackSession
+from exporter.receivers.proxy.http1 import RELAYS
 from exporter.receivers.proxy.inspector import MessageInspector
 from exporter.receivers.proxy.tunnel import Tunnel
 from exporter.receivers.proxy.upstream import Upstream
+
+LOOP: Final = Refusal(508, "loop", "--upstream leads back to this exporter: it must be the address of the app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class ProxyRegistry:
         self.auth_policy = auth_policy
         self.config = config
         self.observer = observer
+        self.relay_id = secrets.token_hex(16)
+        """Identifies this process to itself: a request that carries it has come back."""
         self.draining = False
         self.tunnels: set[Tunnel | FallbackSession] = set()
         self.handshakes = 0
@@ -70,4 +77,6 @@ class ProxyRegistry:
 
     def decide(self, handshake: Handshake) -> Refusal | None:
         """Return the refusal of a handshake, or ``None`` to accept it."""
+        if self.relay_id in (id_.strip() for id_ in (handshake.header(RELAYS) or "").split(",")):
+            return LOOP
         return self.auth_policy.decide(handshake, ConnectionLoad(len(self.tunnels) + self.handshakes - 1, self.draining))

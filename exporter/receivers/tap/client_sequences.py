@@ -22,6 +22,11 @@ _STRING_FACTOR: Final = 2
 """An event sent as a JSON string takes at most this many times its own size, unless it is full of control characters."""
 
 
+def largest_message(event: int) -> int:
+    """The largest message that is read, in bytes, if an event may have ``event`` bytes."""
+    return _STRING_FACTOR * event + _ENVELOPE_BYTES
+
+
 @dataclass(frozen=True, slots=True)
 class TapLimits:
     """Limits of taps. Times are in seconds.
@@ -91,7 +96,7 @@ class TapClients:
     def process(self, client: TapClient, frame: str | bytes, now: float) -> str | None:
         """Process a message. Returns the answer to send besides the acknowledgement, if any."""
         try:
-            if len(frame) > _STRING_FACTOR * self._limits.event + _ENVELOPE_BYTES:
+            if len(frame) > largest_message(self._limits.event):
                 return self._reject(RejectionReason.TOO_LARGE, f"is too long: an event may have at most {self._limits.event} bytes")
             envelope = read_envelope(frame)
         except MalformedError as problem:

@@ -1,5 +1,6 @@
 """OTLP over gRPC. gRPC sees requests and responses as bytes; encoding and decoding happen elsewhere."""
 
+import asyncio
 import logging
 import re
 from typing import Final
@@ -7,7 +8,16 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from exporter.exporters.otlp.sender.response import ExportResult, PermanentFailure, RetryableFailure, delivered, from_grpc
+from exporter.exporters.otlp.sender.file_thread import FileThread
+from exporter.exporters.otlp.sender.response import (
+    Delivered,
+    ExportResult,
+    PermanentFailure,
+    RetryableFailure,
+    delivered,
+    from_grpc,
+    guarded,
+)
 from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, read_pem
 from exporter.exporters.otlp.target import Signal, Target
 
@@ -35,6 +45,7 @@ class GrpcTransport:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._channel: grpc.aio.Channel | None = None
+        self._files = FileThread("otlp-files")
         self._metadata = tuple(_metadata(target))
         self._compression = grpc.Compression.Gzip if target.compression == "gzip" else grpc.Compression.NoCompression
 
@@ -54,9 +65,13 @@ class GrpcTransport:
     async def _attempt(self, body: bytes) -> ExportResult:
         try:
             if self._channel is None:
-                self._channel = self._connect()
+                async with asyncio.timeout(self.target.timeout):
+                    self._channel = await self._connect()
             export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(METHODS[self.target.signal])
-            return delivered(await export(body, timeout=self.target.timeout, metadata=self._metadata))
+            answer = await export(body, timeout=self.target.timeout, metadata=self._metadata)
+            return guarded(lambda: delivered(answer), Delivered())
+        except TimeoutError:
+            return RetryableFailure("timeout", f"timeout: certificates cannot be read within {self.target.timeout:g} s")
         except TlsFileError as error:
             return RetryableFailure("tls", str(error))
         except grpc.aio.AioRpcError as error:
@@ -64,15 +79,13 @@ class GrpcTransport:
         except grpc.aio.UsageError as error:
             return PermanentFailure("grpc_usage", str(error))
 
-    def _connect(self) -> grpc.aio.Channel:
+    async def _connect(self) -> grpc.aio.Channel:
         endpoint, files = self.target.endpoint, self.target.tls_files
         if not self.target.tls:
             return grpc.aio.insecure_channel(endpoint, options=_OPTIONS, compression=self._compression)
-        credentials = grpc.ssl_channel_credentials(
-            root_certificates=read_pem(files.authorities),
-            private_key=read_pem(files.client_key or files.client_certificate),
-            certificate_chain=read_pem(files.client_certificate),
-        )
+        paths = (files.authorities, files.client_key or files.client_certificate, files.client_certificate)
+        roots, key, chain = await self._files.submit(lambda: [read_pem(path) for path in paths])
+        credentials = grpc.ssl_channel_credentials(root_certificates=roots, private_key=key, certificate_chain=chain)
         return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS, compression=self._compression)
 
 
@@ -87,5 +100,5 @@ def _metadata(target: Target) -> list[tuple[str, str | bytes]]:
 
 
 def _failure(error: grpc.aio.AioRpcError) -> ExportResult:
-    status_details = dict(error.trailing_metadata() or ()).get(_STATUS_DETAILS)
+    status_details = guarded(lambda: dict(error.trailing_metadata() or ()).get(_STATUS_DETAILS), None)
     return from_grpc(error.code().name, error.details() or "", status_details if isinstance(status_details, bytes) else None)

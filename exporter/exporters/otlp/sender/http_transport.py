@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from exporter.exporters.otlp.sender.file_thread import FileThread
 from exporter.exporters.otlp.sender.http_connection import HttpConnection, InvalidResponseError
 from exporter.exporters.otlp.sender.response import ExportResult, RetryableFailure, from_http
 from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, ssl_context
@@ -35,6 +36,7 @@ class HttpTransport:
         self.target = target
         self._connection: HttpConnection | None = None
         self._template = _request_template(target)
+        self._files = FileThread("otlp-files")
 
     async def send(self, body: bytes) -> ExportResult:
         """Post the request. The timeout covers the whole response, however slowly it arrives."""
@@ -76,7 +78,7 @@ class HttpTransport:
         )
 
     async def _connect(self) -> HttpConnection:
-        tls = await asyncio.to_thread(ssl_context, self.target.tls_files) if self.target.tls else None
+        tls = await self._files.submit(lambda: ssl_context(self.target.tls_files)) if self.target.tls else None
         return await HttpConnection.open(self._template.host, self._template.port, tls)
 
 

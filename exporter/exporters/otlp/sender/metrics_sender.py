@@ -5,13 +5,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from exporter.exporters.otlp.sender.observer import STOPPED, SenderObserver
 from exporter.exporters.otlp.sender.requests import ExportRequest
 from exporter.exporters.otlp.sender.response import Delivered
 from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.transport import Transport
+
+_CLOSE_RESERVE: Final = 0.5
+"""Seconds of a stop that are kept for closing the connection."""
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +65,9 @@ class MetricsSender:
         """Send the last totals if that is possible in ``within`` seconds, and end."""
         self._stopping.set()
         self._retry_sender.flush()
+        reserve = min(_CLOSE_RESERVE, within / 4)
         if self._running is not None:
-            await asyncio.wait({self._running}, timeout=within)
+            await asyncio.wait({self._running}, timeout=within - reserve)
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._running
@@ -77,7 +81,7 @@ class MetricsSender:
             )
             self._set_undelivered(0)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._retry_sender.close(), 1.0)
+            await asyncio.wait_for(self._retry_sender.close(), reserve)
 
     async def _run(self) -> None:
         due = time.monotonic() + self._interval

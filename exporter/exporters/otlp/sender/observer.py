@@ -43,6 +43,9 @@ class SenderObserver(Protocol):
         ``http_4xx``, ``grpc_unavailable``, and a few dozen others. It is empty for a delivered request.
         """
 
+    def foreign_answer(self) -> None:
+        """A request was accepted with an answer that is no OTLP response."""
+
     def queued(self, items: int, size: int) -> None:
         """The queue now holds ``items`` items in ``size`` bytes."""
 

@@ -1,11 +1,14 @@
 """The result of one attempt to export, read from the receiver's response. Source: the OTLP specification, ``docs/specification.md``."""
 
 import contextlib
+import json
+import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
@@ -15,14 +18,23 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 MAX_RETRY_AFTER: Final = 300.0
 """The longest pause a receiver can ask for, in seconds. A wrong header must not stop the exports for days."""
 _MAX_DETAIL: Final = 300
+_MAX_TYPE: Final = 80
+_REJECTED: Final = ("rejectedSpans", "rejectedDataPoints")
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The receiver has accepted the request, except for ``rejected`` of its items. ``message`` says why, or is a warning."""
+    """The receiver has accepted the request, except for ``rejected`` of its items. ``message`` says why, or is a warning.
+
+    ``not_otlp`` says what the answer is, if it is no OTLP response. Then something else than a collector may have answered.
+    """
 
     rejected: int = 0
     message: str = ""
+    not_otlp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +60,50 @@ class PermanentFailure:
 ExportResult = Delivered | RetryableFailure | PermanentFailure
 
 
-def delivered(body: bytes) -> Delivered:
-    """Read the export response of an accepted request. A body that cannot be parsed still means that the request was accepted.
+def delivered(body: bytes, content_type: str = "") -> Delivered:
+    """Read the answer to an accepted request, in protobuf or JSON. A body that is neither still means that the request was accepted.
 
     The responses for spans and metrics differ in names only, so one message type reads both.
     """
+    is_json = body.lstrip().startswith(b"{")
+    if body and content_type.lower().lstrip().startswith("text/") and not is_json:
+        return Delivered(not_otlp=_described(body, content_type))
     try:
-        partial = ExportTraceServiceResponse.FromString(body).partial_success
-    except DecodeError:
-        return Delivered()
-    return Delivered(max(0, partial.rejected_spans), partial.error_message[:_MAX_DETAIL])
+        rejected, message = _json_partial_success(body) if is_json else _partial_success(body)
+    except (DecodeError, ValueError, TypeError, OverflowError, RecursionError):
+        return Delivered(not_otlp=_described(body, content_type))
+    return Delivered(max(0, rejected), message[:_MAX_DETAIL])
+
+
+def _partial_success(body: bytes) -> tuple[int, str]:
+    partial = ExportTraceServiceResponse.FromString(body).partial_success
+    return partial.rejected_spans, partial.error_message
+
+
+def _json_partial_success(body: bytes) -> tuple[int, str]:
+    """Rejected items and message of a response in JSON, where a number of 64 bits may be a text. Raises ``ValueError`` and others."""
+    answer: dict[str, Any] = json.loads(body)
+    if answer and "partialSuccess" not in answer:
+        raise ValueError("not an export response")
+    partial = answer.get("partialSuccess") or {}
+    if not isinstance(partial, dict):
+        raise TypeError("partialSuccess is not an object")
+    rejected = next((partial[name] for name in _REJECTED if partial.get(name)), 0)
+    return int(rejected), str(partial.get("errorMessage") or "")
+
+
+def _described(body: bytes, content_type: str) -> str:
+    return f"{len(body)} bytes with the content type {content_type[:_MAX_TYPE]!r}"
+
+
+def guarded(read: Callable[[], T], otherwise: T) -> T:
+    """What ``read`` finds in an answer, or ``otherwise`` if the exporter fails at it. The status alone decides about the request."""
+    try:
+        return read()
+    # Whatever the receiver answered, it must not cost the data in hand.
+    except Exception:
+        log.exception("internal error; a part of the receiver's answer was not read, its status counts all the same")
+        return otherwise
 
 
 _HTTP_RETRYABLE = frozenset({429, 502, 503, 504})
@@ -67,14 +113,14 @@ _HTTP_STATUSES = _HTTP_RETRYABLE | {400, 401, 403, 404, 405, 413, 415, 500}
 def from_http(status: int, *, retry_after: str, content_type: str, body: bytes) -> ExportResult:
     """Read an HTTP response; ``retry_after`` and ``content_type`` are header values, empty if there is no such header."""
     if 200 <= status < 300:
-        return delivered(body)
+        return guarded(lambda: delivered(body, content_type), Delivered())
     # The reason becomes a label value, so the receiver must not be able to choose it freely.
     reason = f"http_{status}" if status in _HTTP_STATUSES else f"http_{status // 100}xx"
     detail = f"the receiver answered {status}"
-    if message := _http_message(content_type, body):
+    if message := guarded(lambda: _http_message(content_type, body), ""):
         detail += f": {message}"
     if status in _HTTP_RETRYABLE:
-        return RetryableFailure(reason, detail, read_retry_after(retry_after, datetime.now(UTC)))
+        return RetryableFailure(reason, detail, guarded(lambda: read_retry_after(retry_after, datetime.now(UTC)), None))
     return PermanentFailure(reason, detail)
 
 
@@ -85,10 +131,10 @@ def read_retry_after(text: str, now: datetime) -> float | None:
         return min(float(text[:9]), MAX_RETRY_AFTER)
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, IndexError):
+        pause = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
+    except (ValueError, IndexError, OverflowError, TypeError):
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max(0.0, (at - now).total_seconds()), MAX_RETRY_AFTER)
+    return min(max(0.0, pause), MAX_RETRY_AFTER)
 
 
 def _http_message(content_type: str, body: bytes) -> str:
@@ -106,7 +152,7 @@ _TLS_SIGNS = ("ssl handshake failed", "certificate_verify_failed", "tls handshak
 def from_grpc(code: str, message: str, status_details: bytes | None) -> ExportResult:
     """Read a gRPC failure: status code, status message, and the value of ``grpc-status-details-bin``, ``None`` if it is missing."""
     reason, detail = f"grpc_{code.lower()}", f"{code}: {message[:_MAX_DETAIL]}"
-    retry_after = _retry_delay(status_details)
+    retry_after = guarded(lambda: _retry_delay(status_details), None)
     if code in _GRPC_RETRYABLE:
         if code == "UNAVAILABLE" and any(sign in message.lower() for sign in _TLS_SIGNS):
             reason = "tls"

@@ -15,6 +15,8 @@ from exporter.exporters.otlp.sender.response import Delivered, ExportResult, Per
 from exporter.exporters.otlp.sender.transport import Transport
 
 _JITTER: Final = 0.2
+MAX_INTERNAL_ERRORS: Final = 10
+"""How often in a row a request may cause an internal error before it is dropped, so that it does not block all later ones."""
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,8 @@ class RetrySender:
         self._address = transport.target.address
         self._item_name = transport.target.item_name
         self._failures = 0
+        self._internal_errors = 0
+        self._warned = False
         self._failing_since = 0.0
         self._next_attempt = 0.0
         self._flush = asyncio.Event()
@@ -91,11 +95,28 @@ class RetrySender:
 
     async def _attempt(self, request: ExportRequest) -> ExportResult:
         try:
-            return await self._transport.send(request.body)
-        # A request that causes an internal error must not block all later requests.
-        except Exception as error:
-            log.exception("internal error; request with %d %s to %s not sent", request.items, self._item_name, self._address)
-            return PermanentFailure(INTERNAL_ERROR, f"internal error: {type(error).__name__}")
+            result = await self._transport.send(request.body)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the request is still in hand; it is logged and counted
+            return self._internal_error(request, error)
+        self._internal_errors = 0
+        return result
+
+    def _internal_error(self, request: ExportRequest, error: Exception) -> ExportResult:
+        self._internal_errors += 1
+        last = self._internal_errors >= MAX_INTERNAL_ERRORS
+        log.error(
+            "internal error; request with %d %s to %s failed, %s",
+            request.items,
+            self._item_name,
+            self._address,
+            f"dropped after {self._internal_errors} attempts" if last else "retrying",
+            exc_info=error,
+        )
+        detail = f"internal error of the exporter: {type(error).__name__}"
+        if not last:
+            return RetryableFailure(INTERNAL_ERROR, detail)
+        self._internal_errors = 0
+        return PermanentFailure(INTERNAL_ERROR, detail)
 
     async def _wait(self) -> None:
         remaining = self._next_attempt - time.monotonic()
@@ -108,6 +129,8 @@ class RetrySender:
         self._observer.attempted("delivered", "")
         rejected = min(result.rejected, request.items)
         self._observer.delivered(request.items - rejected)
+        if result.not_otlp:
+            self._foreign_answer(result)
         if rejected:
             self._observer.rejected(rejected)
             log.warning(
@@ -130,6 +153,17 @@ class RetrySender:
                 self._failures,
             )
         self._failures, self._next_attempt = 0, 0.0
+
+    def _foreign_answer(self, result: Delivered) -> None:
+        self._observer.foreign_answer()
+        if not self._warned:
+            self._warned = True
+            log.warning(
+                "export of %s: %s accepted a request, but its answer is no OTLP response: %s; check that the address is a collector's",
+                self._signal,
+                self._address,
+                result.not_otlp,
+            )
 
     def _failed_permanently(self, request: ExportRequest, result: PermanentFailure) -> None:
         self._observer.attempted("refused", result.reason)

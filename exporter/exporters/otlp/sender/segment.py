@@ -16,6 +16,11 @@ _MAGIC: Final = b"\xa9otl"
 _HEADER: Final = struct.Struct("<4sQIII")
 _CHECKED: Final = struct.Struct("<QII")
 HEADER_SIZE: Final = _HEADER.size
+END_OF_SEQUENCES: Final = 1 << 63
+"""Sequence numbers are below this; a greater one is damage."""
+_SEARCH: Final = 8
+"""How many times over damaged bytes may be checked: a file made to look like many long records must not cost its size squared."""
+_SEARCH_AT_LEAST: Final = 1 << 20
 
 
 @dataclass(slots=True)  # not frozen, nor a NamedTuple: those take twice as long to create, and every turn creates one
@@ -48,24 +53,39 @@ def encode_record(sequence: int, entry: QueueEntry) -> bytes:
 
 
 def decode_records(buffer: bytes) -> Iterator[Record | Damage]:
-    """All whole records in a file's content, in order, and the damaged stretches between them."""
+    """All whole records in a file's content, in order, and the damaged stretches between them.
+
+    A file whose damage takes too long to search is damaged from there on.
+    """
     at = 0
+    effort = _SEARCH_AT_LEAST + _SEARCH * len(buffer)
     while at < len(buffer):
         record = _record_at(buffer, at)
         if record is None:
-            at = _next_record(buffer, at + 1)
+            at, effort = _next_record(buffer, at + 1, effort - _claimed(buffer, at))
             yield Damage(at)
         else:
             at = record.end
             yield record
 
 
-def _next_record(buffer: bytes, at: int) -> int:
-    while (at := buffer.find(_MAGIC, at)) >= 0:
+def _next_record(buffer: bytes, at: int, effort: int) -> tuple[int, int]:
+    """Where the next whole record begins, and how many bytes may still be checked after this search."""
+    while effort > 0 and (at := buffer.find(_MAGIC, at)) >= 0:
         if _record_at(buffer, at) is not None:
-            return at
+            return at, effort
+        effort -= HEADER_SIZE + _claimed(buffer, at)
         at += 1
-    return len(buffer)
+    return len(buffer), effort
+
+
+def _claimed(buffer: bytes, at: int) -> int:
+    """The length of the body of what looks like a record; 0 if its checksum need not be computed."""
+    if len(buffer) - at < HEADER_SIZE:
+        return 0
+    magic, sequence, items, length, _ = _HEADER.unpack_from(buffer, at)
+    fits = length <= MAX_RECORD and at + HEADER_SIZE + length <= len(buffer)
+    return length if magic == _MAGIC and fits and sequence < END_OF_SEQUENCES and items <= HEADER_SIZE + length else 0
 
 
 def _record_at(buffer: bytes, at: int) -> Record | None:
@@ -74,6 +94,8 @@ def _record_at(buffer: bytes, at: int) -> Record | None:
     magic, sequence, items, length, checksum = _HEADER.unpack_from(buffer, at)
     end = at + HEADER_SIZE + length
     if magic != _MAGIC or length > MAX_RECORD or end > len(buffer):
+        return None
+    if sequence >= END_OF_SEQUENCES or items > HEADER_SIZE + length:
         return None
     body = buffer[at + HEADER_SIZE : end]
     return Record(sequence, items, body, end) if checksum == _checksum(sequence, items, body) else None

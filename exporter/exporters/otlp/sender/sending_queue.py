@@ -90,11 +90,16 @@ class SendingQueue:
         return None
 
     async def dequeue(self, max_items: int, max_size: int) -> Batch | None:
-        """The oldest entries within both limits, but at least one. They stay in the queue until :meth:`ack`."""
+        """The oldest entries within both limits, but at least one. They stay in the queue until :meth:`ack`.
+
+        ``None`` if the queue is empty, or if its oldest entries are on a disk that does not answer.
+        """
         async with self._lock:
             if disk := await self._usable_disk():
                 await self._move_to(disk)
-            self._in_flight = await self._from_disk(max_items, max_size) or self._from_memory(max_items, max_size)
+            self._in_flight = await self._from_disk(max_items, max_size)
+            if self._in_flight is None and not self._oldest_hang:
+                self._in_flight = self._from_memory(max_items, max_size)
             return self._in_flight
 
     async def ack(self) -> Batch | None:
@@ -156,6 +161,8 @@ class SendingQueue:
         if self._disk is None or not self._disk.opened:
             return None
         result = await self._disk.read(max_items, max_size)
+        if result is None:
+            return None
         if result.damaged:
             self._observer.disk_damaged(result.damaged)
         if result.lost:
@@ -163,6 +170,11 @@ class SendingQueue:
             self._observer.dropped(DISK_DAMAGED, result.lost)
             self._change_totals(-result.lost, 0)
         return _batch(result.records, result.records[-1].sequence + 1) if result.records else None
+
+    @property
+    def _oldest_hang(self) -> bool:
+        """Whether older entries than those in memory are on a disk that does not answer."""
+        return self._disk is not None and self._disk.hangs and self.items > self._memory_items
 
     async def _usable_disk(self) -> DiskQueue | None:
         """The disk, if it can be written now. Opens the directory if that was not possible before."""

@@ -16,7 +16,7 @@ from exporter.exporters.otlp.sender.sending_queue import DEFAULT_QUEUE_LIMITS, Q
 from exporter.exporters.otlp.sender.transport import Transport
 
 DISK_RESERVE: Final = 1.0
-"""Seconds of a stop that are kept for writing to disk."""
+"""Seconds of a stop that are kept for writing to disk and for closing the connection."""
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ class SpanSender:
         self._not_empty = asyncio.Event()
         self._batch_full = asyncio.Event()
         self._stopping = False
+        self._stop_begun = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -96,23 +97,25 @@ class SpanSender:
         If the disk works, one failed attempt is enough: the next process sends the spans.
         """
         self._stopping = True
+        self._stop_begun.set()
         self._retry_sender.flush()
         self._wake()
         reserve = min(DISK_RESERVE, within / 4)
+        for_disk = 0.75 * reserve
         if self._running is not None:
             await asyncio.wait({self._running}, timeout=within - reserve)
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._running
             self._running = None
-        lost = await self._queue.close(reserve)
+        lost = await self._queue.close(for_disk)
         if lost:
             self._observer.dropped(STOPPED, lost)
             log.error("export of traces to %s: %d spans are lost, not delivered before the exporter stopped", self._address, lost)
         elif self._queue.items:
             log.info("export of traces to %s: %d spans are on disk, sent after the next start", self._address, self._queue.items)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._retry_sender.close(), reserve)
+            await asyncio.wait_for(self._retry_sender.close(), reserve - for_disk)
 
     def _wake(self) -> None:
         queue, batch, stopping = self._queue, self._batch, self._stopping
@@ -151,6 +154,10 @@ class SpanSender:
         """Send one batch; ``False`` means to end: all is sent, or the rest is left to the next process."""
         batch = await self._queue.dequeue(self._batch.max_items, self._batch.max_size - self._envelope.size)
         if batch is None:
+            if self._queue.items and not self._stopping:  # on a disk that does not answer
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop_begun.wait(), self._pause_after_error)
+                self._wake()
             return not self._stopping
         request = ExportRequest(self._envelope.wrap(batch.bodies), batch.items)
         if await self._retry_sender.deliver(request, should_abandon=self._can_leave_to_next_process) is None:

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from exporter.exporters.otlp.sender.segment import HEADER_SIZE, Damage, QueueEntry, Record, decode_records, encode_record
+from exporter.exporters.otlp.sender.queue_files import create, make_private, open_shared, open_to_read
+from exporter.exporters.otlp.sender.segment import (
+    END_OF_SEQUENCES,
+    HEADER_SIZE,
+    Damage,
+    QueueEntry,
+    Record,
+    decode_records,
+    encode_record,
+)
 
 SEGMENT_SIZE: Final = 4 << 20
 """Size at which a segment file is closed and the next one is begun, in bytes; also what is read at once."""
@@ -48,10 +57,12 @@ class ReadResult(NamedTuple):
 class _Segment:
     """A segment file. ``end`` is the sequence number after its last record, ``read`` the number of its bytes that were read.
 
-    ``items`` counts the items in records not read yet. ``checked`` means that its damage was counted when it was recovered.
+    ``items`` counts the items in records not read yet. ``checked`` means that its damage was counted when it was recovered. Records
+    numbered below ``begin`` are damage.
     """
 
     path: Path
+    begin: int
     end: int
     size: int = 0
     read: int = 0
@@ -73,14 +84,16 @@ class WriteAheadLog:
         self._acked = 0
         self.next_sequence = 0
         """Sequence number of the next record."""
+        self.private = True
+        """Whether only the owner can write to the directory."""
 
     def open(self) -> Recovered:
         """Lock the directory, created if it is missing, and read what it holds. Only one process can open it."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.private = make_private(self._directory)
         try:
-            self._lock = self._open(_LOCK_FILE)
+            self._lock = open_shared(self._directory / _LOCK_FILE)
             _lock_or_raise(self._lock)
-            self._cursor = self._open(_CURSOR_FILE)
+            self._cursor = open_shared(self._directory / _CURSOR_FILE)
             return self._recover()
         except OSError:
             self._close_files()
@@ -135,7 +148,9 @@ class WriteAheadLog:
     def ack(self, end: int) -> None:
         """Record that everything before sequence number ``end`` is delivered, and remove the files that hold nothing else."""
         self._acked = max(self._acked, end)
-        os.pwrite(self._cursor, _CURSOR.pack(self._acked, _cursor_checksum(self._acked)), 0)
+        # A cursor beyond the records would look like one of another directory. What was delivered from memory is in no file.
+        stored = min(self._acked, self._segments[-1].end) if self._segments else self._acked
+        os.pwrite(self._cursor, _CURSOR.pack(stored, _cursor_checksum(stored)), 0)
         while self._reading > 0 and self._segments[0].end <= self._acked:
             self._segments[0].path.unlink(missing_ok=True)
             del self._segments[0]
@@ -149,9 +164,6 @@ class WriteAheadLog:
                     segment.path.unlink(missing_ok=True)
         self._close_files()
 
-    def _open(self, name: str, flags: int = 0) -> int:
-        return os.open(self._directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
-
     def _close_files(self) -> None:
         for file in (self._writer, self._cursor, self._lock):
             if file >= 0:
@@ -160,12 +172,13 @@ class WriteAheadLog:
         self._lock = self._cursor = self._writer = -1
 
     def _recover(self) -> Recovered:
-        damaged = self._read_cursor()
+        paths = sorted(self._directory.glob("[0-9]*" + _SUFFIX))
+        damaged = self._read_cursor(paths)
         self._segments, self._loaded, self._reading = [], [], 0
-        undelivered = items = size = 0
-        for path in sorted(self._directory.glob("[0-9]*" + _SUFFIX)):
+        undelivered = items = size = begin = 0
+        for path in paths:
             try:
-                parts = list(_decode(path, 0, MAX_SEGMENT))
+                parts = list(_in_order(_decode(path, 0, MAX_SEGMENT), begin))
             except OSError:
                 damaged += 1
                 continue
@@ -177,16 +190,21 @@ class WriteAheadLog:
                 continue
             undelivered, items = undelivered + len(waiting), items + sum(record.items for record in waiting)
             size += sum(len(record.body) for record in waiting)
-            held = sum(record.items for record in found)
-            self._segments.append(_Segment(path, found[-1].sequence + 1, found[-1].end, items=held, checked=True))
+            held, end = sum(record.items for record in found), found[-1].sequence + 1
+            self._segments.append(_Segment(path, begin, end, found[-1].end, items=held, checked=True))
+            begin = end
         self.next_sequence = max([self._acked, *(segment.end for segment in self._segments)])
         return Recovered(undelivered, items, size, damaged)
 
-    def _read_cursor(self) -> int:
-        """Read how far the records are delivered; returns the number of damaged places, 0 or 1."""
+    def _read_cursor(self, paths: Sequence[Path]) -> int:
+        """Read how far the records in these files are delivered; returns the number of damaged places, 0 or 1.
+
+        A cursor beyond all records is not theirs. Then all are sent again, so that none is lost.
+        """
         stored = os.pread(self._cursor, _CURSOR.size, 0)
         acked, checksum = _CURSOR.unpack(stored) if len(stored) == _CURSOR.size else (0, _cursor_checksum(0))
-        damaged = checksum != _cursor_checksum(acked) or len(stored) not in {0, _CURSOR.size}
+        damaged = checksum != _cursor_checksum(acked) or len(stored) not in {0, _CURSOR.size} or acked >= END_OF_SEQUENCES
+        damaged = damaged or (acked > 0 and acked > _end_of_records(paths, acked))
         self._acked = 0 if damaged else acked
         return int(damaged)
 
@@ -201,7 +219,7 @@ class WriteAheadLog:
             self._reading += 1
             return 0, 0
         try:
-            parts = list(_decode(segment.path, segment.read, segment.size - segment.read))
+            parts = list(_in_order(_decode(segment.path, segment.read, segment.size - segment.read), segment.begin))
         except OSError:
             parts = [Damage(segment.size)]
         found = [part for part in parts if isinstance(part, Record)]
@@ -234,15 +252,43 @@ class WriteAheadLog:
             self._writer = -1
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{self.next_sequence:020d}{_SUFFIX}"
-        self._writer = self._open(name, os.O_TRUNC)
-        self._segments.append(_Segment(self._directory / name, end=self.next_sequence))
+        self._writer = create(self._directory / name)
+        self._segments.append(_Segment(self._directory / name, begin=self.next_sequence, end=self.next_sequence))
         _sync_directory(self._directory)
         return self._segments[-1]
 
 
 def _decode(path: Path, start: int, size: int) -> Iterator[Record | Damage]:
-    with path.open("rb", buffering=0) as file:
-        yield from decode_records(os.pread(file.fileno(), size, start))
+    file = open_to_read(path)
+    try:
+        content = os.pread(file, size, start)
+        rest = os.fstat(file).st_size - start - len(content)
+    finally:
+        os.close(file)
+    yield from decode_records(content)
+    if size == MAX_SEGMENT and rest > 0:
+        yield Damage(len(content) + rest)
+
+
+def _in_order(parts: Iterator[Record | Damage], begin: int) -> Iterator[Record | Damage]:
+    """The parts, but a record whose number is not greater than all before it, nor at least ``begin``, is damage."""
+    for part in parts:
+        if isinstance(part, Record):
+            if part.sequence < begin:
+                yield Damage(part.end)
+                continue
+            begin = part.sequence + 1
+        yield part
+
+
+def _end_of_records(paths: Sequence[Path], otherwise: int) -> int:
+    """The number after the last record in these files; ``otherwise`` if they have none."""
+    for path in reversed(paths):
+        with contextlib.suppress(OSError):
+            numbers = [part.sequence for part in _decode(path, 0, MAX_SEGMENT) if isinstance(part, Record)]
+            if numbers:
+                return max(numbers) + 1
+    return otherwise
 
 
 def _lock_or_raise(file: int) -> None:
