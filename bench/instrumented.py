@@ -20,9 +20,9 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import set_span_in_context
 
 from bench.wired_by_hand import Event, Naive, label_of
+from exporter.catalogue.declarations import SpanAttribute
 from exporter.catalogue.genai import attribute_key
 from exporter.catalogue.inspect import inspect_event
-from exporter.catalogue.model import SpanAttribute
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.tracing.turn_spans import STAGES
 

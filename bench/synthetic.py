@@ -2,7 +2,7 @@
 
 import random
 
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series, Snapshot
 
 _BOUNDS = (*(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4), *(0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0))

@@ -7,8 +7,8 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from exporter.catalogue.declarations import Const, Feeds, MetricSpec, OfSession
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import Const, Feeds, MetricSpec, OfSession
 from exporter.protocol.decoder import SPECS
 
 Event = dict[str, Any]

@@ -13,7 +13,7 @@ import click
 
 from exporter import __version__, compiled
 from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
-from exporter.config.kinds import FileName, Number, OneOf, Url, Whole
+from exporter.config.setting_types import FileName, Number, OneOf, Url, Whole
 
 PROFILES = (
     *("fast", "typical", "slow", "s2s", "outbound", "streaming", "messy", "mixed"),

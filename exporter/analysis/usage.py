@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from exporter.catalogue import derived
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.events.session import ModelUsage, SessionUsage
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import MAX_RAW, LabelLimiter

@@ -3,7 +3,7 @@
 from typing import Final
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec
+from exporter.catalogue.declarations import PREFIX, MetricSpec, counter_spec
 
 APP_COMMANDS: Final = counter_spec(
     "app_commands", "{command}", "Commands the customer's app sent to the platform, by kind.", *("agent", "kind")

@@ -4,7 +4,7 @@ from typing import Final
 
 from exporter.catalogue import buckets
 from exporter.catalogue.app_metrics import APP_METRICS
-from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec, gauge_spec
+from exporter.catalogue.declarations import PREFIX, MetricSpec, counter_spec, gauge_spec
 from exporter.catalogue.operator_metrics import OPERATOR_METRICS
 
 SESSIONS: Final = counter_spec("sessions", "{session}", "Sessions started.", "agent")

@@ -6,7 +6,7 @@ and 394) are used if the settings ask for proposals; otherwise the attribute has
 
 from typing import Final
 
-from exporter.catalogue.model import SpanName
+from exporter.catalogue.declarations import SpanName
 
 VERSION: Final = "1.44.0"
 """The version of the semantic conventions that has these names and values."""

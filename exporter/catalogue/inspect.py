@@ -8,7 +8,7 @@ from typing import Any, Union
 
 import msgspec
 
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     AliasOf,
     BecomesLabel,
     Declaration,

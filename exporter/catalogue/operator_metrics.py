@@ -3,7 +3,7 @@
 from typing import Final, Literal, get_args
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import PREFIX, MetricSpec, counter_spec, gauge_spec
+from exporter.catalogue.declarations import PREFIX, MetricSpec, counter_spec, gauge_spec
 
 TurnComponent = Literal["endpointing", "callback", "llm", "tts", "realtime", "unexplained"]
 """The parts of the caller's wait, in the order in which they happen; ``unexplained`` is what no stage accounts for."""

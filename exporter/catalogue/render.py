@@ -5,8 +5,7 @@ from typing import Any
 
 import msgspec
 
-from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     AliasOf,
     BecomesLabel,
     Declaration,
@@ -18,6 +17,7 @@ from exporter.catalogue.model import (
     SpanEvent,
     SpanTime,
 )
+from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.catalogue.names import scraped_name
 
 Entry = dict[str, Any]

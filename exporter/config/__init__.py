@@ -1,8 +1,8 @@
 """Settings of the daemon: declared in :mod:`exporter.config.settings`, filled by :mod:`exporter.config.load`."""
 
 from exporter.config.addresses import Address
-from exporter.config.kinds import LabelValue
 from exporter.config.load import CONFIG_OPTION, OPTIONS, Loaded, SettingsCommand, load
+from exporter.config.setting_types import LabelValue
 from exporter.config.settings import SETTINGS, Settings
 from exporter.config.sources import ConfigError
 

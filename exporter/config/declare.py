@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from exporter.config.kinds import Kind
+from exporter.config.setting_types import Kind
 
 ENV_PREFIX = "AGENTSTACK_EXPORTER_"
 

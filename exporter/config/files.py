@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from exporter.config.prices import PriceFileError, read_prices
+from exporter.config.price_file import PriceFileError, read_prices
 from exporter.config.settings import Settings
 from exporter.config.token_file import TokenFileError, read_token_file
 from exporter.config.web_config import WebConfig, WebConfigError, read_web_config

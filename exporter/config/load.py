@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from exporter.config.declare import SECTIONS, Setting
 from exporter.config.files import file_faults
-from exporter.config.kinds import FileName
+from exporter.config.setting_types import FileName
 from exporter.config.settings import SETTINGS, Settings, contradictions
 from exporter.config.sources import (
     CONFIG_ENV,

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator
 
 from exporter.config.declare import SECTIONS, Setting
-from exporter.config.kinds import Secret
 from exporter.config.load import Loaded
+from exporter.config.setting_types import Secret
 from exporter.config.settings import SETTINGS
 from exporter.config.sources import CONFIG_ENV
 

@@ -12,7 +12,7 @@ import msgspec
 
 from exporter.config.addresses import Address
 from exporter.config.declare import About, Setting
-from exporter.config.kinds import (
+from exporter.config.setting_types import (
     FileName,
     LabelValue,
     LabelValues,

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from exporter.config.declare import ENV_PREFIX
-from exporter.config.kinds import nearest, shown
+from exporter.config.setting_types import nearest, shown
 from exporter.config.settings import SETTINGS
 
 CONFIG_ENV = ENV_PREFIX + "CONFIG"

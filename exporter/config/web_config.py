@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 import yaml
 
 from exporter.auth.tls_files import ServerTlsFiles
-from exporter.config.kinds import nearest, shown
+from exporter.config.setting_types import nearest, shown
 
 MAX_FILE_BYTES: Final = 1 << 20
 _BCRYPT: Final = re.compile(r"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}")

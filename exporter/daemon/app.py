@@ -15,11 +15,11 @@ from typing import Final
 from exporter import __version__
 from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings
-from exporter.config.prices import read_prices
+from exporter.config.price_file import read_prices
 from exporter.daemon.auth import TelemetryGuard
-from exporter.daemon.diagnostics import LoggingDiagnostics
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
+from exporter.daemon.logging_diagnostics import LoggingDiagnostics
 from exporter.daemon.otlp import span_options
 from exporter.daemon.ready_file import ReadyFile
 from exporter.daemon.receiver import Receiver
@@ -34,7 +34,7 @@ from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.server.listeners import Listener
 from exporter.sessions.registry import SessionTimeouts
-from exporter.tracing.handlers import Emit
+from exporter.tracing.span_handlers import Emit
 
 PRODUCT: Final = Product(
     name="agentstack-exporter",

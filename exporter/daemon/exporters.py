@@ -5,7 +5,7 @@ from collections.abc import Callable
 from exporter.config import Settings
 from exporter.config.otel import OtelSettings
 from exporter.daemon.otlp import OtlpExporter
-from exporter.exporters.exporter import Exporter
+from exporter.exporters.interface import Exporter
 from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.snapshot import Snapshot

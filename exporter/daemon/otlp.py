@@ -91,7 +91,7 @@ class SelfMetricsObserver:
 
 
 class OtlpExporter:
-    """An :class:`exporter.exporters.exporter.Exporter` with one sender for each signal that has a target."""
+    """An :class:`exporter.exporters.interface.Exporter` with one sender for each signal that has a target."""
 
     def __init__(
         self,

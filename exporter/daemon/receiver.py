@@ -11,7 +11,7 @@ from exporter.pipeline.pipeline import SUBSCRIPTION, SWEEP_EVERY, Pipeline
 from exporter.pipeline.tap_feed import TapFeed
 from exporter.receivers.proxy.relay import ProxyConfig, Relay
 from exporter.receivers.proxy.upstream import parse_upstream
-from exporter.receivers.tap.clients import TapClients, TapLimits
+from exporter.receivers.tap.client_sequences import TapClients, TapLimits
 from exporter.receivers.websocket import Endpoint, EndpointConfig
 from exporter.server.listeners import Listener, ListenerTls, RawListener
 

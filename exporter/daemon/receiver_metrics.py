@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.receivers.observers import ProxyObserver, RelayDropReason, TapObserver
+from exporter.receivers.observer_interfaces import ProxyObserver, RelayDropReason, TapObserver
 
 
 class ReceiverMetrics(ProxyObserver, TapObserver):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from exporter.catalogue.model import DrivesLogic, Feeds, Labels, OfSession, SpanEvent, labels
+from exporter.catalogue.declarations import DrivesLogic, Feeds, Labels, OfSession, SpanEvent, labels
 from exporter.catalogue.quantities import DateTime
 
 AGENT = OfSession("agent")

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     BecomesLabel,
     DrivesLogic,
     Feeds,

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     BecomesLabel,
     DrivesLogic,
     Feeds,

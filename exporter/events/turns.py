@@ -3,7 +3,7 @@
 from typing import Annotated, ClassVar
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     BecomesLabel,
     DrivesLogic,
     Feeds,

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import NoReturn
 
+from exporter.catalogue.declarations import MetricSpec
 from exporter.catalogue.exponential import bucket_places
-from exporter.catalogue.model import MetricSpec
 from exporter.metrics.store import Observe, Row, Store, wire_bounds
 
 

@@ -1,8 +1,8 @@
 """Every event and every metric in one list: the events' declarations, derived metrics, and the exporter's own."""
 
+from exporter.catalogue.declarations import DeclarationError, DrivesLogic, MetricSpec
 from exporter.catalogue.derived import DERIVED
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import DeclarationError, DrivesLogic, MetricSpec
 from exporter.metrics.self_metrics import SELF_METRICS
 from exporter.protocol.decoder import SPECS
 

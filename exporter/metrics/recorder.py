@@ -1,7 +1,7 @@
 """Declarations → recorders: one function for each event type, made at start, that adds the event's fields to the store.
 
 Each function is written out as Python text (:mod:`exporter.metrics.recorder_source`) or, for large events where it was compiled, as
-instructions for C (:mod:`exporter.metrics.record_program`). The reference recorder in the tests does the same slowly and obviously;
+instructions for C (:mod:`exporter.metrics.compiled_recorder`). The reference recorder in the tests does the same slowly and obviously;
 property tests prove all three equal. Metrics whose labels are read from the same wire fields share a *label group*: one look-up by
 the raw values finds the rows of all of them.
 """
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from exporter.catalogue.declarations import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Source, Text
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Source, Text
 from exporter.compiled import RecordWriter
+from exporter.metrics.compiled_recorder import record_program
 from exporter.metrics.label_limits import PAIR, UNKNOWN, LabelLimiter, pairs_of
-from exporter.metrics.record_program import record_program
 from exporter.metrics.recorder_source import LabelGroup, Update, label_groups, recorder_source
 from exporter.metrics.store import Layout, Observe, Row, Store
 from exporter.protocol.commands import Direction

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.catalogue.declarations import Feeds, Labels
 from exporter.catalogue.exponential import bucket_places
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import Feeds, Labels
 from exporter.metrics.store import Layout, wire_bounds
 
 _AMOUNTS = {"value": "v", "presence": "1.0", "base64_bytes": "max(len(v) * 3 // 4 - v.count('=', -2), 0)"}

@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 from exporter.catalogue import buckets
-from exporter.catalogue.model import PREFIX, MetricSpec
+from exporter.catalogue.declarations import PREFIX, MetricSpec
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.store import Row, Store
 from exporter.protocol.decoder import RejectionReason

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from exporter.catalogue.declarations import DeclarationError, MetricSpec
 from exporter.catalogue.exponential import SCALE, ZERO, ZERO_THRESHOLD
-from exporter.catalogue.model import DeclarationError, MetricSpec
 from exporter.metrics.label_limits import OTHER
 from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 from exporter.protocol.ids import TurnRef

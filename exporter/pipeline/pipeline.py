@@ -18,17 +18,17 @@ from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.store import Store
 from exporter.pipeline.diagnostics import Diagnostics
-from exporter.pipeline.handlers import EventHandlers
-from exporter.pipeline.steps import create_steps
+from exporter.pipeline.event_handlers import EventHandlers
+from exporter.pipeline.event_steps import create_steps
 from exporter.pipeline.trackers import create_trackers
 from exporter.protocol.decoder import SPECS, RefusalReason
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.registry import SessionRegistry, SessionTimeouts
 from exporter.sessions.session import Session
-from exporter.tracing.handlers import Emit
 from exporter.tracing.processor import SpanProcessor
 from exporter.tracing.sampling import SpanOptions
+from exporter.tracing.span_handlers import Emit
 
 SWEEP_EVERY: Final = 60.0
 """Seconds between searches for idle sessions and idle label values."""

@@ -8,7 +8,7 @@ from exporter.analysis.audio_jitter import AudioJitterTracker
 from exporter.analysis.cost import CostCounter
 from exporter.analysis.latency_breakdown import LatencyBreakdown
 from exporter.analysis.prices import PriceList
-from exporter.analysis.states import StateTracker
+from exporter.analysis.state_durations import StateTracker
 from exporter.analysis.tools import ToolTracker
 from exporter.analysis.turn_position import TurnPositionTracker
 from exporter.analysis.turn_taking import TurnTakingTracker

@@ -18,9 +18,9 @@ from starlette.types import Message, Receive, Scope, Send
 from websockets.frames import CloseCode
 
 from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
-from exporter.receivers.feeds import CallFeedProtocol
-from exporter.receivers.observers import ConnectionObserver
-from exporter.receivers.tap.clients import TapClients
+from exporter.receivers.feed_interfaces import CallFeedProtocol
+from exporter.receivers.observer_interfaces import ConnectionObserver
+from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import Hello, is_hello, read_hello
 from exporter.receivers.tap.link import TapLink
 

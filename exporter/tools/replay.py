@@ -21,8 +21,8 @@ from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tools.waterfall import draw
-from exporter.tracing.handlers import Emit
 from exporter.tracing.sampling import SpanOptions
+from exporter.tracing.span_handlers import Emit
 
 WHY_REFUSED: Final[dict[str, str]] = {
     RefusalReason.WRONG_TYPE: "its type is not the one in the protocol",

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
+from exporter.catalogue.declarations import BecomesLabel, SpanAttribute, SpanEvent, SpanName
 from exporter.catalogue.genai import PROVIDER, attribute_key, provider_name
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import BecomesLabel, SpanAttribute, SpanEvent, SpanName
 from exporter.protobuf import (
     TEXT_VALUE_HEADS,
     VarintCache,

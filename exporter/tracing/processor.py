@@ -23,11 +23,11 @@ from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.span_state import SpanBuffer, SpanState, TracedSession, UnwrittenRoot
 from exporter.tracing.attributes import TextAttributeCache
 from exporter.tracing.chat_spans import ChatSpans
-from exporter.tracing.contributions import Contribution, session_contribution, slot_numbers, turn_contribution
 from exporter.tracing.encoder import INTERNAL, ON_SPAN, SpanNameCache, parent_part, trace_part
-from exporter.tracing.handlers import Emit, SpanHandler, SpanHandlers
 from exporter.tracing.sampling import Sampler, SpanOptions, is_kept
 from exporter.tracing.session_span import SessionSpan, note_end
+from exporter.tracing.span_contributions import Contribution, session_contribution, slot_numbers, turn_contribution
+from exporter.tracing.span_handlers import Emit, SpanHandler, SpanHandlers
 from exporter.tracing.tool_spans import ToolSpans
 from exporter.tracing.turn_spans import SLOTS, TURN, TurnSpans, as_metrics, turn_ids
 

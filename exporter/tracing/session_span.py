@@ -9,8 +9,8 @@ from exporter.sessions.clock import SECOND, nanoseconds
 from exporter.sessions.span_state import ReportedTimes, SpanBuffer, SpanState
 from exporter.tracing.attributes import TextAttributeCache
 from exporter.tracing.encoder import FAILED, FLAGS, INTERNAL, ON_SPAN, dropped_events_part, name_part, parent_part, start_end_part
-from exporter.tracing.handlers import Emit
 from exporter.tracing.sampling import SpanOptions
+from exporter.tracing.span_handlers import Emit
 
 _NAME: Final = name_part("session", INTERNAL)
 _LONGEST: Final = 86_400 * SECOND

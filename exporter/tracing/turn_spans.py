@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
+from exporter.catalogue.declarations import SpanName
 from exporter.catalogue.genai import END_REASON, attribute_key, constants
 from exporter.catalogue.inspect import inspect_event
-from exporter.catalogue.model import SpanName
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.protobuf import attribute, attributes
@@ -32,8 +32,8 @@ from exporter.tracing.encoder import (
     start_end_part,
     trace_part,
 )
-from exporter.tracing.handlers import Emit
 from exporter.tracing.sampling import SpanOptions
+from exporter.tracing.span_handlers import Emit
 from exporter.tracing.stage_spans import StageConstants, TurnStages, stage_spans
 from exporter.tracing.timeline import is_timed, lay_out
 from exporter.tracing.turn_attributes import turn_attributes_writer

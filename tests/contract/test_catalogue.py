@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exporter.catalogue.model import MetricSpec, SpanAttribute, SpanEvent
+from exporter.catalogue.declarations import MetricSpec, SpanAttribute, SpanEvent
 from exporter.catalogue.names import Kind, scraped_name
 from exporter.catalogue.render import as_json, as_markdown
 from exporter.metrics import inventory

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from exporter.config.otel import read_otel
 from exporter.metrics import inventory
 from tests.support.house_rules import ROOT
 from tests.support.peers import require
@@ -97,6 +99,37 @@ def test_the_collectors_pipelines_are_joined() -> None:
     for pipeline in config["service"]["pipelines"].values():
         for kind, names in pipeline.items():
             assert set(names) <= config[kind].keys()
+
+
+def test_the_exporter_sends_what_the_collector_takes() -> None:
+    """The port of the collector to which compose sends spans is that of the protocol in which they are sent."""
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    settings, warnings = read_otel(services["exporter"]["environment"])
+    config = yaml.safe_load((DEPLOY / "compose" / "collector.yaml").read_text(encoding="utf-8"))
+    ports = {protocol: each["endpoint"].rpartition(":")[2] for protocol, each in config["receivers"]["otlp"]["protocols"].items()}
+    assert warnings == ()
+    assert settings.traces is not None
+    assert settings.metrics is None
+    host, port = urlsplit(f"//{settings.traces.endpoint}").netloc.split(":")
+    assert host == "collector"
+    assert port == ports[settings.traces.protocol.partition("/")[0]]
+
+
+def test_the_stack_is_what_was_tested() -> None:
+    """The images of compose have the versions of the programs that the tests run."""
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    tested = {
+        "prometheus": pinned("prometheus", "github.com/prometheus/prometheus").replace("v0.3", "v3.", 1),
+        "alertmanager": pinned("alertmanager", "github.com/prometheus/alertmanager"),
+        "collector": pinned("otelcol", "go.opentelemetry.io/collector/otelcol").removeprefix("v"),
+    }
+    assert {name: services[name]["image"].rpartition(":")[2] for name in tested} == tested
+
+
+def pinned(program: str, module: str) -> str:
+    """The version of a module that .ci/go builds."""
+    [version] = re.findall(rf"{module} (v[\d.]+)", (ROOT / ".ci" / "go" / program / "go.mod").read_text(encoding="utf-8"))
+    return str(version)
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])

@@ -13,7 +13,7 @@ import yaml
 from exporter.metrics import inventory
 from grafana.objective import BURNS_FAST, CRITICAL, OBJECTIVE, QUEUE_FILLS, SLO_BOUND
 from tests.support.house_rules import ROOT
-from tests.support.peers import require
+from tests.support.peers import RELEASES, Release, require
 from tests.support.rule_scenarios import SCENARIOS, Scenario
 
 RULES = ROOT / "deploy" / "prometheus"
@@ -39,18 +39,19 @@ def metrics_in(expression: str) -> set[str]:
     return {name for name in found if name.startswith("agentstack") or name == "up"}
 
 
-def run_promtool(*arguments: str, at: Path = ROOT) -> str:
+def run_promtool(release: Release, *arguments: str, at: Path = ROOT) -> str:
     """What promtool says; fails with it if it is not content."""
-    done = subprocess.run([require("promtool"), *arguments], cwd=at, capture_output=True, text=True, check=False, timeout=110)
+    done = subprocess.run([require("promtool", release), *arguments], cwd=at, capture_output=True, text=True, check=False, timeout=110)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
 
 
 @pytest.mark.external
-def test_promtool_takes_them() -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_promtool_takes_them(release: Release) -> None:
     """The rules and the example configuration are what Prometheus wants."""
-    run_promtool("check", "rules", *map(str, FILES))
-    run_promtool("check", "config", "--syntax-only", str(RULES / "prometheus.yml"))
+    run_promtool(release, "check", "rules", *map(str, FILES))
+    run_promtool(release, "check", "config", "--syntax-only", str(RULES / "prometheus.yml"))
 
 
 def test_every_expression_is_promql_of_known_metrics() -> None:
@@ -174,9 +175,10 @@ def test_alerts_name_no_number_of_their_own() -> None:
 
 
 @pytest.mark.external
-def test_alertmanager_takes_its_configuration() -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_alertmanager_takes_its_configuration(release: Release) -> None:
     """The example routes critical alerts to the pager and others to the channel."""
-    amtool, config = require("amtool"), str(ROOT / "deploy" / "alertmanager" / "alertmanager.yml")
+    amtool, config = require("amtool", release), str(ROOT / "deploy" / "alertmanager" / "alertmanager.yml")
     subprocess.run([amtool, "check-config", config], check=True, capture_output=True)
     for severity, receiver in (("critical", "pager"), ("warning", "channel")):
         routed = [amtool, "config", "routes", "test", f"--config.file={config}", f"severity={severity}"]
@@ -227,7 +229,7 @@ def case(name: str, scenario: Scenario, bad: dict[str, float], *, fires: bool, g
     }
 
 
-def run_cases(folder: Path, cases: list[dict[str, Any]], files: list[Path], interval: str) -> None:
+def run_cases(release: Release, folder: Path, cases: list[dict[str, Any]], files: list[Path], interval: str) -> None:
     """Let promtool judge."""
     # promtool takes groups in any order unless told; alerts are to see what was recorded at the same moment.
     order = ["thresholds", "turns", "stages", "objective", "callers", "components", "exporter"]
@@ -238,7 +240,7 @@ def run_cases(folder: Path, cases: list[dict[str, Any]], files: list[Path], inte
         "tests": cases,
     }
     (folder / "cases.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    run_promtool("test", "rules", "cases.yml", at=folder)
+    run_promtool(release, "test", "rules", "cases.yml", at=folder)
 
 
 def alone(name: str, folder: Path) -> list[Path]:
@@ -263,14 +265,15 @@ def test_every_alert_has_a_scenario() -> None:
     assert SCENARIOS.keys() | {"AgentStackThresholdsMissing"} == ALERTS.keys()
 
 
+@pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 @pytest.mark.external
-def test_alerts(name: str, tmp_path: Path) -> None:
+def test_alerts(name: str, release: Release, tmp_path: Path) -> None:
     """Each fires, survives a gap in the scrapes, and resolves; it is quiet before, just below, and where too little happens."""
     scenario = SCENARIOS[name]
     cases = [case(name, scenario, scenario.bad, fires=True), case(name, scenario, scenario.bad, fires=True, gap=True)]
     cases += [case(name, scenario, quiet, fires=False) for quiet in (scenario.below, scenario.few) if quiet is not None]
-    run_cases(tmp_path, cases, alone(name, tmp_path), f"{scenario.step}m")
+    run_cases(release, tmp_path, cases, alone(name, tmp_path), f"{scenario.step}m")
 
 
 def test_as_many_thresholds_are_missed_as_there_are() -> None:
@@ -280,10 +283,13 @@ def test_as_many_thresholds_are_missed_as_there_are() -> None:
 
 
 @pytest.mark.external
-def test_missing_thresholds_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_missing_thresholds_are_told(release: Release, tmp_path: Path) -> None:
     """Without the file of thresholds one alert says so; with it, none."""
     nothing = {"interval": "1m", "input_series": [{"series": "up", "values": "1x20"}]}
     firing = {"expr": 'count(ALERTS{alertname="AgentStackThresholdsMissing", alertstate="firing"})', "eval_time": "15m"}
     without = [file for file in FILES if "thresholds" not in file.name]
-    run_cases(tmp_path, [{**nothing, "promql_expr_test": [{**firing, "exp_samples": [{"labels": "{}", "value": 1}]}]}], without, "1m")
-    run_cases(tmp_path, [{**nothing, "promql_expr_test": [{**firing, "exp_samples": []}]}], FILES, "1m")
+    run_cases(
+        release, tmp_path, [{**nothing, "promql_expr_test": [{**firing, "exp_samples": [{"labels": "{}", "value": 1}]}]}], without, "1m"
+    )
+    run_cases(release, tmp_path, [{**nothing, "promql_expr_test": [{**firing, "exp_samples": []}]}], FILES, "1m")

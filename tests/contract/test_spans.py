@@ -10,8 +10,8 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv.schemas import Schemas
 
 from exporter.catalogue import genai
+from exporter.catalogue.declarations import AliasOf, BecomesLabel, Ignored, SpanAttribute, SpanEvent, SpanTime
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import AliasOf, BecomesLabel, Ignored, SpanAttribute, SpanEvent, SpanTime
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from exporter.catalogue.declarations import SpanName
 from exporter.catalogue.inspect import inspect_event
-from exporter.catalogue.model import SpanName
 from exporter.compiled.build import PLAIN, sources
 from exporter.compiled.record_instructions import GroupInstruction
 from exporter.events.turn_metrics import TurnMetrics

@@ -12,8 +12,8 @@ from opentelemetry.sdk.metrics import Histogram, MeterProvider
 from opentelemetry.sdk.metrics.export import ExponentialHistogramDataPoint, InMemoryMetricReader
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 
+from exporter.catalogue.declarations import MetricSpec
 from exporter.catalogue.exponential import MOST_BUCKETS, SCALE, ZERO_THRESHOLD, bucket_places, downscaled
-from exporter.catalogue.model import MetricSpec
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.snapshot import ExponentialPoint, HistogramPoint
 from exporter.metrics.store import Store

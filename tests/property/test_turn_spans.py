@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from exporter.catalogue.declarations import SpanAttribute
 from exporter.catalogue.genai import PROVIDERS
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import SpanAttribute
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.decoder import SPECS
 from exporter.sessions.clock import LATEST

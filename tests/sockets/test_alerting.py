@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.alerting import alerting
 from tests.support.daemon import Endpoints, call, daemon_process, program, send_all
+from tests.support.peers import RELEASES, Release, releases
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually
 
@@ -70,11 +71,12 @@ def numbers() -> Iterator[int]:
         yield number
 
 
-async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path, release: Release) -> None:
     """Simulated calls with slow models raise the latency alert, normal ones resolve it; while the exporter is down it is kept back."""
     async with (
         daemon_process(subdirectory(tmp_path, "exporter")) as exporter,
-        alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry) as watch,
+        alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry, release=release) as watch,
     ):
         await watch.server.up()
         async with simulated(subdirectory(tmp_path, "slow"), exporter.endpoints, "slow"):
@@ -95,9 +97,10 @@ async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path) -> None:
 
 async def test_an_agent_that_stops_answering_pages(tmp_path: Path) -> None:
     """Turns without an answer burn the objective's budget and reach the pager, although no percentile moves."""
+    release = releases("prometheus")[-1]
     async with (
         daemon_process(subdirectory(tmp_path, "exporter")) as exporter,
-        alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry) as watch,
+        alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry, release=release) as watch,
     ):
         await watch.server.up()
         async with turns_of(exporter.endpoints):

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
-from exporter.config.kinds import Secret
+from exporter.config.setting_types import Secret
 from exporter.daemon.app import Daemon
 from exporter.server import listeners
 from tests.support.app import app

@@ -1,4 +1,4 @@
-"""Every query of every dashboard on a real Prometheus that scrapes a real exporter: with calls, and without any."""
+"""Every query of every dashboard on real Prometheus servers that scrape a real exporter: with calls, and without any."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from tests.support.app import app
 from tests.support.board_rules import interpolated, queries_of
 from tests.support.daemon import Endpoints, daemon_process
 from tests.support.house_rules import ROOT
-from tests.support.peers import require
+from tests.support.peers import releases
 from tests.support.prometheus_server import Prometheus, prometheus
 from tests.support.simulation import simulate, subdirectory
 
@@ -33,9 +33,9 @@ FLEETS = {"plain": ["mixed", "messy", "outbound", "s2s"], "relay": ["typical"]}
 
 
 @asynccontextmanager
-async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], Prometheus]]:
-    """An exporter for each fleet, and the Prometheus that scrapes them."""
-    require("prometheus")
+async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], list[Prometheus]]]:
+    """An exporter for each fleet, and a Prometheus of each release that scrapes them."""
+    found = releases("prometheus")
     prices = ("--prices", str(ROOT / "deploy" / "prices" / "prices.toml"))
     async with AsyncExitStack() as stack:
         behind = await stack.enter_async_context(app())
@@ -45,30 +45,34 @@ async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], 
             daemon = daemon_process(subdirectory(directory, name), *prices, *options, env=NOWHERE)
             endpoints[name] = (await stack.enter_async_context(daemon)).endpoints
         targets = {name: each.telemetry for name, each in endpoints.items()}
-        server = await stack.enter_async_context(prometheus(subdirectory(directory, "prometheus"), targets, interval="1s"))
-        await server.up()
-        yield endpoints, server
+        servers = [
+            await stack.enter_async_context(prometheus(subdirectory(directory, release), targets, interval="1s", release=release))
+            for release in found
+        ]
+        for server in servers:
+            await server.up()
+        yield endpoints, servers
 
 
-async def play(directory: Path, endpoints: dict[str, Endpoints], server: Prometheus) -> None:
+async def play(directory: Path, endpoints: dict[str, Endpoints], servers: list[Prometheus]) -> None:
     """Calls of each fleet, twice, with a scrape after each time: rates need two."""
     for seed in (1, 2):
         for name, profiles in FLEETS.items():
             calls = subdirectory(directory, f"calls-{name}-{seed}")
             await simulate(calls, endpoints[name], calls=150 if name == "plain" else 40, profiles=profiles, seed=seed)
             frames = await endpoints[name].total("agentstack_exporter_frames_received_total")
-            await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
+            for server in servers:
+                await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
 
 
-async def answers(server: Prometheus, **chosen: str) -> dict[tuple[str, str, str], list[float]]:
-    """All values of each query, by board, panel and query."""
+async def answers(server: Prometheus, now: float, **chosen: str) -> dict[tuple[str, str, str], list[float]]:
+    """All values of each query at a moment, by board, panel and query."""
     found = {}
-    now = time.time()
     for board in BOARDS:
         for title, target in queries_of(board):
             expr = interpolated(target["expr"], **WINDOWS, **chosen)
             if target.get("instant"):
-                result = (await server.api("query", query=expr))["result"]
+                result = (await server.api("query", query=expr, time=f"{now}"))["result"]
                 values = [float(series["value"][1]) for series in result]
             else:
                 result = (await server.api("query_range", query=expr, start=f"{now - 10}", end=f"{now}", step="1"))["result"]
@@ -79,11 +83,17 @@ async def answers(server: Prometheus, **chosen: str) -> dict[tuple[str, str, str
 
 async def test_every_query_finds_what_calls_leave(tmp_path: Path) -> None:
     """After calls of all kinds every query answers with numbers, and one chosen agent has some of its own."""
-    async with watched(tmp_path) as (endpoints, server):
-        await play(tmp_path, endpoints, server)
-        everything = await answers(server)
-        one = await answers(server, agent="agent-support")
-        choices = await values_of_variables(server)
+    async with watched(tmp_path) as (endpoints, servers):
+        await play(tmp_path, endpoints, servers)
+        now = time.time()
+        for server in servers:
+            await _finds_what_calls_leave(server, now)
+
+
+async def _finds_what_calls_leave(server: Prometheus, now: float) -> None:
+    everything = await answers(server, now)
+    one = await answers(server, now, agent="agent-support")
+    choices = await values_of_variables(server)
     empty = {(title, ref) for (_, title, ref), values in everything.items() if not values}
     assert empty == set(EMPTY)
     assert not_numbers(everything) == []
@@ -93,12 +103,13 @@ async def test_every_query_finds_what_calls_leave(tmp_path: Path) -> None:
 
 async def test_no_query_makes_up_a_number(tmp_path: Path) -> None:
     """Before the first call no query gives NaN or infinity, and none of how callers fare gives anything."""
-    async with watched(tmp_path) as (_, server):
-        await server.reaches("count(agentstack_exporter_build_info)", len(FLEETS))
-        quiet = await answers(server)
-    assert not_numbers(quiet) == []
-    shown = [title for (board, title, _), values in quiet.items() if board == "agentstack-overview" and any(values)]
-    assert set(shown) <= {"Age of the data"}
+    async with watched(tmp_path) as (_, servers):
+        for server in servers:
+            await server.reaches("count(agentstack_exporter_build_info)", len(FLEETS))
+            quiet = await answers(server, time.time())
+            assert not_numbers(quiet) == []
+            shown = [title for (board, title, _), values in quiet.items() if board == "agentstack-overview" and any(values)]
+            assert set(shown) <= {"Age of the data"}
 
 
 def not_numbers(found: dict[tuple[str, str, str], list[float]]) -> list[tuple[str, str, str]]:

@@ -12,6 +12,7 @@ from tests.sockets.test_boards import BOARDS, WINDOWS
 from tests.support.board_rules import interpolated, queries_of
 from tests.support.daemon import daemon_process
 from tests.support.house_rules import ROOT
+from tests.support.peers import releases
 from tests.support.prometheus_server import Prometheus, prometheus
 from tests.support.simulation import simulate, subdirectory
 from tests.support.waiting import eventually
@@ -37,21 +38,28 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @asynccontextmanager
-async def fleets(directory: Path) -> AsyncIterator[Prometheus]:
-    """A Prometheus that has scraped each fleet, as the job of its name, while it played and once it was over."""
+async def fleets(directory: Path) -> AsyncIterator[list[Prometheus]]:
+    """A Prometheus of each release that has scraped each fleet, as the job of its name, while it played and once it was over."""
     rules = f"rule_files: ['{RULES}/*.rules.yml']\n"
     async with AsyncExitStack() as stack:
         daemons = {name: await stack.enter_async_context(daemon_process(subdirectory(directory, name), *PRICED)) for name in FLEETS}
         targets = {name: daemon.endpoints.telemetry for name, daemon in daemons.items()}
-        server = await stack.enter_async_context(prometheus(subdirectory(directory, "prometheus"), targets, interval="1s", more=rules))
-        await server.up()
+        servers = [
+            await stack.enter_async_context(
+                prometheus(subdirectory(directory, release), targets, interval="1s", more=rules, release=release)
+            )
+            for release in releases("prometheus")
+        ]
+        for server in servers:
+            await server.up()
         for seed in (1, 2):
             for name, daemon in daemons.items():
                 calls = subdirectory(directory, f"{name}-{seed}")
                 await simulate(calls, daemon.endpoints, calls=80, profiles=[name], seed=seed)
                 frames = await daemon.endpoints.total("agentstack_exporter_frames_received_total")
-                await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
-        yield server
+                for server in servers:
+                    await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
+        yield servers
 
 
 async def panel(server: Prometheus, board: str, title: str, job: str) -> dict[tuple[tuple[str, str], ...], float]:
@@ -99,15 +107,20 @@ async def rules_once_raised(server: Prometheus) -> list[dict[str, Any]]:
 
 async def test_boards_and_rules_on_fleets_in_trouble(tmp_path: Path) -> None:
     """Each trouble shows where the boards say to look and raises its alerts, the healthy fleet none; every rule can be evaluated."""
-    async with fleets(tmp_path) as server:
-        bottlenecks = {job: await panel(server, "turns", "Slow turns by bottleneck, time shown", job) for job in FLEETS}
-        unanswered = {job: await _ratio(server, job, 'outcome="unanswered"') for job in FLEETS}
-        changes = {job: await _total(server, f'agentstack_model_changes_total{{job="{job}"}}') for job in FLEETS}
-        silences = {job: await _total(server, f'agentstack_dead_air_total{{job="{job}"}}') for job in FLEETS}
-        rules = await rules_once_raised(server)
-        recorded = {
-            rule["name"]: await server.query(rule["name"]) for rule in rules if rule["type"] == "recording" and rule["health"] == "ok"
-        }
+    async with fleets(tmp_path) as servers:
+        for server in servers:
+            await _shows_the_troubles(server)
+
+
+async def _shows_the_troubles(server: Prometheus) -> None:
+    bottlenecks = {job: await panel(server, "turns", "Slow turns by bottleneck, time shown", job) for job in FLEETS}
+    unanswered = {job: await _ratio(server, job, 'outcome="unanswered"') for job in FLEETS}
+    changes = {job: await _total(server, f'agentstack_model_changes_total{{job="{job}"}}') for job in FLEETS}
+    silences = {job: await _total(server, f'agentstack_dead_air_total{{job="{job}"}}') for job in FLEETS}
+    rules = await rules_once_raised(server)
+    recorded = {
+        rule["name"]: await server.query(rule["name"]) for rule in rules if rule["type"] == "recording" and rule["health"] == "ok"
+    }
     assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
     assert {name for name, found in recorded.items() if not found} <= set(SILENT_HERE)
     assert alerts_of(rules, "healthy") <= OF_THIS_MACHINE

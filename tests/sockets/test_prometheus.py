@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the real process: it accepts everything, and its quantiles are those of what was sent."""
+"""A real Prometheus, the oldest supported or the newest, takes everything; its quantiles are those of what was sent."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from prometheus_client.openmetrics import parser
 from exporter.protocol.ids import trace_id, turn_span_id
 from exporter.simulate.truth import nearest_rank, perceived_of, read_truth
 from tests.support.daemon import call, daemon_process, samples_of, send_all
-from tests.support.peers import require
+from tests.support.peers import RELEASES, Release, releases, require
 from tests.support.prometheus_server import prometheus
 from tests.support.simulation import simulate, subdirectory
 
@@ -29,31 +29,38 @@ CALLS = 300
 
 async def test_quantiles_are_those_of_the_calls(tmp_path: Path) -> None:
     """The p95 that Prometheus works out of each fleet's buckets is within two per cent of the exact one."""
-    require("prometheus")
+    asked = releases("prometheus")
     async with AsyncExitStack() as stack:
         daemons = {name: await stack.enter_async_context(daemon_process(subdirectory(tmp_path, name))) for name in FLEETS}
         targets = {name: daemon.endpoints.telemetry for name, daemon in daemons.items()}
-        server = await stack.enter_async_context(prometheus(subdirectory(tmp_path, "prometheus"), targets))
+        servers = {
+            release: await stack.enter_async_context(
+                prometheus(subdirectory(tmp_path, release), targets, interval="1s", release=release)
+            )
+            for release in asked
+        }
         waits = {}
         for name, daemon in daemons.items():
             calls = subdirectory(tmp_path, f"calls-{name}")
             truth, _ = await simulate(calls, daemon.endpoints, calls=CALLS, profiles=[name], seed=11)
             waits[name] = perceived_of(read_truth(truth))
-        await server.up()
         found = {}
-        for name in FLEETS:
-            await server.reaches(f'sum({PERCEIVED}_count{{job="{name}"}})', len(waits[name]))
-            found[name] = await server.single(P95 % f'{{job="{name}"}}')
-    errors = {name: found[name] / nearest_rank(waits[name], 0.95) - 1 for name in FLEETS}
+        for release, server in servers.items():
+            await server.up()
+            for name in FLEETS:
+                await server.reaches(f'sum({PERCEIVED}_count{{job="{name}"}})', len(waits[name]))
+                found[name, release] = await server.single(P95 % f'{{job="{name}"}}')
+    errors = {(name, release): value / nearest_rank(waits[name], 0.95) - 1 for (name, release), value in found.items()}
     assert all(abs(error) < 0.02 for error in errors.values()), errors
 
 
-async def test_prometheus_takes_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+async def test_prometheus_takes_everything(tmp_path: Path, release: Release) -> None:
     """What a busy exporter shows passes promtool and the reference parsers; the server takes every sample, and exemplars of turns."""
-    promtool = require("promtool")
+    promtool = require("promtool", release)
     async with (
         daemon_process(tmp_path) as daemon,
-        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}) as server,
+        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}, release=release) as server,
     ):
         calls = subdirectory(tmp_path, "platform")
         truth, summary = await simulate(calls, daemon.endpoints, calls=100, profiles=["mixed", "messy"], seed=5)
@@ -96,11 +103,12 @@ def spans_of(truth: Path) -> set[tuple[str, str]]:
     }
 
 
-async def test_the_last_scrape(tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+async def test_the_last_scrape(tmp_path: Path, release: Release) -> None:
     """With --linger Prometheus gets the last state of calls that were cut off by the stop, and then sees that the exporter is gone."""
     async with (
         daemon_process(tmp_path, "--linger") as daemon,
-        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}) as server,
+        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}, release=release) as server,
     ):
         await server.up()
         async with call(daemon.endpoints.ws) as socket:

@@ -18,7 +18,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from exporter.config.kinds import Secret
+from exporter.config.setting_types import Secret
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import SUBSCRIPTION
 from exporter.receivers.proxy import inspector

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 
 from agentstack_tap import Tap, attach
-from exporter.receivers.tap.clients import MAX_CALLS
+from exporter.receivers.tap.client_sequences import MAX_CALLS
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon
 from tests.support.house_rules import ROOT
 from tests.support.pki import make_pki

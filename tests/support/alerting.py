@@ -1,6 +1,5 @@
 """The shipped rules with a real Prometheus and Alertmanager at sixty times the speed: a minute of the rules is a second here."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,12 +16,15 @@ from starlette.routing import Route
 from tests.support.daemon import http_client
 from tests.support.house_rules import ROOT
 from tests.support.http_server import http_server
-from tests.support.peers import require
+from tests.support.peers import Release, require
 from tests.support.prometheus_server import Prometheus, free_port, prometheus
+from tests.support.server_process import server_process
 from tests.support.waiting import eventually
 
 FASTER = 60
 JOB = "agentstack-exporter"
+HOOK = "http://127.0.0.1:9099"
+"""Where the shipped routing tells its alerts."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -34,7 +36,11 @@ def hurried(text: str) -> str:
         return f"{found[1]}{max(1, round(seconds * 1000))}ms"
 
     text = re.sub(r"(\[)(\d+)([smhd])(?=\])", shorter, text)
-    return re.sub(r"((?:for|keep_firing_for|group_wait|group_interval|repeat_interval): )(\d+)([smhd])\b", shorter, text)
+    return re.sub(
+        r"((?:for|keep_firing_for|group_wait|group_interval|repeat_interval): )(\d+)([smhd])\b",
+        shorter,
+        text,
+    )
 
 
 @dataclass
@@ -65,11 +71,25 @@ class Alerting:
 
 
 @asynccontextmanager
-async def alerting(directory: Path, target: str) -> AsyncIterator[Alerting]:
+async def alerting(directory: Path, target: str, *, release: Release = "oldest") -> AsyncIterator[Alerting]:
     """Prometheus with the hurried rules scraping ``target``, Alertmanager with the hurried routing, and a receiver for its webhooks."""
-    port = free_port()
-    manager = f"http://127.0.0.1:{port}"
-    found = Alerting(Prometheus("", 1), manager)
+    found = Alerting(Prometheus("", 1), "")
+    async with AsyncExitStack() as stack:
+        hook = await stack.enter_async_context(webhook(found.notifications))
+        _write(directory, hook)
+        arguments = [f"--config.file={directory / 'alertmanager.yml'}", f"--storage.path={directory / 'alertmanager'}"]
+        arguments.append("--cluster.listen-address=")
+        address = await stack.enter_async_context(alertmanager(directory, arguments, release=release))
+        found.manager = f"http://{address}"
+        notifications = f"alerting:\n  alertmanagers:\n    - static_configs: [{{targets: ['{address}']}}]\n"
+        more = f"\nrule_files: ['{directory}/*.rules.yml']\n{notifications}"
+        found.server = await stack.enter_async_context(prometheus(directory, {JOB: target}, interval="1s", more=more, release=release))
+        yield found
+
+
+@asynccontextmanager
+async def webhook(notifications: list[tuple[str, str, str, str]]) -> AsyncIterator[str]:
+    """A receiver for Alertmanager that writes down what it is told; gives its address."""
 
     async def take(request: Request) -> Response:
         message = await request.json()
@@ -77,45 +97,26 @@ async def alerting(directory: Path, target: str) -> AsyncIterator[Alerting]:
         for alert in message["alerts"]:
             labels = alert["labels"]
             assert alert["annotations"]["runbook_url"].endswith(f"{labels['alertname']}.md")
-            found.notifications.append((receiver, alert["status"], labels["alertname"], labels.get("agent", "")))
+            notifications.append((receiver, alert["status"], labels["alertname"], labels.get("agent", "")))
         return PlainTextResponse("ok")
 
-    async with AsyncExitStack() as stack:
-        hook = await stack.enter_async_context(http_server(Starlette(routes=[Route("/{receiver}", take, methods=["POST"])])))
-        _write(directory, hook)
-        await stack.enter_async_context(_alertmanager(directory, port))
-        notifications = f"alerting:\n  alertmanagers:\n    - static_configs: [{{targets: ['127.0.0.1:{port}']}}]\n"
-        more = f"\nrule_files: ['{directory}/*.rules.yml']\n{notifications}"
-        server = await stack.enter_async_context(prometheus(directory, {JOB: target}, more=more))
-        found.server = server
-        yield found
+    async with http_server(Starlette(routes=[Route("/{receiver}", take, methods=["POST"])])) as address:
+        yield address
 
 
 def _write(directory: Path, hook: str) -> None:
     for file in (ROOT / "deploy" / "prometheus").glob("*.rules.yml"):
         (directory / file.name).write_text(hurried(file.read_text(encoding="utf-8")), encoding="utf-8")
     config = (ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8")
-    document = yaml.safe_load(hurried(config).replace("http://127.0.0.1:9099", hook))
+    document = yaml.safe_load(hurried(config).replace(HOOK, hook))
     document["global"] = {"resolve_timeout": "5s"}
     (directory / "alertmanager.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
 
 
 @asynccontextmanager
-async def _alertmanager(directory: Path, port: int) -> AsyncIterator[None]:
-    with (directory / "alertmanager.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            require("prometheus-alertmanager"),
-            f"--config.file={directory / 'alertmanager.yml'}",
-            f"--storage.path={directory / 'alertmanager'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--cluster.listen-address=",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+async def alertmanager(directory: Path, arguments: list[str], *, release: Release) -> AsyncIterator[str]:
+    """An Alertmanager with these arguments, on a free port; gives its address."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [require("prometheus-alertmanager", release), *arguments, f"--web.listen-address={address}"]
+    async with server_process("alertmanager", command, directory):
+        yield address

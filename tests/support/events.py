@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from exporter.catalogue.declarations import Feeds
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import Feeds
 from exporter.metrics import inventory
 
 _WRONG: tuple[Any, ...] = ("", "12", True, False, [], [1], {}, {"a": 1}, 0, 1.5)

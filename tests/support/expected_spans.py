@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from exporter.catalogue import genai
+from exporter.catalogue.declarations import SpanAttribute, SpanTime
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import SpanAttribute, SpanTime
 from exporter.events.audio_stream import Start
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.decoder import SPECS, PartialEvent, decode

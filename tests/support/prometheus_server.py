@@ -1,6 +1,5 @@
 """A real Prometheus that scrapes exporters, on a free loopback port, with its files in a directory of the test's."""
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,8 @@ from typing import Any
 import httpx
 
 from tests.support.daemon import http_client
-from tests.support.peers import require
+from tests.support.peers import Release, require
+from tests.support.server_process import ServerProcess, server_process
 from tests.support.waiting import eventually
 
 _CONFIG = """
@@ -74,7 +74,9 @@ class Prometheus:
 
 
 @asynccontextmanager
-async def prometheus(directory: Path, targets: dict[str, str], *, interval: str = "200ms", more: str = "") -> AsyncIterator[Prometheus]:
+async def prometheus(
+    directory: Path, targets: dict[str, str], *, interval: str = "200ms", more: str = "", release: Release = "oldest"
+) -> AsyncIterator[Prometheus]:
     """A Prometheus that scrapes each ``host:port`` as the job of its name; it does not outlive the block.
 
     ``more`` is added to its configuration. A scrape may take as long as ``interval``: on a busy machine one of a large exporter takes
@@ -82,33 +84,27 @@ async def prometheus(directory: Path, targets: dict[str, str], *, interval: str 
 
     It takes some seconds to begin with its targets: start it before whatever else takes time.
     """
-    program = require("prometheus")
     jobs = "".join(_JOB.format(name=name, target=target) for name, target in targets.items())
     (directory / "prometheus.yml").write_text(_CONFIG.format(interval=interval) + jobs + more, encoding="utf-8")
+    arguments = [f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'tsdb'}"]
+    arguments.append("--enable-feature=exemplar-storage")
+    async with prometheus_process(directory, arguments, targets=len(targets), release=release) as server:
+        yield server
+
+
+@asynccontextmanager
+async def prometheus_process(directory: Path, arguments: list[str], *, targets: int, release: Release) -> AsyncIterator[Prometheus]:
+    """A Prometheus with these arguments, on a free port."""
     address = f"127.0.0.1:{free_port()}"
-    with (directory / "prometheus.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            f"--config.file={directory / 'prometheus.yml'}",
-            f"--storage.tsdb.path={directory / 'tsdb'}",
-            f"--web.listen-address={address}",
-            "--enable-feature=exemplar-storage",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        await eventually(lambda: _is_ready(f"http://{address}", process, directory), within=30, because="Prometheus to be ready")
-        yield Prometheus(f"http://{address}", len(targets))
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    command = [require("prometheus", release), *arguments, f"--web.listen-address={address}"]
+    async with server_process("prometheus", command, directory) as process:
+        await eventually(lambda: _is_ready(f"http://{address}", process), within=30, because="Prometheus to be ready")
+        yield Prometheus(f"http://{address}", targets)
 
 
-async def _is_ready(url: str, process: asyncio.subprocess.Process, directory: Path) -> bool:
-    if process.returncode is not None:
-        raise RuntimeError((directory / "prometheus.log").read_text(encoding="utf-8"))
+async def _is_ready(url: str, server: ServerProcess) -> bool:
+    if server.process.returncode is not None:
+        raise RuntimeError(server.log.read_text(encoding="utf-8"))
     async with http_client() as http:
         try:
             return (await http.get(f"{url}/-/ready")).status_code == 200

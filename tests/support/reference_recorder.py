@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
+from exporter.catalogue.declarations import Const, Feeds, Flag, Labels, MetricSpec, OfSession, OneOf, Text
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.catalogue.model import Const, Feeds, Flag, Labels, MetricSpec, OfSession, OneOf, Text
 from exporter.metrics.label_limits import normalise
 
 Json = Any

@@ -1,6 +1,6 @@
 """A snapshot whose text is short enough to be written out: one family of each kind, and an empty one."""
 
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series, Snapshot
 
 LATENCY = MetricSpec(

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from exporter.config.prices import read_prices
+from exporter.config.price_file import read_prices
 from exporter.exporters.prometheus.exposition import Renderer
 from exporter.exporters.prometheus.negotiation import Format
 from exporter.metrics.label_limits import LabelLimits

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from exporter.config import SETTINGS, Address, ConfigError, LabelValue, Loaded, Settings, SettingsCommand
 from exporter.config.addresses import parse_address
 from exporter.config.declare import Setting
-from exporter.config.kinds import Whole
 from exporter.config.reference import explained, reference, toml
+from exporter.config.setting_types import Whole
 from exporter.config.sources import is_service_link
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from exporter.analysis.prices import PriceList
-from exporter.config.prices import PriceFileError, read_prices
+from exporter.config.price_file import PriceFileError, read_prices
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.registry import SessionTimeouts

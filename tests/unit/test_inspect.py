@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import pytest
 
+from exporter.catalogue.declarations import AliasOf, Feeds, Ignored, SpanAttribute, counter, histogram
 from exporter.catalogue.inspect import EventSpec, inspect_event
-from exporter.catalogue.model import AliasOf, Feeds, Ignored, SpanAttribute, counter, histogram
 from exporter.catalogue.quantities import DateTime, Json, LatencyMs
 from exporter.events.audio_stream import Start
 from exporter.events.base import Event

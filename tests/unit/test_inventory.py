@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from exporter.catalogue.declarations import Feeds
 from exporter.catalogue.inspect import EventSpec
-from exporter.catalogue.model import Feeds
 from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.diagnostics import NoDiagnostics

@@ -5,8 +5,8 @@ from typing import Annotated, Any, ClassVar
 
 import pytest
 
+from exporter.catalogue.declarations import DeclarationError, Feeds, Flag, Ignored, OfSession, OneOf, Text, counter, histogram, labels
 from exporter.catalogue.inspect import inspect_event
-from exporter.catalogue.model import DeclarationError, Feeds, Flag, Ignored, OfSession, OneOf, Text, counter, histogram, labels
 from exporter.catalogue.quantities import DurationS, LatencyMs
 from exporter.events.base import Event
 from exporter.metrics.label_limits import MAX_LENGTH, LabelLimiter, LabelLimits

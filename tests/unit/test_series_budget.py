@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import msgspec
 
-from exporter.config.prices import read_prices
+from exporter.config.price_file import read_prices
 from exporter.exporters.prometheus.exposition import sample_count
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.call_feed import CallFeed

@@ -7,7 +7,7 @@ import tracemalloc
 import msgspec
 import pytest
 
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.metrics.label_limits import LabelLimiter, LabelLimits, LabelTable
 from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.store import Store

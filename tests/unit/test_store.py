@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exporter.catalogue.model import DeclarationError, MetricSpec
+from exporter.catalogue.declarations import DeclarationError, MetricSpec
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.snapshot import Exemplar, HistogramPoint, Series, Snapshot
 from exporter.metrics.store import Layout, Row, Store, wire_bounds

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from operator import ge, sub
 from typing import Literal
 
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 
 Temporality = Literal["cumulative", "delta", "lowmemory"]

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from exporter import __version__
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.exporters.otlp.delta import DeltaBaseline, Temporality, is_delta
 from exporter.exporters.otlp.points import CUMULATIVE, DELTA, Constants, FamilyWriter, Shape, nanoseconds, shape_of
 from exporter.exporters.otlp.resource import encoded_resource

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Final, Literal
 
+from exporter.catalogue.declarations import MetricSpec
 from exporter.catalogue.exponential import downscaled
-from exporter.catalogue.model import MetricSpec
 from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series
 from exporter.protobuf import attributes, delimited, delimited_head, utf8, varint, zigzag
 

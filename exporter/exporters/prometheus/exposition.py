@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from exporter.catalogue.model import MetricSpec
+from exporter.catalogue.declarations import MetricSpec
 from exporter.exporters.prometheus.negotiation import Format
 from exporter.metrics.snapshot import Exemplar, HistogramPoint, Series, Snapshot
 

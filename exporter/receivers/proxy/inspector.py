@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 from exporter.protocol.commands import Direction
-from exporter.receivers.feeds import RelayFeedProtocol
-from exporter.receivers.observers import RelayDropReason
+from exporter.receivers.feed_interfaces import RelayFeedProtocol
+from exporter.receivers.observer_interfaces import RelayDropReason
 from exporter.receivers.proxy.frames import BINARY, Message
 
 MAX_QUEUED_BYTES: Final = 1 << 20

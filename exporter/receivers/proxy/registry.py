@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
-from exporter.receivers.feeds import RelayFeedProtocol
-from exporter.receivers.observers import ProxyObserver
+from exporter.receivers.feed_interfaces import RelayFeedProtocol
+from exporter.receivers.observer_interfaces import ProxyObserver
 from exporter.receivers.proxy.fallback_session import FallbackSession
 from exporter.receivers.proxy.inspector import MessageInspector
 from exporter.receivers.proxy.tunnel import Tunnel

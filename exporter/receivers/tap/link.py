@@ -9,7 +9,7 @@ import msgspec
 from starlette.types import Message, Receive
 from websockets.frames import CloseCode
 
-from exporter.receivers.tap.clients import TapClients
+from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import VERSION, Hello
 
 ACK_AFTER: Final = 0.05

@@ -7,7 +7,7 @@ from typing import Final
 import grpc
 import grpc.aio
 
-from exporter.exporters.otlp.sender.export_result import ExportResult, PermanentFailure, RetryableFailure, delivered, from_grpc
+from exporter.exporters.otlp.sender.response import ExportResult, PermanentFailure, RetryableFailure, delivered, from_grpc
 from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, read_pem
 from exporter.exporters.otlp.target import Signal, Target
 

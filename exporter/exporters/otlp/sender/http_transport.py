@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from exporter.exporters.otlp.sender.export_result import ExportResult, RetryableFailure, from_http
 from exporter.exporters.otlp.sender.http_connection import HttpConnection, InvalidResponseError
+from exporter.exporters.otlp.sender.response import ExportResult, RetryableFailure, from_http
 from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, ssl_context
 from exporter.exporters.otlp.target import Target
 

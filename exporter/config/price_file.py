@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exporter.analysis.prices import KINDS, Price, PriceList
-from exporter.config.kinds import nearest, shown
+from exporter.config.setting_types import nearest, shown
 
 MAX_FILE_BYTES: Final = 1 << 20
 

@@ -15,7 +15,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope
-from exporter.exporters.otlp.sender.export_result import (
+from exporter.exporters.otlp.sender.requests import SHORT, join
+from exporter.exporters.otlp.sender.response import (
     MAX_RETRY_AFTER,
     Delivered,
     PermanentFailure,
@@ -25,7 +26,6 @@ from exporter.exporters.otlp.sender.export_result import (
     from_http,
     read_retry_after,
 )
-from exporter.exporters.otlp.sender.requests import SHORT, join
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

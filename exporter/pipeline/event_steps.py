@@ -12,7 +12,7 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.recorder import Recorder, SeriesCache
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Row
-from exporter.pipeline.handlers import EventHandlers, Handler
+from exporter.pipeline.event_handlers import EventHandlers, Handler
 from exporter.protocol.decoder import SPECS
 from exporter.protocol.ids import TurnRef
 from exporter.sessions.session import Session

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
+from exporter.catalogue.declarations import SpanAttribute, SpanName
 from exporter.catalogue.genai import AGENT, CONVERSATION
 from exporter.catalogue.inspect import EventSpec, inspect_event
-from exporter.catalogue.model import SpanAttribute, SpanName
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionStarted
 from exporter.events.turn_metrics import TurnMetrics

@@ -4,8 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 import pytest
 
-from exporter.catalogue.inspect import inspect_event
-from exporter.catalogue.model import (
+from exporter.catalogue.declarations import (
     Const,
     DeclarationError,
     Feeds,
@@ -19,6 +18,7 @@ from exporter.catalogue.model import (
     histogram,
     labels,
 )
+from exporter.catalogue.inspect import inspect_event
 from exporter.events.base import Event
 from exporter.metrics.label_limits import LabelLimiter, LabelLimits
 from exporter.metrics.recorder import Recorder

@@ -8,8 +8,8 @@ import msgspec
 
 from exporter.bounded_dict import BoundedDict
 from exporter.protocol.decoder import RejectionReason
-from exporter.receivers.feeds import TapFeedProtocol
-from exporter.receivers.observers import TapObserver
+from exporter.receivers.feed_interfaces import TapFeedProtocol
+from exporter.receivers.observer_interfaces import TapObserver
 from exporter.receivers.tap.envelope import Envelope, Hello, MalformedError, Resume, is_present, read_envelope, unwrap
 
 MAX_CALLS: Final = 2_000
