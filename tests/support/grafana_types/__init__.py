@@ -35,7 +35,7 @@ def faults(directory: Path, boards: Mapping[str, Any]) -> dict[str, list[str]]:
         "paths": {"@grafana/schema": [f"{_TYPES}/index.d.ts"], "grafana/*": [f"{_TYPES}/raw/composable/*"]},
     }
     (directory / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "include": ["*.ts"]}), encoding="utf-8")
-    ran = subprocess.run([compiler, "-p", str(directory)], capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run([compiler, "-p", str(directory)], capture_output=True, text=True, check=False, timeout=300)
     lines = [line for line in ran.stdout.splitlines() if ".ts(" in line]
     assert bool(lines) == bool(ran.returncode), ran.stdout + ran.stderr
     return {name: [line for line in lines if Path(line.partition("(")[0]).stem == name] for name in (*boards, "board")}
