@@ -46,7 +46,7 @@ async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], 
             endpoints[name] = (await stack.enter_async_context(daemon)).endpoints
         targets = {name: each.telemetry for name, each in endpoints.items()}
         servers = [
-            await stack.enter_async_context(prometheus(subdirectory(directory, release), targets, interval="1s", release=release))
+            await stack.enter_async_context(prometheus(subdirectory(directory, release), targets, interval="2s", release=release))
             for release in found
         ]
         for server in servers:

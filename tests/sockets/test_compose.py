@@ -19,7 +19,7 @@ from tests.support.prometheus_server import Prometheus, prometheus_process
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 
 @dataclass
@@ -63,7 +63,7 @@ async def test_calls_reach_whoever_looks(tmp_path: Path) -> None:
         server = stack.watch.server
         await server.up()
         # As the demo's calls, only slow, and faster, as everything is here.
-        calls = [*stack.network.command("calls", tmp_path), "--profile=slow", "--speed=20", "--rate=20", "--concurrency=40", "--seed=3"]
+        calls = [*stack.network.command("calls", tmp_path), "--profile=slow", "--speed=20", "--rate=10", "--concurrency=20", "--seed=3"]
         async with program(subdirectory(tmp_path, "calls"), *calls):
             await stack.watch.hears("channel", "firing", "AgentStackLatencyHigh")
 

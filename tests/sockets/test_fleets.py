@@ -46,7 +46,7 @@ async def fleets(directory: Path) -> AsyncIterator[list[Prometheus]]:
         targets = {name: daemon.endpoints.telemetry for name, daemon in daemons.items()}
         servers = [
             await stack.enter_async_context(
-                prometheus(subdirectory(directory, release), targets, interval="1s", more=rules, release=release)
+                prometheus(subdirectory(directory, release), targets, interval="2s", more=rules, release=release)
             )
             for release in releases("prometheus")
         ]
@@ -55,7 +55,7 @@ async def fleets(directory: Path) -> AsyncIterator[list[Prometheus]]:
         for seed in (1, 2):
             for name, daemon in daemons.items():
                 calls = subdirectory(directory, f"{name}-{seed}")
-                await simulate(calls, daemon.endpoints, calls=80, profiles=[name], seed=seed)
+                await simulate(calls, daemon.endpoints, calls=80, profiles=[name], seed=seed, at_once=50)
                 frames = await daemon.endpoints.total("agentstack_exporter_frames_received_total")
                 for server in servers:
                     await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)

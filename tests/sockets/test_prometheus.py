@@ -42,7 +42,7 @@ async def test_quantiles_are_those_of_the_calls(tmp_path: Path) -> None:
         waits = {}
         for name, daemon in daemons.items():
             calls = subdirectory(tmp_path, f"calls-{name}")
-            truth, _ = await simulate(calls, daemon.endpoints, calls=CALLS, profiles=[name], seed=11)
+            truth, _ = await simulate(calls, daemon.endpoints, calls=CALLS, profiles=[name], seed=11, at_once=50)
             waits[name] = perceived_of(read_truth(truth))
         found = {}
         for release, server in servers.items():
@@ -60,7 +60,9 @@ async def test_prometheus_takes_everything(tmp_path: Path, release: Release) -> 
     promtool = require("promtool", release)
     async with (
         daemon_process(tmp_path) as daemon,
-        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}, release=release) as server,
+        prometheus(
+            subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}, interval="1s", release=release
+        ) as server,
     ):
         calls = subdirectory(tmp_path, "platform")
         truth, summary = await simulate(calls, daemon.endpoints, calls=100, profiles=["mixed", "messy"], seed=5)
@@ -71,7 +73,7 @@ async def test_prometheus_takes_everything(tmp_path: Path, release: Release) -> 
         checked = await asyncio.to_thread(
             subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
         )
-        samples = await server.single("scrape_samples_scraped")
+        samples = await server.single("max_over_time(scrape_samples_scraped[1m])")
         metadata = await server.api("metadata")
         exemplars = await server.api("query_exemplars", query=f"{PERCEIVED}_bucket", start="0", end="9999999999")
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
@@ -108,7 +110,9 @@ async def test_the_last_scrape(tmp_path: Path, release: Release) -> None:
     """With --linger Prometheus gets the last state of calls that were cut off by the stop, and then sees that the exporter is gone."""
     async with (
         daemon_process(tmp_path, "--linger") as daemon,
-        prometheus(subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}, release=release) as server,
+        prometheus(
+            subdirectory(tmp_path, "prometheus"), {"agentstack": daemon.endpoints.telemetry}, interval="1s", release=release
+        ) as server,
     ):
         await server.up()
         async with call(daemon.endpoints.ws) as socket:
