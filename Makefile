@@ -27,7 +27,7 @@ test: $(READY) ## run all tests on all cores; installs the real programs they ta
 	@$(PYTEST) -m alone $(ARGS) || $(unless_none_was_chosen)
 
 quick: $(READY) ## run the tests that need no server, process or peer: what one runs while editing
-	@$(BIN)/pytest $(PARALLEL) -m "not external and not alone" $(ARGS)
+	@$(PYTEST) $(PARALLEL) -m "not external and not alone" $(ARGS)
 
 coverage: PYTEST := $(BIN)/coverage run -m pytest
 coverage: $(READY) ## run all tests and show which branches they take (twice the time of make test)
