@@ -9,6 +9,7 @@ from exporter.daemon.receiver_metrics import ReceiverMetrics
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import SUBSCRIPTION, SWEEP_EVERY, Pipeline
 from exporter.pipeline.tap_feed import TapFeed
+from exporter.protocol.long_event import LONGEST_EVENT
 from exporter.receivers.proxy.relay import ProxyConfig, Relay
 from exporter.receivers.proxy.upstream import parse_upstream
 from exporter.receivers.tap.client_sequences import TapClients, TapLimits, largest_message
@@ -97,7 +98,7 @@ def _endpoint_listener(settings: Settings, endpoint: Endpoint, tls: ssl.SSLConte
         limits=ListenerLimits(
             handshake_timeout=settings.handshake_timeout,
             max_pending=MAX_PENDING,
-            max_message=largest_message(settings.max_frame_bytes),
+            max_message=max(largest_message(settings.max_frame_bytes), LONGEST_EVENT),
             max_frame_rate=settings.max_message_rate,
         ),
         on_refused=metrics.refused,

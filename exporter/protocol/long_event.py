@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 from exporter.protocol.reasons import FrameRejected, RejectionReason
 
+LONGEST_EVENT: Final = 512 * 1024
+"""Bytes of the longest event that is read. A longer one is too large, and the listener keeps one byte more of it at most."""
 LONGEST_TOKEN: Final = 1_024
 """Bytes of the longest string, name or number that is kept, as written in the JSON."""
 LONGEST_PART: Final = 16_384
@@ -191,6 +193,8 @@ def _end_of_string(data: bytes, at: int) -> int:
 
 def shorten(event: str | bytes) -> bytes:
     """The shortened document of a long event that has arrived as a whole. Raises :class:`FrameRejected`."""
+    if len(event) > LONGEST_EVENT:
+        raise FrameRejected(RejectionReason.TOO_LARGE)
     reader = LongEventReader()
     if isinstance(event, bytes):
         reader.feed(event)

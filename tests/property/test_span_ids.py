@@ -165,7 +165,7 @@ def test_a_handoff_repeats_no_span() -> None:
 
 
 def test_turns_of_long_ago_repeat_no_span() -> None:
-    """A call forgets its first turns after 256. When their metrics come again, or come at last, their spans are new ones."""
+    """When metrics come again, or come at last, for a turn that the call has forgotten after 256 others, their spans are new ones."""
     core = Traced(SpanOptions())
     call = core.call()
     call.completed(1, llm_ttft_s=0.2)

@@ -206,6 +206,15 @@ class TestFrames:
             assert await socket.read_frame() == (TEXT, SUBSCRIPTION.encode())
             assert await endpoints.total(RECEIVED) == await endpoints.total(FRAMES, outcome="processed") == 1
 
+    async def test_a_long_event_counts(self) -> None:
+        """A session that ends with 300 kB of transcript ends for its own reason, and one with more than 512 KiB is too large."""
+        ended = {"type": "session.ended", "duration_seconds": 9, "reason": "user_hangup"}
+        async with running_daemon() as endpoints, call(endpoints.ws) as socket:
+            await send_all(socket, [STARTED, ended | {"transcript": "x" * 600_000}, ended | {"transcript": "x" * 300_000}])
+            await endpoints.reaches("agentstack_sessions_ended_total", 1, reason="user_hangup")
+            assert await endpoints.total("agentstack_exporter_frames_truncated_total") == 1
+            assert await endpoints.total(REJECTED, reason="too_large") == 1
+
     @pytest.mark.parametrize("opcode", [TEXT, BINARY])
     @pytest.mark.parametrize("char", ["x", "é", "語"])
     async def test_the_frame_limit(self, opcode: int, char: str) -> None:

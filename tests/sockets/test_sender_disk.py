@@ -81,6 +81,8 @@ async def test_killed_in_an_outage(tmp_path: Path) -> None:
             await stored(killed)
             killed.kill()
             assert await killed.wait() == -signal.SIGKILL
+        await site.listener.shut()  # a request of the killed process that is still on its way must not find another answer
+        await site.listener.open()
         site.receiver.answer = None
         async with sending(site, DiskQueueConfig(tmp_path)) as (sender, observer):
             offer(sender, SPANS, SPANS + 10)

@@ -256,8 +256,8 @@ class TestReadyFile:
         async with program(
             tmp_path, "serve", "--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--ready-file", str(missing)
         ) as run:
-            assert await run.ended() == 1
-            assert str(missing) in run.log
+            assert await run.ended() == 2
+            assert f"--ready-file: {missing.parent}" in run.log
             assert "Traceback" not in run.log
 
 
