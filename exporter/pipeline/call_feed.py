@@ -13,7 +13,7 @@ from exporter.metrics.self_metrics import INTERNAL_ERROR
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
 from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason, decode
-from exporter.protocol.long_event import shorten
+from exporter.protocol.long_event import LONGEST_EVENT, shorten
 from exporter.sessions.app_state import AppState
 from exporter.sessions.session import Session
 
@@ -40,6 +40,8 @@ class CallFeed:
         metrics.frames_received[0] += 1.0
         try:
             if len(frame) > pipeline.max_characters and _size(frame) > pipeline.max_frame:
+                if len(frame) > LONGEST_EVENT:
+                    raise FrameRejected(RejectionReason.TOO_LARGE)
                 event = decode(shorten(frame))
                 metrics.truncated[0] += 1.0
             else:

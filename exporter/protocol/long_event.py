@@ -193,8 +193,6 @@ def _end_of_string(data: bytes, at: int) -> int:
 
 def shorten(event: str | bytes) -> bytes:
     """The shortened document of a long event that has arrived as a whole. Raises :class:`FrameRejected`."""
-    if len(event) > LONGEST_EVENT:
-        raise FrameRejected(RejectionReason.TOO_LARGE)
     reader = LongEventReader()
     if isinstance(event, bytes):
         reader.feed(event)
