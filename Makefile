@@ -1,4 +1,5 @@
-# Every target makes what it needs first: a virtual environment in .venv, filled from requirements-dev.lock.
+# Every target makes what it needs first: a virtual environment in .venv. For make demo it has what the exporter runs on, from
+# requirements.lock; for all others what the tests and checks take too, from requirements-dev.lock.
 # Options of the program behind a target go into ARGS: make test ARGS='-k store', make demo ARGS='--help'.
 
 SHELL := /bin/bash
@@ -12,22 +13,25 @@ READY := .venv/.ready
 PYTHONS := python3.11 python3 python3.12 python3.13 python3.14
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Bytecode is kept, also where the environment says otherwise: the tests start the exporter some hundred times.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test quick coverage check fix golden docs bench compiled image-test sbom release lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(READY) ## run the exporter beside simulated calls
-	@$(BIN)/agentstack-exporter demo $(ARGS)
+demo: .venv/.running ## run the exporter beside simulated calls
+	@$(BIN)/python -m exporter.cli demo $(ARGS)
 
 test: $(READY) ## run all tests on all cores; installs the real programs they talk to where it can
 	@.ci/peers
-	@$(PYTEST) $(PARALLEL) -m "not alone" $(ARGS) || $(unless_none_was_chosen)
+	@$(PYTEST) $(PARALLEL) $(ONE_MORE) -m "not alone" $(ARGS) || $(unless_none_was_chosen)
 	@$(PYTEST) -m alone $(ARGS) || $(unless_none_was_chosen)
 
+quick: export HYPOTHESIS_PROFILE := $(or $(HYPOTHESIS_PROFILE),quick)
 quick: $(READY) ## run the tests that need no server, process or peer: what one runs while editing
-	@$(PYTEST) $(PARALLEL) -m "not external and not alone" $(ARGS)
+	@$(PYTEST) $(PARALLEL) auto -m "not external and not alone" $(ARGS)
 
 coverage: PYTEST := $(BIN)/coverage run -m pytest
 coverage: $(READY) ## run all tests and show which branches they take (twice the time of make test)
@@ -115,22 +119,27 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 
 # The tests that measure time come last and alone. Options may leave one of the two lots empty, which pytest says with 5.
 PYTEST := $(BIN)/pytest
-PARALLEL := --numprocesses auto --dist loadgroup
+# With servers and processes, one worker more than cores: many of these tests wait.
+PARALLEL := --dist loadgroup --numprocesses
+ONE_MORE := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 unless_none_was_chosen = { status=$$?; [ -n "$(ARGS)" ] && [ $$status -eq 5 ] || exit $$status; }
 
 # $(call unless_failing,COMMAND): say nothing, or everything and fail.
 unless_failing = { out=$$($(1) 2>&1) || { printf '%s\n' "$$out" >&2; exit 1; }; }
 
-# The environment as locked; again only when the lock changed.
-.venv/.locked: requirements-dev.lock
+# What the exporter runs on, and then all the rest; again only when the lock changed.
+.venv/.running: requirements.lock
 	@python=; for candidate in $(PYTHONS); do \
 	  if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; done; \
 	test -n "$$python" || { echo "Python 3.11 or newer is needed; found none of: $(PYTHONS)" >&2; exit 1; }; \
 	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 	  echo "making .venv with $$($$python --version)"; $$python -m venv --clear .venv; fi
-	@echo "installing $<"
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement $<
-	@touch $@
+	@$(install)
+.venv/.locked: requirements-dev.lock .venv/.running
+	@$(install)
+define install
+echo "installing $<" && $(BIN)/python -m pip install --quiet --require-hashes --requirement $< && touch $@
+endef
 
 # The packages themselves, from these files; again only when what pyproject.toml says of them may have changed.
 $(READY): .venv/.locked pyproject.toml tap/pyproject.toml

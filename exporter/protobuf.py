@@ -6,7 +6,7 @@ Source: https://protobuf.dev/programming-guides/encoding/; opentelemetry-proto, 
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from struct import pack
 from typing import Final
 
@@ -91,6 +91,7 @@ def text_attribute(field: int, key: bytes, text: bytes) -> bytes:
     return delimited(field, key + delimited(2, delimited(1, text)))
 
 
+@cache
 def attribute_heads(field: int) -> tuple[bytes, ...]:
     """Tag and length of an attribute in field ``field``, by its length in bytes (below 128)."""
     return tuple(delimited_head(field, length) for length in range(128))

@@ -14,6 +14,8 @@ from tests.support.golden import Golden
 settings.register_profile("ordinary", deadline=None, max_examples=50, print_blob=True)
 # On CI the examples follow from the code alone, so that a change is never blamed for another's bad luck.
 settings.register_profile("ci", settings.get_profile("ordinary"), derandomize=True, max_examples=100)
+# While one edits, `make quick` looks at the first few examples only; `make test` at all.
+settings.register_profile("quick", settings.get_profile("ordinary"), max_examples=10)
 settings.register_profile(
     "thorough",
     settings.get_profile("ordinary"),

@@ -1,8 +1,10 @@
 """Event types → their declarations: an :class:`EventSpec` for each event, with a :class:`FieldSpec` for each field."""
 
+import functools
 import inspect
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Union
 
@@ -80,11 +82,25 @@ class EventSpec:
         raise KeyError(name)
 
 
+def aliases_by_field(fields: Iterable[FieldSpec]) -> dict[str, tuple[FieldSpec, ...]]:
+    """The name of each field that has earlier names → the fields of those names, as they are declared."""
+    aliases: dict[str, tuple[FieldSpec, ...]] = {}
+    for spec in fields:
+        if spec.alias_of:
+            aliases[spec.alias_of] = (*aliases.get(spec.alias_of, ()), spec)
+    return aliases
+
+
 def inspect_event(event: type[msgspec.Struct]) -> EventSpec:
-    """Read an event type's declarations.
+    """Read an event type's declarations; they are read once.
 
     Raises :class:`DeclarationError` for a field without a declaration.
     """
+    return _inspected(event)
+
+
+@functools.cache
+def _inspected(event: type[msgspec.Struct]) -> EventSpec:
     config: Any = event
     name = str(event.__struct_config__.tag)
     return EventSpec(

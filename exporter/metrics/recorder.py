@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from exporter.catalogue.declarations import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Source, Text
-from exporter.catalogue.inspect import EventSpec
+from exporter.catalogue.generated_code import run_generated
+from exporter.catalogue.inspect import EventSpec, aliases_by_field
 from exporter.compiled import RecordWriter
 from exporter.metrics.compiled_recorder import record_program
 from exporter.metrics.label_limits import PAIR, UNKNOWN, LabelLimiter, pairs_of
@@ -197,9 +198,9 @@ class Recorder:
         if RecordWriter is not None and (program := record_program(event, groups, layouts, first)) is not None:
             return _compiled(RecordWriter(program, len(event.type.__struct_fields__), self.find_rows).record)
         source, constants = recorder_source(event, groups, layouts, first)
-        namespace: dict[str, Any] = {"bisect_left": bisect_left, "find_rows": self.find_rows, **constants}
-        exec(compile(source, f"<recorder of {event.name}>", "exec"), namespace)  # noqa: S102 - written from our own declarations
-        record: Record[Any] = namespace["record"]
+        names: dict[str, Any] = {"bisect_left": bisect_left, "find_rows": self.find_rows, **constants}
+        run_generated(source, names, f"recorder of {event.name}")
+        record: Record[Any] = names["record"]
         return record
 
 
@@ -236,10 +237,10 @@ def _updates(event: EventSpec) -> Iterator[Update]:
     """What recording an event updates: each metric that the event or one of its fields feeds."""
     for feeds in event.metrics:
         yield Update(feeds, None)
+    aliases = aliases_by_field(event.fields)
     for field in event.fields:
-        aliases = tuple(other for other in event.fields if other.alias_of == field.name)
         for feeds in field.feeds:
-            yield Update(feeds, field, aliases)
+            yield Update(feeds, field, aliases.get(field.name, ()))
 
 
 class _Feeder(NamedTuple):

@@ -15,7 +15,8 @@ import msgspec
 
 from exporter.catalogue.declarations import BecomesLabel, SpanAttribute, SpanEvent, SpanName
 from exporter.catalogue.genai import PROVIDER, attribute_key, provider_name
-from exporter.catalogue.inspect import EventSpec, FieldSpec
+from exporter.catalogue.generated_code import run_generated
+from exporter.catalogue.inspect import EventSpec, FieldSpec, aliases_by_field
 from exporter.metrics.phone_numbers import mask_numbers
 from exporter.protobuf import (
     TEXT_VALUE_HEADS,
@@ -88,12 +89,13 @@ def attributes_of(
 ) -> Iterator[AttributeField]:
     """Those of ``fields`` that are attributes of ``span``; personal ones only if the options say so."""
     fields = tuple(fields)
+    aliases = aliases_by_field(fields)
     for field in fields:
         for item in field.declarations:
             if isinstance(item, SpanAttribute) and item.span == span and (options.capture or not item.personal):
                 key = attribute_key(item.name, proposals=options.proposals)
                 if key not in without:
-                    yield AttributeField(field, key, tuple(other for other in fields if other.alias_of == field.name))
+                    yield AttributeField(field, key, aliases.get(field.name, ()))
 
 
 def event_attributes(event_spec: EventSpec, span: SpanName, options: SpanOptions) -> list[AttributeField]:
@@ -124,7 +126,7 @@ def compile_attributes(fields: list[AttributeField], options: SpanOptions, on: i
         source.add(item)
     text = "\n".join(["def write(e):", "    out = []", *source.lines, "    return b''.join(out)"])
     names = ", ".join(item.key for item in fields)
-    exec(compile(text, f"<attributes {names[:80]}>", "exec"), source.constants)  # noqa: S102 - generated from our own declarations
+    run_generated(text, source.constants, f"attributes {names[:80]}")
     write: Write = source.constants["write"]
     return write
 

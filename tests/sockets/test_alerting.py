@@ -16,7 +16,7 @@ from tests.support.peers import RELEASES, Release, releases
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(300)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from tests.support.prometheus_server import Prometheus, prometheus_process
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(300)
 
 
 @dataclass

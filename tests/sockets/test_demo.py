@@ -30,7 +30,8 @@ async def test_demo(tmp_path: Path, number: signal.Signals) -> None:
     """Its addresses answer, calls appear on /metrics, own events can be sent, and a signal ends it at once without a trace."""
     async with program(tmp_path, "demo", *ANY, "--speed", "20", "--seed", "4") as demo:
         endpoints = await addresses(demo)
-        assert re.search(r"^active calls \d+, events [\d,]+, caller turns \d+, p50 perceived .+, p95", demo.output, re.MULTILINE)
+        status = re.compile(r"^active calls \d+, events [\d,]+, caller turns \d+, p50 perceived .+, p95", re.MULTILINE)
+        await eventually(lambda: status.search(demo.output), because="the line that tells how the calls go")
         assert "agentstack-exporter" in (await endpoints.get("/")).text
         assert (await endpoints.get("/-/ready")).status_code == 200
         await endpoints.reaches("agentstack_user_perceived_latency_seconds_count", 5, within=20)

@@ -416,7 +416,7 @@ FLOODS = {
 
 @asynccontextmanager
 async def flooded(endpoints: Endpoints, flood: bytes, connections: int) -> AsyncIterator[None]:
-    """Send as fast as the exporter reads, on this number of connections, and read its answers."""
+    """Send as fast as the exporter reads, on this number of connections, and read its answers; end them with a reset."""
     chunk = flood * max(1, 65_536 // len(flood))
 
     async def send(socket: RawWebSocket) -> None:
@@ -432,6 +432,7 @@ async def flooded(endpoints: Endpoints, flood: bytes, connections: int) -> Async
         tasks = []
         for _ in range(connections):
             socket = await stack.enter_async_context(raw_websocket(endpoints.listen))
+            socket.reset()
             tasks += [asyncio.create_task(work(socket)) for work in (send, read)]
         try:
             yield

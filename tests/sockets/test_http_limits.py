@@ -62,7 +62,9 @@ class TestHeads:
             assert await endpoints.total(REFUSED, reason="bad_request") == 1
 
     @both
-    @pytest.mark.parametrize("piece", [b"y" * 65_536, b"a: b\r\n" * 10_000, b"\r\n" * 30_000])
+    @pytest.mark.parametrize(
+        "piece", [b"y" * 65_536, b"a: b\r\n" * 10_000, b"\r\n" * 30_000], ids=["one header", "many headers", "empty lines"]
+    )
     async def test_an_endless_head(self, listener: str, piece: bytes) -> None:
         """An endless head holds up nobody: it is refused, or the handshake timeout ends it, and the memory does not grow."""
         async with (

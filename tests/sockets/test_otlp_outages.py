@@ -50,7 +50,8 @@ async def _drip(site: Site) -> None:
 async def mend(site: Site) -> None:
     """Let everything work again."""
     site.receiver.answer = None
-    site.listener.spoil("none")
+    if site.listener.fault != "none":  # it ends connections, and a request whose answer is lost is rightly sent again
+        site.listener.spoil("none")
     if site.listener._server is None:
         await site.listener.open()
 

@@ -52,7 +52,7 @@ class Alerting:
     notifications: list[tuple[str, str, str, str]] = field(default_factory=list)
     """Receiver, status, alert and agent, in the order in which they were told."""
 
-    async def hears(self, receiver: str, status: str, alert: str, *, agent: str | None = None, within: float = 40) -> None:
+    async def hears(self, receiver: str, status: str, alert: str, *, agent: str | None = None, within: float = 60) -> None:
         """Wait until the receiver was told that an alert is firing, or resolved."""
 
         def heard() -> bool:

@@ -64,5 +64,5 @@ def load(folder: Path, name: str) -> ModuleType:
 
 def run_compiled(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run Python with the compiled copy in place of the package."""
-    environment: dict[str, Any] = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    environment: dict[str, Any] = {"HYPOTHESIS_PROFILE": "quick", **os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     return subprocess.run([sys.executable, "-P", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

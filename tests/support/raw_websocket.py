@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import os
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -66,6 +68,10 @@ class RawWebSocket:
         elif size == 127:
             size = int.from_bytes(await self.reader.readexactly(8), "big")
         return first & 0xF, await self.reader.readexactly(size)
+
+    def reset(self) -> None:
+        """Let the end of the connection be a reset: what the peer has not read yet is lost, and need not be worked through."""
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     async def close_code(self) -> int | None:
         """Read until the server closes; returns the code of its close frame, or None without one."""

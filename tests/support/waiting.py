@@ -8,14 +8,15 @@ import asyncio
 import inspect
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 WITHIN = 5.0
-PAUSE = 0.005
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.05
+"""Seconds between two looks: short at first, longer for what takes longer, so that looking costs the machine little."""
 
 
 def seconds(units: float) -> float:
@@ -34,7 +35,7 @@ async def eventually(condition: Callable[[], object], *, within: float = WITHIN,
     is what the failure says was waited for.
     """
     deadline = Deadline(within, because)
-    while True:
+    for pause in _pauses():
         try:
             answer = condition()
             value = await asyncio.wait_for(answer, deadline.left()) if inspect.isawaitable(answer) else answer
@@ -44,13 +45,14 @@ async def eventually(condition: Callable[[], object], *, within: float = WITHIN,
             if value:
                 return value
             deadline.missed(value)
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(pause)
+    raise AssertionError(because)  # not reached: the pauses go on for ever
 
 
 def eventually_sync(condition: Callable[[], T], *, within: float = WITHIN, because: str = "") -> T:
     """Do what ``eventually`` does where there is no event loop."""
     deadline = Deadline(within, because)
-    while True:
+    for pause in _pauses():
         try:
             value = condition()
         except AssertionError as problem:
@@ -59,7 +61,15 @@ def eventually_sync(condition: Callable[[], T], *, within: float = WITHIN, becau
             if value:
                 return value
             deadline.missed(value)
-        time.sleep(PAUSE)
+        time.sleep(pause)
+    raise AssertionError(because)  # not reached: the pauses go on for ever
+
+
+def _pauses() -> Iterator[float]:
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 1.25, LONGEST_PAUSE)
 
 
 @dataclass

@@ -13,6 +13,8 @@ from exporter.simulate.call import SESSION_ENDS, Call, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
 
 DATA = Path(__file__).parent.parent / "data"
+pytestmark = pytest.mark.xdist_group("simulated calls")  # one worker has the fleets that several tests look at
+
 EVENTS: dict[str, dict[str, dict[str, Any]]] = json.loads((DATA / "events.json").read_text())["events"]
 SIMULATED = {
     kind: {name for name, field in fields.items() if field.get("simulated", True)}
@@ -75,7 +77,7 @@ def shapes() -> dict[str, set[frozenset[str]]]:
     """The names in the events of all clean profiles, by event type."""
     found: dict[str, set[frozenset[str]]] = {}
     for profile in CLEAN:
-        for event in events(profile):
+        for event in events(profile, 60):
             found.setdefault(event_name(event), set()).add(frozenset(key_paths(event)))
     return found
 
