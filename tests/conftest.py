@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.golden import Golden
 
 # No deadlines: a busy machine is not a bug. A failure prints the line that repeats it.
-settings.register_profile("ordinary", deadline=None, max_examples=50, print_blob=True)
+settings.register_profile("ordinary", deadline=None, max_examples=30, print_blob=True)
 # On CI the examples follow from the code alone, so that a change is never blamed for another's bad luck.
 settings.register_profile("ci", settings.get_profile("ordinary"), derandomize=True, max_examples=100)
 # While one edits, `make quick` looks at the first few examples only; `make test` at all.

@@ -4,8 +4,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
 import msgspec
@@ -33,6 +32,7 @@ class FieldSpec:
 
     ``name`` is the field's name in the protocol's list: the name on the wire, without the names of the objects around it. ``path`` has
     the attributes that lead from the event to the field. ``type`` is its Python type without metadata and ``| None``.
+    ``aliases`` are the fields that are earlier names of this one.
     """
 
     event: str
@@ -41,6 +41,7 @@ class FieldSpec:
     type: Any
     quantity: Quantity | None
     declarations: tuple[Declaration, ...]
+    aliases: tuple["FieldSpec", ...] = ()
 
     @property
     def feeds(self) -> tuple[Feeds, ...]:
@@ -82,15 +83,6 @@ class EventSpec:
         raise KeyError(name)
 
 
-def aliases_by_field(fields: Iterable[FieldSpec]) -> dict[str, tuple[FieldSpec, ...]]:
-    """The name of each field that has earlier names → the fields of those names, as they are declared."""
-    aliases: dict[str, tuple[FieldSpec, ...]] = {}
-    for spec in fields:
-        if spec.alias_of:
-            aliases[spec.alias_of] = (*aliases.get(spec.alias_of, ()), spec)
-    return aliases
-
-
 def inspect_event(event: type[msgspec.Struct]) -> EventSpec:
     """Read an event type's declarations; they are read once.
 
@@ -108,13 +100,18 @@ def _inspected(event: type[msgspec.Struct]) -> EventSpec:
         type=event,
         earlier_names=config.earlier_names,
         metrics=config.metrics,
-        fields=tuple(_fields(event, name, ())),
+        fields=_with_aliases(tuple(_fields(event, name, ()))),
     )
 
 
 def inspect_entry(entry: type[msgspec.Struct], event: type[msgspec.Struct]) -> tuple[FieldSpec, ...]:
     """Read the declarations of the entries of a list in ``event``; raises as :func:`inspect_event`."""
-    return tuple(_fields(entry, str(event.__struct_config__.tag), ()))
+    return _with_aliases(tuple(_fields(entry, str(event.__struct_config__.tag), ())))
+
+
+def _with_aliases(fields: tuple[FieldSpec, ...]) -> tuple[FieldSpec, ...]:
+    earlier = [spec for spec in fields if spec.alias_of]
+    return tuple(replace(spec, aliases=tuple(alias for alias in earlier if alias.alias_of == spec.name)) for spec in fields)
 
 
 def _fields(struct: type[msgspec.Struct], event: str, path: tuple[str, ...]) -> "typing.Iterator[FieldSpec]":

@@ -16,7 +16,7 @@ import msgspec
 
 from exporter.catalogue.declarations import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Source, Text
 from exporter.catalogue.generated_code import run_generated
-from exporter.catalogue.inspect import EventSpec, aliases_by_field
+from exporter.catalogue.inspect import EventSpec
 from exporter.compiled import RecordWriter
 from exporter.metrics.compiled_recorder import record_program
 from exporter.metrics.label_limits import PAIR, UNKNOWN, LabelLimiter, pairs_of
@@ -237,10 +237,9 @@ def _updates(event: EventSpec) -> Iterator[Update]:
     """What recording an event updates: each metric that the event or one of its fields feeds."""
     for feeds in event.metrics:
         yield Update(feeds, None)
-    aliases = aliases_by_field(event.fields)
     for field in event.fields:
         for feeds in field.feeds:
-            yield Update(feeds, field, aliases.get(field.name, ()))
+            yield Update(feeds, field)
 
 
 class _Feeder(NamedTuple):

@@ -19,16 +19,15 @@ _AMOUNTS = {"value": "v", "presence": "1.0", "base64_bytes": "max(len(v) * 3 // 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One metric that a field (or, where it is absent, one of its ``aliases``) updates; with ``field=None`` the event does."""
+    """One metric that a field (or, where it is absent, one of its aliases) updates; with ``field=None`` the event does."""
 
     feeds: Feeds
     field: FieldSpec | None
-    aliases: tuple[FieldSpec, ...] = ()
 
     @property
     def fields(self) -> tuple[FieldSpec, ...]:
         """The fields that may hold the value, in the order in which they are tried."""
-        return (self.field, *self.aliases) if self.field else ()
+        return (self.field, *self.field.aliases) if self.field else ()
 
     @property
     def divisor(self) -> float:
@@ -115,7 +114,7 @@ class _Writer:
             self.line(depth, f"{cell} += 1.0")
             return
         self.line(depth, f"v = {update.field.expression}")
-        for alias in update.aliases:
+        for alias in update.field.aliases:
             self.line(depth, "if v is None:")
             self.line(depth + 1, f"v = {alias.expression}")
         if update.feeds.spec.kind == "histogram":

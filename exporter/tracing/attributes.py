@@ -16,7 +16,7 @@ import msgspec
 from exporter.catalogue.declarations import BecomesLabel, SpanAttribute, SpanEvent, SpanName
 from exporter.catalogue.genai import PROVIDER, attribute_key, provider_name
 from exporter.catalogue.generated_code import run_generated
-from exporter.catalogue.inspect import EventSpec, FieldSpec, aliases_by_field
+from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.metrics.phone_numbers import mask_numbers
 from exporter.protobuf import (
     TEXT_VALUE_HEADS,
@@ -48,11 +48,10 @@ _VARINTS: Final = VarintCache()
 
 @dataclass(frozen=True, slots=True)
 class AttributeField:
-    """A field, and the key of the attribute it becomes. ``aliases`` are earlier names of the field, read where it is absent."""
+    """A field, and the key of the attribute it becomes. Where the field is absent, its aliases are read."""
 
     field: FieldSpec
     key: str
-    aliases: tuple[FieldSpec, ...] = ()
 
 
 class TextAttributeCache(dict[str, bytes]):
@@ -88,14 +87,12 @@ def attributes_of(
     fields: Iterable[FieldSpec], span: SpanName, options: SpanOptions, without: Collection[str] = ()
 ) -> Iterator[AttributeField]:
     """Those of ``fields`` that are attributes of ``span``; personal ones only if the options say so."""
-    fields = tuple(fields)
-    aliases = aliases_by_field(fields)
     for field in fields:
         for item in field.declarations:
             if isinstance(item, SpanAttribute) and item.span == span and (options.capture or not item.personal):
                 key = attribute_key(item.name, proposals=options.proposals)
                 if key not in without:
-                    yield AttributeField(field, key, aliases.get(field.name, ()))
+                    yield AttributeField(field, key)
 
 
 def event_attributes(event_spec: EventSpec, span: SpanName, options: SpanOptions) -> list[AttributeField]:
@@ -161,7 +158,7 @@ class _Source:
     def add(self, item: AttributeField) -> None:
         """Add the lines that write a field, if it is present."""
         self._line(1, f"v = {item.field.expression}")
-        for alias in item.aliases:
+        for alias in item.field.aliases:
             self._line(1, "if v is None:")
             self._line(2, f"v = {alias.expression}")
         self._line(1, "if v is not None:")

@@ -61,7 +61,7 @@ def compiled_writer(
 
 
 def _entry(item: AttributeField, places: dict[str, int], options: SpanOptions) -> AttributeEntry:
-    read = tuple(places[field.path[0]] for field in (item.field, *item.aliases))
+    read = tuple(places[field.path[0]] for field in (item.field, *item.field.aliases))
     kind = item.field.type
     if kind is float and item.field.quantity and item.field.quantity.wire_unit in WHOLE:
         return AttributeEntry("integer", read, head=encoded_key(item.key))
