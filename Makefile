@@ -26,19 +26,15 @@ demo: .venv/.running ## run the exporter beside simulated calls
 
 test: $(READY) ## run all tests on all cores; installs the real programs they talk to where it can
 	@.ci/peers
-	@$(PYTEST) $(PARALLEL) $(ONE_MORE) -m "not alone" $(ARGS) || $(unless_none_was_chosen)
+	@$(PYTEST) $(PARALLEL) $(ONE_MORE) $(COVERAGE) -m "not alone" $(ARGS) || $(unless_none_was_chosen)
 	@$(PYTEST) -m alone $(ARGS) || $(unless_none_was_chosen)
 
 quick: export HYPOTHESIS_PROFILE := $(or $(HYPOTHESIS_PROFILE),quick)
 quick: $(READY) ## run the tests that need no server, process or peer: what one runs while editing
 	@$(PYTEST) $(PARALLEL) auto -m "not external and not alone" $(ARGS)
 
-coverage: PYTEST := $(BIN)/coverage run -m pytest
-coverage: $(READY) ## run all tests and show which branches they take (twice the time of make test)
-	@rm -rf .cache/coverage && mkdir -p .cache/coverage
-	@$(MAKE) test PYTEST="$(PYTEST)"
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+coverage: ## run all tests and show which branches they take
+	@$(MAKE) test COVERAGE="--cov --cov-report=term-missing:skip-covered"
 
 check: $(READY) ## lint, format, types, imports, generated pages
 	@echo "ruff check" && $(BIN)/ruff check --quiet
