@@ -13,6 +13,7 @@ import pytest
 from deploy.release import versions
 from exporter import __version__
 from tests.support.house_rules import ROOT, files
+from tests.support.kubernetes import charted
 from tests.support.peers import require
 
 RELEASED = versions.Checkout(
@@ -92,12 +93,13 @@ def build(root: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.external
 @pytest.mark.xdist_group("release")
 def test_everything_is_built(checkout: Path) -> None:
-    """A tagged checkout gives sdists and wheels of both distributions and the image's context, with no file that is not committed."""
+    """A tagged checkout gives sdists and wheels of both distributions, the image's context and the chart, of committed files only."""
     git(checkout, "tag", "--force", f"v{__version__}")
     done = build(checkout)
     assert (done.returncode, done.stderr) == (0, "")
     names = {
         f"agentstack-exporter-{__version__}-image.tar.gz",
+        f"agentstack-exporter-{__version__}.tgz",
         *(f"agentstack_{name}-{__version__}{end}" for name in ("exporter", "tap") for end in (".tar.gz", "-py3-none-any.whl")),
     }
     assert {Path(line).name for line in done.stdout.splitlines()} == names
@@ -106,6 +108,17 @@ def test_everything_is_built(checkout: Path) -> None:
         context = packed.getnames()
     assert {"Dockerfile", ".dockerignore", "LICENSE", "requirements.lock", "exporter/cli.py"} <= set(context)
     assert {name.partition("/")[0] for name in context if "/" in name} == {"exporter"}
+
+
+@pytest.mark.external
+@pytest.mark.xdist_group("release")
+def test_the_chart_is_what_helm_takes(checkout: Path) -> None:
+    """Helm makes of the packed chart what it makes of the checkout's."""
+    git(checkout, "tag", "--force", f"v{__version__}")
+    build(checkout).check_returncode()
+    packed = checkout / "dist" / f"agentstack-exporter-{__version__}.tgz"
+    for values in ("traces", "monitoring"):
+        assert charted(values, chart=packed) == charted(values)
 
 
 @pytest.mark.external
