@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from deploy.helm.schema import otel_variables
 from exporter.config.otel import read_otel
+from exporter.config.settings import SETTINGS
 from exporter.metrics import inventory
 from tests.support.house_rules import ROOT
 from tests.support.kubernetes import (
@@ -97,6 +99,17 @@ def test_the_exporter_sends_what_the_collector_takes() -> None:
     host, port = urlsplit(f"//{settings.traces.endpoint}").netloc.split(":")
     assert host == "collector"
     assert port == ports[settings.traces.protocol.partition("/")[0]]
+
+
+def test_variables_are_read() -> None:
+    """Each environment variable that compose or systemd give the exporter is one that it reads."""
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    ours = [service for service in services.values() if service["image"].startswith("agentstack-exporter:")]
+    composed = {name for service in ours for name in service.get("environment", ())}
+    unit = (DEPLOY / "systemd" / "agentstack-exporter.service").read_text(encoding="utf-8")
+    given = composed | set(re.findall(r"^Environment=(\w+)=", unit, re.MULTILINE))
+    assert {"OTEL_EXPORTER_OTLP_PROTOCOL", "AGENTSTACK_EXPORTER_AUTH_TOKEN_FILE"} <= given
+    assert given <= {setting.env for setting in SETTINGS} | otel_variables()
 
 
 def test_the_stack_is_what_was_tested() -> None:

@@ -1,7 +1,10 @@
 """The Helm chart: what it makes of ten and more sets of values, what it refuses, and that it says the same as the other manifests."""
 
 import json
+import re
+import shlex
 import shutil
+import subprocess
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from deploy.helm.render import render
 from deploy.helm.schema import BY_OTHER_VALUES
 from exporter import __version__
 from exporter.config.settings import SETTINGS
+from tests.support.house_rules import ROOT
 from tests.support.kubernetes import (
     CHART,
     NEWEST,
@@ -32,6 +36,7 @@ from tests.support.kubernetes import (
     patched,
     pod_templates,
 )
+from tests.support.peers import require
 
 pytestmark = pytest.mark.external
 
@@ -117,10 +122,13 @@ def test_a_typo_is_refused_with_its_place(typo: str, place: str) -> None:
         ("gateway.terminationGracePeriodSeconds=36", "with these settings the exporter needs 37 s to stop"),
         ("gateway.upstream=ws://app:9000,gateway.settings.linger-timeout=36", "the exporter needs 61 s to stop"),
         ("sidecar.enabled=true,sidecar.settings.drain-timeout=50", "sidecar.terminationGracePeriodSeconds"),
+        ("tls.clientCaKey=ca.crt", "tls.clientCaKey: is a key of tls.existingSecret, which is not set"),
+        ("telemetry.tls=true", "telemetry.tls: TLS is set up by the file in telemetry.webConfigSecret, which is not set"),
+        ("gateway.auth.existingSecret=a,gateway.auth.tokens={a-token-of-some-length}", "set either existingSecret or tokens"),
     ],
 )
 def test_what_cannot_work_is_refused(values: str, reason: str) -> None:
-    """Without authentication, or with too little time to stop, nothing is rendered."""
+    """Without authentication, with too little time to stop, or with half of what belongs together, nothing is rendered."""
     done = helm("template", str(CHART), f"--set={values}")
     assert done.returncode != 0
     assert reason in done.stderr
@@ -203,6 +211,13 @@ def texts(boards: list[Object]) -> dict[str, object]:
     return {name: json.loads(text) for board in boards for name, text in board["data"].items()}
 
 
+def test_metrics_stay_in_the_cluster() -> None:
+    """A Service that opens the calls to the outside does not open the metrics."""
+    services = {each["spec"]["type"]: each for each in charted_objects("relay") if each["kind"] == "Service"}
+    ports = {kind: [port["name"] for port in each["spec"]["ports"]] for kind, each in services.items()}
+    assert ports == {"LoadBalancer": ["calls"], "ClusterIP": ["telemetry"]}
+
+
 def test_thresholds_can_be_left_out() -> None:
     """Without the chart's thresholds all other rules are there."""
     all_of_them = named(charted_objects("monitoring"), "PrometheusRule")["spec"]["groups"]
@@ -242,6 +257,45 @@ def test_the_notes_say_what_to_do_next(values: str, told: list[str]) -> None:
     assert done.returncode == 0, done.stderr
     notes = done.stdout.partition("\nNOTES:\n")[2]
     assert [text for text in told if text not in notes] == []
+
+
+def test_kubectl_patches_an_app(tmp_path: Path) -> None:
+    """The patch adds the sidecar to a Deployment that has containers and volumes of its own, and a second time changes nothing."""
+    [patch] = [each["data"]["patch.yaml"] for each in charted_objects("sidecar-with-all") if "patch.yaml" in each.get("data", ())]
+    before = patched({"spec": {"template": {"metadata": {"labels": {}}, "spec": {}}}})
+    pod = before["spec"]["template"]["spec"]
+    pod |= {"initContainers": [{"name": "migrate", "image": "app:1"}], "volumes": [{"name": "data", "emptyDir": {}}]}
+    once = kubectl_patch(tmp_path, before, patch)
+    after = once["spec"]["template"]["spec"]
+    assert {container["name"] for container in after["initContainers"]} == {"exporter", "migrate"}
+    assert after["containers"] == pod["containers"]
+    assert {"data", "exporter-tokens", "exporter-tls", "exporter-prices"} == {volume["name"] for volume in after["volumes"]}
+    assert exporter_in(after) == exporter_in(yaml.safe_load(patch)["spec"]["template"]["spec"] | {"containers": []})
+    assert kubectl_patch(tmp_path, once, patch) == once
+
+
+def kubectl_patch(folder: Path, found: Object, patch: str) -> Object:
+    """What `kubectl patch` makes of an object, without a cluster."""
+    file = folder / "deployment.yaml"
+    file.write_text(yaml.safe_dump(found), encoding="utf-8")
+    command = [require("kubectl"), "patch", "--local", f"--filename={file}", f"--patch={patch}", "--output=yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result: Object = yaml.safe_load(done.stdout)
+    return result
+
+
+@pytest.mark.parametrize("page", ["docs/kubernetes.md", "deploy/helm/agentstack-exporter/README.md"])
+def test_the_commands_of_the_pages_work(page: str) -> None:
+    """Each `helm install` and `helm upgrade` of a page, tried without a cluster, makes something with the values it sets."""
+    text = (ROOT / page).read_text(encoding="utf-8").replace(" \\\n", " ")
+    commands = [shlex.split(line) for line in text.splitlines() if re.match(r" {4}(helm (install|upgrade)|--set) ", line)]
+    assert len(commands) >= 2
+    for command in commands:
+        values = [command[at + 1] for at, word in enumerate(command) if word == "--set"]
+        done = helm("template", "agentstack-exporter", str(CHART), *(f"--set={each}" for each in values))
+        assert done.returncode == 0, done.stderr
+        assert parsed(done.stdout)
 
 
 def test_a_chart_includes_the_sidecar(tmp_path: Path) -> None:

@@ -174,12 +174,21 @@
 {{- end }}
 {{- end -}}
 
-{{/* What no schema can say: whether there is authentication, and whether there is time to stop. */}}
+{{/* What no schema can say: what belongs together, whether there is authentication, and whether there is time to stop. */}}
 {{- define "agentstack-exporter.check" -}}
 {{- $auth := .part.auth -}}
 {{- $certificates := and .root.Values.tls.existingSecret .root.Values.tls.clientCaKey -}}
 {{- if not (or $auth.tokensKey $auth.pathSecretsKey $auth.plivoAuthTokensKey $certificates .part.settings.insecure) -}}
 {{- fail (printf "%s.auth: set tokensKey, pathSecretsKey or plivoAuthTokensKey, or tls.clientCaKey. To accept calls from anyone, set %s.settings.insecure" .name .name) -}}
+{{- end -}}
+{{- if and $auth.existingSecret $auth.tokens -}}
+{{- fail "gateway.auth: set either existingSecret or tokens, of which the chart makes a Secret" -}}
+{{- end -}}
+{{- if and .root.Values.tls.clientCaKey (not .root.Values.tls.existingSecret) -}}
+{{- fail "tls.clientCaKey: is a key of tls.existingSecret, which is not set" -}}
+{{- end -}}
+{{- if and .root.Values.telemetry.tls (not .root.Values.telemetry.webConfigSecret) -}}
+{{- fail "telemetry.tls: TLS is set up by the file in telemetry.webConfigSecret, which is not set" -}}
 {{- end -}}
 {{- $drain := ternary 25.0 2.0 (not (empty .part.upstream)) -}}
 {{- if hasKey .part.settings "drain-timeout" -}}{{- $drain = float64 (index .part.settings "drain-timeout") -}}{{- end -}}

@@ -9,9 +9,9 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Labels that select the gateway's pods. They never change. */}}
+{{/* Labels that select the gateway's pods. They never change, nor with an alias of the chart. */}}
 {{- define "agentstack-exporter.selectorLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: agentstack-exporter
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
