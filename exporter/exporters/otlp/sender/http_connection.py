@@ -94,7 +94,8 @@ class HttpConnection(asyncio.Protocol):
         """Close the connection and wait until it is gone, for a second at most."""
         self.abort()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._lost.wait(), _CLOSE_TIMEOUT)
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._lost.wait()
 
     async def start_tls(self, host: str, tls: ssl.SSLContext) -> None:
         """Switch to TLS. ``create_connection`` does not do it, because asyncio may leave the socket open when that is cancelled."""
