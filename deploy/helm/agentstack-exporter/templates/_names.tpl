@@ -31,13 +31,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.gateway.serviceAccount.name | default (ternary (include "agentstack-exporter.fullname" .) "default" .Values.gateway.serviceAccount.create) -}}
 {{- end -}}
 
-{{/* The image with its tag or digest. */}}
+{{/* The image with its tag, and its digest if that is given. */}}
 {{- define "agentstack-exporter.image" -}}
-{{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
-{{- else -}}
 {{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
-{{- end -}}
+{{- with .Values.image.digest -}}{{- printf "@%s" . -}}{{- end -}}
 {{- end -}}
 
 {{/* The Secret with the credentials. Of: root, part (.Values.gateway or .Values.sidecar). */}}
