@@ -123,6 +123,20 @@ def test_the_chart_is_what_helm_takes(checkout: Path) -> None:
 
 @pytest.mark.external
 @pytest.mark.xdist_group("release")
+@pytest.mark.parametrize("line", [f"version: {__version__}", f'appVersion: "{__version__}"'])
+def test_the_chart_has_the_versions(checkout: Path, line: str) -> None:
+    """Both versions of the chart are the package's, and each alone is a fault if it is not."""
+    file = checkout / "deploy" / "helm" / "agentstack-exporter" / "Chart.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert f"\n{line}\n" in text
+    file.write_text(text.replace(f"\n{line}\n", f"\n{line.replace(__version__, '9.9.9')}\n"), encoding="utf-8")
+    found = versions.faults(versions.read(checkout))
+    file.write_text(text, encoding="utf-8")
+    assert any(f"Chart.yaml: says {__version__} and 9.9.9" in fault for fault in found)
+
+
+@pytest.mark.external
+@pytest.mark.xdist_group("release")
 def test_nothing_is_built_that_disagrees(checkout: Path) -> None:
     """A version that only one file states ends the program with that file's name, and leaves what was built before."""
     (checkout / "dist").mkdir(exist_ok=True)
