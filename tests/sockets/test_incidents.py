@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 
 from tests.support.alerting import Alerting, alerting
 from tests.support.daemon import Endpoints, call, running_daemon, send_all
+from tests.support.prometheus_server import Prometheus
 from tests.support.simulation import subdirectory
+from tests.support.waiting import eventually
 
 AGENTS = ("billing", "sales", "support")
-TURNS, PAUSE = 6, 0.5
-"""Turns of each call, and seconds from one call of an agent to its next: both lie well above the traffic that alerts want."""
+TURNS = 6
+"""Turns of each call. With a call a scrape, that is three times the traffic that alerts want."""
 BEFORE = 500
 """Good turns of each agent before an incident, so many that the budget of hours is not burnt by a few minutes."""
 Event = dict[str, Any]
@@ -76,9 +79,9 @@ def health() -> list[Event]:
 
 
 @asynccontextmanager
-async def calls(endpoints: Endpoints, events: list[Event]) -> AsyncIterator[None]:
-    """Calls of each agent, one after the other, for the length of a block."""
-    talking = asyncio.create_task(_talk(endpoints.ws, events))
+async def calls(endpoints: Endpoints, watch: Alerting, events: list[Event]) -> AsyncIterator[None]:
+    """A call of each agent after every scrape, for the length of a block: so each scrape sees the same of all agents."""
+    talking = asyncio.create_task(_talk(endpoints.ws, watch.server, events))
     try:
         yield
     finally:
@@ -87,13 +90,18 @@ async def calls(endpoints: Endpoints, events: list[Event]) -> AsyncIterator[None
             await talking
 
 
-async def _talk(url: str, events: list[Event]) -> None:
+async def _talk(url: str, server: Prometheus, events: list[Event]) -> None:
     for number in itertools.count():
+        scraped = await server.single("timestamp(up)")
         for agent in AGENTS:
             begun = {"type": "session.started", "agent_session_id": f"{agent}-{id(events)}-{number}", "agent_id": agent}
             async with call(url) as socket:
                 await send_all(socket, [begun, *events, {"type": "session.ended", "reason": "hangup"}])
-        await asyncio.sleep(PAUSE)
+        await eventually(partial(_scraped_after, server, scraped), within=30, because="the next scrape")
+
+
+async def _scraped_after(server: Prometheus, moment: float) -> bool:
+    return await server.single("timestamp(up)") > moment
 
 
 @asynccontextmanager
@@ -104,7 +112,7 @@ async def watched(directory: Path) -> AsyncIterator[tuple[Endpoints, Alerting]]:
         alerting(subdirectory(directory, "alerting"), endpoints.telemetry, release="newest") as watch,
     ):
         await watch.server.up()
-        async with calls(endpoints, health()):
+        async with calls(endpoints, watch, health()):
             turns = 'count(min by (agent) (increase(agentstack_caller_turns_total{answered_by!="machine"}[1m])) > %d)'
             await watch.server.reaches(turns % BEFORE, len(AGENTS))
             await watch.idle()
@@ -189,16 +197,16 @@ async def is_told(watch: Alerting, incident: Incident) -> None:
 async def test_an_incident_is_one_notification(tmp_path: Path, name: str) -> None:
     """Three agents in trouble are one page at most, and one message to the channel; it names each agent, the cause and the runbook."""
     incident = INCIDENTS[name]
-    async with watched(tmp_path) as (endpoints, watch), calls(endpoints, incident.events()):
+    async with watched(tmp_path) as (endpoints, watch), calls(endpoints, watch, incident.events()):
         await is_told(watch, incident)
 
 
 async def test_an_incident_that_is_over_resolves_once(tmp_path: Path) -> None:
     """Three agents with a slow LLM are one page, and one more message when they are well again; the channel is told nothing."""
     async with watched(tmp_path) as (endpoints, watch):
-        async with calls(endpoints, slow_llm()):
+        async with calls(endpoints, watch, slow_llm()):
             await is_told(watch, SLOW_LLM)
-        async with calls(endpoints, health()):
+        async with calls(endpoints, watch, health()):
             await watch.hears("pager", "resolved", "AgentStackLatencyCritical")
         assert [(message.receiver, message.status) for message in watch.messages] == [("pager", "firing"), ("pager", "resolved")]
         assert of_each("AgentStackLatencyCritical") <= told(watch, "resolved")[0][1]
