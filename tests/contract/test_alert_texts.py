@@ -57,11 +57,13 @@ def test_a_page_names_the_cause(release: Release, tmp_path: Path) -> None:
     llm = f'{AGENT},provider="unknown",model="unknown",cancelled="false"'
     errors = {f'agentstack_turn_errors_total{{{HERE},agent="{agent}",component="{part}"}}': 5.0 for agent, part in CAUSES}
     rates = turns(10, 0.5, 6.0, 1.0) | latency("agentstack_llm_time_to_first_token_seconds", llm, 10, 4.0)
+    rates |= {f'agentstack_errors_total{{{HERE},agent="support",code="unknown"}}': 5.0}
+    rates |= {f'agentstack_sessions_ended_total{{{HERE},agent="support"}}': 10.0}
     rates |= errors | {f'agentstack_turns_total{{{HERE},agent="{agent}"}}': 10.0 for agent, _ in CAUSES}
     annotations = ALERTS["AgentStackLatencyCritical"]["annotations"] | {
         "summary": "Callers of support wait too long",
         "description": "The 95th percentile of what callers wait for an answer is 9.75s.",
-        "cause": "llm is slow. tts fails. ",
+        "cause": "llm is slow. tts fails. calls meet errors. ",
     }
     labels = {"job": "agentstack-exporter", "agent": "support"} | ALERTS["AgentStackLatencyCritical"]["labels"]
     slow = {

@@ -93,6 +93,7 @@ async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path, release:
                 return bool(await watch.suppressed() & {"AgentStackLatencyHigh", "AgentStackLatencyCritical"})
 
             await eventually(kept_back, within=15, because="the latency alert to be inhibited")
+            assert "AgentStackExporterDown" not in {alert for _, _, alert, _ in watch.notifications}
 
 
 async def test_an_agent_that_stops_answering_pages(tmp_path: Path) -> None:
