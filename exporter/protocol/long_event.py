@@ -11,7 +11,7 @@ from typing import Final, Literal
 from exporter.protocol.reasons import FrameRejected, RejectionReason
 
 LONGEST_EVENT: Final = 512 * 1024
-"""Bytes of the longest event that is read. A longer one is too large, and the listener keeps one byte more of it at most."""
+"""Bytes of the longest event that is read. A longer one is too large."""
 LONGEST_TOKEN: Final = 1_024
 """Bytes of the longest string, name or number that is kept, as written in the JSON."""
 LONGEST_PART: Final = 16_384
@@ -58,6 +58,11 @@ class LongEventReader:
         self._rest = b""
         """The beginning of a token at the end of the last piece."""
         self._steps = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held: of the shortened document, and of the token that has not arrived completely."""
+        return len(self._kept) + len(self._rest)
 
     def feed(self, piece: bytes) -> None:
         """Read the next bytes of the event."""

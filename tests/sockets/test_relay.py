@@ -249,17 +249,34 @@ class TestObserver:
                 assert await asyncio.wait_for(side.reader.readexactly(100), seconds(5)) == b"\xff" * 100
             assert await endpoints.reaches(DROPPED, 1, reason="protocol") == 1
 
-    async def test_large_messages_pass_and_are_not_read(self) -> None:
-        """A message over --max-frame-bytes is forwarded completely, and counted as too large."""
+    async def test_large_messages_pass_and_count(self) -> None:
+        """A message over --max-frame-bytes is forwarded completely and counts; one beyond the longest event is too large."""
         async with (
             app(max_size=None) as upstream,
             relayed(upstream.url, max_frame_bytes=2000) as endpoints,
             call(endpoints.ws) as platform,
         ):
-            large = json.dumps({**STARTED, "caller": "x" * 200_000})
-            await platform.send(large)
-            assert await heard(upstream, 1) == [large]
-            await endpoints.reaches("agentstack_exporter_frames_rejected_total", 1, reason="too_large")
+            long, longer = (json.dumps({**STARTED, "caller": "x" * size}) for size in (200_000, 600_000))
+            await platform.send(longer)
+            await platform.send(long)
+            assert await heard(upstream, 2) == [longer, long]
+            await endpoints.reaches("agentstack_sessions_total", 1)
+            assert await endpoints.total("agentstack_exporter_frames_rejected_total", reason="too_large") == 1
+            assert await endpoints.total("agentstack_exporter_frames_truncated_total") == 1
+
+    async def test_long_commands_of_the_app(self) -> None:
+        """The result of a tool counts however long it is, and so does long audio."""
+
+        async def talk(socket: ServerConnection) -> None:
+            await eventually(lambda: len(upstream.visits[0].heard) >= 1)
+            await socket.send(json.dumps({"type": "tool.result", "id": "t-1", "result": "結果" * 40_000}))
+            await socket.send(json.dumps({"event": "playAudio", "media": {"payload": "A" * 100_000}}))
+
+        async with app(talk) as upstream, relayed(upstream.url) as endpoints, call(endpoints.ws) as platform:
+            await platform.send(json.dumps(STARTED))
+            await endpoints.reaches(COMMANDS, 1, kind="tool.result")
+            await endpoints.reaches(COMMANDS, 1, kind="playAudio")
+            assert await endpoints.total(COMMANDS) == 2
 
     async def test_audio(self) -> None:
         """Audio of both directions is counted; the app's audio also counts as a command."""

@@ -10,6 +10,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.utils import accept_key
 
+from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.receivers.proxy.frames import Message, close_frame, text_frame
 from exporter.receivers.proxy.http1 import Head
 from exporter.receivers.proxy.inspector import MessageInspector
@@ -29,7 +30,7 @@ def acceptance(head: Head) -> bytes:
 class FallbackSession:
     """Takes the place of a tunnel.
 
-    Messages of more than ``max_message`` bytes are not measured. ``on_end`` is called when the platform's connection has ended.
+    Messages of more than ``max_message`` bytes are shortened. ``on_end`` is called when the platform's connection has ended.
     """
 
     def __init__(self, platform: asyncio.Transport, max_message: int, on_end: Callable[["FallbackSession"], None]) -> None:
@@ -102,4 +103,10 @@ class FallbackSession:
         if not frame.fin:
             return []
         payload, self._fragments = bytes(self._fragments), bytearray()
-        return [Message(self._opcode, payload if len(payload) <= self._max_message else None, b"")]
+        return [Message(self._opcode, payload if len(payload) <= self._max_message else _arrived(payload), b"")]
+
+
+def _arrived(payload: bytes) -> ArrivingEvent:
+    event = ArrivingEvent()
+    event.feed(payload)
+    return event
