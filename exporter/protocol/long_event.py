@@ -25,13 +25,13 @@ MOST_STEPS: Final = 200_000
 _SLICE: Final = 65_536
 """Bytes or characters that are read at once."""
 
-_STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
-_FLAT: Final = rb'(?:[^"\[\]{}]++|%b)*+' % _STRING
-_token: Final = re.compile(rb'[ \t\r\n]*+([\[\]{}:,]|%b|[^ \t\r\n\[\]{}:,"]++)' % _STRING, re.DOTALL)
+STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
+_FLAT: Final = rb'(?:[^"\[\]{}]++|%b)*+' % STRING
+_token: Final = re.compile(rb'[ \t\r\n]*+([\[\]{}:,]|%b|[^ \t\r\n\[\]{}:,"]++)' % STRING, re.DOTALL)
 _space: Final = re.compile(rb"[ \t\r\n]*+")
 _rest_of_string: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _rest_of_scalar: Final = re.compile(rb'[^ \t\r\n\[\]{}:,"]*+')
-_rest_of_part: Final = re.compile(rb'(?:[^"\[\]{}]++|%b|\[%b\]|\{%b\})*+' % (_STRING, _FLAT, _FLAT), re.DOTALL)
+rest_of_part: Final = re.compile(rb'(?:[^"\[\]{}]++|%b|\[%b\]|\{%b\})*+' % (STRING, _FLAT, _FLAT), re.DOTALL)
 """Whatever needs no counting of brackets: lists and objects that hold no others are passed over at once."""
 _QUOTE: Final = ord('"')
 _BACKSLASH: Final = ord("\\")
@@ -130,7 +130,7 @@ class LongEventReader:
 
     def _skip_part(self, data: bytes, at: int) -> int:
         """Skip the rest of a list or object, up to the next bracket that has to be counted."""
-        found = _rest_of_part.match(data, at)
+        found = rest_of_part.match(data, at)
         end = at if found is None else found.end()
         if end == len(data):
             return end

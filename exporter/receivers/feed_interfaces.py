@@ -17,6 +17,9 @@ class CallFeedProtocol(Protocol):
     def consume(self, frame: str | bytes | ArrivingEvent, now: float) -> bool:
         """Process a frame of the platform, or a long one that was shortened while it arrived. Returns whether it began the session."""
 
+    def too_large(self) -> None:
+        """Count a message that is not read because there is no room for it."""
+
     def skip(self) -> None:
         """Count a frame that is not read because the connection exceeds its message rate."""
 
@@ -56,8 +59,8 @@ class RelayFeedProtocol(Protocol):
 class TapFeedProtocol(Protocol):
     """The feed of a call that a tap carries."""
 
-    def consume(self, frame: str | bytes, now: float) -> bool:
-        """Process an event. Returns whether it began the session."""
+    def consume(self, frame: str | bytes | ArrivingEvent, now: float) -> bool:
+        """Process an event, or a long one that was shortened while it arrived. Returns whether it began the session."""
 
     def resume(self, start: str | bytes | None, state: str | None, now: float) -> None:
         """Continue a call that another process counted before."""

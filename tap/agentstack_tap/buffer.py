@@ -10,7 +10,7 @@ from typing import Final, Literal
 DropReason = Literal["overflow", "too_large", "unreadable"]
 MOST_CALLS: Final = 2_000
 """Calls whose start is remembered. The exporter carries no more for one tap."""
-LARGEST: Final = 65_536
+LARGEST: Final = 524_288
 """Bytes of the largest event, until the exporter says otherwise."""
 
 
@@ -57,9 +57,9 @@ class Buffer:
         """The number of the last message."""
         return self._seq
 
-    def event(self, session: str, event: str, *, starts: bool) -> None:
-        """Add an event, as JSON; ``starts`` says that a call begins with it."""
-        if len(event) > self.largest and len(event.encode("utf-8", "replace")) > self.largest:
+    def event(self, session: str, event: str, *, starts: bool, size: int) -> None:
+        """Add an event, as JSON; ``starts`` says that a call begins with it, ``size`` is the event's own size in bytes."""
+        if size > self.largest:
             self.drop("too_large")
         else:
             self._add(session, f'"event":{event}', start=event if starts else None)

@@ -109,7 +109,7 @@ def test_a_long_message_is_shortened_while_it_arrives(event: bytes, splits: list
 
 @pytest.mark.parametrize("size", [150, 5_000])
 def test_what_finds_no_room_is_lost_alone(size: int) -> None:
-    """A message for which the budget of all connections has no room is dropped. The message after it is read."""
+    """A message for which the budget of all connections has no room is dropped, and the message after it is read."""
     budget = ReadBudget(100)
     scanner = Scanner(LONGEST, budget)
     data = text_frame(b'{"a":[' + b"1," * (size // 2) + b"1]}") + text_frame(b"{}")

@@ -20,10 +20,10 @@ def test_what_is_not_acknowledged_is_sent_again_in_order() -> None:
     """After a broken connection the rest comes once more, with the numbers it had, before what is new."""
     buffer = Buffer(10, 10_000)
     for number in range(3):
-        buffer.event("s", str(number), starts=False)
+        buffer.event("s", str(number), starts=False, size=10)
     assert [message["seq"] for message in all_of(buffer)] == [1, 2, 3]
     buffer.acked(1)
-    buffer.event("s", "3", starts=False)
+    buffer.event("s", "3", starts=False, size=10)
     buffer.rewind()
     assert [(message["seq"], message["event"]) for message in all_of(buffer)] == [(2, 1), (3, 2), (4, 3)]
 
@@ -32,20 +32,20 @@ def test_it_is_bounded() -> None:
     """Events and characters are limited, what finds no room is counted and reported once, and room that is made is used."""
     for buffer in (Buffer(2, 10_000), Buffer(100, 100)):
         for _ in range(5):
-            buffer.event("s", '"1234"', starts=False)
+            buffer.event("s", '"1234"', starts=False, size=10)
         assert len(buffer) == 2
         assert buffer.dropped == {"overflow": 3}
         assert all_of(buffer)[-1] == {"seq": 3, "dropped": {"overflow": 3}}
         buffer.acked(3)
         assert buffer.wait_until_empty(0)
-        buffer.event("s", "5", starts=False)
+        buffer.event("s", "5", starts=False, size=10)
         assert [message["seq"] for message in all_of(buffer)] == [4]
 
 
 def test_only_calls_that_were_counted_are_resumed() -> None:
     """A call is told of as begun elsewhere from the acknowledgement of its start to that of its end."""
     buffer = Buffer(10, 10_000)
-    buffer.event("s", '{"type":"session.started"}', starts=True)
+    buffer.event("s", '{"type":"session.started"}', starts=True, size=10)
     all_of(buffer)
     assert list(buffer.resumptions()) == []
     buffer.acked(1)
