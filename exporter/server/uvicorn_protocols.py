@@ -306,7 +306,8 @@ class WebSocketProtocol(MessageDelivery):
             return at
         if size > self.config.ws_max_size:
             return self._give_header(bytes((first, _LONG)) + (self.config.ws_max_size + 1).to_bytes(8, "big"), body)
-        if self._long is None and size <= self._limits.max_message and self._hold(size):
+        is_here = first & _FINAL and not is_begun and body + length <= len(read)
+        if self._long is None and size <= self._limits.max_message and (is_here or self._hold(size)):
             return at
         if is_begun == (opcode != Opcode.CONT):
             return self._give_header(_empty_frame(first), body)
