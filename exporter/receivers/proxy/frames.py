@@ -12,10 +12,10 @@ from websockets.speedups import apply_mask
 from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.receivers.read_budget import ReadBudget
 
-TEXT, BINARY, CLOSE = 0x1, 0x2, 0x8
+TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 _CONTINUATION: Final = 0x0
 _DATA: Final = (_CONTINUATION, TEXT, BINARY)
-_CONTROL: Final = (CLOSE, 0x9, 0xA)
+_CONTROL: Final = (CLOSE, PING, PONG)
 _FIN, _RESERVED, _MASKED = 0x80, 0x70, 0x80
 _MAX_HEADER: Final = 14
 _SHORT, _MEDIUM = 125, 126
@@ -141,11 +141,9 @@ class Scanner:
         first, mask, length = self._header
         taken = min(self._left, len(data) - at)
         piece = data[at : at + taken]
-        if first & 0x0F in _CONTROL:
-            pass
-        elif self._long is not None:
+        if self._long is not None and first & 0x0F in _DATA:
             self._long.feed(_unmasked(piece, mask, length - self._left))
-        elif not self._lost:
+        elif not self._lost or first & 0x0F in _CONTROL:
             self._body += piece
         self._left -= taken
         if not self._left:
@@ -168,10 +166,14 @@ class Scanner:
         opcode, last = first & 0x0F, bool(first & _FIN)
         if opcode in _CONTROL:
             self.closing = self.closing or opcode == CLOSE
+            self._control(opcode, _unmasked(body, mask, 0))
         elif last and not self._opcode and length <= self._max_message and not self._lost:
             found.append(Message(opcode, body, mask))
         else:
             self._fragment(opcode, last, _unmasked(body, mask, 0), length, found)
+
+    def _control(self, opcode: int, body: bytes) -> None:
+        """A control frame has passed. The peers answer it."""
 
     def _fragment(self, opcode: int, last: bool, body: bytes, length: int, found: list[Message]) -> None:
         self._opcode = self._opcode or opcode
@@ -225,18 +227,19 @@ def _header_size(head: bytes) -> int:
 
 def text_frame(text: bytes) -> bytes:
     """A text frame of a server."""
-    return _server_frame(TEXT, text)
+    return server_frame(TEXT, text)
 
 
 def close_frame(code: int, reason: str, *, mask: bytes = b"") -> bytes:
     """A close frame. With a ``mask`` it is a client's frame, else a server's."""
     payload = code.to_bytes(2, "big") + reason.encode()
     if not mask:
-        return _server_frame(CLOSE, payload)
+        return server_frame(CLOSE, payload)
     return bytes((_FIN | CLOSE, _MASKED | len(payload))) + mask + apply_mask(payload, mask)
 
 
-def _server_frame(opcode: int, payload: bytes) -> bytes:
+def server_frame(opcode: int, payload: bytes) -> bytes:
+    """A frame of a server that holds a whole message."""
     size = len(payload)
     if size <= _SHORT:
         length = bytes((size,))
