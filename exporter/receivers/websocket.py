@@ -193,6 +193,7 @@ class Endpoint:
             now, began = monotonic(), False
             if frame is None:
                 connection.refill(now, config.max_rate)
+                frames_left = 1  # reading a piece takes as long as many frames
             elif config.max_rate and not connection.take_token(now, config.max_rate):
                 feed.skip()
             else:

@@ -118,6 +118,20 @@ def test_what_finds_no_room_is_lost_alone(size: int) -> None:
     assert budget.left == 100
 
 
+@pytest.mark.parametrize("fragment", [700, 60_000, 70_000])
+def test_little_is_held_of_a_connection(fragment: int) -> None:
+    """Of a long message that has not arrived completely at most 128 KiB are held, whatever its fragments."""
+    budget = ReadBudget()
+    scanner = Scanner(65_536, budget)
+    event = json.dumps({"type": "session.ended"} | {f"f{number}": number for number in range(20_000)}).encode()
+    parts = [event[start : start + fragment] for start in range(0, len(event), fragment)]
+    for number, part in enumerate(parts):
+        frame = Frame(Opcode.CONT if number else Opcode.TEXT, part, fin=False).serialize(mask=True)
+        for start in range(0, len(frame), 8_000):
+            assert scanner.scan(frame[start : start + 8_000]) == []
+            assert MOST_PARTLY_READ - budget.left <= 128 * 1024
+
+
 def test_a_connection_that_ends_holds_nothing() -> None:
     """What was held of a message that never ends is given back."""
     budget = ReadBudget()

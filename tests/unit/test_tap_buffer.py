@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from agentstack_tap.buffer import Buffer
 from agentstack_tap.voice_app import untyped
 from tests.support.voice_app import parse_event
@@ -55,6 +57,29 @@ def test_only_calls_that_were_counted_are_resumed() -> None:
     assert len(list(buffer.resumptions())) == 1
     buffer.acked(2)
     assert list(buffer.resumptions()) == []
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_the_start_of_a_call_that_is_long(*, as_text: bool) -> None:
+    """Of a long first event only numbers and short texts are remembered for a restart, and all of it is sent."""
+    start = {"type": "session.started", "agent_id": "a-1", "sample_rate": 8000, "prompt": "語" * 20_000, "tools": [1] * 9}
+    buffer = Buffer(10, 1 << 20)
+    text = json.dumps(start)
+    buffer.event("s", json.dumps(text) if as_text else text, starts=True, size=len(text))
+    (sent,) = all_of(buffer)
+    assert (json.loads(sent["event"]) if as_text else sent["event"]) == start
+    buffer.acked(1)
+    (resumed,) = buffer.resumptions()
+    assert json.loads(resumed)["resume"]["start"] == {"type": "session.started", "agent_id": "a-1", "sample_rate": 8000}
+
+
+@pytest.mark.parametrize(("size", "kept"), [(524_288, 1), (524_289, 0)])
+def test_the_largest_event(size: int, kept: int) -> None:
+    """An event is as large as the platform sent it, whatever it takes in the message."""
+    buffer = Buffer(10, 1 << 22)
+    buffer.event("s", json.dumps("\\u8a9e" * 200_000), starts=False, size=size)
+    assert len([message for message in all_of(buffer) if "event" in message]) == kept
+    assert buffer.dropped == ({} if kept else {"too_large": 1})
 
 
 def test_a_state_is_given_on_once() -> None:

@@ -55,8 +55,9 @@ class TapLink:
             frame: str | bytes | ArrivingEnvelope | None = text
             if text is None:
                 frame = self._long_messages.add(message) if MORE in message else message["bytes"]
-            answer = None if frame is None else self._clients.process(self._client, frame, time())
-            if answer is not None:
+            if frame is None:
+                messages_left = 1  # reading a piece takes as long as many messages
+            elif (answer := self._clients.process(self._client, frame, time())) is not None:
                 await self._send({"type": "websocket.send", "text": answer})
             if self._ack_task is None:
                 self._ack_task = asyncio.create_task(self._acknowledge_soon())
