@@ -130,6 +130,7 @@ class MessageInspector:
     def _from_app(self, message: Message, now: float) -> None:
         payload = message.payload
         if payload is None:
+            self._dropped("overflow")
             return
         if isinstance(payload, ArrivingEvent):
             beginning, size, frame = payload.beginning, payload.size, _document(payload)
