@@ -1,8 +1,8 @@
 """Rules, alerts and their routing: sound, complete, and about metrics that exist."""
 
 import re
+import shlex
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +15,16 @@ from grafana.objective import BURNS_FAST, CRITICAL, OBJECTIVE, QUEUE_FILLS, SLO_
 from tests.support.house_rules import ROOT
 from tests.support.peers import RELEASES, Release, require
 from tests.support.rule_scenarios import SCENARIOS, Scenario
+from tests.support.shipped_rules import ALERTS, FILES, RECORDED, RULES, alone, rules, run_cases, run_promtool, values
 
-RULES = ROOT / "deploy" / "prometheus"
-FILES = sorted(RULES.glob("*.rules.yml"))
 RUNBOOKS = ROOT / "docs" / "runbooks"
 SUFFIXES = ("_bucket", "_count", "_sum")
-
-
-def rules() -> Iterator[dict[str, Any]]:
-    """Every rule of every file."""
-    for file in FILES:
-        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
-            yield from group["rules"]
-
-
-ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
-RECORDED = {rule["record"] for rule in rules() if "record" in rule}
 
 
 def metrics_in(expression: str) -> set[str]:
     """The metrics an expression names."""
     found = set(re.findall(r"(?<![\w\":.])([a-zA-Z_:][\w:]*)(?=\{|\[| |\)|$|\n)", re.sub(r'"[^"]*"', '""', expression)))
     return {name for name in found if name.startswith("agentstack") or name == "up"}
-
-
-def run_promtool(release: Release, *arguments: str, at: Path = ROOT) -> str:
-    """What promtool says; fails with it if it is not content."""
-    done = subprocess.run([require("promtool", release), *arguments], cwd=at, capture_output=True, text=True, check=False, timeout=110)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done.stdout
 
 
 @pytest.mark.external
@@ -90,9 +71,10 @@ def test_callers_are_people() -> None:
 
 
 def test_every_alert_has_all_that_who_is_paged_needs() -> None:
-    """Severity, summary, description, a board, and a runbook that is there; and no runbook is without its alert."""
+    """Severity, area, summary, description, a board, and a runbook that is there; and no runbook is without its alert."""
     for name, rule in ALERTS.items():
         assert rule["labels"]["severity"] in ("warning", "critical"), name
+        assert rule["labels"]["area"] in ("callers", "components", "cost", "exporter"), name
         annotations = rule["annotations"]
         assert {"summary", "description", "runbook_url", "dashboard"} <= annotations.keys(), name
         assert (ROOT / "grafana" / "dashboards" / f"{annotations['dashboard'].removeprefix('/d/agentstack-')}.json").exists(), name
@@ -194,15 +176,6 @@ def test_the_objective_for_sloth_is_the_same() -> None:
         assert metrics_in(query) <= {"agentstack_caller_turns_total", "agentstack_user_perceived_latency_seconds_bucket"}
 
 
-def values(rates: list[float], *, gauge: bool, gap: tuple[int, int] | None) -> str:
-    """Samples of a series as promtool reads them; in the gap there are none."""
-    total, written = 0.0, []
-    for number, rate in enumerate(rates):
-        total = rate if gauge else total + rate
-        written.append("_" if gap and gap[0] <= number < gap[1] else f"{total:g}")
-    return " ".join(written)
-
-
 def case(name: str, scenario: Scenario, bad: dict[str, float], *, fires: bool, gap: bool = False) -> dict[str, Any]:
     """One test of promtool: quiet before, as expected at the end of the bad phase, quiet again at the end."""
     first, middle, last = scenario.phases
@@ -229,37 +202,6 @@ def case(name: str, scenario: Scenario, bad: dict[str, float], *, fires: bool, g
     }
 
 
-def run_cases(release: Release, folder: Path, cases: list[dict[str, Any]], files: list[Path], interval: str) -> None:
-    """Let promtool judge."""
-    # promtool takes groups in any order unless told; alerts are to see what was recorded at the same moment.
-    order = ["thresholds", "turns", "stages", "objective", "callers", "components", "exporter"]
-    document = {
-        "rule_files": [str(file) for file in files],
-        "evaluation_interval": interval,
-        "group_eval_order": [f"agentstack-{name}" for name in order if name != "thresholds" or len(files) == len(FILES)],
-        "tests": cases,
-    }
-    (folder / "cases.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    run_promtool(release, "test", "rules", "cases.yml", at=folder)
-
-
-def alone(name: str, folder: Path) -> list[Path]:
-    """The files with this alert and no other, and only what it asks for recorded: all of them take promtool five times as long."""
-    needed, grown = {name}, True
-    while grown:
-        asked = " ".join(rule["expr"] for rule in rules() if {rule.get("alert"), rule.get("record")} & needed)
-        grown = bool(found := {record for record in RECORDED if record in asked} - needed)
-        needed |= found
-    written = []
-    for file in FILES:
-        groups = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
-        for group in groups:
-            group["rules"] = [rule for rule in group["rules"] if {rule.get("alert"), rule.get("record")} & needed]
-        written.append(folder / file.name)
-        written[-1].write_text(yaml.safe_dump({"groups": groups}), encoding="utf-8")
-    return written
-
-
 def test_every_alert_has_a_scenario() -> None:
     """No alert is untested."""
     assert SCENARIOS.keys() | {"AgentStackThresholdsMissing"} == ALERTS.keys()
@@ -274,6 +216,19 @@ def test_alerts(name: str, release: Release, tmp_path: Path) -> None:
     cases = [case(name, scenario, scenario.bad, fires=True), case(name, scenario, scenario.bad, fires=True, gap=True)]
     cases += [case(name, scenario, quiet, fires=False) for quiet in (scenario.below, scenario.few) if quiet is not None]
     run_cases(release, tmp_path, cases, alone(name, tmp_path), f"{scenario.step}m")
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("release", RELEASES)
+def test_rules_for_older_engines(release: Release, tmp_path: Path) -> None:
+    """The command of the page takes out what an older engine does not know, and nothing else; what is left are rules."""
+    [command] = re.findall(r"^sed -i .*$", (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8"), re.MULTILINE)
+    written = tmp_path / "alerts.rules.yml"
+    written.write_text((RULES / written.name).read_text(encoding="utf-8"), encoding="utf-8")
+    subprocess.run(shlex.split(command), cwd=tmp_path, check=True)
+    left = [rule for group in yaml.safe_load(written.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
+    assert left == [{key: value for key, value in rule.items() if key != "keep_firing_for"} for rule in ALERTS.values()]
+    run_promtool(release, "check", "rules", str(written))
 
 
 def test_as_many_thresholds_are_missed_as_there_are() -> None:

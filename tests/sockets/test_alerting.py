@@ -83,16 +83,17 @@ async def test_slow_calls_reach_the_channel_and_resolve(tmp_path: Path, release:
             await watch.hears("channel", "firing", "AgentStackLatencyHigh")
         async with simulated(subdirectory(tmp_path, "fast"), exporter.endpoints, "fast"):
             await watch.hears("channel", "resolved", "AgentStackLatencyHigh")
-        watch.notifications.clear()
+        watch.messages.clear()
         async with simulated(subdirectory(tmp_path, "slow again"), exporter.endpoints, "slow"):
             await watch.hears("channel", "firing", "AgentStackLatencyHigh")
             exporter.signal(signal.SIGKILL)
-            await watch.hears("pager", "firing", "AgentStackExporterDown")
+            await watch.hears("pager", "firing", "AgentStackAllExportersDown")
 
             async def kept_back() -> bool:
                 return bool(await watch.suppressed() & {"AgentStackLatencyHigh", "AgentStackLatencyCritical"})
 
             await eventually(kept_back, within=15, because="the latency alert to be inhibited")
+            assert "AgentStackExporterDown" not in {alert for _, _, alert, _ in watch.notifications}
 
 
 async def test_an_agent_that_stops_answering_pages(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ async def composed(directory: Path) -> AsyncIterator[Stack]:
         listening = msgspec.json.decode(ready.read_bytes(), type=dict[str, str])
         places["exporter:8790"], places["exporter:8791"] = listening["listen"], listening["telemetry_listen"]
 
-        hook = await enter(webhook(found.watch.notifications))
+        hook = await enter(webhook(found.watch.messages))
         routing = network.command("alertmanager", directory, lambda text: hurried(text).replace(HOOK, hook))
         places["alertmanager:9093"] = await enter(alertmanager(directory, routing, release="newest"))
         # A scrape may take as long as until the next one: not a sixtieth, on a busy machine it takes longer.

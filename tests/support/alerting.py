@@ -1,6 +1,7 @@
 """The shipped rules with a real Prometheus and Alertmanager at sixty times the speed: a minute of the rules is a second here."""
 
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,14 +44,38 @@ def hurried(text: str) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Message:
+    """One notification as a receiver gets it, and when it came."""
+
+    receiver: str
+    status: str
+    alerts: list[dict[str, Any]]
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def text(self) -> str:
+        """Everything that its alerts say."""
+        return "\n".join(f"{name}: {value}" for alert in self.alerts for name, value in alert["annotations"].items())
+
+
 @dataclass
 class Alerting:
     """Both programs running, and what was told to whom."""
 
     server: Prometheus
     manager: str
-    notifications: list[tuple[str, str, str, str]] = field(default_factory=list)
-    """Receiver, status, alert and agent, in the order in which they were told."""
+    messages: list[Message] = field(default_factory=list)
+    """In the order in which they were told."""
+
+    @property
+    def notifications(self) -> list[tuple[str, str, str, str]]:
+        """Receiver, status, alert and agent of each alert of each message."""
+        return [
+            (message.receiver, alert["status"], alert["labels"]["alertname"], alert["labels"].get("agent", ""))
+            for message in self.messages
+            for alert in message.alerts
+        ]
 
     async def hears(self, receiver: str, status: str, alert: str, *, agent: str | None = None, within: float = 60) -> None:
         """Wait until the receiver was told that an alert is firing, or resolved."""
@@ -65,9 +90,41 @@ class Alerting:
 
     async def suppressed(self) -> set[str]:
         """Alerts that Alertmanager keeps to itself because of others."""
+        return {alert["labels"]["alertname"] for alert in await self._alerts() if alert["status"]["inhibitedBy"]}
+
+    async def idle(self) -> None:
+        """Wait until nothing fires and that was told, and forget what was told: before the first scrape the exporter is missing."""
+
+        async def quiet() -> bool:
+            assert not (alerts := await self._alerts()), alerts
+            told = {status: {alert for _, each, alert, _ in self.notifications if each == status} for status in ("firing", "resolved")}
+            assert told["firing"] <= told["resolved"], told
+            return True
+
+        await eventually(quiet, within=30, because="no alert to be left")
+        self.messages.clear()
+
+    async def settles(self, firing: set[tuple[str, str]], *, within: float = 45) -> None:
+        """Wait until these alerts (name, agent) fire, and each alert that does was told or is kept back: no more is to come."""
+
+        async def settled() -> bool:
+            alerts = await self._alerts()
+            told = {(alert, agent) for _, status, alert, agent in self.notifications if status == "firing"}
+            assert firing <= (known := {_who(alert) for alert in alerts}), firing - known
+            open_ = {_who(alert) for alert in alerts if not alert["status"]["inhibitedBy"]} - told
+            assert not open_, open_
+            return True
+
+        await eventually(settled, within=within, because="every alert to be told or kept back")
+
+    async def _alerts(self) -> list[dict[str, Any]]:
         async with http_client() as http:
             alerts: list[dict[str, Any]] = (await http.get(f"{self.manager}/api/v2/alerts")).json()
-        return {alert["labels"]["alertname"] for alert in alerts if alert["status"]["inhibitedBy"]}
+        return alerts
+
+
+def _who(alert: dict[str, Any]) -> tuple[str, str]:
+    return alert["labels"]["alertname"], alert["labels"].get("agent", "")
 
 
 @asynccontextmanager
@@ -75,7 +132,7 @@ async def alerting(directory: Path, target: str, *, release: Release = "oldest")
     """Prometheus with the hurried rules scraping ``target``, Alertmanager with the hurried routing, and a receiver for its webhooks."""
     found = Alerting(Prometheus("", 1), "")
     async with AsyncExitStack() as stack:
-        hook = await stack.enter_async_context(webhook(found.notifications))
+        hook = await stack.enter_async_context(webhook(found.messages))
         _write(directory, hook)
         arguments = [f"--config.file={directory / 'alertmanager.yml'}", f"--storage.path={directory / 'alertmanager'}"]
         arguments.append("--cluster.listen-address=")
@@ -88,16 +145,14 @@ async def alerting(directory: Path, target: str, *, release: Release = "oldest")
 
 
 @asynccontextmanager
-async def webhook(notifications: list[tuple[str, str, str, str]]) -> AsyncIterator[str]:
+async def webhook(messages: list[Message]) -> AsyncIterator[str]:
     """A receiver for Alertmanager that writes down what it is told; gives its address."""
 
     async def take(request: Request) -> Response:
         message = await request.json()
-        receiver = request.path_params["receiver"]
         for alert in message["alerts"]:
-            labels = alert["labels"]
-            assert alert["annotations"]["runbook_url"].endswith(f"{labels['alertname']}.md")
-            notifications.append((receiver, alert["status"], labels["alertname"], labels.get("agent", "")))
+            assert alert["annotations"]["runbook_url"].endswith(f"{alert['labels']['alertname']}.md")
+        messages.append(Message(request.path_params["receiver"], message["status"], message["alerts"]))
         return PlainTextResponse("ok")
 
     async with http_server(Starlette(routes=[Route("/{receiver}", take, methods=["POST"])])) as address:
@@ -110,6 +165,8 @@ def _write(directory: Path, hook: str) -> None:
     config = (ROOT / "deploy" / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8")
     document = yaml.safe_load(hurried(config).replace(HOOK, hook))
     document["global"] = {"resolve_timeout": "5s"}
+    # As in earnest: two evaluations, so that alerts of one moment are told together wherever the evaluation fell.
+    document["route"]["group_wait"] = "2s"
     (directory / "alertmanager.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
 
 

@@ -1,0 +1,76 @@
+"""The shipped rules, and promtool to judge them."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.house_rules import ROOT
+from tests.support.peers import Release, require
+
+RULES = ROOT / "deploy" / "prometheus"
+FILES = sorted(RULES.glob("*.rules.yml"))
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    """Every rule of every file."""
+    for file in FILES:
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+            yield from group["rules"]
+
+
+ALERTS = {rule["alert"]: rule for rule in rules() if "alert" in rule}
+RECORDED = {rule["record"] for rule in rules() if "record" in rule}
+
+
+def run_promtool(release: Release, *arguments: str, at: Path = ROOT) -> str:
+    """What promtool says; fails with it if it is not content."""
+    done = subprocess.run([require("promtool", release), *arguments], cwd=at, capture_output=True, text=True, check=False, timeout=110)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def values(rates: list[float], *, gauge: bool, gap: tuple[int, int] | None) -> str:
+    """Samples of a series as promtool reads them; in the gap there are none."""
+    total, written = 0.0, []
+    for number, rate in enumerate(rates):
+        total = rate if gauge else total + rate
+        written.append("_" if gap and gap[0] <= number < gap[1] else f"{total:g}")
+    return " ".join(written)
+
+
+def run_cases(release: Release, folder: Path, cases: list[dict[str, Any]], files: list[Path], interval: str) -> None:
+    """Let promtool judge."""
+    # promtool takes groups in any order unless told; alerts are to see what was recorded at the same moment.
+    order = ["thresholds", "turns", "stages", "objective", "callers", "components", "exporter"]
+    document = {
+        "rule_files": [str(file) for file in files],
+        "evaluation_interval": interval,
+        "group_eval_order": [f"agentstack-{name}" for name in order if name != "thresholds" or len(files) == len(FILES)],
+        "tests": cases,
+    }
+    (folder / "cases.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    run_promtool(release, "test", "rules", "cases.yml", at=folder)
+
+
+def alone(name: str, folder: Path) -> list[Path]:
+    """The files with this alert and no other, and only what it asks for recorded: all of them take promtool five times as long."""
+    needed, grown = {name}, True
+    while grown:
+        asked = " ".join(
+            rule["expr"] + rule.get("annotations", {}).get("cause", "")
+            for rule in rules()
+            if {rule.get("alert"), rule.get("record")} & needed
+        )
+        grown = bool(found := {record for record in RECORDED if record in asked} - needed)
+        needed |= found
+    written = []
+    for file in FILES:
+        groups = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+        for group in groups:
+            group["rules"] = [rule for rule in group["rules"] if {rule.get("alert"), rule.get("record")} & needed]
+        written.append(folder / file.name)
+        written[-1].write_text(yaml.safe_dump({"groups": groups}), encoding="utf-8")
+    return written
