@@ -16,6 +16,7 @@ import click
 from exporter import __version__, compiled
 from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
 from exporter.config.setting_types import FileName, Number, OneOf, Url, Whole
+from exporter.config.usage_errors import Command
 from exporter.logs import hold_standard_descriptors
 
 PROFILES = (
@@ -35,8 +36,10 @@ _seed_option = click.option(
 )
 
 
-class _Commands(click.Group):
+class _Commands(Command, click.Group):
     """The commands. An output that cannot be written ends with one line and code 1, not with a traceback."""
+
+    command_class = Command  # type: ignore[mutable-override] # no other is wanted
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - as click declares it
         """Run a command, and write what is left of its output."""
