@@ -19,6 +19,7 @@ WHY_REFUSED: Final[dict[str, str]] = {
     RefusalReason.TOO_SMALL: "it is implausibly small",
     RefusalReason.NOT_FINITE: "JSON has no NaN or Infinity",
     RefusalReason.LONE_SURROGATE: "it holds half a surrogate pair, as a text that was cut inside an emoji",
+    RefusalReason.TOO_DEEP: "it is nested too deep",
     RefusalReason.NOT_A_TIME: "it is not an RFC 3339 date-time with a time zone",
     RefusalReason.NOT_APPLICABLE: "turns that the agent began have none",
 }

@@ -5,8 +5,6 @@ A line is an event as it was on the wire, or an object that holds one under ``ev
 """
 
 import contextlib
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -14,12 +12,12 @@ import msgspec
 
 from exporter.catalogue.quantities import DateTime, UnixTime
 from exporter.metrics.label_limits import normalise
+from exporter.protocol.members import join, split
 
 Found = TypeVar("Found", bound=msgspec.Struct)
 
 _NONE: Final = msgspec.Raw(b"null")
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
-_token: Final = re.compile(rb'[\[\]{}:,]|"(?:[^"\\]++|\\.)*+"|[^ \t\r\n\[\]{}:,"]++', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,34 +73,6 @@ def name_of(frame: bytes) -> str:
     return normalise(head.type or head.event or "?")
 
 
-def split(raw: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The names and values of a JSON object, or the entries of a list with empty names, as they are written.
-
-    This splits also what a decoder refuses as a whole, as an object with one NaN. What is incomplete at the end is yielded as it is.
-    """
-    depth, start, name = 0, 0, b""
-    for found in _token.finditer(raw):
-        mark = found[0]
-        if mark in b"]}," and depth == 1:
-            yield from _part(name, raw[start : found.start()])
-            start, name = found.end(), b""
-        elif mark == b":" and depth == 1:
-            start, name = found.end(), raw[start : found.start()].strip()
-        if mark in b"[{":
-            start = start if depth else found.end()
-            depth += 1
-        elif mark in b"]}":
-            depth -= 1
-    if depth > 0:
-        yield from _part(name, raw[start:])
-
-
-def _part(name: bytes, value: bytes) -> Iterator[tuple[bytes, bytes]]:
-    value = value.strip()
-    if value:
-        yield name, value
-
-
 def _read(raw: bytes, decoder: msgspec.json.Decoder[Found]) -> Found:
     """The fields that ``decoder`` knows of a JSON object. A value that cannot be read costs that field only."""
     try:
@@ -116,7 +86,7 @@ def _read(raw: bytes, decoder: msgspec.json.Decoder[Found]) -> Found:
             read = msgspec.structs.replace(read, event=msgspec.Raw(value))
         elif field is not None:
             with contextlib.suppress(*_UNREADABLE):
-                setattr(read, field, getattr(decoder.decode(b"{%b:%b}" % (name, value)), field))
+                setattr(read, field, getattr(decoder.decode(join([(name, value)])), field))
     return read
 
 

@@ -6,7 +6,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from exporter.tools.recorded_line import split
+from exporter.protocol.members import split
 
 _GZIP: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"

@@ -164,7 +164,11 @@ def test_names_are_printed_safely(replay: Replayed) -> None:
     assert all(character.isprintable() or character == "\n" for character in text)
 
 
-@pytest.mark.parametrize("bad", ["NaN", "-Infinity", r'"half \ud83d"', "1e999"])
+@pytest.mark.parametrize(
+    "bad",
+    ["NaN", "-Infinity", r'"half \ud83d"', "1e999", "[" * 2_000 + "]" * 2_000],
+    ids=["NaN", "infinity", "emoji", "1e999", "depth"],
+)
 def test_a_bad_value_costs_neither_wrapper_nor_event(replay: Replayed, bad: str) -> None:
     """A value that JSON does not have, within a wrapper or beside its event, costs that value only."""
     at = 1_777_885_200
