@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidMessage, InvalidStatus
 from exporter.auth import basic_auth
 from exporter.auth.peer import ignore_refusal, peer_name
 from exporter.config.setting_types import Secret
+from exporter.config.web_config import read_web_config
 from exporter.daemon.app import Daemon
 from exporter.server import listeners
 from tests.support.app import app
@@ -402,11 +403,25 @@ class TestTelemetry:
             async with program(tmp_path, "healthcheck", "--ready", *args) as asking:
                 assert await asking.ended() == 0, asking.log
 
+    @pytest.mark.parametrize("cost", ["04", "31"])
+    def test_every_cost_of_bcrypt_is_accepted(self, tmp_path: Path, cost: str) -> None:
+        """The lowest and the highest cost are no error."""
+        (tmp_path / "web.yml").write_text(f"basic_auth_users: {{a: $2b${cost}${'.' * 53}}}")
+        assert read_web_config(tmp_path / "web.yml").users.keys() == {"a"}
+
     @pytest.mark.parametrize(
         ("config", "message"),
         [
             ("basic_auth_user: {a: b}", "web.yml: basic_auth_user: unknown key; did you mean 'basic_auth_users'?"),
             ("basic_auth_users: {a: hunter2}", "web.yml: basic_auth_users.a: the value (not shown) is not a bcrypt hash"),
+            *(
+                (
+                    f"basic_auth_users: {{a: $2b${cost}${'.' * 53}}}",
+                    f"web.yml: basic_auth_users.a: the bcrypt hash (not shown) has the cost {cost}, which is not from 04 to 31",
+                )
+                for cost in ("00", "03", "32", "99")
+            ),
+            (f"basic_auth_users: {{a: $2b$10${'a' * 53}}}", "web.yml: basic_auth_users.a: the value (not shown) is not a bcrypt hash"),
             ("rate_limit: {interval: 1s}", "web.yml: rate_limit: is not supported by this exporter"),
             ("tls_server_config: {cert_file: c}", "web.yml: tls_server_config.key_file: is missing"),
             ("tls_server_config: {cert_file: c, key_file: k, min_version: SSL3}", "'SSL3' is not one of TLS12, TLS13"),
@@ -421,6 +436,7 @@ class TestTelemetry:
             assert await refused.ended() == 2
             assert message in refused.log
             assert "hunter2" not in refused.log
+            assert "$2b$" not in refused.log
 
 
 class TestLimits:
