@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from exporter.protocol.members import join, split
+from exporter.protocol.members import MOST_STEPS, join, split
 
 KINDS: Final = frozenset({
     "agent_session.extend_wait",
@@ -82,6 +82,6 @@ def _read_parts(frame: bytes) -> _Frame:
     if not frame.lstrip().startswith(b"{"):
         return _Frame()
     try:
-        return _decoder.decode(join(member for member in split(frame) if member[0] in _NAMES))
+        return _decoder.decode(join(member for member in split(frame, MOST_STEPS) if member[0] in _NAMES))
     except _NOT_READ:
         return _Frame()

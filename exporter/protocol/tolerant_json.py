@@ -30,7 +30,8 @@ TOO_DEEP: Final = Unusable(RefusalReason.TOO_DEEP)
 _DEEP: Final = "\udead"
 _DEEP_PART: Final = r'"\udead"'
 """Stands for a part that is too deep. It is no text that anybody can use, so it hides none."""
-_bracket: Final = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_bracket: Final = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""A bracket or a string. A string that does not end is the rest of the text, so that nothing is searched twice."""
 
 
 def read_tolerantly(frame: str | bytes) -> Json:

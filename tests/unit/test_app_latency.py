@@ -66,7 +66,7 @@ def test_what_is_no_known_command_has_a_kind_too(frame: str | bytes, kind: str) 
     assert read_command(frame).kind == kind
 
 
-@pytest.mark.parametrize("bad", ["NaN", r'"half \ud83d"', "[" * 100_000 + "]" * 100_000], ids=["NaN", "emoji", "depth"])
+@pytest.mark.parametrize("bad", ["NaN", r'"half \ud83d"', "[" * 30_000 + "]" * 30_000], ids=["NaN", "emoji", "depth"])
 def test_a_bad_part_of_a_command(bad: str) -> None:
     """A command is known, and which call it answers, although its content cannot be read."""
     assert read_command(f'{{"type": "tool.result", "result": {bad}, "id": "tc-1"}}') == Command("tool.result", "tc-1")

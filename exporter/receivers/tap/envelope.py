@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from exporter.protocol.members import join, split
+from exporter.protocol.members import MOST_STEPS, join, split
 
 VERSION: Final = 1
 """Version of the protocol that is implemented here."""
@@ -99,7 +99,7 @@ def read_envelope(frame: str | bytes) -> Envelope:
 def _with_quoted_event(frame: str | bytes) -> bytes:
     """The message with its event as a string. The event's own decoder reads events with parts that make the whole unreadable here."""
     raw = frame.encode("utf-8", "replace") if isinstance(frame, str) else frame
-    members = dict(split(raw)) if raw.lstrip().startswith(b"{") else {}
+    members = dict(split(raw, MOST_STEPS)) if raw.lstrip().startswith(b"{") else {}
     event = members.get(b'"event"', b"")
     if not event.startswith(b"{"):
         return raw
