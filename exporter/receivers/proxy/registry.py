@@ -14,6 +14,7 @@ from exporter.receivers.proxy.http1 import RELAYS
 from exporter.receivers.proxy.inspector import MessageInspector
 from exporter.receivers.proxy.tunnel import Tunnel
 from exporter.receivers.proxy.upstream import Upstream
+from exporter.receivers.read_budget import ReadBudget
 
 LOOP: Final = Refusal(508, "loop", "--upstream leads back to this exporter: it must be the address of the app")
 
@@ -24,8 +25,8 @@ class ProxyConfig:
 
     ``handshake_timeout`` bounds the platform's request, ``upstream_timeout`` connecting to the app and its answer. ``max_waiting``
     connections may be open that have not sent their request; a further one ends the oldest. ``subscription`` is
-    sent to the platform when a call begins, or ``None``. Messages of more than ``max_message`` bytes are forwarded and not measured.
-    With ``allow_fallback`` connections are accepted although the app cannot be reached.
+    sent to the platform when a call begins, or ``None``. Messages of more than ``max_message`` bytes are shortened before they are
+    measured. With ``allow_fallback`` connections are accepted although the app cannot be reached.
     """
 
     upstream: Upstream
@@ -61,6 +62,7 @@ class ProxyRegistry:
         """Connections that have not sent their request, the oldest first. Anyone can open them, so they are no calls."""
         self.dialing = 0
         """Requests for which the app is asked. They count as calls."""
+        self.budget = ReadBudget()
         self.emptied = asyncio.Event()
         """Set when the last tunnel has ended."""
         self._open_feed = open_feed
