@@ -16,6 +16,7 @@ import click
 from exporter import __version__, compiled
 from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
 from exporter.config.setting_types import FileName, Number, OneOf, Url, Whole
+from exporter.config.usage_errors import Command
 from exporter.logs import hold_standard_descriptors
 
 PROFILES = (
@@ -35,8 +36,10 @@ _seed_option = click.option(
 )
 
 
-class _Commands(click.Group):
+class _Commands(Command, click.Group):
     """The commands. An output that cannot be written ends with one line and code 1, not with a traceback."""
+
+    command_class = Command  # type: ignore[mutable-override] # no other is wanted
 
     def main(self, *args: Any, **extra: Any) -> Any:  # noqa: ANN401 - as click declares it
         """Run a command, and write what is left of its output."""
@@ -143,16 +146,21 @@ def simulate(
 @main.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--format", "form", type=OneOf(("text", "json")), default="text", show_default=True, help="Format of the output.")
+@click.option("--summary", is_flag=True, help="Explain all events together instead, many times as fast.")
 @click.option("--traces", is_flag=True, help="Draw the turns as waterfalls instead.")
-def replay(file: BinaryIO, form: Literal["text", "json"], traces: bool) -> None:
+def replay(file: BinaryIO, form: Literal["text", "json"], summary: bool, traces: bool) -> None:
     """Explain which metrics recorded events become.
 
-    FILE contains the events as JSON lines or as a JSON array, and may be compressed with gzip; - is stdin. The exit code is 1 if
-    it contains no event.
+    FILE contains the events as JSON lines or as a JSON array, and may be compressed with gzip; - is stdin. stderr says at the end how
+    many events were processed. The exit code is 1 if FILE contains no event.
     """
-    from exporter.tools.replay import draw_replay, run_replay
+    from exporter.tools.replay import draw_replay, run_replay, summarise_replay
 
-    sys.exit(draw_replay(file) if traces else run_replay(file, form))
+    if summary and traces:
+        raise click.UsageError("--summary and --traces cannot be combined.")
+    if traces:
+        sys.exit(draw_replay(file))
+    sys.exit(summarise_replay(file, form) if summary else run_replay(file, form))
 
 
 @main.command()

@@ -132,6 +132,17 @@ Line = str | Callable[[], str]
 """A line, or what makes it: a traceback reads source files, so it is made where waiting harms nobody."""
 
 
+class _Drops:
+    """The lines that were dropped since the process started, whichever writer had them."""
+
+    lines: int = 0
+
+
+def lines_dropped() -> int:
+    """How many lines of the log were dropped since the process started."""
+    return _Drops.lines
+
+
 class LineWriter:
     """Writes lines to a file descriptor in a thread, so that no caller waits for the reader.
 
@@ -150,7 +161,7 @@ class LineWriter:
     def put(self, line: Line) -> None:
         """Write the line, unless too many are waiting. Never waits."""
         if self._waiting.qsize() >= QUEUE_LIMIT:
-            self._dropped += 1
+            self._drop()
             return
         self._waiting.put(line)
         if self._thread is None:
@@ -180,7 +191,11 @@ class LineWriter:
                     dropped, self._dropped = self._dropped, 0
                     self._write(self._report(dropped))
             except OSError:
-                self._dropped += 1
+                self._drop()
+
+    def _drop(self) -> None:
+        self._dropped += 1
+        _Drops.lines += 1
 
     def _write(self, line: str) -> None:
         rest = line.encode("utf-8", "backslashreplace") + b"\n"

@@ -20,6 +20,7 @@ import bcrypt
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.auth.password_checks import PasswordChecks, TooManyChecksError
+from exporter.auth.peer import OnRefused
 from exporter.bounded_dict import BoundedDict
 
 T = TypeVar("T")
@@ -38,13 +39,11 @@ _MAX_PASSWORD: Final = 72
 class BasicAuth:
     """An ASGI application that forwards authenticated requests to ``app``.
 
-    ``users`` maps user names to bcrypt hashes and is called for each request, because the file may change. ``refused`` is called with
-    the reason of a refusal. ``headers`` are added to every answer.
+    ``users`` maps user names to bcrypt hashes and is called for each request, because the file may change. ``refused`` is called for
+    each refusal. ``headers`` are added to every answer.
     """
 
-    def __init__(
-        self, app: ASGIApp, users: Callable[[], Mapping[str, str]], refused: Callable[[str], None], headers: Mapping[str, str]
-    ) -> None:
+    def __init__(self, app: ASGIApp, users: Callable[[], Mapping[str, str]], refused: OnRefused, headers: Mapping[str, str]) -> None:
         self._app = app
         self._users = users
         self._refused = refused
@@ -63,7 +62,7 @@ class BasicAuth:
             return
         credentials = _credentials(scope["headers"])
         if credentials is None:
-            self._refused("no_user")
+            self._refused("no_user", scope.get("client"), status=401)
             await _refuse(send)
             return
         request = _Request(receive)
@@ -71,13 +70,13 @@ class BasicAuth:
         try:
             valid = await self._is_valid(users, *credentials, peer=peer, request=request)
         except TooManyChecksError:
-            self._refused("too_many_attempts")
+            self._refused("too_many_attempts", scope.get("client"), status=429)
             await _answer(send, 429, b"too many wrong passwords are being checked; try again later\n", (b"retry-after", b"1"))
             return
         if valid:
             await self._app(scope, request.receive, send)
         elif valid is not None:
-            self._refused("wrong_user")
+            self._refused("wrong_user", scope.get("client"), status=401)
             await _refuse(send)
 
     async def _is_valid(self, users: Mapping[str, str], user: str, password: bytes, *, peer: str, request: "_Request") -> bool | None:

@@ -21,6 +21,7 @@ from exporter.config.sources import (
     file_problems,
     read_settings_file,
 )
+from exporter.config.usage_errors import Command
 
 _FILE = "exporter.config.file"
 
@@ -113,7 +114,7 @@ def load(ctx: click.Context) -> Loaded:
     return Loaded(settings, origins, file.name if file else None, tuple(environment_warnings()))
 
 
-class SettingsCommand(click.Command):
+class SettingsCommand(Command):
     """A command with all settings as options. Its function gets them as the argument ``loaded``."""
 
     def __init__(self, *args: Any, **attrs: Any) -> None:
@@ -124,7 +125,10 @@ class SettingsCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, then replace the single settings by :class:`Loaded`."""
         given = tuple(args)
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except ConfigError as error:
+            raise ConfigError([*error.problems, *self.wrong_values(ctx, list(given))], ctx) from None
         if not ctx.resilient_parsing:
             loaded = replace(load(ctx), read_again=lambda: self._read_again(ctx.info_name, given))
             ctx.params = {name: value for name, value in ctx.params.items() if name not in OPTIONS} | {"loaded": loaded}

@@ -97,7 +97,7 @@ class Number(Kind[float], click.FloatRange):
         super().__init__(least, most)
         self.least, self.most = least, most
         self.name = name
-        self.expects = f"{what} from {least:g} to {most:g}"
+        self.expects = f"{what} from {_plain(least)} to {_plain(most)}"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Accept an int, a float, or the text of one."""
@@ -108,6 +108,11 @@ class Number(Kind[float], click.FloatRange):
         if not math.isfinite(number) or not self.least <= number <= self.most:
             self.refuse(value, param, ctx)
         return number
+
+
+def _plain(number: float) -> str:
+    """The number without an exponent."""
+    return f"{number:.15f}".rstrip("0").rstrip(".")
 
 
 class Seconds(Number):

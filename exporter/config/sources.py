@@ -18,6 +18,7 @@ import click
 from exporter.config.declare import ENV_PREFIX
 from exporter.config.setting_types import nearest, shown
 from exporter.config.settings import SETTINGS
+from exporter.config.usage_errors import in_one_line
 
 CONFIG_ENV = ENV_PREFIX + "CONFIG"
 MAX_FILE_BYTES = 1 << 20
@@ -34,12 +35,11 @@ _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 
 
 class ConfigError(click.UsageError):
-    """The configuration is wrong. The message lists every problem with its place. Exit code 2."""
+    """The configuration is wrong. The message names every problem with its place. Exit code 2."""
 
     def __init__(self, problems: list[str], ctx: click.Context | None = None) -> None:
         self.problems = tuple(problems)
-        single = len(problems) == 1
-        super().__init__(problems[0] if single else "\n  ".join([f"{len(problems)} problems with the settings:", *problems]), ctx)
+        super().__init__(in_one_line(problems, "problems with the settings"), ctx)
 
 
 @dataclass(frozen=True, slots=True)

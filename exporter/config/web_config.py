@@ -17,7 +17,10 @@ from exporter.auth.tls_files import ServerTlsFiles
 from exporter.config.setting_types import nearest, shown
 
 MAX_FILE_BYTES: Final = 1 << 20
-_BCRYPT: Final = re.compile(r"\$2[abxy]\$[0-9]{2}\$[./A-Za-z0-9]{53}")
+_BCRYPT: Final = re.compile(r"\$2[abxy]\$([0-9]{2})\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
+"""Version, cost, salt and digest. The last character of the salt holds two bits."""
+_COSTS: Final = (4, 31)
+"""The lowest and the highest cost that bcrypt knows."""
 _VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _CLIENT_AUTH: Final = ("NoClientCert", "RequireAndVerifyClientCert")
 _TOP: Final = ("tls_server_config", "http_server_config", "basic_auth_users")
@@ -107,8 +110,12 @@ class _Reader:
         for user, hashed in users.items():
             if not isinstance(user, str) or not user or ":" in user:
                 self._fail("basic_auth_users", f"{shown(user)} is not a user name; expected a text without a colon")
-            if not isinstance(hashed, str) or not _BCRYPT.fullmatch(hashed):
+            found = _BCRYPT.fullmatch(hashed) if isinstance(hashed, str) else None
+            if found is None:
                 self._fail(f"basic_auth_users.{user}", "the value (not shown) is not a bcrypt hash; `htpasswd -nBC 10 ''` makes one")
+            if not _COSTS[0] <= int(found[1]) <= _COSTS[1]:
+                problem = f"the bcrypt hash (not shown) has the cost {found[1]}, which is not from 04 to 31"
+                self._fail(f"basic_auth_users.{user}", f"{problem}; `htpasswd -nBC 10 ''` makes one with 10")
         return dict(users)
 
     def _version(self, tls: Mapping[str, Any], key: str, default: ssl.TLSVersion) -> ssl.TLSVersion:

@@ -33,6 +33,7 @@ from exporter.exporters.landing_page import Product, StatusLine
 from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
+from exporter.logs import lines_dropped
 from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
@@ -97,6 +98,7 @@ class Daemon:
     def snapshot(self) -> Snapshot:
         """All metrics as they are now."""
         self._ticker.measure_process()
+        self.pipeline.metrics.log_lines_dropped.set(lines_dropped())
         return self.pipeline.snapshot(time.time())
 
     async def start(self) -> None:

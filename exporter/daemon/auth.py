@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 
 from exporter.auth import AccessRules, AuthPolicy, SecretSet, Signatures
 from exporter.auth.basic_auth import BasicAuth
+from exporter.auth.peer import OnRefused
 from exporter.auth.tls_files import ServerTlsFiles
 from exporter.config import Settings
 from exporter.config.setting_types import Secret
@@ -78,7 +79,7 @@ class TelemetryGuard:
         except TlsFileError as error:
             raise ValueError(f"--web-config: {path}: tls_server_config.{_KEYS[error.file]}: {error}") from None
 
-    def protect(self, app: ASGIApp, refused: Callable[[str], None]) -> ASGIApp:
+    def protect(self, app: ASGIApp, refused: OnRefused) -> ASGIApp:
         """The application behind authentication, or the application itself if there is no file."""
         return app if self._file is None else BasicAuth(app, self._users, refused, self._current().headers)
 

@@ -16,8 +16,9 @@ from exporter.receivers.read_budget import ReadBudget
 from exporter.receivers.tap.client_sequences import TapClients, TapLimits, largest_message
 from exporter.receivers.websocket import Endpoint, EndpointConfig
 from exporter.server.listener_config import ListenerLimits
-from exporter.server.listeners import Listener, ListenerTls, RawListener
+from exporter.server.listeners import Listener, RawListener
 from exporter.server.reloading_file import FileWatcher
+from exporter.server.tls_server import ListenerTls
 
 DRAIN_ENDPOINT: Final = 2.0
 DRAIN_RELAY: Final = 25.0
@@ -42,7 +43,7 @@ class Receiver:
             self._listener = _endpoint_listener(settings, endpoint, tls, metrics, budget)
         else:
             self._application = relay = _relay(settings, settings.upstream, pipeline, metrics, self.tokens)
-            listener_tls = None if tls is None else ListenerTls(tls, settings.handshake_timeout, metrics.tls_failure)
+            listener_tls = None if tls is None else ListenerTls(tls, settings.handshake_timeout, MAX_PENDING, metrics.refused)
             self._listener = RawListener(relay, settings.listen.host, settings.listen.port, listener_tls)
 
     @property
@@ -119,5 +120,6 @@ def _relay(settings: Settings, upstream: str, pipeline: Pipeline, metrics: Recei
         subscription=SUBSCRIPTION if settings.subscribe else None,
         max_message=settings.max_frame_bytes,
         allow_fallback=settings.observe_without_upstream,
+        max_waiting=MAX_PENDING,
     )
     return Relay(ingest_auth_policy(settings, None, tokens), config, lambda: CallFeed(pipeline, relayed=True), metrics)

@@ -1,9 +1,14 @@
-"""The reports of receivers, recorded in the exporter's own metrics."""
+"""The reports of receivers, recorded in the exporter's own metrics and, for refusals, in the log."""
 
+import logging
 from collections.abc import Callable
 
+from exporter.auth.peer import peer_name
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.receivers.observer_interfaces import ProxyObserver, RelayDropReason, TapObserver
+from exporter.receivers.proxy.registry import LOOP
+
+log = logging.getLogger(__name__)
 
 
 class ReceiverMetrics(ProxyObserver, TapObserver):
@@ -22,13 +27,15 @@ class ReceiverMetrics(ProxyObserver, TapObserver):
         """Count the end of an accepted connection."""
         self._metrics.connections_active.add(-1)
 
-    def refused(self, reason: str) -> None:
-        """Count a connection that was refused, or closed by the exporter."""
+    def refused(self, reason: str, peer: object = None, *, status: int | None = None, problem: str = "") -> None:
+        """Count and log a connection or request that was refused, or a connection closed by the exporter."""
         self._metrics.connections_refused.add(1, reason=reason)
-
-    def tls_failure(self) -> None:
-        """Count a failed TLS handshake."""
-        self.refused("tls_handshake")
+        extra: dict[str, object] = {"reason": reason, "peer": peer_name(peer)}
+        if status is not None:
+            extra["status"] = status
+        if problem:
+            extra["problem"] = problem
+        log.log(logging.ERROR if reason == LOOP.reason else logging.INFO, "connection refused", extra=extra)
 
     def tap_connected(self) -> None:
         """Count a connected tap."""

@@ -133,7 +133,7 @@ def otel_from_environment() -> tuple[OtelSettings, tuple[str, ...]]:
 
 def log_warnings(warnings: tuple[str, ...]) -> None:
     """Log the problems of settings."""
-    for warning in warnings:
+    for warning in dict.fromkeys(warnings):
         log.warning(warning)  # each is a template of its own, so that none is suppressed as a repetition
 
 

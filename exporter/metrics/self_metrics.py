@@ -128,6 +128,9 @@ OTLP_DISK_ERRORS: Final = _counter(
 OTLP_DISK_DAMAGED: Final = _counter(
     "otlp_disk_damaged", "{place}", "Places in the queue's files that could not be read and were skipped.", "signal"
 )
+LOG_LINES_DROPPED: Final = _counter(
+    "log_lines_dropped", "{line}", "Lines of the log that were dropped because the reader of stderr did not take them in time."
+)
 PROCESS_CPU: Final = _process("counter", "cpu", "s", "Processor time the process has used.")
 PROCESS_RESIDENT: Final = _process("gauge", "resident_memory", "By", "Resident memory of the process.")
 PROCESS_VIRTUAL: Final = _process("gauge", "virtual_memory", "By", "Virtual memory of the process.")
@@ -172,6 +175,7 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     OTLP_QUEUE_ITEMS,
     OTLP_DISK_ERRORS,
     OTLP_DISK_DAMAGED,
+    LOG_LINES_DROPPED,
     PROCESS_CPU,
     PROCESS_RESIDENT,
     PROCESS_VIRTUAL,
@@ -224,6 +228,7 @@ class SelfMetrics:
         self.upstream_failures = Instrument(store, UPSTREAM_FAILURES)
         self.relay_delay = Instrument(store, RELAY_DELAY)
         self.relay_dropped = Instrument(store, RELAY_DROPPED)
+        self.log_lines_dropped = Instrument(store, LOG_LINES_DROPPED)
         self._create_otlp(store)
         for spec, values in FROM_ZERO.items():
             (label,) = spec.labels
@@ -231,6 +236,7 @@ class SelfMetrics:
                 self._row(spec, **{label: value})
         self.connections_active.set(0)
         self.taps_active.set(0)
+        self.log_lines_dropped.set(0)
         self.series.set(0)
 
     def _create_otlp(self, store: Store) -> None:

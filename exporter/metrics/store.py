@@ -97,8 +97,17 @@ class Change:
     after: float | HistogramPoint
 
 
-Seen = dict[tuple[int, tuple[str, ...]], tuple[Row, Row]]
-"""Rows by layout and label values, each with a copy of what it held when :meth:`Store.changes` read it last."""
+@dataclass(slots=True)
+class SeenLayout:
+    """The rows of a layout by label values, each with a copy of what it held when :meth:`Store.changes` read it last."""
+
+    rows: dict[tuple[str, ...], tuple[Row, Row]] = field(default_factory=dict)
+    copies: list[Row] = field(default_factory=list)
+    """All copies in the order of the rows, because comparing two lists is much faster than comparing row by row."""
+
+
+Seen = dict[int, SeenLayout]
+"""What :meth:`Store.changes` has read, by the number of the layout."""
 
 
 class Store:
@@ -216,16 +225,20 @@ class Store:
     def changes(self, seen: Seen) -> Iterator[Change]:
         """The series that changed since the last call with this ``seen``, which must be empty at first. Unchanged rows cost little."""
         for number, layout in enumerate(self._layouts):
+            last = seen.setdefault(number, SeenLayout())
+            if last.copies == list(layout.rows.values()):
+                continue
             for labels, row in layout.rows.items():
-                known, before = seen.get((number, labels), (None, None))
+                known, before = last.rows.get(labels, (None, None))
                 if known is row and before == row:
                     continue
-                seen[number, labels] = row, [_copy(cell) for cell in row]
+                last.rows[labels] = row, [_copy(cell) for cell in row]
                 for index, spec in enumerate(layout.specs):
                     past = _point(layout, index, before[index]) if before is not None and known is row else None
                     value = _point(layout, index, row[index])
                     if value is not None and value != past:
                         yield Change(spec, labels, past, value)
+            last.copies = [last.rows[labels][1] for labels in layout.rows]
 
 
 def _copy(cell: Cell) -> Cell:

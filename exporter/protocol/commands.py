@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from exporter.protocol.members import MOST_STEPS, join, split
+
 KINDS: Final = frozenset({
     "agent_session.extend_wait",
     "agent_session.handoff",
@@ -58,6 +60,8 @@ class _Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 _decoder: Final = msgspec.json.Decoder(_Frame)
+_NOT_READ: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+_NAMES: Final = frozenset(b'"%b"' % name.encode() for name in _Frame.__struct_encode_fields__)
 _UNREADABLE: Final = Command(UNREADABLE)
 
 
@@ -65,9 +69,19 @@ def read_command(frame: str | bytes) -> Command:
     """Read a frame from the app."""
     try:
         found = _decoder.decode(frame)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _UNREADABLE
+    except _NOT_READ:
+        found = _read_parts(frame.encode("utf-8", "replace") if isinstance(frame, str) else frame)
     name = found.type or found.event
     if name is None:
         return _UNREADABLE
     return Command(name if name in KINDS else OTHER, None if found.id is None else str(found.id), found.last is True)
+
+
+def _read_parts(frame: bytes) -> _Frame:
+    """The parts of a command that count, although others cannot be read."""
+    if not frame.lstrip().startswith(b"{"):
+        return _Frame()
+    try:
+        return _decoder.decode(join(member for member in split(frame, MOST_STEPS) if member[0] in _NAMES))
+    except _NOT_READ:
+        return _Frame()

@@ -17,7 +17,7 @@ import msgspec
 from exporter.catalogue.inspect import inspect_event
 from exporter.events import ALL_EVENTS, EVENTS, STREAM_EVENTS, Wire
 from exporter.protocol.reasons import FrameRejected, RefusalReason, RefusedValue, RejectionReason
-from exporter.protocol.tolerant_json import Unusable, clean, read_tolerantly
+from exporter.protocol.tolerant_json import Unusable, clean, read_tolerantly, read_without_depth
 
 __all__ = ("SPECS", "FrameRejected", "PartialEvent", "RefusalReason", "RefusedValue", "RejectionReason", "decode")
 
@@ -26,6 +26,7 @@ _WITHOUT_NAME: Final = {
     RefusalReason.LONE_SURROGATE: RejectionReason.LONE_SURROGATE,
 }
 """Why a frame is rejected whose event has no name, because the name itself cannot be used."""
+_TAG_FIELDS: Final = ("type", "event")
 _STREAM_START = ('{"event"', b'{"event"')
 
 
@@ -80,7 +81,16 @@ def decode(frame: str | bytes) -> Wire | PartialEvent:
 
 
 def _decode_leniently(frame: str | bytes) -> Wire | PartialEvent:
-    document, is_sound = _object(frame)
+    try:
+        return _read_document(*_object(frame))
+    except RecursionError:
+        document = read_without_depth(frame)
+    if not isinstance(document, dict) or not any(isinstance(document.get(tag_field), str) for tag_field in _TAG_FIELDS):
+        raise FrameRejected(RejectionReason.TOO_DEEP)
+    return _read_document(document, is_sound=False)
+
+
+def _read_document(document: dict[str, Any], is_sound: bool) -> Wire | PartialEvent:
     tag_field, name = _name(document)
     event = _BY_NAME.get((tag_field, name))
     if event is None:
@@ -94,12 +104,10 @@ def _decode_leniently(frame: str | bytes) -> Wire | PartialEvent:
 
 
 def _object(frame: str | bytes) -> tuple[dict[str, Any], bool]:
-    """The object in the frame, and whether all of its values can be used."""
+    """The object in the frame, and whether all of its values can be used. Raises ``RecursionError`` if it is nested too deep."""
     is_sound = True
     try:
         document = _untyped.decode(frame)
-    except RecursionError:
-        raise FrameRejected(RejectionReason.TOO_DEEP) from None
     except (msgspec.MsgspecError, UnicodeError):
         document, is_sound = read_tolerantly(frame), False
     if not isinstance(document, dict):
@@ -109,7 +117,7 @@ def _object(frame: str | bytes) -> tuple[dict[str, Any], bool]:
 
 def _name(document: dict[str, Any]) -> tuple[str, str]:
     """The name of the event, and the field that it stands in before it."""
-    for tag_field in ("type", "event"):
+    for tag_field in _TAG_FIELDS:
         name = document.get(tag_field)
         if isinstance(name, str) and name:
             return tag_field, name

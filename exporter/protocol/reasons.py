@@ -31,6 +31,7 @@ class RefusalReason(StrEnum):
     TOO_SMALL = "too_small"
     NOT_FINITE = "not_finite"
     LONE_SURROGATE = "lone_surrogate"
+    TOO_DEEP = "too_deep"
     NOT_A_TIME = "not_a_time"
     NOT_APPLICABLE = "not_applicable"
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Literal, Protocol
 
+from exporter.auth.peer import OnRefused
+
 RelayDropReason = Literal["overflow", "protocol", "error"]
 """Why the relay forwards messages without measuring them.
 
@@ -20,8 +22,7 @@ class ConnectionObserver(Protocol):
     def disconnected(self) -> None:
         """An accepted connection has ended."""
 
-    def refused(self, reason: str) -> None:
-        """A connection was refused, or closed by the exporter."""
+    refused: OnRefused
 
 
 class ProxyObserver(ConnectionObserver, Protocol):

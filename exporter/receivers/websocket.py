@@ -22,7 +22,6 @@ from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.receivers.feed_interfaces import CallFeedProtocol
 from exporter.receivers.long_messages import MORE, LongMessages
 from exporter.receivers.observer_interfaces import ConnectionObserver
-from exporter.receivers.peer import peer_name
 from exporter.receivers.read_budget import ReadBudget
 from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import Hello, is_hello, read_hello
@@ -65,11 +64,12 @@ class EndpointConfig:
 class _Connection:
     """An accepted connection. ``received_at`` is the monotonic time of its last message, ``tokens`` fills its rate limit."""
 
-    __slots__ = ("receive", "received_at", "send", "tap", "tokens")
+    __slots__ = ("peer", "receive", "received_at", "send", "tap", "tokens")
 
-    def __init__(self, receive: Receive, send: Send, tokens: float) -> None:
+    def __init__(self, receive: Receive, send: Send, tokens: float, peer: object) -> None:
         self.receive = receive
         self.send = send
+        self.peer = peer
         self.received_at = monotonic()
         self.tokens = tokens
         self.tap: TapLink | None = None
@@ -118,13 +118,9 @@ class Endpoint:
             await receive()
             refusal = self._auth_policy.decide(_handshake(scope), ConnectionLoad(len(self._connections), self._draining))
             if refusal is None:
-                await self._serve(_Connection(receive, send, self._config.max_rate))
+                await self._serve(_Connection(receive, send, self._config.max_rate, scope.get("client")))
             else:
-                self._observer.refused(refusal.reason)
-                log.info(
-                    "connection refused",
-                    extra={"reason": refusal.reason, "status": refusal.status, "peer": peer_name(scope.get("client"))},
-                )
+                self._observer.refused(refusal.reason, scope.get("client"), status=refusal.status)
                 await _refuse_websocket(refusal, send)
 
     async def drain(self, within: float) -> None:
@@ -139,7 +135,7 @@ class Endpoint:
         if self._config.max_silence:
             since = monotonic() - self._config.max_silence
             for connection in [connection for connection in self._connections if connection.received_at < since]:
-                self._observer.refused("silent")
+                self._observer.refused("silent", connection.peer)
                 await _try_send(connection, _close_message(CloseCode.GOING_AWAY, "silent for too long"))
 
     async def _serve(self, connection: _Connection) -> None:

@@ -6,7 +6,6 @@ authentication. Here a request's head is parsed once it is complete, one request
 """
 
 import asyncio
-import logging
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -16,8 +15,6 @@ from exporter.server.listener_config import ListenerConfig
 
 _LINE_BREAK: Final = b"\r\n"
 """Bytes that may precede a request (RFC 9112, section 2.2)."""
-
-log = logging.getLogger(__name__)
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -119,8 +116,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def cut_off(self, reason: str) -> None:
         """End the connection at once, without waiting for the peer to read."""
-        log.debug("connection cut off: %s", reason)
-        self.config.on_refused(reason)
+        self.config.on_refused(reason, self.client)
         self._leave()
         self._discard()
         self.transport.abort()
@@ -160,8 +156,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, message: str) -> None:
         self._stop_head_timer()
-        self.config.on_refused("bad_request")
-        log.info("request refused", extra={"status": status})
+        self.config.on_refused("bad_request", self.client, status=status)
         self._discard()
         self.transport.write(refusal_answer(status, message))
         self.transport.close()

@@ -1,11 +1,11 @@
 """What one listener allows its peers: limits, and where its refusals are reported."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import uvicorn
 
+from exporter.auth.peer import OnRefused
 from exporter.receivers.read_budget import ReadBudget
 
 TRANSPORT_CAP: Final = 16 * 1024 * 1024
@@ -28,10 +28,11 @@ class ListenerLimits:
 
     ``handshake_timeout`` bounds the TLS handshake and the head of each request. ``write_timeout`` bounds how long a peer may read
     nothing, also after the connection was closed. ``max_pending`` connections may be open that are no WebSocket; a further one ends
-    the oldest that waits for a request. ``max_stalled`` of them may hold an answer that their peer does not read; a further one ends
-    the oldest. A longer WebSocket message than ``max_message`` bytes is delivered in pieces as it arrives, up to one byte more than
-    ``longest_message`` bytes. ``read_budget`` counts what is held of messages that have not arrived completely.
-    ``max_frame_rate`` is in control frames and fragments a second from one WebSocket. Those above it wait, and 0 disables the limit.
+    the oldest that waits for a request. As many TLS handshakes may be in progress; a further one ends the oldest. ``max_stalled``
+    connections may hold an answer that their peer does not read; a further one ends the oldest. A longer WebSocket message than
+    ``max_message`` bytes is delivered in pieces as it arrives, up to one byte more than ``longest_message`` bytes. ``read_budget``
+    counts what is held of messages that have not arrived completely. ``max_frame_rate`` is in control frames and fragments a second
+    from one WebSocket. Those above it wait, and 0 disables the limit.
     """
 
     handshake_timeout: float = 10.0
@@ -47,16 +48,16 @@ class ListenerLimits:
 class ListenerConfig(uvicorn.Config):
     """uvicorn's settings and the listener's limits.
 
-    ``on_refused`` is called with the reason when a connection is refused or cut off before it is a WebSocket. ``pending`` and
+    ``on_refused`` is called when a connection is refused or cut off before it is a WebSocket. ``pending`` and
     ``stalled`` are the connections that are counted against the limits, the oldest first.
     """
 
     limits: ListenerLimits
-    on_refused: Callable[[str], None]
+    on_refused: OnRefused
     pending: dict[PendingConnection, None]
     stalled: dict[PendingConnection, None]
 
-    def limit(self, limits: ListenerLimits, on_refused: Callable[[str], None]) -> None:
+    def limit(self, limits: ListenerLimits, on_refused: OnRefused) -> None:
         """Set the listener's limits and its observer."""
         self.limits, self.on_refused = limits, on_refused
         self.pending, self.stalled = {}, {}

@@ -2,40 +2,27 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from exporter.auth.peer import OnRefused, ignore_refusal
 from exporter.server.http_protocol import HttpProtocol
 from exporter.server.listener_config import TRANSPORT_CAP, ListenerConfig, ListenerLimits
+from exporter.server.tls_server import ListenerTls, TlsServer
 from exporter.server.uvicorn_protocols import WebSocketProtocol
 
 PING_INTERVAL: Final = 20.0
 """Seconds between pings. They detect peers that have vanished."""
 PONG_TIMEOUT: Final = 20.0
 """Seconds a peer gets to answer a ping."""
-_TLS_CHECK_DELAY: Final = 0.1
-"""Delay after the handshake timeout before checking that the TLS handshake finished, in seconds."""
 _BACKLOG: Final = 2048
 _SHUTDOWN_TIMEOUT: Final = 2
 """Seconds for requests in progress when the server stops."""
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ListenerTls:
-    """TLS of a listener. ``on_failure`` is called if a handshake fails or takes longer than ``handshake_timeout`` seconds."""
-
-    context: ssl.SSLContext
-    handshake_timeout: float
-    on_failure: Callable[[], None]
 
 
 class _Server(uvicorn.Server):
@@ -62,8 +49,8 @@ class _Server(uvicorn.Server):
 
         tls = None
         if config.ssl is not None:
-            tls = ListenerTls(config.ssl, config.limits.handshake_timeout, lambda: config.on_refused("tls_handshake"))
-        self.servers = [await _serve(protocol, bound, tls) for bound in sockets or ()]
+            tls = ListenerTls(config.ssl, config.limits.handshake_timeout, config.limits.max_pending, config.on_refused)
+        self.servers = [await _serve(protocol, bound, tls) for bound in sockets or ()]  # type: ignore[misc] # uvicorn only closes them
         self.started = True
 
     @contextlib.contextmanager
@@ -75,8 +62,8 @@ class _Server(uvicorn.Server):
 class Listener:
     """One address with an ASGI application.
 
-    With ``tls`` it speaks TLS. ``on_refused`` is called with the reason when a connection exceeds one of the ``limits``, sends no
-    request, or fails in its TLS handshake.
+    With ``tls`` it speaks TLS. ``on_refused`` is called when a connection exceeds one of the ``limits``, sends no request, or fails in
+    its TLS handshake.
     """
 
     def __init__(
@@ -87,7 +74,7 @@ class Listener:
         *,
         tls: ssl.SSLContext | None = None,
         limits: ListenerLimits | None = None,
-        on_refused: Callable[[str], None] = lambda _reason: None,
+        on_refused: OnRefused | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -109,7 +96,7 @@ class Listener:
             backlog=_BACKLOG,
             ssl_context_factory=None if tls is None else lambda *_: tls,
         )
-        config.limit(limits or ListenerLimits(), on_refused)
+        config.limit(limits or ListenerLimits(), on_refused or ignore_refusal)
         self._server = _Server(config)
 
     @property
@@ -143,7 +130,7 @@ class Listener:
 class RawListener:
     """One address without an HTTP server.
 
-    ``new_protocol`` makes the protocol of each connection. Its ``transport`` must be ``None`` until the connection is made.
+    ``new_protocol`` makes the protocol of each connection.
     """
 
     def __init__(self, new_protocol: Callable[[], asyncio.BaseProtocol], host: str, port: int, tls: ListenerTls | None) -> None:
@@ -152,7 +139,7 @@ class RawListener:
         self._port = port
         self._tls = tls
         self._socket: socket.socket | None = None
-        self._server: asyncio.AbstractServer | None = None
+        self._server: asyncio.Server | TlsServer | None = None
 
     @property
     def bound(self) -> tuple[str, int]:
@@ -174,30 +161,13 @@ class RawListener:
         self.close()
 
 
-async def _serve(new_protocol: Callable[[], asyncio.BaseProtocol], bound: socket.socket, tls: ListenerTls | None) -> asyncio.Server:
-    """Accept connections on a bound socket.
-
-    asyncio makes the protocol of a connection at once, but calls its ``connection_made`` only after the TLS handshake.
-    """
-    loop = asyncio.get_running_loop()
-    if tls is None:
-        return await loop.create_server(new_protocol, sock=bound, backlog=_BACKLOG)
-
-    def new_checked_protocol() -> asyncio.BaseProtocol:
-        protocol = new_protocol()
-        loop.call_later(tls.handshake_timeout + _TLS_CHECK_DELAY, _check_tls_handshake, protocol, tls.on_failure)
-        return protocol
-
-    return await loop.create_server(
-        new_checked_protocol, sock=bound, ssl=tls.context, backlog=_BACKLOG, ssl_handshake_timeout=tls.handshake_timeout
-    )
-
-
-def _check_tls_handshake(protocol: asyncio.BaseProtocol, on_failure: Callable[[], None]) -> None:
-    # asyncio reports no failed handshake; the protocols of this process set ``transport`` when their connection is made.
-    if getattr(protocol, "transport", None) is None:
-        log.debug("TLS handshake failed or timed out")
-        on_failure()
+async def _serve(
+    new_protocol: Callable[[], asyncio.BaseProtocol], bound: socket.socket, tls: ListenerTls | None
+) -> asyncio.Server | TlsServer:
+    """Accept connections on a bound socket."""
+    if tls is not None:
+        return TlsServer(new_protocol, bound, tls)
+    return await asyncio.get_running_loop().create_server(new_protocol, sock=bound, backlog=_BACKLOG)
 
 
 def _bound(found: socket.socket | None, host: str, port: int) -> tuple[str, int]:

@@ -348,9 +348,9 @@ class WebSocketProtocol(MessageDelivery):
         self._report("slow_reader")
         self.transport.abort()
 
-    def _report(self, reason: str) -> None:
+    def _report(self, reason: str, status: int | None = None) -> None:
         if isinstance(self.config, ListenerConfig):
-            self.config.on_refused(reason)
+            self.config.on_refused(reason, self.client, status=status)
 
     def _give_library(self, data: bytes) -> None:
         self.conn.receive_data(data)
@@ -362,7 +362,7 @@ class WebSocketProtocol(MessageDelivery):
 
     def _refuse_handshake(self) -> None:
         self.handshake_complete = self.close_sent = True
-        self._report("bad_request")
+        self._report("bad_request", 400)
         self._abort_later()
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         self.transport.close()

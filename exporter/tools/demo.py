@@ -9,7 +9,7 @@ import click
 import uvloop
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from exporter.config import Settings
 from exporter.daemon.app import Daemon
@@ -123,12 +123,14 @@ async def _shown(console: Console, daemon: Daemon) -> AsyncIterator[None]:
 async def _show_live(console: Console, daemon: Daemon) -> None:
     with Live(console=console, auto_refresh=False) as live:
         while True:
-            table = Table(title="now", title_justify="left")
-            for name, value in _numbers(daemon.snapshot(), daemon):
-                table.add_column(name, justify="right")
-                table.columns[-1]._cells.append(value)  # noqa: SLF001 - the one row is known only together with its columns
-            live.update(table, refresh=True)
+            live.update(_table(_numbers(daemon.snapshot(), daemon)), refresh=True)
             await asyncio.sleep(_REFRESH)
+
+
+def _table(numbers: list[tuple[str, str]]) -> Table:
+    table = Table(*(Column(name, justify="right", no_wrap=True) for name, _ in numbers), title="now", title_justify="left")
+    table.add_row(*(value for _, value in numbers))
+    return table
 
 
 async def _show_lines(console: Console, daemon: Daemon) -> None:

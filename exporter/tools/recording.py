@@ -6,6 +6,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from exporter.protocol.members import split
+
 _GZIP: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _entries: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
@@ -35,11 +37,13 @@ def _decompressed(data: bytes) -> bytes:
 
 
 def _array(data: bytes) -> list[bytes] | None:
-    """The entries of an array, or ``None`` if the file is not a single array."""
+    """The entries of an array, or ``None`` if the file is not an array. A bad or incomplete event costs no other."""
     try:
         return [bytes(entry).strip() for entry in _entries.decode(data)]
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
+        entries = list(split(data))
+    is_array = entries and entries[0][1].startswith(b"{") and not any(name for name, _ in entries)
+    return [entry for _, entry in entries] if is_array else None
 
 
 def _kind(data: bytes) -> str:

@@ -1,85 +1,38 @@
-"""The ``replay`` command: explains recorded events one by one: which series changed, and why a value was refused.
-
-Each line of a recording (:mod:`exporter.tools.recording`) is an event as it was on the wire, or an object that holds one under
-``event``. ``simulate --truth`` writes such objects, with ``call`` and ``connection`` to distinguish calls and ``sent_at`` for the time.
-"""
+"""The ``replay`` command: explains recorded events, one by one or all together, or draws their turns."""
 
 import sys
-from collections import Counter
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, Final, Literal, TypeVar
+from typing import BinaryIO, Final, Literal
 
-import msgspec
 from rich.console import Console
 
-from exporter.catalogue.quantities import DateTime, UnixTime
-from exporter.metrics.label_limits import LabelLimits, normalise
-from exporter.metrics.self_metrics import FRAMES, FRAMES_REJECTED, OUTCOMES, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
-from exporter.metrics.snapshot import HistogramPoint
-from exporter.metrics.store import Seen
+from exporter.metrics.label_limits import LabelLimits
+from exporter.metrics.store import Change, Seen
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.diagnostics import NoDiagnostics
 from exporter.pipeline.pipeline import Pipeline, Tracing
-from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.sessions.registry import SessionTimeouts
+from exporter.tools.explanation import Explained, explain, explain_all
+from exporter.tools.recorded_line import RecordedLine, name_of, read_line
 from exporter.tools.recording import UnreadableRecordingError, read_recording
 from exporter.tools.waterfall import draw, waterfall_console
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.span_handlers import Emit
 
-WHY_REFUSED: Final[dict[str, str]] = {
-    RefusalReason.WRONG_TYPE: "its type is not the one in the protocol",
-    RefusalReason.SENTINEL: "a stage reports -1 if it measured nothing",
-    RefusalReason.NEGATIVE: "it is below zero",
-    RefusalReason.TOO_LARGE: "it is implausibly large, as from a stale clock anchor",
-    RefusalReason.TOO_SMALL: "it is implausibly small",
-    RefusalReason.NOT_FINITE: "JSON has no NaN or Infinity",
-    RefusalReason.LONE_SURROGATE: "it holds half a surrogate pair, as a text that was cut inside an emoji",
-    RefusalReason.NOT_A_TIME: "it is not an RFC 3339 date-time with a time zone",
-    RefusalReason.NOT_APPLICABLE: "turns that the agent began have none",
-}
-WHY_REJECTED: Final[dict[str, str]] = {
-    RejectionReason.EMPTY: "the frame is empty",
-    RejectionReason.TOO_LARGE: "the frame has too many parts, or is larger than 16 MiB",
-    RejectionReason.NOT_UTF8: "the frame is not UTF-8",
-    RejectionReason.NOT_JSON: "the frame is not JSON",
-    RejectionReason.NOT_FINITE: "the event's name is NaN or Infinity, which JSON does not have",
-    RejectionReason.LONE_SURROGATE: "the event's name holds half a surrogate pair",
-    RejectionReason.TOO_DEEP: "the nesting is too deep",
-    RejectionReason.NOT_OBJECT: "the frame is JSON, but not an object",
-    RejectionReason.NO_TYPE: "the event has no name: expected type or event",
-    RejectionReason.BAD_ENVELOPE: "the message of a tap is not an envelope",
-    RejectionReason.TOO_MANY_CALLS: "the tap carries too many calls at the same time",
-    RejectionReason.TOO_FAST: "the connection exceeds --max-message-rate",
-}
-_SELF = "agentstack_exporter_"
 _SETTLE_TIME: Final = 60.0
 """Seconds after the recording until no turn or session is pending."""
-_NONE: Final = msgspec.Raw(b"null")
-_unix_time: msgspec.json.Decoder[float] = msgspec.json.Decoder(UnixTime)
+_PROGRESS_EVERY: Final = 0.25
+"""Seconds between two updates of the line that shows the progress."""
+_PROGRESS_LINES: Final = 64
+"""Lines of the recording between two looks at the time."""
 
-Found = TypeVar("Found")
-Key = tuple[str, tuple[tuple[str, str], ...]]
-"""A series: the name of its metric, and the names and values of its labels."""
-Point = float | HistogramPoint
-Changes = dict[Key, tuple[Point | None, Point]]
-"""The values of each changed series before and after an event."""
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """The explanation of one line. ``moved`` maps each series that changed to its increase or, for a histogram, the observation."""
-
-    line: int
-    event: str
-    outcome: str
-    moved: dict[str, str]
-    notes: tuple[str, ...]
+Numbered = tuple[int, RecordedLine]
+"""A line of the recording and its number."""
 
 
 class Replay:
-    """Feeds recorded events to its own pipeline and compares the metrics before and after each one."""
+    """Feeds recorded events to its own pipeline, and compares the metrics before and after."""
 
     def __init__(self, now: float, emit: Emit | None = None) -> None:
         self._pipeline = Pipeline(
@@ -88,181 +41,115 @@ class Replay:
         self._feeds: dict[tuple[bytes, ...], CallFeed] = {}
         self._now = now
         self._seen: Seen = {}
-        self._changes()
+        self.comparisons = 0
+        """How often all series were compared. This takes longer than an event does."""
+        self.changes()
 
-    def line(self, number: int, raw: bytes) -> Explained:
-        """Process one line of the recording and explain it."""
-        return self._explain(number, _name_of(self.take(raw)))
-
-    def take(self, raw: bytes) -> bytes:
-        """Process one line of the recording. Returns its frame."""
-        wrapper, frame = _unwrap(raw)
-        self._now = max(self._now, _time_of(wrapper, frame))
+    def take(self, line: RecordedLine) -> None:
+        """Process one line of the recording."""
+        self._now = max(self._now, line.at)
         self._pipeline.tick(self._now)
-        feed = self._feeds.get(wrapper.call)
+        feed = self._feeds.get(line.call)
         if feed is None:
-            feed = self._feeds[wrapper.call] = CallFeed(self._pipeline)
-        feed.consume(frame, self._now)
-        return frame
-
-    def end(self) -> Explained:
-        """The recording is over: process what is still pending, and explain it."""
-        self.settle()
-        return self._explain(0, "end of recording")
+            feed = self._feeds[line.call] = CallFeed(self._pipeline)
+        feed.consume(line.frame, self._now)
 
     def settle(self) -> None:
-        """Close all calls, and advance the clock until nothing is pending."""
+        """The recording is over: close all calls, and advance the clock until nothing is pending."""
         for feed in self._feeds.values():
             feed.close(self._now)
         self._pipeline.tick(self._now + _SETTLE_TIME)
 
-    def _explain(self, number: int, event: str) -> Explained:
-        changed = self._changes()
-        moved = {_series(key): _movement(*values) for key, values in changed.items() if not key[0].startswith(_SELF)}
-        return Explained(number, event, _outcome(changed), moved, tuple(_notes(changed)))
+    def changes(self) -> list[Change]:
+        """The series that changed since the last call, by name."""
+        self.comparisons += 1
+        return sorted(self._pipeline.store.changes(self._seen), key=lambda change: change.spec.name)
 
-    def _changes(self) -> Changes:
-        found = sorted(self._pipeline.store.changes(self._seen), key=lambda change: change.spec.name)
-        return {
-            (change.spec.name, tuple(zip(change.spec.labels, change.labels, strict=True))): (change.before, change.after)
-            for change in found
-        }
-
-
-def _movement(before: Point | None, after: Point) -> str:
-    if isinstance(after, HistogramPoint):
-        past = before if isinstance(before, HistogramPoint) else HistogramPoint((), 0.0)
-        times = sum(after.counts) - sum(past.counts)
-        total = after.sum - past.sum
-        return f"observed {total:.6g}" if times == 1 else f"observed {times} values, {total:.6g} in all"
-    past_value = before if isinstance(before, float) else 0.0
-    return f"{after - past_value:+.6g}"
-
-
-def _outcome(changed: Changes) -> str:
-    return next((dict(labels)["outcome"] for name, labels in changed if name == FRAMES.name), "")
-
-
-def _notes(changed: Changes) -> Iterator[str]:
-    for name, pairs in changed:
-        labels = dict(pairs)
-        if name == VALUES_REFUSED.name:
-            yield f"{labels['field']} refused as {labels['reason']}: {WHY_REFUSED.get(labels['reason'], '')}"
-        elif name == FRAMES_REJECTED.name:
-            yield f"rejected as {labels['reason']}: {WHY_REJECTED.get(labels['reason'], 'internal error of the exporter')}"
-        elif name == UNKNOWN_EVENTS.name:
-            yield f"unknown event: {labels['event']}"
-        elif name == UNKNOWN_FIELDS.name:
-            yield f"unknown field: {labels['field']}"
-
-
-def _series(key: Key) -> str:
-    name, labels = key
-    return name + ("{" + ",".join(f'{label}="{value}"' for label, value in labels) + "}" if labels else "")
-
-
-class _Wrapper(msgspec.Struct):
-    """The object around an event in a recording. A bare event has no such object."""
-
-    event: msgspec.Raw = _NONE
-    sent_at: msgspec.Raw = _NONE
-    call_number: msgspec.Raw = msgspec.field(default=_NONE, name="call")
-    session: msgspec.Raw = _NONE
-    connection: msgspec.Raw = _NONE
-
-    @property
-    def call(self) -> tuple[bytes, ...]:
-        """The key that identifies a connection of the recording."""
-        return tuple(bytes(part) for part in (self.call_number, self.session, self.connection))
-
-
-class _Stamp(msgspec.Struct):
-    timestamp: DateTime | None = None
-
-
-class _Head(msgspec.Struct):
-    type: str | None = None
-    event: str | None = None
-
-
-def _read(raw: bytes, kind: type[Found]) -> Found:
-    """The fields of ``kind`` in a JSON object, or the defaults if it cannot be read."""
-    try:
-        return msgspec.json.Decoder(kind).decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return kind()
-
-
-def _unwrap(raw: bytes) -> tuple[_Wrapper, bytes]:
-    """Split a line into its wrapper, which is empty for a bare event, and the frame."""
-    wrapper = _read(raw, _Wrapper)
-    frame = bytes(wrapper.event)
-    return (wrapper, frame) if frame.startswith(b"{") else (_Wrapper(), raw)
-
-
-def _time_of(wrapper: _Wrapper, frame: bytes) -> float:
-    try:
-        return _unix_time.decode(wrapper.sent_at)
-    except msgspec.MsgspecError:
-        stamp = _read(frame, _Stamp).timestamp
-    return stamp.timestamp() if stamp is not None else 0.0
-
-
-def _name_of(frame: bytes) -> str:
-    head = _read(frame, _Head)
-    return normalise(head.type or head.event or "?")
-
-
-def _text(found: Explained) -> str:
-    where = f"line {found.line}: " if found.line else ""
-    outcome = f" {found.outcome}" if found.outcome else ""
-    details = [f"  {note}" for note in found.notes]
-    details += [f"  {series} {movement}" for series, movement in found.moved.items()]
-    return "\n".join([f"{where}{found.event}{outcome}", *details])
+    def summarise(self) -> int:
+        """Say on stderr what became of the events. Returns the exit code: 1 if no line was an event."""
+        metrics = self._pipeline.metrics
+        total, rejected = metrics.frames_received[0], metrics.rejected[0]
+        outcomes = f"{metrics.processed[0]:.0f} processed, {metrics.ignored[0]:.0f} ignored, {rejected:.0f} rejected"
+        print(f"replay: {total:.0f} events: {outcomes}", file=sys.stderr)
+        return 1 if total and rejected == total else 0
 
 
 def run_replay(file: BinaryIO, form: Literal["text", "json"]) -> int:
     """The ``replay`` command: explains each line of ``file`` on stdout. Returns the exit code."""
-    try:
-        lines = read_recording(file)
-    except UnreadableRecordingError as problem:
-        print(f"replay: no events: {problem}", file=sys.stderr)
+    lines = _read(file)
+    if lines is None:
         return 1
     replay = Replay(_start_time(lines))
-    outcomes: Counter[str] = Counter()
-    for number, line in enumerate(lines, 1):
-        if line:
-            found = replay.line(number, line)
-            outcomes[found.outcome] += 1
-            _print(found, form)
-    _print(replay.end(), form)
-    return _summarise(outcomes)
+    for number, line in _with_progress(lines, shown=_may_show_progress(prints=True)):
+        replay.take(line)
+        _print(explain(number, name_of(line.frame), replay.changes()), form)
+    replay.settle()
+    _print(explain(0, "end of recording", replay.changes()), form)
+    return replay.summarise()
+
+
+def summarise_replay(file: BinaryIO, form: Literal["text", "json"]) -> int:
+    """``replay --summary``: explains all lines of ``file`` together. Returns the exit code."""
+    lines = _read(file)
+    if lines is None:
+        return 1
+    replay = Replay(_start_time(lines))
+    for _, line in _with_progress(lines, shown=_may_show_progress(prints=False)):
+        replay.take(line)
+    replay.settle()
+    _print(explain_all(replay.changes()), form)
+    return replay.summarise()
 
 
 def draw_replay(file: BinaryIO) -> int:
     """``replay --traces``: draws each turn of ``file`` on stdout once it is complete. Returns the exit code."""
-    try:
-        lines = read_recording(file)
-    except UnreadableRecordingError as problem:
-        print(f"replay: no events: {problem}", file=sys.stderr)
+    lines = _read(file)
+    if lines is None:
         return 1
     console = waterfall_console()
     spans: list[bytes] = []
     replay = Replay(_start_time(lines), spans.extend)
-    for line in filter(None, lines):
+    for _, line in _with_progress(lines, shown=_may_show_progress(prints=True)):
         replay.take(line)
         _draw(console, spans)
     replay.settle()
     _draw(console, spans)
-    return 0
+    return replay.summarise()
 
 
-def _summarise(outcomes: Counter[str]) -> int:
-    """Say on stderr what became of the lines. Returns the exit code: 1 if no line was an event."""
-    total = outcomes.total()
-    parts = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
-    print(f"replay: {total} events: {parts}", file=sys.stderr)
-    return 1 if total and outcomes["rejected"] == total else 0
+def _read(file: BinaryIO) -> list[bytes] | None:
+    """The lines of the recording, or ``None`` if it holds no events, which is said on stderr."""
+    try:
+        return read_recording(file)
+    except UnreadableRecordingError as problem:
+        print(f"replay: no events: {problem}", file=sys.stderr)
+        return None
+
+
+def _events(lines: Iterable[bytes]) -> Iterator[Numbered]:
+    for number, raw in enumerate(lines, 1):
+        line = read_line(raw) if raw else None
+        if line is not None:
+            yield number, line
+
+
+def _with_progress(lines: list[bytes], *, shown: bool) -> Iterator[Numbered]:
+    """The events of the lines. If ``shown``, stderr shows how many lines are read."""
+    if not shown:
+        yield from _events(lines)
+        return
+    due = 0.0
+    for count, (number, line) in enumerate(_events(lines)):
+        if count % _PROGRESS_LINES == 0 and time.monotonic() >= due:
+            due = time.monotonic() + _PROGRESS_EVERY
+            print(f"\rreplay: line {number:,} of {len(lines):,}", end="", file=sys.stderr, flush=True)
+        yield number, line
+    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _may_show_progress(*, prints: bool) -> bool:
+    """Only in a terminal, and not between the lines of an output that ``prints`` to the same terminal."""
+    return sys.stderr.isatty() and not (prints and sys.stdout.isatty())
 
 
 def _draw(console: Console, spans: list[bytes]) -> None:
@@ -273,9 +160,8 @@ def _draw(console: Console, spans: list[bytes]) -> None:
 
 def _start_time(lines: Iterable[bytes]) -> float:
     """The first time in the recording, in unix seconds."""
-    times = (_time_of(*_unwrap(line)) for line in lines)
-    return next((time for time in times if time), 0.0)
+    return next((line.at for _, line in _events(lines) if line.at), 0.0)
 
 
 def _print(found: Explained, form: Literal["text", "json"]) -> None:
-    print(_text(found) if form == "text" else msgspec.json.encode(found).decode())
+    print(found.as_text() if form == "text" else found.as_json())

@@ -1,25 +1,24 @@
 """Spans as a waterfall in a terminal: one bar a span, children below their parent.
 
-The bar of a turn fills the width. Its children are drawn and timed relative to the turn, not to the call.
+The bar of a turn fills the width. Its children are drawn and timed relative to the turn, not to the call. In a narrow terminal
+names and times come first: bars become shorter, and notes stand below them.
 """
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 WIDE: Final = 140
 """Width of a drawing that no terminal limits, in characters."""
 _MAX_BAR: Final = 48
 _MIN_BAR: Final = 10
-_NUMBERS: Final = 9
-"""Width of a time. A time that is cut would be a wrong one, so there is always room for it."""
-_NOTES: Final = 18
-"""Least width of the notes."""
+_INDENT: Final = 4
+"""Columns before notes that are below their bar, at least."""
 _COLOURS: Final = {
     "user_speech": "cyan",
     "speech_to_text": "blue",
@@ -61,21 +60,52 @@ def draw(spans: Iterable[bytes], width: int = WIDE) -> RenderableType:
     return Group(*(_waterfall(root, children, width) for root in children.get(b"", ())))
 
 
-def _waterfall(root: Span, children: dict[bytes, list[Span]], width: int) -> Table:
-    names = min(40, max(16, width - _MIN_BAR - 2 * _NUMBERS - _NOTES - 4))
-    bar = max(_MIN_BAR, min(_MAX_BAR, width - names - 2 * _NUMBERS - _NOTES - 4))
-    table = Table.grid(padding=(0, 1))
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=names)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(no_wrap=True, width=bar)
-    table.add_column(overflow="fold")
-    for depth, span, scale in _walk(root, children, 0, root):
-        name = Text("  " * depth + _printable(span.name), style="bold red" if _failed(span) else _colour(span) if depth else "bold")
-        offset = span.start_time_unix_nano - (root if span is scale else scale).start_time_unix_nano
-        length = span.end_time_unix_nano - span.start_time_unix_nano
-        table.add_row(name, Text(f"+{_time(offset)}", style="dim"), _time(length), _bar(span, scale, bar), _notes(span))
-    return table
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What is drawn of a span. ``scale`` is the span that it is drawn relative to."""
+
+    name: Text
+    offset: str
+    length: str
+    notes: Text
+    span: Span
+    scale: Span
+
+
+def _waterfall(root: Span, children: dict[bytes, list[Span]], width: int) -> Text:
+    rows = [_row(depth, span, scale, root) for depth, span, scale in _walk(root, children, 0, root)]
+    numbers = [max(len(row.offset) for row in rows), max(len(row.length) for row in rows)]
+    room = width - sum(numbers) - 4
+    names = min(max(row.name.cell_len for row in rows), room - _MIN_BAR)
+    room -= names
+    notes = max(row.notes.cell_len for row in rows)
+    beside = room - notes >= _MIN_BAR
+    bar = min(_MAX_BAR, room - notes if beside else room)
+    return Text("\n").join(line for row in rows for line in _lines(row, [names, *numbers, bar], beside=beside, width=width))
+
+
+def _row(depth: int, span: Span, scale: Span, root: Span) -> _Row:
+    name = Text("  " * depth + _printable(span.name), style="bold red" if _failed(span) else _colour(span) if depth else "bold")
+    offset = span.start_time_unix_nano - (root if span is scale else scale).start_time_unix_nano
+    length = span.end_time_unix_nano - span.start_time_unix_nano
+    return _Row(name, f"+{_time(offset)}", _time(length), _notes(span), span, scale)
+
+
+def _lines(row: _Row, columns: list[int], *, beside: bool, width: int) -> Iterator[Text]:
+    """The line of a span. Notes that have no room ``beside`` the bars are below, as far right as they fit."""
+    names, offsets, lengths, bar = columns
+    name = row.name.copy()
+    name.truncate(names, overflow="ellipsis", pad=True)
+    numbers = ((row.offset.rjust(offsets), "dim"), " ", row.length.rjust(lengths))
+    drawn = Text.assemble(name, " ", *numbers, " ", _bar(row.span, row.scale, bar))
+    if beside:
+        drawn = Text.assemble(drawn, " ", row.notes)
+    drawn.rstrip()
+    yield drawn
+    if not beside and row.notes:
+        notes = row.notes.copy()
+        notes.truncate(width - _INDENT, overflow="ellipsis")
+        yield Text.assemble(" " * max(_INDENT, min(names + 1, width - notes.cell_len)), notes)
 
 
 def _walk(span: Span, children: dict[bytes, list[Span]], depth: int, scale: Span) -> Iterator[tuple[int, Span, Span]]:

@@ -12,6 +12,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
+from exporter.auth.peer import ignore_refusal
 from exporter.receivers.long_messages import LOST, MORE
 from exporter.receivers.read_budget import MOST_PARTLY_READ, ReadBudget
 from exporter.receivers.websocket import PROTOCOL_ERROR
@@ -74,7 +75,7 @@ async def played(
         app, ws=kind, ws_max_size=1 << 20, ws_per_message_deflate=False, ws_ping_interval=None, lifespan="off", log_config=None
     )
     if isinstance(config, ListenerConfig):
-        config.limit(limits or ListenerLimits(), lambda _reason: None)
+        config.limit(limits or ListenerLimits(), ignore_refusal)
     config.load()
     wire = Wire()
     protocol = kind(config, ServerState(), {}, asyncio.get_running_loop())

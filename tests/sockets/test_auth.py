@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +19,9 @@ import pytest
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from exporter.auth import basic_auth
+from exporter.auth.peer import ignore_refusal, peer_name
 from exporter.config.setting_types import Secret
+from exporter.config.web_config import read_web_config
 from exporter.daemon.app import Daemon
 from exporter.server import listeners
 from tests.support.app import app
@@ -243,8 +247,9 @@ class TestTls:
             await endpoints.reaches(REFUSED, 1, reason="tls_handshake")
 
     @pytest.mark.parametrize("way", ["endpoint", "relay"])
-    async def test_failed_tls_handshakes_are_counted(self, pki: Pki, way: str) -> None:
-        """A connection without TLS is counted after the handshake timeout, at the endpoint and at the relay; one with TLS is not."""
+    async def test_failed_tls_handshakes_are_counted(self, pki: Pki, way: str, caplog: pytest.LogCaptureFixture) -> None:
+        """A connection without TLS is counted and logged with its address, at the endpoint and at the relay; one with TLS is not."""
+        caplog.set_level("INFO")
         files: dict[str, Any] = {"tls_cert": pki.certificate, "tls_key": pki.key}
         async with app() as upstream:
             more = {"upstream": upstream.url} if way == "relay" else {}
@@ -252,7 +257,15 @@ class TestTls:
                 plain.writer.write(b"GET / HTTP/1.1\r\n\r\n")
                 async with call(endpoints.ws.replace("ws:", "wss:"), ssl=trusting(pki.certificate)):
                     assert await endpoints.reaches(REFUSED, 1, reason="tls_handshake") == 1
-                assert await endpoints.total(REFUSED) == 1
+                    async with raw_connection(endpoints.listen) as silent:
+                        assert await endpoints.reaches(REFUSED, 2, reason="tls_handshake") == 2
+                assert await endpoints.total(REFUSED) == 2
+                peers = [peer_name(socket.writer.get_extra_info("sockname")) for socket in (plain, silent)]
+        lines = [vars(record) for record in caplog.records if record.getMessage() == "connection refused"]
+        assert [(line["reason"], line["peer"], line["problem"]) for line in lines] == [
+            ("tls_handshake", peers[0], "http request"),
+            ("tls_handshake", peers[1], "timeout"),
+        ]
 
     async def test_files_that_do_not_fit(self, pki: Pki, tmp_path: Path) -> None:
         """A key that does not match the certificate is an error at the start, with both file names and exit code 2."""
@@ -275,8 +288,9 @@ def users(**passwords: str) -> str:
 
 
 class TestTelemetry:
-    async def test_users(self, tmp_path: Path) -> None:
-        """With users in the web configuration every page but the probes requires one, and refusals are counted."""
+    async def test_users(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """With users in the web configuration every page but the probes requires one; refusals are counted and logged with the peer."""
+        caplog.set_level("INFO")
         async with (
             guarded(tmp_path, users(prometheus="s3cret", grafana="pässword")) as endpoints,
             httpx.AsyncClient(trust_env=False) as http,
@@ -295,6 +309,9 @@ class TestTelemetry:
             text = (await http.get(endpoints.url("/metrics"), auth=("prometheus", "s3cret"))).text
             assert f'{REFUSED}{{reason="wrong_user"}} 4' in text
             assert f'{REFUSED}{{reason="no_user"}} 4' in text
+        lines = [vars(record) for record in caplog.records if record.getMessage() == "connection refused"]
+        assert Counter((line["reason"], line["status"]) for line in lines) == {("no_user", 401): 4, ("wrong_user", 401): 4}
+        assert all(re.fullmatch(r"127\.0\.0\.1:\d+", line["peer"]) for line in lines)
 
     async def test_a_flood_of_wrong_passwords(self, tmp_path: Path) -> None:
         """A peer with many wrong passwords is refused beyond a few, and another peer is answered soon."""
@@ -346,7 +363,7 @@ class TestTelemetry:
     async def test_unknown_users_cost_what_users_cost(self, cost: int) -> None:
         """The check of an unknown user has the cost of a user's, whatever that is, so that its time tells nothing."""
         users = {name: bcrypt.hashpw(b"s3cret", bcrypt.gensalt(4)).decode()[:4] + f"{cost:02d}$" + "." * 53 for name in "ab"}
-        guard = basic_auth.BasicAuth(basic_auth_only, lambda: users, lambda _: None, {})
+        guard = basic_auth.BasicAuth(basic_auth_only, lambda: users, ignore_refusal, {})
         likenesses = {guard._like_a_user(users, name) for name in ("", "x", "prometheus")}
         assert {likeness[:7] for likeness in likenesses} == {f"$2b${cost:02d}$"}
         assert not any(bcrypt.checkpw(b"s3cret", likeness.encode()) for likeness in likenesses if cost < 10)
@@ -386,11 +403,25 @@ class TestTelemetry:
             async with program(tmp_path, "healthcheck", "--ready", *args) as asking:
                 assert await asking.ended() == 0, asking.log
 
+    @pytest.mark.parametrize("cost", ["04", "31"])
+    def test_every_cost_of_bcrypt_is_accepted(self, tmp_path: Path, cost: str) -> None:
+        """The lowest and the highest cost are no error."""
+        (tmp_path / "web.yml").write_text(f"basic_auth_users: {{a: $2b${cost}${'.' * 53}}}")
+        assert read_web_config(tmp_path / "web.yml").users.keys() == {"a"}
+
     @pytest.mark.parametrize(
         ("config", "message"),
         [
             ("basic_auth_user: {a: b}", "web.yml: basic_auth_user: unknown key; did you mean 'basic_auth_users'?"),
             ("basic_auth_users: {a: hunter2}", "web.yml: basic_auth_users.a: the value (not shown) is not a bcrypt hash"),
+            *(
+                (
+                    f"basic_auth_users: {{a: $2b${cost}${'.' * 53}}}",
+                    f"web.yml: basic_auth_users.a: the bcrypt hash (not shown) has the cost {cost}, which is not from 04 to 31",
+                )
+                for cost in ("00", "03", "32", "99")
+            ),
+            (f"basic_auth_users: {{a: $2b$10${'a' * 53}}}", "web.yml: basic_auth_users.a: the value (not shown) is not a bcrypt hash"),
             ("rate_limit: {interval: 1s}", "web.yml: rate_limit: is not supported by this exporter"),
             ("tls_server_config: {cert_file: c}", "web.yml: tls_server_config.key_file: is missing"),
             ("tls_server_config: {cert_file: c, key_file: k, min_version: SSL3}", "'SSL3' is not one of TLS12, TLS13"),
@@ -405,6 +436,7 @@ class TestTelemetry:
             assert await refused.ended() == 2
             assert message in refused.log
             assert "hunter2" not in refused.log
+            assert "$2b$" not in refused.log
 
 
 class TestLimits:

@@ -2,17 +2,27 @@
 
 import asyncio
 import contextlib
+import errno
+import socket
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from exporter.auth.peer import ignore_refusal
+from exporter.auth.tls_files import ServerTlsFiles
 from exporter.receivers.proxy.http1 import MAX_HEAD, MAX_HEADERS
 from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
+from exporter.server.tls import load_tls
+from exporter.server.tls_server import ListenerTls, TlsServer
 from tests.support.daemon import Endpoints, running_daemon
+from tests.support.pki import make_pki
 from tests.support.raw_websocket import TEXT, RawWebSocket, frame, raw_connection, request
 from tests.support.waiting import eventually, seconds
 
@@ -127,10 +137,14 @@ class TestTimes:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, limits: ListenerLimits) -> AsyncIterator[tuple[str, list[str]]]:
+async def listening(app: ASGIApp, limits: ListenerLimits, tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[str, list[str]]]:
     """A listener with these limits: its address, and the reasons of its refusals."""
     reasons: list[str] = []
-    listener = Listener(app, "127.0.0.1", 0, limits=limits, on_refused=reasons.append)
+
+    def on_refused(reason: str, *_: object, **__: object) -> None:
+        reasons.append(reason)
+
+    listener = Listener(app, "127.0.0.1", 0, tls=tls, limits=limits, on_refused=on_refused)
     await listener.start()
     try:
         yield "{}:{}".format(*listener.bound), reasons
@@ -187,6 +201,44 @@ class TestReaders:
             reader.writer.write(GET + b"Connection: close\r\n\r\n")
             assert len(await ended(reader)) > 4 * len(BODY)
             assert set(reasons) == {"slow_reader"}
+
+    async def test_more_tls_handshakes_than_the_limit(self, tmp_path: Path) -> None:
+        """One TLS handshake too many ends the oldest; the newest is served."""
+        pki = make_pki(tmp_path)
+        async with contextlib.AsyncExitStack() as stack:
+            limits = ListenerLimits(max_pending=3)
+            context = load_tls(ServerTlsFiles(pki.certificate, pki.key, None))
+            where, reasons = await stack.enter_async_context(listening(large, limits, context))
+            sockets = [await stack.enter_async_context(raw_connection(where)) for _ in range(3)]
+            async with raw_connection(where, ssl.create_default_context(cafile=pki.certificate)) as newest:
+                assert await ended(sockets[0]) == b""
+                newest.writer.write(GET + b"Connection: close\r\n\r\n")
+                assert len(await ended(newest)) > 4 * len(BODY)
+            assert reasons == ["too_many"]
+
+    async def test_no_descriptor_for_a_tls_connection(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """A connection that finds no free descriptor is accepted later, and the log says so."""
+
+        class Full(socket.socket):
+            full = True
+
+            def accept(self) -> tuple[socket.socket, Any]:
+                if self.full:
+                    self.full = False
+                    raise OSError(errno.EMFILE, "Too many open files")
+                return super().accept()
+
+        pki = make_pki(tmp_path)
+        bound = Full()
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        bound.setblocking(False)
+        tls = ListenerTls(load_tls(ServerTlsFiles(pki.certificate, pki.key, None)), 5.0, 3, ignore_refusal)
+        server = TlsServer(asyncio.Protocol, bound, tls)
+        trusting = ssl.create_default_context(cafile=pki.certificate)
+        async with asyncio.timeout(seconds(10)), raw_connection(f"127.0.0.1:{bound.getsockname()[1]}", trusting):
+            server.close()
+        assert "accepting connections failed" in caplog.text
 
     async def test_more_connections_than_the_limit(self) -> None:
         """One connection too many ends the oldest that waits for a request; the newest is served."""

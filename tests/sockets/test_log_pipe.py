@@ -18,6 +18,7 @@ from tests.support.raw_websocket import raw_connection
 from tests.support.waiting import eventually, seconds
 
 EVENTS = "agentstack_exporter_frames_total"
+DROPPED = "agentstack_exporter_log_lines_dropped_total"
 
 
 @contextlib.contextmanager
@@ -78,13 +79,14 @@ async def test_a_reader_that_hangs(tmp_path: Path) -> None:
 
 
 async def test_a_reader_that_is_gone(tmp_path: Path) -> None:
-    """A log whose reader has closed the pipe delays no call, and SIGTERM ends the process with 0."""
+    """A log whose reader has closed the pipe delays no call, its lines are counted as dropped, and SIGTERM ends the process with 0."""
     with pipe() as (reader, writer):
         async with daemon_process(tmp_path, log_to=writer) as daemon:
             os.close(reader)
             os.close(writer)
+            before = await daemon.endpoints.total(DROPPED)
             await refused(daemon.endpoints.listen)
-            await daemon.endpoints.scrape()
+            await daemon.endpoints.reaches(DROPPED, before + 1)
             daemon.signal(signal.SIGTERM)
             assert await daemon.ended(8) == 0
 

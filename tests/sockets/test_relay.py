@@ -1,6 +1,7 @@
 """The relay in front of an app: bytes and ends of both sides are forwarded unchanged, and messages are measured."""
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket as sockets
@@ -18,10 +19,19 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
+from exporter.auth import AccessRules, AuthPolicy
+from exporter.auth.peer import peer_name
 from exporter.config.setting_types import Secret
+from exporter.daemon.receiver_metrics import ReceiverMetrics
+from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.pipeline import SUBSCRIPTION
+from exporter.pipeline.diagnostics import NoDiagnostics
+from exporter.pipeline.pipeline import SUBSCRIPTION, Pipeline
 from exporter.receivers.proxy import inspector
+from exporter.receivers.proxy.relay import ProxyConfig, Relay
+from exporter.receivers.proxy.upstream import parse_upstream
+from exporter.server.listeners import RawListener
+from exporter.sessions.registry import SessionTimeouts
 from tests.support.app import RawSide, app, heard, raw_app
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon, send_all
 from tests.support.raw_websocket import PONG, RawWebSocket, raw_connection, request
@@ -481,6 +491,55 @@ class TestFailures:
             platform.writer.write(request()[:-2])
             assert await asyncio.wait_for(platform.reader.read(), seconds(5)) == b""
             assert await endpoints.total(REFUSED, reason="slow_handshake") == 1
+
+    async def test_a_slow_platform_is_named(self, caplog: pytest.LogCaptureFixture) -> None:
+        """The line about a connection without a request has its address."""
+        caplog.set_level("INFO")
+        async with relayed(DEAD, handshake_timeout=0.1) as endpoints, raw_connection(endpoints.listen) as platform:
+            assert await asyncio.wait_for(platform.reader.read(), seconds(5)) == b""
+            peer = peer_name(platform.writer.get_extra_info("sockname"))
+        (line,) = [vars(record) for record in caplog.records if record.getMessage() == "connection refused"]
+        assert (line["reason"], line["peer"]) == ("slow_handshake", peer)
+
+    async def test_silent_connections_are_no_calls(self) -> None:
+        """Connections that have sent no request take no place of a call."""
+        async with (
+            app() as upstream,
+            relayed(upstream.url, max_connections=1) as endpoints,
+            raw_connection(endpoints.listen),
+            raw_connection(endpoints.listen),
+            call(endpoints.ws),
+        ):
+            assert await endpoints.total(ACTIVE) == 1
+
+    async def test_requests_for_which_the_app_is_asked_are_calls(self) -> None:
+        """While the app has not answered, a request takes the place of a call, so --max-connections bounds these too."""
+        with sockets.create_server(("127.0.0.1", 0)) as hung:
+            url = f"ws://127.0.0.1:{hung.getsockname()[1]}"
+            async with relayed(url, max_connections=2) as endpoints, raw_connection(endpoints.listen) as one:
+                one.writer.write(request())
+                async with raw_connection(endpoints.listen) as other:
+                    other.writer.write(request())
+                    asked = [await asyncio.to_thread(hung.accept) for _ in range(2)]
+                    assert (await refused(endpoints.ws))[0] == 503
+            for connection, _ in asked:
+                connection.close()
+
+    async def test_more_silent_connections_than_the_limit(self) -> None:
+        """One connection too many without a request ends the oldest of them."""
+        pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), now=0.0)
+        config = ProxyConfig(parse_upstream(DEAD, None), 5.0, 5.0, None, 65_536, max_waiting=2)
+        policy = AuthPolicy(AccessRules(None, 10))
+        relay = Relay(policy, config, lambda: CallFeed(pipeline, relayed=True), ReceiverMetrics(pipeline.metrics, 0.0))
+        listener = RawListener(relay, "127.0.0.1", 0, None)
+        await listener.start()
+        where = "{}:{}".format(*listener.bound)
+        async with raw_connection(where) as oldest, raw_connection(where), raw_connection(where) as newest:
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(oldest.reader.read(), seconds(5)) == b""
+            newest.writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            assert await newest.answer() == 426
+        await listener.stop()
 
     async def test_the_cap(self) -> None:
         """A connection above --max-connections gets 503, and a freed place can be used again."""

@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.analysis.app_latency import LONGEST
-from exporter.protocol.commands import KINDS, OTHER, UNREADABLE, read_command
+from exporter.protocol.commands import KINDS, OTHER, UNREADABLE, Command, read_command
 from exporter.sessions.app_state import MOST_OPEN_CALLS
 from tests.support.core import Connection, Core
 
@@ -64,6 +64,12 @@ def test_each_command_has_its_kind(core: Core, call: Connection, kind: str) -> N
 def test_what_is_no_known_command_has_a_kind_too(frame: str | bytes, kind: str) -> None:
     """Unknown names share a kind, and so do frames that are no command."""
     assert read_command(frame).kind == kind
+
+
+@pytest.mark.parametrize("bad", ["NaN", r'"half \ud83d"', "[" * 30_000 + "]" * 30_000], ids=["NaN", "emoji", "depth"])
+def test_a_bad_part_of_a_command(bad: str) -> None:
+    """A command is known, and which call it answers, although its content cannot be read."""
+    assert read_command(f'{{"type": "tool.result", "result": {bad}, "id": "tc-1"}}') == Command("tool.result", "tc-1")
 
 
 @pytest.mark.parametrize(("answer", "outcome"), [("tool.result", "result"), ("tool.error", "error")])

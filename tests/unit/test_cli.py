@@ -99,8 +99,22 @@ REFUSED = [
      ("Invalid value for '--url': 'ws://x:99999' is not a URL that starts with ws:// or wss://; "
       "port 99999 is above 65535, the largest port")),
     (["simulate", "--calls", "0"], "Invalid value for '--calls': '0' is not a whole number from 1 to 10000000"),
-    (["simulate", "--rate", "inf"], "Invalid value for '--rate': 'inf' is not a number from 0 to 1e+06"),
-    (["simulate", "--speed", "-1"], "Invalid value for '--speed': '-1' is not a number from 0 to 1e+06"),
+    (["simulate", "--rate", "inf"], "Invalid value for '--rate': 'inf' is not a number from 0 to 1000000"),
+    (["simulate", "--speed", "-1"], "Invalid value for '--speed': '-1' is not a number from 0 to 1000000"),
+    (["simulate", "--truth"], "Option '--truth' requires an argument."),
+    (["healthcheck", "--ready=1"], "Option '--ready' does not take a value."),
+    (["--version=1"], "Option '--version' does not take a value."),
+    (["serve", "--listen", "127.0.0.1:99999", "--max-agents", "x", "--linger"],
+     ("2 problems: (1) Invalid value for '--listen': '127.0.0.1:99999' is not an address of the form host:port; "
+      "port 99999 is above 65535, the largest port; "
+      "(2) Invalid value for '--max-agents': 'x' is not a whole number from 1 to 10000")),
+    (["simulate", "--speed", "fast", "--profile", "typical", "--calls", "0"],
+     ("2 problems: (1) Invalid value for '--speed': 'fast' is not a number from 0 to 1000000; "
+      "(2) Invalid value for '--calls': '0' is not a whole number from 1 to 10000000")),
+    (["serve", "--config", "nope.toml", "--max-agents", "x"],
+     ("2 problems with the settings: (1) --config: nope.toml: cannot be read: No such file or directory; "
+      "(2) Invalid value for '--max-agents': 'x' is not a whole number from 1 to 10000")),
+    (["replay", "--summary", "--traces", "-"], "--summary and --traces cannot be combined."),
     (["replay"], "Missing argument 'FILE'."),
     (["replay", "nope.jsonl"], "Invalid value for 'FILE': 'nope.jsonl': No such file or directory"),
     (["replay", "--format", "jsno", "-"],
@@ -115,7 +129,9 @@ def test_wrong_command_line(args: list[str], message: str) -> None:
     """A wrong command line exits with 2, says why on stderr, and leaves stdout empty."""
     result = run(*args)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.splitlines()[-1] == f"Error: {message}"
+    usage, hint, empty, *lines = result.stderr.splitlines()
+    assert usage.startswith("Usage: agentstack-exporter ")
+    assert (hint.startswith("Try 'agentstack-exporter "), empty, lines) == (True, "", [f"Error: {message}"])
 
 
 def test_no_command_is_a_wrong_command_line() -> None:
@@ -191,15 +207,15 @@ def test_check_config_prints_where_otlp_is_sent(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_check_config_lists_every_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several problems are listed one a line."""
+    """Several problems are one line, with a number each."""
     monkeypatch.setenv("AGENTSTACK_EXPORTER_LISEN", "x")
     monkeypatch.setenv("AGENTSTACK_EXPORTER_MAX_PAIRS", "x")
     result = run("check-config")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.endswith(
-        "\nError: 2 problems with the settings:\n"
-        "  AGENTSTACK_EXPORTER_LISEN: unknown environment variable; did you mean AGENTSTACK_EXPORTER_LISTEN?\n"
-        "  AGENTSTACK_EXPORTER_MAX_PAIRS: 'x' is not a whole number from 1 to 10000\n"
+        "\nError: 2 problems with the settings: "
+        "(1) AGENTSTACK_EXPORTER_LISEN: unknown environment variable; did you mean AGENTSTACK_EXPORTER_LISTEN?; "
+        "(2) AGENTSTACK_EXPORTER_MAX_PAIRS: 'x' is not a whole number from 1 to 10000\n"
     )
 
 

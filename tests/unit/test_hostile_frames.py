@@ -119,3 +119,30 @@ def test_a_name_that_is_no_unicode(core: Core) -> None:
     (series,) = core.series("agentstack_exporter_unknown_fields_total")
     assert series.labels[0] == "play.completed"
     assert msgspec.json.encode(series.labels[1])
+
+
+def nested(depth: int, kind: str) -> str:
+    """Lists or objects within each other."""
+    return "[" * depth + "]" * depth if kind == "lists" else '{"a":' * depth + "1" + "}" * depth
+
+
+@pytest.mark.parametrize("kind", ["lists", "objects"])
+@pytest.mark.parametrize("depth", [60, *range(400, 1_100, 23), 5_000, 10_000])
+class TestDepth:
+    """A part that is nested too deep costs its field and nothing else. How deep that is depends on the depth of the caller."""
+
+    def test_in_a_field(self, core: Core, depth: int, kind: str) -> None:
+        """The turn counts with its other fields, and the field is refused."""
+        deep = nested(depth, kind)
+        taken(core, f'{{"type":"turn.metrics","llm_ttft_ms":{deep},"user_perceived_ms":1240,"zzz":NaN,"new":{deep}}}')
+        assert core.value("agentstack_user_perceived_latency_seconds") == 1.24
+        assert core.value(REFUSED, field="llm_ttft_ms", reason="wrong_type") == core.value(REFUSED) == 1
+        assert core.value("agentstack_exporter_unknown_fields_total") == 2
+
+    @pytest.mark.parametrize("flaw", ["", ',"zzz":1', ',"zzz":NaN'])
+    def test_in_a_field_that_takes_anything(self, core: Core, depth: int, kind: str, flaw: str) -> None:
+        """The tools of an event count although the output of one is that deep."""
+        taken(core, f'{{"type":"tool.executed","calls":[{{"name":"a","output":{nested(depth, kind)}}},{{"name":"b"}}]{flaw}}}')
+        assert core.value("agentstack_tool_executions_total", outcome="ok") == 2
+        refused = core.value(REFUSED, field="calls.output", reason="too_deep")
+        assert core.value(REFUSED) == refused in ({0} if depth < 100 else {1} if depth > 1_000 else {0, 1})

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.protocol.decoder import RefusalReason, RejectionReason
-from exporter.tools.replay import WHY_REFUSED, WHY_REJECTED, run_replay
+from exporter.tools.explanation import WHY_REFUSED, WHY_REJECTED
+from exporter.tools.replay import Replay, draw_replay, run_replay, summarise_replay
 from tests.support.events import events
 
 SAMPLES = Path(__file__).parent.parent / "data" / "samples.jsonl"
@@ -162,6 +164,76 @@ def test_names_are_printed_safely(replay: Replayed) -> None:
     assert all(character.isprintable() or character == "\n" for character in text)
 
 
+@pytest.mark.parametrize(
+    "bad",
+    ["NaN", "-Infinity", r'"half \ud83d"', "1e999", "[" * 2_000 + "]" * 2_000],
+    ids=["NaN", "infinity", "emoji", "1e999", "depth"],
+)
+def test_a_bad_value_costs_neither_wrapper_nor_event(replay: Replayed, bad: str) -> None:
+    """A value that JSON does not have, within a wrapper or beside its event, costs that value only."""
+    at = 1_777_885_200
+    within = f'{{"type":"turn.metrics","turn_number":1,"user_perceived_ms":900,"llm_ttft_ms":{bad}}}'
+    ended = '{"type":"session.ended","reason":"hangup"}'
+    entries = replay.entries(
+        *(truth(call, at, {"type": "session.started", "agent_session_id": f"as-{call}", "agent_id": f"a{call}"}) for call in (1, 2)),
+        f'{{"call":2,"session":"as-2","connection":0,"sent_at":{at + 5},"event":{within}}}',
+        f'{{"note":{bad},"call":1,"session":"as-1","connection":0,"sent_at":{at + 9},"event":{ended}}}',
+    )
+    assert [entry["outcome"] for entry in entries[:4]] == ["processed"] * 4
+    assert entries[2]["event"] == "turn.metrics"
+    assert any(note.startswith("llm_ttft_ms refused as ") for note in entries[2]["notes"])
+    assert any(name.startswith('agentstack_user_perceived_latency_seconds{agent="a2"') for name in entries[2]["moved"])
+    assert entries[3]["moved"]['agentstack_session_duration_seconds{agent="a1"}'] == "observed 9"
+
+
+def test_accounts_of_a_truth_file_are_no_events(replay: Replayed) -> None:
+    """The accounts that a truth file holds besides its events are passed over."""
+    entries = replay.entries(
+        {"call": 1, "session": "as-1", "account": {"agent": "a"}}, truth(1, 1_777_885_200.0, {"type": "user.dtmf"})
+    )
+    assert [(entry["line"], entry["outcome"]) for entry in entries] == [(2, "processed"), (0, "")]
+
+
+def test_a_summary_explains_all_events_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """The summary has the number of events by type, each refusal with its number, and what the series gained in all."""
+    lines = [{"type": "turn.metrics", "turn_number": number, "user_perceived_ms": 900, "llm_ttft_ms": -1} for number in (1, 2, 3)]
+    recording = "\n".join(json.dumps(line) for line in [*lines, {"type": "user.dtmf"}, {"type": "user.levitated"}])
+    assert summarise_replay(io.BytesIO(recording.encode()), "json") == 0
+    output = capsys.readouterr()
+    (summary,) = [json.loads(line) for line in output.out.splitlines()]
+    assert summary["notes"] == [
+        "turn.metrics processed 3 times",
+        "user.dtmf processed",
+        "unknown event: user.levitated",
+        "llm_ttft_ms refused as sentinel 3 times: a stage reports -1 if it measured nothing",
+    ]
+    (perceived,) = [moved for name, moved in summary["moved"].items() if name.startswith("agentstack_user_perceived_latency_seconds")]
+    assert perceived == "observed 3 values, 2.7 in all"
+    assert output.err == "replay: 5 events: 4 processed, 1 ignored, 0 rejected\n"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_summary_is_cheap(monkeypatch: pytest.MonkeyPatch, form: Any) -> None:
+    """However many events there are, the summary compares the series twice; an explanation compares them with each event."""
+    made: list[Replay] = []
+    settle = Replay.settle
+
+    def noted(replay: Replay) -> None:
+        made.append(replay)
+        settle(replay)
+
+    monkeypatch.setattr(Replay, "settle", noted)
+    recording = b"\n".join([EVENT] * 500)
+    assert (summarise_replay(io.BytesIO(recording), form), run_replay(io.BytesIO(recording), form)) == (0, 0)
+    assert [replay.comparisons for replay in made] == [2, 502]
+
+
+def test_an_unreadable_entry_costs_no_other(replay: Replayed) -> None:
+    """In an array that a decoder refuses as a whole, or that ends too early, every other entry is read."""
+    entries = replay.entries('[{"type":"user.dtmf","x":NaN},{"type":"user.idle"},\n{"type":"user.dt')
+    assert [entry["outcome"] for entry in entries] == ["processed", "processed", "rejected", ""]
+
+
 def test_empty_lines_are_passed_over(replay: Replayed) -> None:
     """Empty lines are counted and not explained."""
     assert [entry["line"] for entry in replay.entries("", {"type": "user.dtmf"}, "  ", {"type": "user.dtmf"}, "")] == [2, 4, 0]
@@ -220,11 +292,13 @@ def test_what_is_no_recording_is_said_once(recording: bytes, problem: str, capsy
 
 def test_nothing_but_rejected_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Lines of which none is an event are explained, and the exit code is 1."""
-    assert run_replay(io.BytesIO(b'{"a":1}\n{"b":2}'), "json") == 1
-    assert capsys.readouterr().err == "replay: 2 events: 0 processed, 0 ignored, 2 rejected\n"
+    for command in (partial(run_replay, form="json"), partial(summarise_replay, form="json"), draw_replay):
+        assert command(io.BytesIO(b'{"a":1}\n{"b":2}')) == 1
+        assert capsys.readouterr().err == "replay: 2 events: 0 processed, 0 ignored, 2 rejected\n"
 
 
 @given(lines=st.lists(any_lines | json_lines, max_size=8))
 def test_any_recording_is_explained(lines: list[bytes]) -> None:
     """The command ends normally, whatever the lines are."""
     assert run_replay(io.BytesIO(b"\n".join(lines)), "json") in (0, 1)
+    assert summarise_replay(io.BytesIO(b"[" + b",".join(lines)), "text") in (0, 1)

@@ -111,7 +111,7 @@ class AppConnection(asyncio.Protocol):
         elif status == _SWITCHING:
             self._accept(head.without(EXTENSIONS).encoded(), rest)
         else:
-            self._forward_refusal(head, rest)
+            self._forward_refusal(head, status, rest)
 
     def _accept(self, answer: bytes, rest: bytes) -> None:
         registry = self._registry
@@ -129,12 +129,12 @@ class AppConnection(asyncio.Protocol):
         if rest:
             tunnel.from_app(rest)
 
-    def _forward_refusal(self, head: Head, rest: bytes) -> None:
+    def _forward_refusal(self, head: Head, status: int, rest: bytes) -> None:
         """The app refuses the connection: forward its own answer to the platform."""
         self._forwarding_refusal = True
         asyncio.get_running_loop().call_later(self._registry.config.upstream_timeout, self.open_transport.close)
         self._registry.observer.upstream_failed("refused")
-        self._registry.observer.refused("upstream")
+        self._registry.observer.refused("upstream", self._platform.get_extra_info("peername"), status=status)
         self._platform.write(head.encoded() + rest)
 
     def _answer_failed(self, problem: str) -> None:

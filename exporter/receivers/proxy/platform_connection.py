@@ -6,7 +6,6 @@ from time import monotonic
 from typing import cast
 
 from exporter.auth import Refusal
-from exporter.receivers.peer import peer_name
 from exporter.receivers.proxy.app_connection import AppConnection
 from exporter.receivers.proxy.fallback_session import FallbackSession, acceptance
 from exporter.receivers.proxy.http1 import (
@@ -24,7 +23,7 @@ from exporter.receivers.proxy.http1 import (
     target_of,
 )
 from exporter.receivers.proxy.keepalive import keep_alive
-from exporter.receivers.proxy.registry import LOOP, ProxyRegistry
+from exporter.receivers.proxy.registry import ProxyRegistry
 from exporter.receivers.proxy.tunnel import Tunnel
 
 log = logging.getLogger(__name__)
@@ -55,9 +54,9 @@ class PlatformConnection(asyncio.Protocol):
         """Wait for the request, within the handshake timeout."""
         self.transport = cast(asyncio.Transport, transport)  # what asyncio makes for a stream socket
         keep_alive(self.transport)
-        self._registry.handshakes += 1
         loop = asyncio.get_running_loop()
-        self._handshake_timer = loop.call_later(self._registry.config.handshake_timeout, self._on_handshake_timeout)
+        self._handshake_timer = loop.call_later(self._registry.config.handshake_timeout, self.cut_off, "slow_handshake")
+        self._registry.wait(self)
 
     def data_received(self, data: bytes) -> None:
         """Forward bytes, or read the request. Bytes after the request wait until the app has answered."""
@@ -87,9 +86,9 @@ class PlatformConnection(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         """The platform's connection has ended."""
-        self._cancel_handshake_timer()
-        if self.tunnel is None:
-            self._registry.handshakes -= 1
+        self._stop_waiting()
+        if self.tunnel is None and self._dial_task is not None:
+            self._registry.dialing -= 1
         if self._dial_task is not None:
             self._dial_task.cancel()
         if self.tunnel is not None:
@@ -107,9 +106,15 @@ class PlatformConnection(asyncio.Protocol):
         if self.tunnel is not None:
             self.tunnel.resume_writing(self.open_transport)
 
+    def cut_off(self, reason: str) -> None:
+        """End a connection that has not sent its request."""
+        self._stop_waiting()
+        self._registry.observer.refused(reason, self.open_transport.get_extra_info("peername"))
+        self.open_transport.abort()
+
     def join(self, tunnel: Tunnel | FallbackSession, answer: bytes) -> None:
         """Send the answer that accepts the request, then forward what the platform sent meanwhile."""
-        self._registry.handshakes -= 1
+        self._registry.dialing -= 1
         self.open_transport.write(answer)
         self.tunnel = tunnel
         early, self._received = bytes(self._received), bytearray()
@@ -118,16 +123,15 @@ class PlatformConnection(asyncio.Protocol):
         self.open_transport.resume_reading()
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._registry.observer.refused(refusal.reason)
-        level = logging.ERROR if refusal is LOOP else logging.INFO
-        peer = peer_name(self.open_transport.get_extra_info("peername"))
-        log.log(level, "connection refused", extra={"reason": refusal.reason, "status": refusal.status, "peer": peer})
+        self._stop_waiting()
+        peer = self.open_transport.get_extra_info("peername")
+        self._registry.observer.refused(refusal.reason, peer, status=refusal.status)
         if not self.open_transport.is_closing():
             self.open_transport.write(refusal_answer(refusal.status, refusal.message))
             self.open_transport.close()
 
     def _request_received(self, raw: bytes) -> None:
-        self._cancel_handshake_timer()
+        self._stop_waiting()
         try:
             head = parse_head(raw)
             target = target_of(head)
@@ -147,6 +151,7 @@ class PlatformConnection(asyncio.Protocol):
             head, Target(policy.public_path(target.path), target.query), drop_authorization=policy.consumed_authorization(handshake)
         )
         request = request.with_header(RELAYS, self._registry.relay_id)
+        self._registry.dialing += 1
         self._dial_task = asyncio.get_running_loop().create_task(self._dial(head, request.encoded()))
 
     async def _dial(self, head: Head, request: bytes) -> None:
@@ -180,11 +185,8 @@ class PlatformConnection(asyncio.Protocol):
             registry.add(session)
             self.join(session, acceptance(head))
 
-    def _on_handshake_timeout(self) -> None:
-        self._registry.observer.refused("slow_handshake")
-        self.open_transport.close()
-
-    def _cancel_handshake_timer(self) -> None:
+    def _stop_waiting(self) -> None:
+        self._registry.waiting.pop(self, None)
         if self._handshake_timer is not None:
             self._handshake_timer.cancel()
             self._handshake_timer = None

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
 from exporter.receivers.feed_interfaces import RelayFeedProtocol
@@ -23,7 +23,8 @@ LOOP: Final = Refusal(508, "loop", "--upstream leads back to this exporter: it m
 class ProxyConfig:
     """Settings of a relay. Times are in seconds.
 
-    ``handshake_timeout`` bounds the platform's request, ``upstream_timeout`` connecting to the app and its answer. ``subscription`` is
+    ``handshake_timeout`` bounds the platform's request, ``upstream_timeout`` connecting to the app and its answer. ``max_waiting``
+    connections may be open that have not sent their request; a further one ends the oldest. ``subscription`` is
     sent to the platform when a call begins, or ``None``. Messages of more than ``max_message`` bytes are shortened before they are
     measured. With ``allow_fallback`` connections are accepted although the app cannot be reached.
     """
@@ -34,6 +35,14 @@ class ProxyConfig:
     subscription: str | None
     max_message: int
     allow_fallback: bool = False
+    max_waiting: int = 4096
+
+
+class WaitingConnection(Protocol):
+    """A connection that has not sent its request."""
+
+    def cut_off(self, reason: str) -> None:
+        """End the connection at once, and report the reason."""
 
 
 class ProxyRegistry:
@@ -49,9 +58,11 @@ class ProxyRegistry:
         """Identifies this process to itself: a request that carries it has come back."""
         self.draining = False
         self.tunnels: set[Tunnel | FallbackSession] = set()
+        self.waiting: dict[WaitingConnection, None] = {}
+        """Connections that have not sent their request, the oldest first. Anyone can open them, so they are no calls."""
+        self.dialing = 0
+        """Requests for which the app is asked. They count as calls."""
         self.budget = ReadBudget()
-        self.handshakes = 0
-        """Connections that are not yet accepted or refused."""
         self.emptied = asyncio.Event()
         """Set when the last tunnel has ended."""
         self._open_feed = open_feed
@@ -81,4 +92,10 @@ class ProxyRegistry:
         """Return the refusal of a handshake, or ``None`` to accept it."""
         if self.relay_id in (id_.strip() for id_ in (handshake.header(RELAYS) or "").split(",")):
             return LOOP
-        return self.auth_policy.decide(handshake, ConnectionLoad(len(self.tunnels) + self.handshakes - 1, self.draining))
+        return self.auth_policy.decide(handshake, ConnectionLoad(len(self.tunnels) + self.dialing, self.draining))
+
+    def wait(self, connection: WaitingConnection) -> None:
+        """A new connection waits for its request."""
+        self.waiting[connection] = None
+        if len(self.waiting) > self.config.max_waiting:
+            next(iter(self.waiting)).cut_off("too_many")

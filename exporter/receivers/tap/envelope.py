@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from exporter.protocol.members import MOST_STEPS, join, split
+
 VERSION: Final = 1
 """Version of the protocol that is implemented here."""
 DropReason = Literal["overflow", "too_large", "unreadable"]
@@ -80,9 +82,10 @@ def read_envelope(frame: str | bytes) -> Envelope:
     try:
         envelope = _envelope.decode(frame)
     except _NOT_READ as problem:
-        raise MalformedError(
-            f"cannot be read: {problem}" if isinstance(problem, msgspec.MsgspecError) else "is not UTF-8 text"
-        ) from None
+        try:
+            envelope = _envelope.decode(_with_quoted_event(frame))
+        except _NOT_READ:
+            raise MalformedError(f"cannot be read: {_said(problem)}") from None
     kinds = [is_present(envelope.event), envelope.end, envelope.resume is not None, envelope.dropped is not None]
     if sum(kinds) != 1:
         raise MalformedError("expected exactly one of event, end, resume and dropped")
@@ -91,6 +94,22 @@ def read_envelope(frame: str | bytes) -> Envelope:
     if envelope.session is None and envelope.dropped is None:
         raise MalformedError("expected session, the name of the call")
     return envelope
+
+
+def _with_quoted_event(frame: str | bytes) -> bytes:
+    """The message with its event as a string. The event's own decoder reads events with parts that make the whole unreadable here."""
+    raw = frame.encode("utf-8", "replace") if isinstance(frame, str) else frame
+    members = dict(split(raw, MOST_STEPS)) if raw.lstrip().startswith(b"{") else {}
+    event = members.get(b'"event"', b"")
+    if not event.startswith(b"{"):
+        return raw
+    return join((members | {b'"event"': msgspec.json.encode(event.decode())}).items())
+
+
+def _said(problem: Exception) -> str:
+    if isinstance(problem, RecursionError):
+        return "it is nested too deep"
+    return str(problem) if isinstance(problem, msgspec.MsgspecError) else "it is not UTF-8 text"
 
 
 def is_present(part: msgspec.Raw) -> bool:
