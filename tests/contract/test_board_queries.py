@@ -73,7 +73,7 @@ def test_missing_rules_are_said(release: Release, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_new_versions_are_marked(release: Release, tmp_path: Path) -> None:
-    """A version that follows another is marked for some minutes. The first ever is not, and neither is a second exporter of it."""
+    """A version that follows another is marked for some minutes, but neither the first ever nor a second exporter of it."""
     series = {
         f'agentstack_exporter_build_info{{{OF}, version="1"}}': "_x5 1x20 _x40",
         f'agentstack_exporter_build_info{{{OF}, version="2"}}': "_x27 1x40",
