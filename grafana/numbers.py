@@ -98,4 +98,4 @@ def _add_whole(panel: stat.Panel, of: Of, *, judged: bool) -> None:
     panel.text(common.VizTextDisplayOptions().value_size(_BESIDE))
     grey = {"mode": "absolute", "steps": [{"value": None, "color": UNCOLOURED}]}
     colours = [prop("thresholds", grey)] if judged else []
-    panel.override_by_name(name, [prop("unit", f"count:{of.what}"), prop("decimals", 0), *colours])
+    panel.override_by_name(name, [prop("unit", f"suffix:{of.what}"), prop("decimals", 0), *colours])

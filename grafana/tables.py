@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models import dashboard as model
 
 from grafana.queries import Query
-from grafana.style import REF_IDS, Steps, prop, shades, target
+from grafana.style import BAD, REF_IDS, WARN, Steps, prop, shades, target
 from grafana.units import STYLES, Unit
 from grafana.variables import DATASOURCE
 
@@ -30,11 +30,12 @@ def grid(
     link: model.DashboardLink | None = None,
     none: str = "–",
     empty: str = "",
+    urgency: str = "",
 ) -> model.Panel:
     """A table with a row for each combination of the labels ``keys`` (label → heading), sorted by its first column of numbers.
 
     ``link`` makes the cells of the first key open another page. ``none`` is the text of a cell without a value, ``empty`` that of a
-    table without rows.
+    table without rows. ``urgency`` is the heading of a column with an alert's severity: it is coloured, and critical rows come first.
     """
     panel = table.Panel().title(title).description(description).unit("short").datasource(DATASOURCE).min_width(_NARROW)
     asked = [Query(query.expr, instant=True, format="table") for query in (column.query for column in columns)]
@@ -44,7 +45,10 @@ def grid(
     order = {name: at for at, name in enumerate([*keys, *names])}
     organised = {"excludeByName": {"Time": True}, "renameByName": keys | names, "indexByName": order}
     panel.with_transformation(model.DataTransformerConfig("organize", options=organised))
-    panel.sort_by([common.TableSortByFieldState().display_name(columns[0].heading).desc(True)])
+    largest = common.TableSortByFieldState().display_name(columns[0].heading).desc(True)
+    panel.sort_by([*_first_by(urgency), largest])
+    if urgency:
+        panel.override_by_name(urgency, [prop("mappings", [_SEVERITIES]), prop("custom.cellOptions", {"type": "color-text"})])
     for column in columns:
         width = [prop("custom.width", _NUMBER)] if len(keys) > 1 else []
         panel.override_by_name(column.heading, [*_written(column.unit), *width, *_cell_colours(column.steps)])
@@ -61,6 +65,16 @@ _NARROW: Final = 64
 
 _NUMBER: Final = 104
 """The width of a column of numbers, in pixels, in a table with several columns of names."""
+
+
+_SEVERITIES: Final = {
+    "type": "value",
+    "options": {"critical": {"color": BAD, "index": 0}, "warning": {"color": WARN, "index": 1}},
+}
+
+
+def _first_by(urgency: str) -> list[common.TableSortByFieldState]:
+    return [common.TableSortByFieldState().display_name(urgency).desc(False)] if urgency else []
 
 
 def _written(unit: Unit) -> list[model.DynamicConfigValue]:

@@ -192,12 +192,13 @@ _OBJECTIVE = (
 
 _FIRING = grid(
     "Firing alerts",
-    "Alerts of the shipped rules that fire, the longest first: it is often the cause of the others. Click one for its runbook. They "
-    "are marked on every board. Without the rules in this Prometheus a row says so.",
+    "Alerts of the shipped rules that fire: critical ones first, then the longest, which is often the cause of the others. Click one "
+    "for its runbook. They are marked on every board. Without the rules in this Prometheus a row says so.",
     {"alertname": "Alert", "severity": "Severity", "of": "Of"},
     Column("Active for", "s", firing_for()),
     link=to_runbook(),
     empty="no alert fires",
+    urgency="Severity",
 )
 
 _AGENTS = grid(
@@ -268,7 +269,7 @@ BOARD = Board(
     title="AgentStack / Overview",
     description="Are callers waiting? Start here; every other board is linked above, with the time and filters chosen here.",
     sections=(
-        Section("Now", (even(4, _FIRING), even(4, *_NOW[:4]), even(3, *_NOW[4:]))),
+        Section("Now", (even(6, _FIRING), even(4, *_NOW[:4]), even(3, *_NOW[4:]))),
         Section("Callers", (PanelRow(9, _WAITS), PanelRow(7, _OBJECTIVE))),
         Section("Where to look", (even(9, _AGENTS), PanelRow(8, _CAUSES))),
     ),

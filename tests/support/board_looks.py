@@ -105,7 +105,7 @@ def judged_values_have_a_whole(dashboard: Dashboard) -> list[str]:
         if panel["type"] == "stat" and panel["options"]["colorMode"] != "value" and _defaults(panel)["unit"] not in _JUDGED:
             faults.append(panel["title"])
         if panel["type"] == "table":
-            coloured = {name: found for name, found in _overrides(panel) if "custom.cellOptions" in found}
+            coloured = {name: found for name, found in _overrides(panel) if {"custom.cellOptions", "unit"} <= found.keys()}
             faults += [f"{panel['title']}, {name}" for name, found in coloured.items() if found["unit"] not in _JUDGED]
     return faults
 
