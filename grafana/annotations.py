@@ -7,6 +7,8 @@ from grafana.variables import DATASOURCE
 
 _BEFORE = "[3h] offset 5m"
 """What there was before. The offset is the width of a mark: it is longer than a step, so that none falls between two steps."""
+_SETTLED = "[3h] offset 30m"
+"""What there was for half an hour: in the first minutes of an agent everything would be new."""
 _MODEL = "agent, provider, model"
 
 
@@ -23,7 +25,7 @@ def annotations() -> list[builders.AnnotationQuery]:
         ),
         _mark(
             "New models of agents",
-            _new(_MODEL, select("agentstack_llm_time_to_first_token_seconds", "_count"), whole="agent"),
+            _new(_MODEL, select("agentstack_llm_time_to_first_token_seconds", "_count", model="!=unknown"), whole="agent"),
             "purple",
             "{{agent}}: {{provider}} {{model}}",
             "This agent's first turns with this model: a new version of the agent, or a fallback.",
@@ -33,8 +35,8 @@ def annotations() -> list[builders.AnnotationQuery]:
 
 def _new(labels: str, series: str, *, whole: str) -> str:
     """Combinations of labels that there were not, while others with the same ``whole`` were: a first start is no news."""
-    before = f"count_over_time({series}{_BEFORE})"
-    return f"count by ({labels}) ({series}) unless count by ({labels}) ({before}) and on ({whole}) count by ({whole}) ({before})"
+    before, settled = f"count_over_time({series}{_BEFORE})", f"count_over_time({series}{_SETTLED})"
+    return f"count by ({labels}) ({series}) unless count by ({labels}) ({before}) and on ({whole}) count by ({whole}) ({settled})"
 
 
 def _mark(name: str, expr: str, colour: str, title: str, text: str) -> builders.AnnotationQuery:

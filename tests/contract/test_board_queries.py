@@ -75,25 +75,27 @@ def test_missing_rules_are_said(release: Release, tmp_path: Path) -> None:
 def test_new_versions_are_marked(release: Release, tmp_path: Path) -> None:
     """A version that follows another is marked for some minutes, but neither the first ever nor a second exporter of it."""
     series = {
-        f'agentstack_exporter_build_info{{{OF}, version="1"}}': "_x5 1x20 _x40",
-        f'agentstack_exporter_build_info{{{OF}, version="2"}}': "_x27 1x40",
-        'agentstack_exporter_build_info{job="voice", instance="b:1", version="2"}': "_x40 1x40",
+        f'agentstack_exporter_build_info{{{OF}, version="1"}}': "_x5 1x50 _x40",
+        f'agentstack_exporter_build_info{{{OF}, version="2"}}': "_x57 1x40",
+        'agentstack_exporter_build_info{job="voice", instance="b:1", version="2"}': "_x70 1x40",
     }
     mark = asked("overview", "annotation New exporter versions")
-    judge(release, tmp_path, series, ("7m", mark, {}), ("28m", mark, {'{version="2"}': 1.0}), ("35m", mark, {}), ("43m", mark, {}))
+    judge(release, tmp_path, series, ("7m", mark, {}), ("58m", mark, {'{version="2"}': 1.0}), ("65m", mark, {}), ("73m", mark, {}))
 
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_new_models_of_an_agent_are_marked(release: Release, tmp_path: Path) -> None:
-    """A model that an agent did not use before is marked; the models of a new agent are not."""
+    """A model that an agent did not use before is marked; what is new in the first half hour of an agent is not."""
     series = {
-        f'{TURNS}{{{LABELS}, model="gpt"}}': "0+1x40",
-        f'{TURNS}{{{LABELS}, model="new"}}': "_x20 1+1x20",
-        f'{TURNS}{{{LABELS.replace("billing", "sales")}, model="gpt"}}': "_x20 1+1x20",
+        f'{TURNS}{{{LABELS}, model="gpt"}}': "0+1x80",
+        f'{TURNS}{{{LABELS}, model="early"}}': "_x10 1+1x80",
+        f'{TURNS}{{{LABELS}, model="new"}}': "_x40 1+1x40",
+        f'{TURNS}{{{LABELS}, model="unknown"}}': "_x40 1+1x40",
+        f'{TURNS}{{{LABELS.replace("billing", "sales")}, model="gpt"}}': "_x40 1+1x40",
     }
     mark = asked("providers", "annotation New models of agents")
     new = {'{agent="billing", provider="openai", model="new"}': 1.0}
-    judge(release, tmp_path, series, ("10m", mark, {}), ("22m", mark, new), ("30m", mark, {}))
+    judge(release, tmp_path, series, ("12m", mark, {}), ("42m", mark, new), ("50m", mark, {}))
 
 
 @pytest.mark.parametrize("release", RELEASES)
