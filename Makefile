@@ -48,6 +48,9 @@ check: $(READY) ## lint, format, types, imports, generated pages
 	@echo "boards" && $(write_boards)
 	@for form in dashboards export; do diff -ru grafana/$$form .cache/grafana/$$form \
 	  || { echo "grafana/$$form is stale: run make docs" >&2; exit 1; }; done
+	@echo "chart" && rm -rf .cache/chart && $(BIN)/python -m deploy.helm.render .cache/chart
+	@for made in README.md values.schema.json files; do diff -ru $(CHART)/$$made .cache/chart/$$made \
+	  || { echo "$(CHART)/$$made is stale: run make docs" >&2; exit 1; }; done
 
 fix: $(READY) ## repair what the linter and the formatter can
 	@$(BIN)/ruff check --fix --exit-zero --quiet >/dev/null
@@ -58,12 +61,13 @@ golden: $(READY) ## rewrite the expected outputs; read the diff before you commi
 	@$(BIN)/pytest --update-golden $(or $(ARGS),tests/golden)
 	@git diff --stat -- tests 2>/dev/null || true
 
-docs: $(READY) ## write the generated pages and dashboards
+docs: $(READY) ## write the generated pages, dashboards and parts of the Helm chart
 	@$(write_pages)
 	@mkdir -p docs && for page in $(PAGES); do cp .cache/docs/$$page docs/$$page; done
 	@$(write_boards)
 	@rm -rf grafana/dashboards grafana/export && cp -r .cache/grafana/* grafana/
 	@$(BIN)/python deploy/kubernetes/monitoring/render.py > .cache/prometheusrule.yaml && mv .cache/prometheusrule.yaml $(OPERATOR_RULES)
+	@$(BIN)/python -m deploy.helm.render $(CHART)
 
 bench: $(READY) compiled ## measure what the exporter costs
 	@$(BIN)/python -m bench $(ARGS)
@@ -106,6 +110,7 @@ $(BIN)/agentstack-exporter catalogue --format markdown > .cache/docs/metrics.md;
 $(BIN)/python -m exporter.config.reference > .cache/docs/configuration.md
 endef
 OPERATOR_RULES := deploy/kubernetes/monitoring/prometheusrule.yaml
+CHART := deploy/helm/agentstack-exporter
 
 # The dashboards' JSON, from their source in grafana/boards.
 write_boards = rm -rf .cache/grafana && $(BIN)/python -m grafana .cache/grafana

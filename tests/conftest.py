@@ -15,7 +15,7 @@ settings.register_profile("ordinary", deadline=None, max_examples=30, print_blob
 # On CI the examples follow from the code alone, so that a change is never blamed for another's bad luck.
 settings.register_profile("ci", settings.get_profile("ordinary"), derandomize=True, max_examples=100)
 # While one edits, `make quick` looks at the first few examples only; `make test` at all.
-settings.register_profile("quick", settings.get_profile("ordinary"), max_examples=10)
+settings.register_profile("quick", settings.get_profile("ci" if os.environ.get("CI") else "ordinary"), max_examples=10)
 settings.register_profile(
     "thorough",
     settings.get_profile("ordinary"),

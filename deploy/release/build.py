@@ -1,7 +1,7 @@
 """Builds what a release consists of into ``dist/``: ``python -m deploy.release.build``, or ``make release``.
 
-That is an sdist and a wheel of each distribution, and the image's build context: ``docker build - < FILE`` makes the image from it. The
-versions are checked first. The same commit gives the same bytes.
+That is an sdist and a wheel of each distribution, the image's build context (``docker build - < FILE`` makes the image from it) and the
+Helm chart. The versions are checked first. The same commit gives the same bytes, which ``helm package`` does not.
 """
 
 import gzip
@@ -15,6 +15,7 @@ from pathlib import Path
 from deploy.release import versions
 
 ROOT = Path(__file__).parents[2]
+CHART = "deploy/helm/agentstack-exporter"
 
 
 def main() -> None:
@@ -40,7 +41,8 @@ def release() -> None:
     when = versions.git(ROOT, "log", "-1", "--format=%ct").strip()
     for source in (ROOT, ROOT / "tap"):
         build_distribution(source, dist, when)
-    pack_context(dist / f"agentstack-exporter-{checkout.version}-image.tar.gz", int(when))
+    pack(dist / f"agentstack-exporter-{checkout.version}-image.tar.gz", context_files(), int(when))
+    pack(dist / f"agentstack-exporter-{checkout.version}.tgz", chart_files(), int(when))
     print("\n".join(f"dist/{file.name}" for file in sorted(dist.iterdir())))
 
 
@@ -50,23 +52,34 @@ def build_distribution(source: Path, dist: Path, when: str) -> None:
     subprocess.run(command, cwd=source, env={**os.environ, "SOURCE_DATE_EPOCH": when}, check=True, capture_output=True, text=True)
 
 
-def context_files() -> list[str]:
+def context_files() -> dict[str, str]:
     """The committed files of the image's build context: what ``.dockerignore`` lets in, and what docker reads itself."""
     lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     let_in = [line.removeprefix("!") for line in lines if line.startswith("!")]
-    return sorted(versions.git(ROOT, "ls-files", "-z", "--", "Dockerfile", ".dockerignore", *let_in).split("\0")[:-1])
+    return {name: name for name in committed("Dockerfile", ".dockerignore", *let_in)}
 
 
-def pack_context(target: Path, when: int) -> None:
-    """Pack the image's build context, dated ``when``, with nothing in it of the user or the machine."""
+def chart_files() -> dict[str, str]:
+    """The committed files of the Helm chart, in a folder of its name as Helm packs it."""
+    parent = CHART.rpartition("/")[0]
+    return {name.removeprefix(f"{parent}/"): name for name in committed(CHART)}
+
+
+def committed(*paths: str) -> list[str]:
+    """The committed files at or below some paths."""
+    return sorted(versions.git(ROOT, "ls-files", "-z", "--", *paths).split("\0")[:-1])
+
+
+def pack(target: Path, files: dict[str, str], when: int) -> None:
+    """Pack files by their names in the archive, dated ``when``, with nothing in it of the user or the machine."""
     with gzip.GzipFile("", "wb", fileobj=target.open("wb"), mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
-        for name in context_files():
-            entry = tar.gettarinfo(ROOT / name, name)
+        for name, source in files.items():
+            entry = tar.gettarinfo(ROOT / source, name)
             entry.uid = entry.gid = 0
             entry.uname = entry.gname = ""
             entry.mtime = when
             entry.mode = 0o755 if entry.mode & 0o100 else 0o644
-            with (ROOT / name).open("rb") as file:
+            with (ROOT / source).open("rb") as file:
                 tar.addfile(entry, file)
 
 

@@ -16,6 +16,7 @@ STATED: Final = {
     "tap/agentstack_tap/__init__.py": _MODULE,
     "Dockerfile": r"^ARG VERSION=(\S+)$",
     "deploy/compose/compose.yaml": r"^ *image: agentstack-exporter:(\S+)$",
+    "deploy/helm/agentstack-exporter/Chart.yaml": r'^(?:version|appVersion): "?([^"\s]+)"?$',
     "deploy/kubernetes/gateway/kustomization.yaml": _NEW_TAG,
     "deploy/kubernetes/sidecar/kustomization.yaml": _NEW_TAG,
 }

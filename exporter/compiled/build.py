@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -26,18 +27,23 @@ def sources(package: Path) -> list[Path]:
     return [*sorted((package / "compiled").glob("*.pyx")), *(package / f"{name}.py" for name in PLAIN)]
 
 
-def compile_package(package: Path) -> list[Path]:
+def compiled_file(source: Path) -> Path:
+    """What a source is compiled to: the file beside it that Python prefers."""
+    return source.with_suffix(_SUFFIX)
+
+
+def compile_package(package: Path, without: Collection[Path] = ()) -> list[Path]:
     """Compile a package, as many modules at once as there are processors; returns the files it made.
 
-    Raises ``subprocess.CalledProcessError``; the compilers write their messages to standard error.
+    Sources in ``without`` are left out. Raises ``subprocess.CalledProcessError``; the compilers write their messages to standard error.
     """
     with ThreadPoolExecutor(os.cpu_count()) as workers:
-        return list(workers.map(lambda source: _compile(source, package), sources(package)))
+        return list(workers.map(lambda source: _compile(source, package), [each for each in sources(package) if each not in without]))
 
 
 def _compile(source: Path, package: Path) -> Path:
     module = ".".join((package.name, *source.relative_to(package).with_suffix("").parts))
-    made = source.with_suffix(_SUFFIX)
+    made = compiled_file(source)
     hints = f"annotation_typing={not source.with_suffix('.pxd').exists()}"  # types come from the .pxd file if there is one
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / f"{source.stem}.c"

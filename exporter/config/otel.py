@@ -22,6 +22,7 @@ _OTLP: Final = "OTEL_EXPORTER_OTLP_"
 _HTTP_DEFAULT: Final = "http://localhost:4318"
 _GRPC_DEFAULT: Final = "http://localhost:4317"
 _GRPC_PORT: Final = 4317
+_HTTP_PORT: Final = 4318
 _ADDRESS = re.compile(r"[^\s/@]+")
 
 
@@ -94,7 +95,7 @@ def read_otel(environ: Mapping[str, str]) -> tuple[OtelSettings, tuple[str, ...]
         capture_content=_capture_content(values),
         log_level=_log_level(values),
     )
-    return settings, tuple(values.warnings)
+    return settings, tuple(dict.fromkeys(values.warnings))  # both signals may have met the same fault
 
 
 def _limits(values: EnvironmentReader) -> SpanLimits:
@@ -189,6 +190,12 @@ def _http_endpoint(values: EnvironmentReader, variable: Variable, signal: Signal
     if parts is None:
         values.warn(variable.name, f"is not a URL that starts with http:// or https://; {_HTTP_DEFAULT} is used")
         parts, append = urlsplit(_HTTP_DEFAULT), True
+    if parts.port == _GRPC_PORT:
+        values.warn(
+            variable.name,
+            f"has port {_GRPC_PORT}, where receivers mostly speak gRPC, and the protocol is http/protobuf; "
+            f"set {_OTLP}PROTOCOL=grpc, or use port {_HTTP_PORT}",
+        )
     path = f"{parts.path.rstrip('/')}/v1/{signal}" if append else parts.path or "/"
     return _Endpoint(parts._replace(path=path, fragment="").geturl(), tls=parts.scheme == "https")
 
@@ -197,6 +204,12 @@ def _grpc_endpoint(values: EnvironmentReader, variable: Variable, insecure: bool
     """The address to call. The URL's scheme decides about TLS; without a scheme ``INSECURE`` does."""
     text = variable.text or _GRPC_DEFAULT
     parts = _split(text)
+    if text.rstrip("/").endswith(f":{_HTTP_PORT}"):
+        values.warn(
+            variable.name,
+            f"has port {_HTTP_PORT}, where receivers mostly speak HTTP/1.1, and the protocol is grpc; "
+            f"set {_OTLP}PROTOCOL=http/protobuf, or use port {_GRPC_PORT}",
+        )
     if parts is not None:
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         return _Endpoint(f"{host}:{parts.port or _GRPC_PORT}", tls=parts.scheme == "https")

@@ -5,54 +5,40 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from deploy.helm.schema import otel_variables
 from exporter.config.otel import read_otel
+from exporter.config.settings import SETTINGS
 from exporter.metrics import inventory
 from tests.support.house_rules import ROOT
-from tests.support.peers import require
+from tests.support.kubernetes import (
+    KUBERNETES,
+    NEWEST,
+    OLDEST,
+    WORKLOADS,
+    Object,
+    containers,
+    exporter_in,
+    kustomized,
+    kustomized_objects,
+    pod_templates,
+)
 
 pytestmark = pytest.mark.external
 
 DEPLOY = ROOT / "deploy"
-KUBERNETES = DEPLOY / "kubernetes"
-WORKLOADS = ("sidecar", "gateway", "gateway-by-connections")
-OLDEST, NEWEST = "1.29", "1.37"
-"""Native sidecars are from 1.29 on; the newest has the last schemas there are."""
 BIN = Path(sys.executable).parent
 MOST_CONFIG_MAP = 256 * 1024
 
 
-@cache
-def built(name: str) -> str:
-    """What `kubectl kustomize` makes of a directory, with its default load restrictor."""
-    done = subprocess.run([require("kubectl"), "kustomize", str(KUBERNETES / name)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def objects(name: str) -> list[dict[str, Any]]:
-    """The objects of a kustomization."""
-    return [found for found in yaml.safe_load_all(built(name)) if found]
-
-
-def pods(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every pod's specification, with the name of its controller."""
-    for found in objects(name):
-        if found["kind"] == "Deployment":
-            yield found["metadata"]["name"], found["spec"]["template"]["spec"]
-
-
-def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    """All containers of a pod, those that only begin it too."""
-    return [*pod.get("initContainers", ()), *pod["containers"]]
+def pods(name: str) -> list[Object]:
+    """The specification of every pod of a kustomization."""
+    return [template["spec"] for template in pod_templates(kustomized_objects(name))]
 
 
 def test_the_dockerfile_is_clean() -> None:
@@ -115,6 +101,17 @@ def test_the_exporter_sends_what_the_collector_takes() -> None:
     assert port == ports[settings.traces.protocol.partition("/")[0]]
 
 
+def test_variables_are_read() -> None:
+    """Each environment variable that compose or systemd give the exporter is one that it reads."""
+    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    ours = [service for service in services.values() if service["image"].startswith("agentstack-exporter:")]
+    composed = {name for service in ours for name in service.get("environment", ())}
+    unit = (DEPLOY / "systemd" / "agentstack-exporter.service").read_text(encoding="utf-8")
+    given = composed | set(re.findall(r"^Environment=(\w+)=", unit, re.MULTILINE))
+    assert {"OTEL_EXPORTER_OTLP_PROTOCOL", "AGENTSTACK_EXPORTER_AUTH_TOKEN_FILE"} <= given
+    assert given <= {setting.env for setting in SETTINGS} | otel_variables()
+
+
 def test_the_stack_is_what_was_tested() -> None:
     """The images of compose have the versions of the programs that the tests run."""
     services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
@@ -137,19 +134,19 @@ def pinned(program: str, module: str) -> str:
 def test_manifests_are_what_kubernetes_wants(name: str, version: str, tmp_path: Path) -> None:
     """Each object passes the strict schema of the oldest and the newest version."""
     file = tmp_path / "objects.yaml"
-    file.write_text(built(name), encoding="utf-8")
+    file.write_text(kustomized(name), encoding="utf-8")
     command = [str(BIN / "kubernetes-validate"), "-k", version, "--strict", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (done.stdout + done.stderr).count(" passed for resource ") == len(objects(name))
+    assert (done.stdout + done.stderr).count(" passed for resource ") == len(kustomized_objects(name))
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_pods_are_restricted(name: str) -> None:
     """Pods pass the restricted profile (kubernetes.io/docs/concepts/security/pod-security-standards), and the namespace enforces it."""
-    [namespace] = [found for found in objects(name) if found["kind"] == "Namespace"]
+    [namespace] = [found for found in kustomized_objects(name) if found["kind"] == "Namespace"]
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    for _, pod in pods(name):
+    for pod in pods(name):
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
@@ -165,13 +162,13 @@ def test_pods_are_restricted(name: str) -> None:
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_pods_can_be_lived_with(name: str) -> None:
     """No service links or tokens, memory bounded, probes on the telemetry port, and time enough to stop."""
-    for _, pod in pods(name):
+    for pod in pods(name):
         assert pod["enableServiceLinks"] is False
         assert pod["automountServiceAccountToken"] is False
         for container in containers(pod):
             assert container["resources"]["limits"]["memory"]
             assert "cpu" not in container["resources"]["limits"]
-        [exporter] = [container for container in containers(pod) if container["name"] == "exporter"]
+        exporter = exporter_in(pod)
         assert {exporter[probe]["httpGet"]["port"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")} == {"telemetry"}
         drain = 25 if any("--upstream" in argument for argument in exporter["args"]) else 2
         linger = next((int(argument.split("=")[1]) for argument in exporter["args"] if argument.startswith("--linger-timeout")), 0)
@@ -182,7 +179,7 @@ def test_the_gateway_scales_on_what_it_says() -> None:
     """One overlay scales on processor time and the other on connections, by a gauge that the exporter has."""
     metrics = {}
     for name in WORKLOADS[1:]:
-        [scaler] = [found for found in objects(name) if found["kind"] == "HorizontalPodAutoscaler"]
+        [scaler] = [found for found in kustomized_objects(name) if found["kind"] == "HorizontalPodAutoscaler"]
         [metrics[name]] = scaler["spec"]["metrics"]
     assert metrics["gateway"]["resource"]["name"] == "cpu"
     assert metrics["gateway-by-connections"]["pods"]["metric"]["name"] in inventory.metrics()
@@ -191,8 +188,8 @@ def test_the_gateway_scales_on_what_it_says() -> None:
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_no_credential_is_published(name: str) -> None:
     """The manifests bring no secret of their own, and each that a pod asks for has to be there before it starts."""
-    assert [found for found in objects(name) if found["kind"] == "Secret"] == []
-    for _, pod in pods(name):
+    assert [found for found in kustomized_objects(name) if found["kind"] == "Secret"] == []
+    for pod in pods(name):
         mounted = [volume["secret"] for volume in pod.get("volumes", ()) if "secret" in volume]
         asked = [
             variable["valueFrom"]["secretKeyRef"]
@@ -206,7 +203,7 @@ def test_no_credential_is_published(name: str) -> None:
 
 def test_the_sidecar_is_a_native_one() -> None:
     """It starts before the app and stops after it."""
-    [(_, pod)] = pods("sidecar")
+    [pod] = pods("sidecar")
     [exporter] = pod["initContainers"]
     assert exporter["restartPolicy"] == "Always"
 
@@ -215,8 +212,8 @@ def test_the_sidecar_is_a_native_one() -> None:
 def test_the_exporter_takes_its_arguments(name: str, tmp_path: Path) -> None:
     """check-config accepts what the manifests say, with the environment they give."""
     (tmp_path / "tokens").write_text("a-token-of-some-length\n", encoding="utf-8")
-    for _, pod in pods(name):
-        [exporter] = [container for container in containers(pod) if container["name"] == "exporter"]
+    for pod in pods(name):
+        exporter = exporter_in(pod)
         arguments = [argument.replace("/etc/agentstack-exporter", str(tmp_path)) for argument in exporter["args"][1:]]
         names = [variable["name"] for variable in exporter.get("env", ()) if variable["name"].startswith("AGENTSTACK")]
         check_config(arguments, dict.fromkeys(names, "a-secret-of-some-length"))
@@ -254,7 +251,7 @@ def test_the_operators_rules_are_the_rules() -> None:
 
 def test_monitoring_builds_with_a_config_map_a_board() -> None:
     """Monitors, rules and one ConfigMap for each dashboard, each small enough to be applied."""
-    found = objects("monitoring")
+    found = kustomized_objects("monitoring")
     kinds = {each["kind"] for each in found}
     assert kinds == {"PodMonitor", "ServiceMonitor", "PrometheusRule", "ConfigMap"}
     boards = [each for each in found if each["kind"] == "ConfigMap"]

@@ -13,6 +13,7 @@ import pytest
 from deploy.release import versions
 from exporter import __version__
 from tests.support.house_rules import ROOT, files
+from tests.support.kubernetes import charted
 from tests.support.peers import require
 
 RELEASED = versions.Checkout(
@@ -92,12 +93,13 @@ def build(root: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.external
 @pytest.mark.xdist_group("release")
 def test_everything_is_built(checkout: Path) -> None:
-    """A tagged checkout gives sdists and wheels of both distributions and the image's context, with no file that is not committed."""
+    """A tagged checkout gives sdists and wheels of both distributions, the image's context and the chart, of committed files only."""
     git(checkout, "tag", "--force", f"v{__version__}")
     done = build(checkout)
     assert (done.returncode, done.stderr) == (0, "")
     names = {
         f"agentstack-exporter-{__version__}-image.tar.gz",
+        f"agentstack-exporter-{__version__}.tgz",
         *(f"agentstack_{name}-{__version__}{end}" for name in ("exporter", "tap") for end in (".tar.gz", "-py3-none-any.whl")),
     }
     assert {Path(line).name for line in done.stdout.splitlines()} == names
@@ -106,6 +108,31 @@ def test_everything_is_built(checkout: Path) -> None:
         context = packed.getnames()
     assert {"Dockerfile", ".dockerignore", "LICENSE", "requirements.lock", "exporter/cli.py"} <= set(context)
     assert {name.partition("/")[0] for name in context if "/" in name} == {"exporter"}
+
+
+@pytest.mark.external
+@pytest.mark.xdist_group("release")
+def test_the_chart_is_what_helm_takes(checkout: Path) -> None:
+    """Helm makes of the packed chart what it makes of the checkout's."""
+    git(checkout, "tag", "--force", f"v{__version__}")
+    build(checkout).check_returncode()
+    packed = checkout / "dist" / f"agentstack-exporter-{__version__}.tgz"
+    for values in ("traces", "monitoring"):
+        assert charted(values, chart=packed) == charted(values)
+
+
+@pytest.mark.external
+@pytest.mark.xdist_group("release")
+@pytest.mark.parametrize("line", [f"version: {__version__}", f'appVersion: "{__version__}"'])
+def test_the_chart_has_the_versions(checkout: Path, line: str) -> None:
+    """Both versions of the chart are the package's, and each alone is a fault if it is not."""
+    file = checkout / "deploy" / "helm" / "agentstack-exporter" / "Chart.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert f"\n{line}\n" in text
+    file.write_text(text.replace(f"\n{line}\n", f"\n{line.replace(__version__, '9.9.9')}\n"), encoding="utf-8")
+    found = versions.faults(versions.read(checkout))
+    file.write_text(text, encoding="utf-8")
+    assert any(f"Chart.yaml: says {__version__} and 9.9.9" in fault for fault in found)
 
 
 @pytest.mark.external

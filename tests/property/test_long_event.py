@@ -1,6 +1,7 @@
 """Long events are shortened: whatever the JSON and however it arrives, the result is JSON and short fields are what they were."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,21 +11,40 @@ from hypothesis import strategies as st
 from exporter.protocol.long_event import LONGEST_PART, LONGEST_TOKEN, MOST_KEPT, LongEventReader, shorten
 from exporter.protocol.reasons import FrameRejected, RejectionReason
 
+
+@dataclass(frozen=True)
+class Repeated:
+    """A text, or a list of equal parts: written out only for the test, so that a failure can be read."""
+
+    part: Any
+    times: int
+
+    def written_out(self) -> Any:
+        """The text or the list."""
+        return self.part * self.times if isinstance(self.part, str) else [self.part] * self.times
+
+
 texts = st.text(max_size=20) | st.sampled_from(['"', "\\", '\\"', "\\\\", "]}", "[{", "語", "😀", '","', "\x00"])
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
-long_texts = st.builds(lambda text, times: text * times, texts.filter(bool), st.integers(400, 1_500))
-long_lists = st.builds(lambda part, times: [part] * times, scalars | st.lists(scalars, max_size=2), st.integers(0, 5_000))
-values = st.recursive(
-    scalars | long_texts,
-    lambda parts: (
-        st.lists(parts, max_size=6)
-        | st.dictionaries(texts, parts, max_size=6)
-        | st.builds(lambda part, times: [part] * times, parts, st.integers(0, 300))
-    ),
-    max_leaves=5,
-)
-events = st.dictionaries(texts | long_texts, values, max_size=4)
+values = st.recursive(scalars, lambda parts: st.lists(parts, max_size=6) | st.dictionaries(texts, parts, max_size=6), max_leaves=5)
+long_texts = st.builds(Repeated, texts.filter(bool), st.integers(400, 1_500))
+long_lists = st.builds(Repeated, values.filter(lambda value: not isinstance(value, str)), st.integers(0, 2_000))
+long_values = long_texts | long_lists
+nested = st.lists(scalars | long_values, max_size=3) | st.dictionaries(texts, scalars | long_values, max_size=3)
+events = st.dictionaries(texts | long_texts, values | long_values | nested, max_size=4)
 dumps = st.sampled_from([{}, {"ensure_ascii": False}, {"indent": 1}, {"separators": (",", ":")}])
+
+
+def written_out(value: Any) -> Any:
+    """A value with its repeated parts."""
+    match value:
+        case Repeated():
+            return value.written_out()
+        case dict():
+            return {written_out(name): written_out(part) for name, part in value.items()}
+        case list():
+            return [written_out(part) for part in value]
+    return value
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -49,17 +69,18 @@ def expected(value: Any) -> Any:
 
 
 @given(event=events, style=dumps, cuts=st.lists(st.integers(0, 1 << 20), max_size=8))
-def test_any_event_is_shortened(event: dict[str, Any], style: dict[str, Any], cuts: list[int]) -> None:
+def test_any_event_is_shortened(event: dict[str | Repeated, Any], style: dict[str, Any], cuts: list[int]) -> None:
     """The result is bounded JSON, the same however the event is cut, and a short field is unchanged."""
-    data = json.dumps(event, **style).encode()
+    whole = written_out(event)
+    data = json.dumps(whole, **style).encode()
     kept = read(pieces(data, cuts))
     assert kept == shorten(data) == shorten(data.decode())
     assert len(kept) <= MOST_KEPT + 1
     found = json.loads(kept)
     if len(kept) < MOST_KEPT - LONGEST_PART - LONGEST_TOKEN:
-        names = {name if len(json.dumps(name)) <= LONGEST_TOKEN // 6 else "" for name in event}
+        names = {name if len(json.dumps(name)) <= LONGEST_TOKEN // 6 else "" for name in whole}
         assert {name for name in found if name} >= {name for name in names if name}
-        for name, value in event.items():
+        for name, value in whole.items():
             if len(json.dumps([name, value])) <= LONGEST_TOKEN // 6:
                 assert name == "" or found[name] == value
 

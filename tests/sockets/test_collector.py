@@ -44,6 +44,31 @@ async def test_the_collector_takes_spans(tmp_path: Path, protocol: Protocol) -> 
     assert sorted(map(text_of, spans_of(behind.receiver))) == sorted(text_of(Span.FromString(raw)) for raw in made)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "other", "advice"),
+    [
+        (
+            "http/protobuf",
+            "grpc",
+            "and not HTTP/1.1: set OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+        ),
+        ("grpc", "http/protobuf", "and not gRPC: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"),
+    ],
+)
+async def test_the_wrong_port_is_told(
+    tmp_path: Path, protocol: Protocol, other: Protocol, advice: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the port of the other protocol the first failure says which protocol the receiver speaks, and what to set."""
+    async with otlp_receiver("grpc") as behind, collector(tmp_path, behind.endpoint) as addresses:
+        variables = environment(addresses[other], protocol, OTEL_METRICS_EXPORTER="none")
+        async with exporting(variables) as running:
+            await simulate(subdirectory(tmp_path, "calls"), running.endpoints, calls=1, profiles=["fast"], seed=9)
+            await eventually(lambda: running.items("otlp_attempts_total", "failed"), within=10)
+    first = next(record for record in caplog.messages if "failed: " in record)
+    assert first.startswith(f"export of traces to {'http://' if protocol != 'grpc' else ''}{addresses[other]} failed: ")
+    assert advice in first
+
+
 async def test_spans_can_be_asked_for(tmp_path: Path) -> None:
     """Jaeger, behind the shipped collector, answers with every span of a call by the call's trace id."""
     made: list[bytes] = []

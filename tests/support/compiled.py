@@ -8,16 +8,22 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from exporter.compiled.build import compile_package
+from exporter.compiled.build import compile_package, compiled_file, sources
 
 ROOT = Path(__file__).parents[2]
 COPIES = ROOT / ".cache" / "compiled-tests"
+OBJECTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentstack-exporter" / "compiled"
+EXTENSION = ".so"
+UNUSED = 60 * 86_400
+"""Seconds after which a compiled module that no test has used is removed."""
 
 
 def compiled_copy() -> Path:
@@ -37,9 +43,35 @@ def compiled_copy() -> Path:
                     shutil.rmtree(old)
             unfinished = COPIES / "unfinished"
             shutil.copytree(ROOT / "exporter", unfinished / "exporter", ignore=shutil.ignore_patterns("__pycache__"))
-            compile_package(unfinished / "exporter")
+            _compile(unfinished / "exporter")
             unfinished.rename(folder)
     return folder
+
+
+def _compile(package: Path) -> None:
+    """Compile what no checkout of this user has compiled before, and keep it: most changes touch none of these modules."""
+    OBJECTS.mkdir(parents=True, exist_ok=True)
+    kept = {source: OBJECTS / f"{source.stem}-{_source_digest(package, source)}{EXTENSION}" for source in sources(package)}
+    at_hand = [source for source, file in kept.items() if file.exists()]
+    for source in at_hand:
+        shutil.copy(kept[source], compiled_file(source))
+        kept[source].touch()
+    compile_package(package, at_hand)
+    for source, file in kept.items():
+        if source not in at_hand:
+            made = Path(shutil.copy(compiled_file(source), file.with_suffix(f".{os.getpid()}")))
+            made.rename(file)
+    for file in OBJECTS.iterdir():
+        if time.time() - file.stat().st_mtime > UNUSED:
+            file.unlink()
+
+
+def _source_digest(package: Path, source: Path) -> str:
+    """What a compiled module is made of and with: its source, all declarations, how it is built, and for which Python."""
+    found = hashlib.sha256(f"{sys.version} {sysconfig.get_platform()} {version('cython')}".encode())
+    for file in [source, *sorted(package.rglob("*.pxd")), package / "compiled" / "build.py"]:
+        found.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return found.hexdigest()[:16]
 
 
 def _digest() -> str:

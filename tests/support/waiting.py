@@ -38,7 +38,7 @@ async def eventually(condition: Callable[[], object], *, within: float = WITHIN,
     for pause in _pauses():
         try:
             answer = condition()
-            value = await asyncio.wait_for(answer, deadline.left()) if inspect.isawaitable(answer) else answer
+            value = await _within(deadline, answer) if inspect.isawaitable(answer) else answer
         except (AssertionError, TimeoutError) as problem:
             deadline.missed(problem)
         else:
@@ -47,6 +47,11 @@ async def eventually(condition: Callable[[], object], *, within: float = WITHIN,
             deadline.missed(value)
         await asyncio.sleep(pause)
     raise AssertionError(because)  # not reached: the pauses go on for ever
+
+
+async def _within(deadline: "Deadline", answer: Awaitable[object]) -> object:
+    async with asyncio.timeout(deadline.left()):  # wait_for of Python 3.11 loses a cancellation that comes with the answer
+        return await answer
 
 
 def eventually_sync(condition: Callable[[], T], *, within: float = WITHIN, because: str = "") -> T:

@@ -11,7 +11,7 @@ from exporter.config.otel_values import NO_TIMEOUT
 from exporter.exporters.otlp.target import ClientTlsFiles, Target
 
 OTLP = "OTEL_EXPORTER_OTLP_"
-HERE = {f"{OTLP}ENDPOINT": "http://collector:4318"}
+HERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector"}
 SIGNALS = ("traces", "metrics")
 both_signals = pytest.mark.parametrize("signal", SIGNALS)
 
@@ -169,6 +169,22 @@ class TestGrpcEndpoint:
         assert target is not None
         assert (target.endpoint, target.tls) == ("localhost:4317", False)
 
+    @pytest.mark.parametrize(
+        ("protocol", "endpoint", "advice"),
+        [
+            ("http/protobuf", "http://collector:4317", "set OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or use port 4318"),
+            ("grpc", "http://collector:4318", "set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or use port 4317"),
+            ("grpc", "collector:4318", "set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or use port 4317"),
+        ],
+    )
+    def test_port_of_the_other_protocol(self, protocol: str, endpoint: str, advice: str) -> None:
+        """The usual port of the other protocol is used as it was set, with one warning that says what to set."""
+        settings, warning = read_bad(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+        assert settings.traces is not None
+        assert endpoint.removeprefix("http://") in settings.traces.endpoint
+        assert warning.startswith("OTEL_EXPORTER_OTLP_ENDPOINT: has port ")
+        assert warning.endswith(advice)
+
     def test_bad(self) -> None:
         """An endpoint that is not an address is replaced by the default, with a warning."""
         settings, warning = read_bad(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="ftp://x", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
@@ -219,7 +235,7 @@ class TestPerSignal:
         settings, warnings = read_otel({**HERE, OTLP + "CERTIFICATE": str(tmp_path / "ca.pem")})
         assert settings.traces is not None
         assert settings.traces.tls_files.authorities == tmp_path / "ca.pem"
-        assert len(warnings) == len(SIGNALS)
+        assert len(warnings) == 1
 
     def test_key_without_certificate(self, tmp_path: Path) -> None:
         """A client key without a certificate is ignored, with a warning."""

@@ -19,6 +19,12 @@ MAX_HEAD: Final = 65_536
 _CLOSE_TIMEOUT: Final = 1.0
 _FIRST_FINAL_STATUS: Final = 200
 """Lower statuses are informational; the final response follows."""
+_SETTINGS: Final = b"\x04"
+"""The type of the frame with which an HTTP/2 server begins, in its fourth byte (RFC 9113, sections 3.4 and 6.5)."""
+_SPEAKS_GRPC: Final = (
+    "the receiver speaks HTTP/2, as for OTLP over gRPC, and not HTTP/1.1: "
+    "set OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or use the receiver's HTTP port (mostly 4318)"
+)
 
 
 class InvalidResponseError(Exception):
@@ -88,7 +94,8 @@ class HttpConnection(asyncio.Protocol):
         """Close the connection and wait until it is gone, for a second at most."""
         self.abort()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._lost.wait(), _CLOSE_TIMEOUT)
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._lost.wait()
 
     async def start_tls(self, host: str, tls: ssl.SSLContext) -> None:
         """Switch to TLS. ``create_connection`` does not do it, because asyncio may leave the socket open when that is cancelled."""
@@ -122,7 +129,8 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(InvalidResponseError(f"the receiver does not speak HTTP/1.1: {error}"))
+            is_grpc = self._received == len(data) and data[3:4] == _SETTINGS
+            self._fail(InvalidResponseError(_SPEAKS_GRPC if is_grpc else f"the receiver does not speak HTTP/1.1: {error}"))
             return
         if self._received > MAX_HEAD + MAX_BODY and not self._complete:
             if self._head_complete:

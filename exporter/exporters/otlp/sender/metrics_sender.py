@@ -81,14 +81,16 @@ class MetricsSender:
             )
             self._set_undelivered(0)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._retry_sender.close(), reserve)
+            async with asyncio.timeout(reserve):
+                await self._retry_sender.close()
 
     async def _run(self) -> None:
         due = time.monotonic() + self._interval
         last = False
         while not last:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), max(0.0, due - time.monotonic()))
+                async with asyncio.timeout(max(0.0, due - time.monotonic())):
+                    await self._stopping.wait()
             last = self._stopping.is_set()
             due = max(due + self._interval, time.monotonic())
             try:

@@ -147,11 +147,18 @@ def _http_message(content_type: str, body: bytes) -> str:
 
 _GRPC_RETRYABLE = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
 _TLS_SIGNS = ("ssl handshake failed", "certificate_verify_failed", "tls handshake", "peer name", "ssl_error", "wrong_version_number")
+_SPEAKS_HTTP1: Final = "trying to connect an http1.x server"
+"""What gRPC says of an answer in HTTP/1.1."""
+_HTTP1_ADVICE: Final = (
+    "the receiver speaks HTTP/1.1 and not gRPC: "
+    "set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or use the receiver's gRPC port (mostly 4317): "
+)
 
 
 def from_grpc(code: str, message: str, status_details: bytes | None) -> ExportResult:
     """Read a gRPC failure: status code, status message, and the value of ``grpc-status-details-bin``, ``None`` if it is missing."""
-    reason, detail = f"grpc_{code.lower()}", f"{code}: {message[:_MAX_DETAIL]}"
+    advice = _HTTP1_ADVICE if _SPEAKS_HTTP1 in message.lower() else ""
+    reason, detail = f"grpc_{code.lower()}", f"{advice}{code}: {message[:_MAX_DETAIL]}"
     retry_after = guarded(lambda: _retry_delay(status_details), None)
     if code in _GRPC_RETRYABLE:
         if code == "UNAVAILABLE" and any(sign in message.lower() for sign in _TLS_SIGNS):

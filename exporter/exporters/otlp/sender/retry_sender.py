@@ -122,7 +122,8 @@ class RetrySender:
         remaining = self._next_attempt - time.monotonic()
         if remaining > 0.0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._flush.wait(), remaining)
+                async with asyncio.timeout(remaining):
+                    await self._flush.wait()
         self._flush.clear()
 
     def _delivered(self, request: ExportRequest, result: Delivered) -> None:

@@ -115,7 +115,8 @@ class SpanSender:
         elif self._queue.items:
             log.info("export of traces to %s: %d spans are on disk, sent after the next start", self._address, self._queue.items)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._retry_sender.close(), reserve - for_disk)
+            async with asyncio.timeout(reserve - for_disk):
+                await self._retry_sender.close()
 
     def _wake(self) -> None:
         queue, batch, stopping = self._queue, self._batch, self._stopping
@@ -146,7 +147,8 @@ class SpanSender:
         await self._not_empty.wait()
         if not self._batch_full.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._batch_full.wait(), self._batch.delay)
+                async with asyncio.timeout(self._batch.delay):
+                    await self._batch_full.wait()
         self._not_empty.clear()
         self._batch_full.clear()
 
@@ -156,7 +158,8 @@ class SpanSender:
         if batch is None:
             if self._queue.items and not self._stopping:  # on a disk that does not answer
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop_begun.wait(), self._pause_after_error)
+                    async with asyncio.timeout(self._pause_after_error):
+                        await self._stop_begun.wait()
                 self._wake()
             return not self._stopping
         request = ExportRequest(self._envelope.wrap(batch.bodies), batch.items)
