@@ -38,7 +38,7 @@ def grid(
     table without rows. ``urgency`` is the heading of a column with an alert's severity: it is coloured, and critical rows come first.
     """
     panel = table.Panel().title(title).description(description).unit("short").datasource(DATASOURCE).min_width(_NARROW)
-    asked = [Query(query.expr, instant=True, format="table") for query in (column.query for column in columns)]
+    asked = [Query(column.query.expr, instant=True, format="table") for column in columns]
     panel.targets([target(query, at) for at, query in enumerate(asked)]).no_value(empty or none)
     names = {f"Value #{REF_IDS[at]}" if len(columns) > 1 else "Value": column.heading for at, column in enumerate(columns)}
     panel.with_transformation(model.DataTransformerConfig("merge", options={}))
@@ -61,8 +61,6 @@ def grid(
 
 _NARROW: Final = 64
 """The least width of a column, in pixels. Grafana's default of 150 pushes the numbers at the right out of sight."""
-
-
 _NUMBER: Final = 104
 """The width of a column of numbers, in pixels, in a table with several columns of names."""
 
