@@ -61,7 +61,7 @@ def grid(
 
 _NARROW: Final = 64
 """The least width of a column, in pixels. Grafana's default of 150 pushes the numbers at the right out of sight."""
-_NUMBER: Final = 104
+_NUMBER: Final = 94
 """The width of a column of numbers, in pixels, in a table with several columns of names."""
 
 

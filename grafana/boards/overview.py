@@ -223,7 +223,7 @@ _AGENTS = grid(
 
 _CAUSES = (
     Placed(
-        8,
+        7,
         lines(
             "Slow turns by bottleneck",
             "Turns slower than the slow-turn threshold, by the component that took longest. The tallest colour is where to look: "
@@ -237,7 +237,7 @@ _CAUSES = (
         ),
     ),
     Placed(
-        8,
+        10,
         lines(
             "Errors by code",
             "session.error events by code. A new code, or one that rises with the unanswered turns, is the first thing to search "
@@ -252,7 +252,7 @@ _CAUSES = (
         ),
     ),
     Placed(
-        8,
+        7,
         lines(
             "Calls",
             "Calls begun and ended per minute. Begun without ended: calls hang; ended without begun: traffic stops.",
@@ -271,6 +271,6 @@ BOARD = Board(
     sections=(
         Section("Now", (even(6, _FIRING), even(4, *_NOW[:4]), even(3, *_NOW[4:]))),
         Section("Callers", (PanelRow(9, _WAITS), PanelRow(7, _OBJECTIVE))),
-        Section("Where to look", (even(9, _AGENTS), PanelRow(8, _CAUSES))),
+        Section("Where to look", (even(9, _AGENTS), PanelRow(9, _CAUSES))),
     ),
 )

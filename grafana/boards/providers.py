@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from grafana.board import Board, PanelRow, Placed, Section, even
+from grafana.board import Board, PanelRow, Section, even
 from grafana.numbers import Of, number
 from grafana.panels import heat_map, lines, states
 from grafana.queries import SMOOTH, Query, buckets, increase, mean, now, quantile, rate, ratio, select, share, tally
@@ -264,7 +264,7 @@ BOARD = Board(
     sections=(
         Section(
             "Is a provider failing? Numbers over the time shown",
-            (even(4, *_HEALTH), PanelRow(8, (Placed(6, _ERRORS), Placed(6, _CHANGES), Placed(12, _AVAILABILITY)))),
+            (even(4, *_HEALTH), even(8, _ERRORS, _CHANGES), even(7, _AVAILABILITY)),
         ),
         Section(
             "Speed side by side",

@@ -123,11 +123,13 @@ _MAPS = (
 _DECISIONS = lines(
     "Turn decision by method",
     "How long the agent waits before it believes the caller has finished. Long: lower the endpointing delays or use an end-of-turn "
-    "model; mind the premature ends beside it.",
+    "model; mind the premature ends below.",
     "s",
     Query(quantile(0.5, _DECISION, "method", window=SMOOTH), "{{method}} p50"),
     Query(quantile(0.95, _DECISION, "method", window=SMOOTH), "{{method}} p95"),
     alerts=("AgentStackTurnDecisionSlow",),
+    side=True,
+    values=("mean",),
 )
 _PREMATURE = lines(
     "Premature ends of turn",
@@ -139,10 +141,12 @@ _PREMATURE = lines(
 )
 _TRIGGERS = lines(
     "Ends of turn by trigger",
-    "What ended user turns, and by which method. Many by timeout: the detector is unsure, see its confidence below.",
+    "What ended user turns, and by which method. Many by timeout: the detector is unsure, see its confidence above.",
     "per minute",
     Query(per_minute("agentstack_user_turns_total", "trigger", "method"), "{{trigger}} ({{method}})"),
     stacked=True,
+    side=True,
+    values=("mean",),
 )
 _CONFIDENCE = lines(
     "Confidence of the end-of-turn model",
@@ -152,6 +156,8 @@ _CONFIDENCE = lines(
     Query(mean("agentstack_turn_probability", "method", window=SMOOTH), "{{method}} probability"),
     Query(mean("agentstack_turn_unlikely_threshold", "method", window=SMOOTH), "{{method}} bar"),
     top=1,
+    side=True,
+    values=("mean",),
 )
 _DELAYS = lines(
     "Endpointing delays in force",
@@ -201,7 +207,10 @@ BOARD = Board(
         Section("Where the time goes", (PanelRow(9, (Placed(11, _STACK), Placed(6, _SHARES), Placed(7, _BOTTLENECKS))),)),
         Section("The wait", (even(9, _WAIT_MAP, _WAIT_KINDS),)),
         Section("Stages side by side", (even(9, _USUAL, _SLOW), even(8, *_MAPS))),
-        Section("Endpointing", (even(8, _DECISIONS, _PREMATURE, _TRIGGERS), even(8, _CONFIDENCE, _DELAYS, _CALLBACKS))),
+        Section(
+            "Endpointing",
+            (even(8, _DECISIONS, _CONFIDENCE), even(8, _PREMATURE, _TRIGGERS), even(8, _DELAYS, _CALLBACKS)),
+        ),
         Section("As the call goes on", (even(8, _POSITIONS, _PROMPTS, _EXCESS),)),
     ),
 )

@@ -123,6 +123,8 @@ _PROMPT = lines(
     "per minute",
     Query(per_minute(_LLM[0], *_MODEL), _NAME),
     stacked=True,
+    side=True,
+    values=("mean",),
 )
 _COMPLETION = lines(
     "LLM completion tokens",
@@ -130,6 +132,8 @@ _COMPLETION = lines(
     "per minute",
     Query(per_minute(_LLM[1], *_MODEL), _NAME),
     stacked=True,
+    side=True,
+    values=("mean",),
 )
 _CACHED = lines(
     "Prompt tokens from the cache",
@@ -141,6 +145,8 @@ _CACHED = lines(
         _NAME,
     ),
     top=1,
+    side=True,
+    values=("mean",),
 )
 _WASTED_TOKENS = lines(
     "Thrown away: completion tokens",
@@ -210,9 +216,8 @@ BOARD = Board(
     sections=(
         Section("At a glance, over the time shown", (PanelRow(4, tuple(map(Placed, (8, 4, 4, 4, 4), _NUMBERS))),)),
         Section("Cost", (even(8, _COST_PARTS, _COST_MODELS), even(7, _COST_UNPRICED))),
-        Section("Language models", (even(8, _PROMPT, _COMPLETION, _CACHED),)),
-        Section("Thrown away", (even(7, _WASTED_TOKENS, _WASTED_CHARACTERS),)),
-        Section("Speech", (even(8, _VOICES, _HEARD),)),
+        Section("Language models", (even(8, _PROMPT, _COMPLETION), even(8, _CACHED, _WASTED_TOKENS))),
+        Section("Speech", (even(8, _VOICES, _HEARD), even(7, _WASTED_CHARACTERS))),
         Section("Speech to speech", (even(8, _REALTIME),), closed=True),
         Section("By model", (even(9, _REPORTED),)),
     ),

@@ -88,12 +88,12 @@ def short_steps(dashboard: Dashboard) -> list[str]:
 
 
 def legends_fit(dashboard: Dashboard) -> list[str]:
-    """A legend at the side is in a wide panel, and so are names of models with numbers behind them."""
+    """A legend at the side is in a wide panel, and so are names of models: in a narrow one they would be cut."""
     faults = []
     for panel in _graphs(dashboard):
         legend, narrow = panel["options"]["legend"], panel["gridPos"]["w"] < _NARROWEST
         models = any("{{model}}" in target["legendFormat"] for target in panel["targets"])
-        if (legend["placement"] == "right" and narrow) or (models and legend["calcs"] and legend["placement"] != "right"):
+        if narrow and (models or legend["placement"] == "right"):
             faults.append(panel["title"])
     return faults
 
