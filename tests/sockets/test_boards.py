@@ -27,6 +27,7 @@ EMPTY = {
     **{("Dropped for OTLP", query): "nothing is delivered or given up yet" for query in "AB"},
     ("Connections", "B"): "nobody is refused",
     ("Frames rejected, by reason", "A"): "every frame is an event",
+    ("OTLP failures and drops", "B"): "everything still waits for the collector",
     ("annotation Firing alerts", "A"): "these servers have no rules",
     ("annotation New exporter versions", "A"): "a first start is no news",
     ("annotation New models of agents", "A"): "a first start is no news",
