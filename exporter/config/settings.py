@@ -331,7 +331,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             Whole(1024, 16_777_216),
             "Limits",
             "Longest event that is read in full. Of a longer one the type, ids, reasons and numbers are read and long texts and "
-            "lists are skipped; it is counted in agentstack_exporter_frames_truncated_total. The relay and taps skip it.",
+            "lists are skipped while it arrives; it is counted in agentstack_exporter_frames_truncated_total. A longer event that is "
+            "also above 512 KiB is too_large.",
             "bytes",
         ),
     ] = 65_536

@@ -12,6 +12,7 @@ from exporter.pipeline.tap_feed import TapFeed
 from exporter.protocol.long_event import LONGEST_EVENT
 from exporter.receivers.proxy.relay import ProxyConfig, Relay
 from exporter.receivers.proxy.upstream import parse_upstream
+from exporter.receivers.read_budget import ReadBudget
 from exporter.receivers.tap.client_sequences import TapClients, TapLimits, largest_message
 from exporter.receivers.websocket import Endpoint, EndpointConfig
 from exporter.server.listener_config import ListenerLimits
@@ -35,9 +36,10 @@ class Receiver:
         self._scheme = "ws" if tls is None else "wss"
         self._application: Endpoint | Relay
         self._listener: Listener | RawListener
+        budget = ReadBudget()
         if settings.upstream is None:
-            self._application = endpoint = _endpoint(settings, pipeline, metrics, self.tokens)
-            self._listener = _endpoint_listener(settings, endpoint, tls, metrics)
+            self._application = endpoint = _endpoint(settings, pipeline, metrics, self.tokens, budget)
+            self._listener = _endpoint_listener(settings, endpoint, tls, metrics, budget)
         else:
             self._application = relay = _relay(settings, settings.upstream, pipeline, metrics, self.tokens)
             listener_tls = None if tls is None else ListenerTls(tls, settings.handshake_timeout, metrics.tls_failure)
@@ -76,20 +78,22 @@ def drain_timeout(settings: Settings) -> float:
     return DRAIN_ENDPOINT if settings.upstream is None else DRAIN_RELAY
 
 
-def _endpoint(settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens) -> Endpoint:
+def _endpoint(settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens, budget: ReadBudget) -> Endpoint:
     config = EndpointConfig(
         subscription=SUBSCRIPTION if settings.subscribe else None,
         linger=settings.session_linger,
         max_silence=settings.max_silence,
         max_rate=settings.max_message_rate,
-        max_event_bytes=settings.max_frame_bytes,
+        read_budget=budget,
     )
     limits = TapLimits(event=settings.max_frame_bytes, linger=settings.session_linger, silence=settings.idle_timeout + SWEEP_EVERY)
     taps = TapClients(limits, lambda name: TapFeed(pipeline, name), metrics)
     return Endpoint(ingest_auth_policy(settings, settings.path, tokens), config, lambda: CallFeed(pipeline), taps, metrics)
 
 
-def _endpoint_listener(settings: Settings, endpoint: Endpoint, tls: ssl.SSLContext | None, metrics: ReceiverMetrics) -> Listener:
+def _endpoint_listener(
+    settings: Settings, endpoint: Endpoint, tls: ssl.SSLContext | None, metrics: ReceiverMetrics, budget: ReadBudget
+) -> Listener:
     return Listener(
         endpoint,
         settings.listen.host,
@@ -98,7 +102,9 @@ def _endpoint_listener(settings: Settings, endpoint: Endpoint, tls: ssl.SSLConte
         limits=ListenerLimits(
             handshake_timeout=settings.handshake_timeout,
             max_pending=MAX_PENDING,
-            max_message=max(largest_message(settings.max_frame_bytes), LONGEST_EVENT),
+            max_message=settings.max_frame_bytes,
+            longest_message=largest_message(max(settings.max_frame_bytes, LONGEST_EVENT)),
+            read_budget=budget,
             max_frame_rate=settings.max_message_rate,
         ),
         on_refused=metrics.refused,

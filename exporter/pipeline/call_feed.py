@@ -11,6 +11,7 @@ from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded, SessionStarted
 from exporter.metrics.self_metrics import INTERNAL_ERROR
 from exporter.pipeline.pipeline import Pipeline
+from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
 from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason, decode
 from exporter.protocol.long_event import LONGEST_EVENT, shorten
@@ -33,19 +34,20 @@ class CallFeed:
         self._relayed = relayed
         self.session: Session | None = None
 
-    def consume(self, frame: str | bytes, now: float) -> bool:
-        """Process a frame received at ``now``. Returns whether it started the session, so that the caller may subscribe."""
+    def consume(self, frame: str | bytes | ArrivingEvent, now: float) -> bool:
+        """Process a frame received at ``now``. Returns whether it started the session, so that the caller may subscribe.
+
+        A frame that was shortened while it arrived is longer than the pipeline's ``max_frame``.
+        """
         pipeline = self._pipeline
         metrics = pipeline.metrics
         metrics.frames_received[0] += 1.0
         try:
             if len(frame) > pipeline.max_characters and _size(frame) > pipeline.max_frame:
-                if len(frame) > LONGEST_EVENT:
-                    raise FrameRejected(RejectionReason.TOO_LARGE)
-                event = decode(shorten(frame))
+                event = decode(_shortened(frame))
                 metrics.truncated[0] += 1.0
             else:
-                event = decode(frame)
+                event = decode(frame)  # type: ignore[arg-type] # what was shortened while it arrived is longer
             if not isinstance(event, PartialEvent):
                 return self._process(event, now)
             self._count_flaws(event, now)
@@ -158,7 +160,15 @@ class CallFeed:
         self._pipeline.metrics.reject(reason)
 
 
-def _size(frame: str | bytes) -> int:
+def _shortened(frame: str | bytes | ArrivingEvent) -> bytes:
+    if isinstance(frame, ArrivingEvent):
+        return frame.document()
+    if _size(frame) > LONGEST_EVENT:
+        raise FrameRejected(RejectionReason.TOO_LARGE)
+    return shorten(frame)
+
+
+def _size(frame: str | bytes | ArrivingEvent) -> int:
     """The size of the frame on the wire, in bytes."""
     return len(frame.encode("utf-8", "replace")) if isinstance(frame, str) and not frame.isascii() else len(frame)
 

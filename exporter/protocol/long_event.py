@@ -11,7 +11,7 @@ from typing import Final, Literal
 from exporter.protocol.reasons import FrameRejected, RejectionReason
 
 LONGEST_EVENT: Final = 512 * 1024
-"""Bytes of the longest event that is read. A longer one is too large, and the listener keeps one byte more of it at most."""
+"""Bytes of the longest event that is read. A longer one is too large."""
 LONGEST_TOKEN: Final = 1_024
 """Bytes of the longest string, name or number that is kept, as written in the JSON."""
 LONGEST_PART: Final = 16_384
@@ -25,13 +25,13 @@ MOST_STEPS: Final = 200_000
 _SLICE: Final = 65_536
 """Bytes or characters that are read at once."""
 
-_STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
-_FLAT: Final = rb'(?:[^"\[\]{}]++|%b)*+' % _STRING
-_token: Final = re.compile(rb'[ \t\r\n]*+([\[\]{}:,]|%b|[^ \t\r\n\[\]{}:,"]++)' % _STRING, re.DOTALL)
+STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
+_FLAT: Final = rb'(?:[^"\[\]{}]++|%b)*+' % STRING
+_token: Final = re.compile(rb'[ \t\r\n]*+([\[\]{}:,]|%b|[^ \t\r\n\[\]{}:,"]++)' % STRING, re.DOTALL)
 _space: Final = re.compile(rb"[ \t\r\n]*+")
 _rest_of_string: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _rest_of_scalar: Final = re.compile(rb'[^ \t\r\n\[\]{}:,"]*+')
-_rest_of_part: Final = re.compile(rb'(?:[^"\[\]{}]++|%b|\[%b\]|\{%b\})*+' % (_STRING, _FLAT, _FLAT), re.DOTALL)
+rest_of_part: Final = re.compile(rb'(?:[^"\[\]{}]++|%b|\[%b\]|\{%b\})*+' % (STRING, _FLAT, _FLAT), re.DOTALL)
 """Whatever needs no counting of brackets: lists and objects that hold no others are passed over at once."""
 _QUOTE: Final = ord('"')
 _BACKSLASH: Final = ord("\\")
@@ -58,6 +58,11 @@ class LongEventReader:
         self._rest = b""
         """The beginning of a token at the end of the last piece."""
         self._steps = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held: of the shortened document, and of the token that has not arrived completely."""
+        return len(self._kept) + len(self._rest)
 
     def feed(self, piece: bytes) -> None:
         """Read the next bytes of the event."""
@@ -125,7 +130,7 @@ class LongEventReader:
 
     def _skip_part(self, data: bytes, at: int) -> int:
         """Skip the rest of a list or object, up to the next bracket that has to be counted."""
-        found = _rest_of_part.match(data, at)
+        found = rest_of_part.match(data, at)
         end = at if found is None else found.end()
         if end == len(data):
             return end

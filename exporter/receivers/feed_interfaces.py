@@ -6,6 +6,7 @@ All times are unix seconds.
 
 from typing import Protocol
 
+from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.protocol.commands import Direction
 from exporter.protocol.decoder import RejectionReason
 
@@ -13,8 +14,11 @@ from exporter.protocol.decoder import RejectionReason
 class CallFeedProtocol(Protocol):
     """The feed of a call with a connection of its own."""
 
-    def consume(self, frame: str | bytes, now: float) -> bool:
-        """Process a frame of the platform. Returns whether it began the session."""
+    def consume(self, frame: str | bytes | ArrivingEvent, now: float) -> bool:
+        """Process a frame of the platform, or a long one that was shortened while it arrived. Returns whether it began the session."""
+
+    def too_large(self) -> None:
+        """Count a message that is not read because there is no room for it."""
 
     def skip(self) -> None:
         """Count a frame that is not read because the connection exceeds its message rate."""
@@ -33,8 +37,8 @@ class CallFeedProtocol(Protocol):
 class RelayFeedProtocol(Protocol):
     """The feed of a call that the relay forwards to the customer's app."""
 
-    def consume(self, frame: str | bytes, now: float) -> bool:
-        """Process a frame of the platform. Returns whether it began the session."""
+    def consume(self, frame: str | bytes | ArrivingEvent, now: float) -> bool:
+        """Process a frame of the platform, or a long one that was shortened while it arrived. Returns whether it began the session."""
 
     def command(self, frame: str | bytes, now: float) -> bool:
         """Process a frame of the app. Returns whether it is an ``agent_session.update``."""
@@ -46,7 +50,7 @@ class RelayFeedProtocol(Protocol):
         """An audio message of the app, of ``size`` bytes, was forwarded."""
 
     def too_large(self) -> None:
-        """Count a message of the platform that is not read because it is too large."""
+        """Count a message of the platform that is not read because there is no room for it."""
 
     def close(self, now: float) -> None:
         """The connection has ended."""
@@ -55,8 +59,8 @@ class RelayFeedProtocol(Protocol):
 class TapFeedProtocol(Protocol):
     """The feed of a call that a tap carries."""
 
-    def consume(self, frame: str | bytes, now: float) -> bool:
-        """Process an event. Returns whether it began the session."""
+    def consume(self, frame: str | bytes | ArrivingEvent, now: float) -> bool:
+        """Process an event, or a long one that was shortened while it arrived. Returns whether it began the session."""
 
     def resume(self, start: str | bytes | None, state: str | None, now: float) -> None:
         """Continue a call that another process counted before."""

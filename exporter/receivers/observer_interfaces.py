@@ -6,7 +6,8 @@ from typing import Literal, Protocol
 RelayDropReason = Literal["overflow", "protocol", "error"]
 """Why the relay forwards messages without measuring them.
 
-``overflow``: the queue is full. ``protocol``: the bytes are no WebSocket frames. ``error``: an internal error of the exporter.
+``overflow``: the queue is full, or there was no room for a message of the app. ``protocol``: the bytes are no WebSocket frames.
+``error``: an internal error of the exporter.
 """
 
 

@@ -10,7 +10,7 @@ after a few frames. No content of a frame ends a call. When the process stops, e
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Final
 
@@ -18,9 +18,12 @@ from starlette.types import Message, Receive, Scope, Send
 from websockets.frames import CloseCode
 
 from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
+from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.receivers.feed_interfaces import CallFeedProtocol
+from exporter.receivers.long_messages import MORE, LongMessages
 from exporter.receivers.observer_interfaces import ConnectionObserver
 from exporter.receivers.peer import peer_name
+from exporter.receivers.read_budget import ReadBudget
 from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import Hello, is_hello, read_hello
 from exporter.receivers.tap.link import TapLink
@@ -48,14 +51,15 @@ class EndpointConfig:
 
     ``subscription`` is the frame sent when a call begins, or ``None``. After the end of a call the exporter waits ``linger`` for the
     platform to close. A connection that has been silent for longer than ``max_silence`` is closed. ``max_rate`` is in messages a second
-    and does not apply to taps. ``max_event_bytes`` is announced to taps.
+    and does not apply to taps. ``read_budget`` counts what is held of long messages that have
+    not arrived completely.
     """
 
     subscription: str | None = None
+    read_budget: ReadBudget = field(default_factory=ReadBudget)
     linger: float = 30.0
     max_silence: float = 0.0
     max_rate: float = 0.0
-    max_event_bytes: int = 65_536
 
 
 class _Connection:
@@ -74,9 +78,13 @@ class _Connection:
         """Note that a message was received."""
         self.received_at = monotonic()
 
-    def take_token(self, now: float, rate: float) -> bool:
-        """Whether a message received ``now`` is within ``rate``. A burst of one second's messages is allowed (token bucket)."""
+    def refill(self, now: float, rate: float) -> None:
+        """Add the tokens of the time since the last message. A burst of one second's messages is allowed (token bucket)."""
         self.tokens = min(max(rate, 1.0), self.tokens + (now - self.received_at) * rate)
+
+    def take_token(self, now: float, rate: float) -> bool:
+        """Whether a message received ``now`` is within ``rate``."""
+        self.refill(now, rate)
         if self.tokens < 1.0:
             return False
         self.tokens -= 1.0
@@ -153,7 +161,7 @@ class Endpoint:
             self._observer.disconnected()
 
     async def _serve_tap(self, connection: _Connection, hello: Hello) -> None:
-        connection.tap = link = TapLink(self._taps, hello, lambda message: _try_send(connection, message), self._config.max_event_bytes)
+        connection.tap = link = TapLink(self._taps, hello, lambda message: _try_send(connection, message), self._config.read_budget)
         connection.touch()
         try:
             await link.greet()
@@ -163,21 +171,30 @@ class Endpoint:
 
     async def _serve_call(self, connection: _Connection, message: Message) -> None:
         feed = self._open_feed()
+        long_messages = LongMessages(self._config.read_budget, ArrivingEvent, feed.too_large)
         try:
-            await self._read(connection, feed, message)
+            await self._read(connection, feed, long_messages, message)
         finally:
+            long_messages.close()
             feed.close(time())
 
-    async def _read(self, connection: _Connection, feed: CallFeedProtocol, message: Message) -> None:
+    async def _read(
+        self, connection: _Connection, feed: CallFeedProtocol, long_messages: LongMessages[ArrivingEvent], message: Message
+    ) -> None:
         """Process messages, beginning with ``message``, until the connection ends."""
         receive, consume, config = connection.receive, feed.consume, self._config
         subscription = config.subscription
         frames_left = FRAMES_PER_TURN
         while message["type"] == "websocket.receive":
             text: str | None = message.get("text")
-            frame: str | bytes = message["bytes"] if text is None else text
+            frame: str | bytes | ArrivingEvent | None = text
+            if text is None:
+                frame = long_messages.add(message) if MORE in message else message["bytes"]
             now, began = monotonic(), False
-            if config.max_rate and not connection.take_token(now, config.max_rate):
+            if frame is None:
+                connection.refill(now, config.max_rate)
+                frames_left = 1  # reading a piece takes as long as many frames
+            elif config.max_rate and not connection.take_token(now, config.max_rate):
                 feed.skip()
             else:
                 began = consume(frame, time())

@@ -1,10 +1,12 @@
 """What one listener allows its peers: limits, and where its refusals are reported."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import uvicorn
+
+from exporter.receivers.read_budget import ReadBudget
 
 TRANSPORT_CAP: Final = 16 * 1024 * 1024
 """Largest WebSocket message accepted, in bytes. A larger one closes the connection with 1009."""
@@ -27,7 +29,8 @@ class ListenerLimits:
     ``handshake_timeout`` bounds the TLS handshake and the head of each request. ``write_timeout`` bounds how long a peer may read
     nothing, also after the connection was closed. ``max_pending`` connections may be open that are no WebSocket; a further one ends
     the oldest that waits for a request. ``max_stalled`` of them may hold an answer that their peer does not read; a further one ends
-    the oldest. A larger WebSocket message than ``max_message`` bytes is delivered without the rest, one byte too long.
+    the oldest. A longer WebSocket message than ``max_message`` bytes is delivered in pieces as it arrives, up to one byte more than
+    ``longest_message`` bytes. ``read_budget`` counts what is held of messages that have not arrived completely.
     ``max_frame_rate`` is in control frames and fragments a second from one WebSocket. Those above it wait, and 0 disables the limit.
     """
 
@@ -36,6 +39,8 @@ class ListenerLimits:
     max_pending: int = 256
     max_stalled: int = 8
     max_message: int = TRANSPORT_CAP
+    longest_message: int = TRANSPORT_CAP
+    read_budget: ReadBudget = field(default_factory=ReadBudget)
     max_frame_rate: float = 0.0
 
 

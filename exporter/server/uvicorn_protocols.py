@@ -11,17 +11,16 @@ A listener that measures phone calls needs what uvicorn does not provide:
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final
 
-from starlette.types import Message
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import CLOSED, CLOSING, OPEN
 from websockets.speedups import apply_mask
 
 from exporter.receivers.websocket import PROTOCOL_ERROR
-from exporter.server.listener_config import ListenerConfig, ListenerLimits
+from exporter.server.listener_config import ListenerConfig
+from exporter.server.long_message import LongMessage
+from exporter.server.message_delivery import MessageDelivery
 from exporter.server.token_bucket import TokenBucket
 
 PIECE: Final = 8192
@@ -42,19 +41,20 @@ _NOT_DATA: Final = 0x7C
 """Bits of a frame's first byte that are not set in a data frame."""
 _LONG: Final = _MASKED | 127
 """Second byte of a masked frame whose length has eight bytes."""
+_OPCODE: Final = 0x0F
 _MIN_HEADER: Final = 2
 _SHORT_LENGTH: Final = 125
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(MessageDelivery):
     """A WebSocket that is parsed piece by piece: the next piece follows once the application has taken the messages of the last one.
 
     Nearly all frames of the platform are small, masked and hold a whole message. This class decodes them itself, at a third of the
     library's cost. Everything else (the handshake, control frames, fragments, long frames, violations of the protocol) goes to the
     library, frame by frame. The library never sees the other frames.
 
-    A message that is larger than anybody reads is cut: the library gets a shorter frame, and the rest is skipped as it arrives. The
-    application receives one byte more than it may read.
+    A long message is not kept: the application receives each piece as it arrives, and the library gets an empty frame instead of each
+    of its frames. What is beyond the longest message that anybody reads is skipped.
     """
 
     whole_frames = True
@@ -66,17 +66,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._unparsed = b""
         self._parsed = 0
         self._to_library = 0
-        self._to_skip = 0
-        self._left_out = 0
         self._frames_left = MAX_FRAMES
         self._incomplete = False
-        config = self.config
-        self._limits = config.limits if isinstance(config, ListenerConfig) else ListenerLimits(max_message=config.ws_max_size)
         self._frame_rate = TokenBucket(self._limits.max_frame_rate, self.loop.time())
         self._waits_for_rate = self._is_lost = False
         self._abort_timer: asyncio.TimerHandle | None = None
-        self._fragments = bytearray()
-        self._enqueue: Callable[[Message], None] = self.queue.put_nowait  # type: ignore[assignment] # uvicorn's message types are private
 
     def data_received(self, data: bytes) -> None:
         """Keep what was read, and parse its beginning unless the application is busy."""
@@ -115,6 +109,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._unparsed and not self._incomplete:
             self.loop.call_soon(self.connection_lost, exc)
         else:
+            self._hold(0)
             super().connection_lost(exc)
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
@@ -135,23 +130,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         else:
             super().shutdown()
 
-    def send_receive_event_to_app(self) -> None:
-        """Queue the message that the library has read. Text that is not UTF-8 ends the connection with 1007.
-
-        uvicorn's own method also pauses reading. Here :meth:`data_received` alone decides about that, by bytes.
-        """
-        data, self.frames = b"".join(self.frames), []
-        is_cut, self._left_out = self._left_out > 0, 0
-        if self.close_sent:
-            return
-        if self.curr_msg_data_type == "text" and not is_cut:
-            try:
-                self._enqueue({"type": "websocket.receive", "text": data.decode()})
-            except UnicodeDecodeError:
-                self._fail(CloseCode.INVALID_DATA)
-        else:
-            self._enqueue({"type": "websocket.receive", "bytes": data})
-
     def handle_ping(self) -> None:
         """Send the answer to this ping, unless the peer does not read.
 
@@ -161,16 +139,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             answer = self.conn.writes.pop(0)
             if self.writable.is_set() and not self._is_lost:
                 self.transport.write(answer)
-
-    def handle_cont(self, event: Frame) -> None:
-        """Join fragments as they arrive. In a list, empty ones would add up without end."""
-        if self.frames:
-            self._fragments = bytearray(self.frames.pop())
-        self._fragments += event.data
-        if event.fin:
-            self.frames = [bytes(self._fragments)]
-            self._fragments = bytearray()
-            self.send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
         """Close with the code of the violation that the library has found."""
@@ -192,7 +160,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _end_by_violation(self, code: int, close_frame: bytes) -> None:
         self._unparsed, self._parsed = b"", 0
-        self._enqueue({"type": "websocket.disconnect", "code": code, PROTOCOL_ERROR: True})
+        is_known = self._long is not None and self._long.skips  # the application has received the end of this message
+        self._enqueue({"type": "websocket.disconnect", "code": code, PROTOCOL_ERROR: not is_known})
         self.transport.write(close_frame)
         self.close_sent = True
         self.transport.close()
@@ -226,10 +195,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         stop = min(end, at + (_CLOSING_PIECE if self.close_sent else PIECE if self.handshake_initiated else end))
         self._frames_left = MAX_FRAMES
         while at < stop:
-            if self._to_skip and not self._to_library:
-                skipped = min(self._to_skip, end - at)
-                self._to_skip -= skipped
-                at += skipped
+            if self._long is not None and self._long.left:
+                at += self._read_long(self._long, read, at, stop)
+                if self._unparsed is not read:
+                    return
                 continue
             if not self._to_library and not self._uses_library_only():
                 after = self._whole_frame(read, at, end)
@@ -291,8 +260,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _library_frame(self, read: bytes, at: int) -> int:
         """Decide about the frame at offset ``at``. ``_to_library`` has its length, or is 0 if its header is incomplete.
 
-        Returns ``at`` if the library gets the frame as it is, or if ``_to_library`` is 0 now: then parsing pauses. If the frame is cut,
-        returns the offset of its payload.
+        Returns ``at`` if the library gets the frame as it is, or if ``_to_library`` is 0 now: then parsing pauses. If the frame belongs
+        to a long message, returns the offset of its payload.
         """
         if not self._to_library:
             self._incomplete = True
@@ -300,7 +269,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._to_library = 0
         else:
             self._frames_left -= 1
-            return self._cut_frame(read, at)
+            return self._begin_long_frame(read, at)
         return at
 
     def _is_within_rate(self, first: int) -> bool:
@@ -321,28 +290,53 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if not self._is_lost:
             self._parse_next()
 
-    def _cut_frame(self, read: bytes, at: int) -> int:
-        """Give the library a shorter frame if the one at offset ``at`` makes its message too large to be read.
+    def _begin_long_frame(self, read: bytes, at: int) -> int:
+        """Read the frame at offset ``at`` as it arrives if its message is long, or if there is no room for it.
 
-        Returns the offset of the payload, of which ``_to_library`` has the bytes to keep and ``_to_skip`` the others; or ``at`` if the
-        library gets the frame as it is.
+        Returns the offset of the payload; or ``at`` if the library gets the frame as it is.
         """
-        before = self.conn.current_size or 0
-        room = max(0, self._limits.max_message + 1 - before)
-        if self._to_library <= room or read[at] & _NOT_DATA or not read[at + 1] & _MASKED:
+        first, second, is_begun = read[at], read[at + 1], self.conn.current_size is not None
+        opcode = first & _OPCODE
+        if first & _NOT_DATA or opcode > Opcode.BINARY or not second & _MASKED:
             return at
-        body = at + _MIN_HEADER + 4 + {126: 2, 127: 8}.get(read[at + 1] & 0x7F, 0)
+        body = at + _MIN_HEADER + 4 + {126: 2, 127: 8}.get(second & 0x7F, 0)
         length = at + self._to_library - body
-        if length <= room or before + length > self.config.ws_max_size:
+        size = length + (self.conn.current_size or 0 if self._long is None else self._long.size)
+        if length + (self.conn.current_size or 0) > self.config.ws_max_size:
             return at
-        if before + length + self._left_out > self.config.ws_max_size:
-            self._to_library = 0
-            self._give_library(bytes((read[at], _LONG)) + (self.config.ws_max_size + 1).to_bytes(8, "big"))
-            return body
-        self._to_library, self._to_skip = room, length - room
-        self._left_out += length - room
-        self._give_library(bytes((read[at], _LONG)) + room.to_bytes(8, "big") + read[body - 4 : body])
+        if size > self.config.ws_max_size:
+            return self._give_header(bytes((first, _LONG)) + (self.config.ws_max_size + 1).to_bytes(8, "big"), body)
+        is_here = first & _FINAL and not is_begun and body + length <= len(read)
+        if self._long is None and size <= self._limits.max_message and (is_here or self._hold(size)):
+            return at
+        if is_begun == (opcode != Opcode.CONT):
+            return self._give_header(_empty_frame(first), body)
+        self._to_library = 0
+        if self._long is None:
+            self._begin_long(opcode, lost=size <= self._limits.max_message)
+        if self._long is not None:
+            self._long.begin_frame(first, length, read[body - 4 : body])
+            if not length:
+                self._give_library(_empty_frame(first))
         return body
+
+    def _give_header(self, header: bytes, body: int) -> int:
+        """Give the library the header of a frame that violates the protocol, instead of the frame. Returns ``body``."""
+        self._to_library = 0
+        self._give_library(header)
+        return body
+
+    def _read_long(self, long: LongMessage, read: bytes, at: int, stop: int) -> int:
+        """Read a piece of a long message at offset ``at``. Returns the size of the piece."""
+        size = min(long.left, (len(read) if long.skips else stop) - at)
+        self._parsed = at + size
+        if long.skips or self.close_sent:
+            long.skip(size)
+        else:
+            self._pass_on(lambda long: long.read(read[at : at + size]))
+        if not long.left and self._long is long:
+            self._give_library(_empty_frame(long.first))
+        return size
 
     def _abort_later(self) -> None:
         """Give the peer the write timeout to read the rest, after its time for the closing handshake if that is in progress."""
@@ -372,3 +366,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._abort_later()
         self.transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         self.transport.close()
+
+
+def _empty_frame(first: int) -> bytes:
+    """A frame without a payload, for the library, instead of one that it does not need to see."""
+    return bytes((first, _MASKED, 0, 0, 0, 0))

@@ -10,8 +10,13 @@ from typing import Final, Literal
 DropReason = Literal["overflow", "too_large", "unreadable"]
 MOST_CALLS: Final = 2_000
 """Calls whose start is remembered. The exporter carries no more for one tap."""
-LARGEST: Final = 65_536
+LARGEST: Final = 524_288
 """Bytes of the largest event, until the exporter says otherwise."""
+
+
+_LONG_START: Final = 16_384
+_LONG_TEXT: Final = 1_024
+"""Characters of a call's first event above which it is not remembered in full, and of its texts that are left out then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,12 @@ class Buffer:
         """The number of the last message."""
         return self._seq
 
-    def event(self, session: str, event: str, *, starts: bool) -> None:
-        """Add an event, as JSON; ``starts`` says that a call begins with it."""
-        if len(event) > self.largest and len(event.encode("utf-8", "replace")) > self.largest:
+    def event(self, session: str, event: str, *, starts: bool, size: int) -> None:
+        """Add an event, as JSON; ``starts`` says that a call begins with it, ``size`` is the event's own size in bytes."""
+        if size > self.largest:
             self.drop("too_large")
         else:
-            self._add(session, f'"event":{event}', start=event if starts else None)
+            self._add(session, f'"event":{event}', start=_outline(event) if starts else None)
 
     def end(self, session: str) -> None:
         """Add that the call's connection is gone."""
@@ -158,3 +163,18 @@ class Buffer:
     def _drop(self, reason: DropReason) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
         self._unreported[reason] = self._unreported.get(reason, 0) + 1
+
+
+def _outline(event: str) -> str:
+    """What is remembered of a call's first event: all of it unless it is long, else its numbers and short texts."""
+    if len(event) <= _LONG_START:
+        return event
+    found = json.loads(event)
+    fields = json.loads(found) if isinstance(found, str) else found
+    return json.dumps(
+        {
+            name: value
+            for name, value in fields.items()
+            if isinstance(value, (int, float)) or (isinstance(value, str) and len(value) <= _LONG_TEXT)
+        }
+    )

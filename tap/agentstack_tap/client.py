@@ -74,11 +74,12 @@ class Tap:
             return
         try:
             if isinstance(event, Mapping):
-                text, starts = json.dumps(event, allow_nan=False, separators=(",", ":")), _is_start(event)
+                text, starts = _as_json(event), _is_start(event)
+                size = _bytes_of(text)
             else:
                 frame = event if isinstance(event, str) else event.decode("utf-8", "replace")
-                text, starts = json.dumps(frame), _begins(frame)
-            self._awake().event(str(session), text, starts=starts)
+                text, starts, size = _as_json(frame), _begins(frame), _bytes_of(frame)
+            self._awake().event(str(session), text, starts=starts, size=size)
         except Exception:  # noqa: BLE001 - nothing that the app passes may raise into it
             self._buffer.drop("unreadable")
         self._wake()
@@ -127,6 +128,20 @@ class Tap:
     def _wake(self) -> None:
         if self._link is not None:
             self._link.wake()
+
+
+def _as_json(event: Mapping[str, Any] | str) -> str:
+    """JSON with letters as they are: escaped, those that are not Latin take up to three times as much."""
+    text = json.dumps(event, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of an emoji cannot be sent as it is
+        return json.dumps(event, allow_nan=False, separators=(",", ":"))
+    return text
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def _is_start(event: Mapping[str, Any]) -> bool:

@@ -1,14 +1,19 @@
 """What the relay sees of frames, against the WebSocket library's own reading of them."""
 
+import json
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from exporter.protocol.arriving_event import ArrivingEvent
+from exporter.protocol.long_event import shorten
 from exporter.receivers.proxy.frames import CLOSE, Message, Scanner, close_frame, text_frame
+from exporter.receivers.read_budget import MOST_PARTLY_READ, ReadBudget
 
 LONGEST = 200
 MASK = b"\x37\xfa\x21\x3d"
@@ -56,23 +61,92 @@ def library(data: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-def read(message: Message) -> tuple[int, bytes | None]:
-    return message.opcode, None if message.payload is None else message.unmasked()
+def read(message: Message) -> tuple[int, bytes | int]:
+    """The opcode and the payload of a message, or the size of a long one."""
+    payload = message.payload
+    return message.opcode, payload.size if isinstance(payload, ArrivingEvent) else message.unmasked()
 
 
 @given(frames=conversations(masked=True), cuts=st.lists(st.integers(0, 1 << 18), max_size=8))
 def test_messages_are_those_of_the_library(frames: list[bytes], cuts: list[int]) -> None:
-    """However the bytes are cut, the messages are the library's; those that are too long are seen to pass."""
-    scanner, data = Scanner(LONGEST), b"".join(frames)
+    """However the bytes are cut, the messages are the library's; those that are too long are seen to pass, and none stays."""
+    budget = ReadBudget()
+    scanner, data = Scanner(LONGEST, budget), b"".join(frames)
     found = [read(message) for chunk in chunks(data, cuts) for message in scanner.scan(chunk)]
-    assert found == [(opcode, payload if len(payload) <= LONGEST else None) for opcode, payload in library(data)]
+    assert found == [(opcode, payload if len(payload) <= LONGEST else len(payload)) for opcode, payload in library(data)]
     assert not scanner.gave_up
+    assert budget.left == MOST_PARTLY_READ
+
+
+long_events = st.builds(
+    lambda text, times, ascii_only: json.dumps({"type": "session.ended", "transcript": text * times, "n": 1}, ensure_ascii=ascii_only),
+    st.sampled_from(["x", "語", "é😀", 'a "quote"', "\\", "\n"]),
+    st.integers(2 * LONGEST, 3_000),
+    st.booleans(),
+)
+
+
+@given(
+    event=long_events.map(str.encode),
+    splits=st.lists(st.integers(0, 1 << 18), max_size=3),
+    cuts=st.lists(st.integers(0, 1 << 18), max_size=8),
+    masked=st.booleans(),
+)
+def test_a_long_message_is_shortened_while_it_arrives(event: bytes, splits: list[int], cuts: list[int], masked: bool) -> None:
+    """In whatever fragments and pieces a long event arrives, its shortened document is that of the whole event."""
+    parts = chunks(event, splits)
+    frames = [
+        Frame(Opcode.CONT if number else Opcode.TEXT, part, fin=number == len(parts) - 1).serialize(mask=masked)
+        + Frame(Opcode.PING, b"between").serialize(mask=masked)
+        for number, part in enumerate(parts)
+    ]
+    scanner = Scanner(LONGEST, ReadBudget())
+    (message,) = [message for chunk in chunks(b"".join(frames), cuts) for message in scanner.scan(chunk)]
+    assert isinstance(message.payload, ArrivingEvent)
+    assert message.payload.size == len(event)
+    assert message.unmasked() == shorten(event)
+
+
+@pytest.mark.parametrize("size", [150, 5_000])
+def test_what_finds_no_room_is_lost_alone(size: int) -> None:
+    """A message for which the budget of all connections has no room is dropped, and the message after it is read."""
+    budget = ReadBudget(100)
+    scanner = Scanner(LONGEST, budget)
+    data = text_frame(b'{"a":[' + b"1," * (size // 2) + b"1]}") + text_frame(b"{}")
+    found = [message.payload for chunk in chunks(data, list(range(0, len(data), 40))) for message in scanner.scan(chunk)]
+    assert found == [None, b"{}"]
+    assert budget.left == 100
+
+
+@pytest.mark.parametrize("fragment", [700, 60_000, 70_000])
+def test_little_is_held_of_a_connection(fragment: int) -> None:
+    """Of a long message that has not arrived completely at most 128 KiB are held, whatever its fragments."""
+    budget = ReadBudget()
+    scanner = Scanner(65_536, budget)
+    event = json.dumps({"type": "session.ended"} | {f"f{number}": number for number in range(20_000)}).encode()
+    parts = [event[start : start + fragment] for start in range(0, len(event), fragment)]
+    for number, part in enumerate(parts):
+        frame = Frame(Opcode.CONT if number else Opcode.TEXT, part, fin=False).serialize(mask=True)
+        for start in range(0, len(frame), 8_000):
+            assert scanner.scan(frame[start : start + 8_000]) == []
+            assert MOST_PARTLY_READ - budget.left <= 128 * 1024
+
+
+def test_a_connection_that_ends_holds_nothing() -> None:
+    """What was held of a message that never ends is given back."""
+    budget = ReadBudget()
+    for size in (150, 5_000):
+        scanner = Scanner(LONGEST, budget)
+        scanner.scan(text_frame(b'{"a":' + b"1" * size)[:-10])
+        assert budget.left < MOST_PARTLY_READ
+        scanner.close()
+        assert budget.left == MOST_PARTLY_READ
 
 
 @given(frames=conversations(masked=False), cuts=st.lists(st.integers(0, 1 << 18), max_size=8))
 def test_gaps_lie_between_messages(frames: list[bytes], cuts: list[int]) -> None:
     """Wherever a message of one's own is put, it breaks into none of the others, and none follows a close."""
-    scanner, ours = Scanner(LONGEST), text_frame(b'{"ours": true}')
+    scanner, ours = Scanner(LONGEST, ReadBudget()), text_frame(b'{"ours": true}')
     plain = b"".join(frames)
     edges = [0]
     for frame in frames:
@@ -101,7 +175,7 @@ def test_gaps_lie_between_messages(frames: list[bytes], cuts: list[int]) -> None
 @given(data=st.binary(max_size=400), cuts=st.lists(st.integers(0, 400), max_size=4))
 def test_garbage_does_no_harm(data: bytes, cuts: list[int]) -> None:
     """Bytes that are no frames are given up on or wait for their end, and hold no more than the longest message."""
-    scanner = Scanner(LONGEST)
+    scanner = Scanner(LONGEST, ReadBudget())
     for chunk in chunks(data, cuts):
         scanner.scan(chunk)
     assert len(scanner._body) + len(scanner._fragments) <= 2 * LONGEST + len(data)

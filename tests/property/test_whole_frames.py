@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
+from exporter.receivers.long_messages import LOST, MORE
+from exporter.receivers.read_budget import MOST_PARTLY_READ, ReadBudget
+from exporter.receivers.websocket import PROTOCOL_ERROR
 from exporter.server.listener_config import ListenerConfig, ListenerLimits
 from exporter.server.uvicorn_protocols import WebSocketProtocol
 from tests.support.waiting import eventually
@@ -158,37 +162,118 @@ async def test_nothing_after_a_violation_is_processed(kind: type[WebSocketProtoc
 
 
 READ = 20_000
-"""The largest message that is read in the tests below."""
+"""The largest message that is delivered as a whole in the tests below."""
+LONGEST = 50_000
+"""The largest one that is delivered completely."""
+
+
+def long_limits(budget: ReadBudget | None = None) -> ListenerLimits:
+    return ListenerLimits(max_message=READ, longest_message=LONGEST, read_budget=budget or ReadBudget())
+
+
+def joined(messages: Sequence[Any]) -> list[bytes | None]:
+    """The messages, long ones joined from their pieces, and None for what found no room."""
+    found: list[bytes | None] = []
+    pieces: list[bytes] | None = None
+    for message in messages:
+        if MORE not in message:
+            assert pieces is None
+            found.append(message["bytes"] if "bytes" in message else message["text"].encode())
+            continue
+        pieces = [*(pieces or ()), message["bytes"]]
+        assert len(message["bytes"]) <= READ
+        if not message[MORE]:
+            found.append(None if message[LOST] else b"".join(pieces))
+            pieces = None
+    return found
+
+
+def fragmented(message: bytes, cuts: Sequence[int], between: Sequence[bytes], opcode: Opcode = Opcode.TEXT) -> bytes:
+    """A message cut into fragments, with control frames behind them."""
+    edges = [0, *sorted(cut % (len(message) + 1) for cut in cuts), len(message)]
+    parts = [message[start:end] for start, end in pairwise(edges)]
+    return b"".join(
+        masked(Opcode.CONT if number else opcode, part, fin=number == len(parts) - 1) + between[number % len(between)]
+        for number, part in enumerate(parts)
+    )
 
 
 @st.composite
 def large_messages(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
     """Messages of any size, in any fragments with pings between them, cut into reads; and the messages themselves."""
-    sizes = st.sampled_from((0, 1, 100, 8_000, READ - 1, READ, READ + 1, 60_000))
-    messages = draw(st.lists(sizes.map(lambda size: b"x" * size), max_size=4))
-    stream = b""
-    for message in messages:
-        cuts = sorted(draw(st.lists(st.integers(0, len(message)), max_size=4)))
-        parts = [message[start:end] for start, end in zip([0, *cuts], [*cuts, len(message)], strict=True)]
-        for number, part in enumerate(parts):
-            stream += masked(Opcode.CONT if number else Opcode.TEXT, part, fin=number == len(parts) - 1)
-            stream += draw(st.sampled_from((b"", masked(Opcode.PING, b"between"))))
-    stream += masked(Opcode.TEXT, b"last")
-    cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
-    reads = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True) if start < end]
+    sizes = st.sampled_from((0, 1, 100, 8_000, READ - 1, READ, READ + 1, LONGEST, LONGEST + 1, 90_000))
+    messages = draw(
+        st.lists(st.builds(lambda size, text: (text * size)[:size], sizes, st.sampled_from((b"x", b"0123456"))), max_size=4)
+    )
+    pings = st.lists(st.sampled_from((b"", masked(Opcode.PING, b"between"))), min_size=1, max_size=3)
+    cuts = st.lists(st.integers(0, 1 << 18), max_size=4)
+    stream = b"".join(fragmented(message, draw(cuts), draw(pings)) for message in messages) + masked(Opcode.TEXT, b"last")
+    edges = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+    reads = [stream[start:end] for start, end in zip([0, *edges], [*edges, len(stream)], strict=True) if start < end]
     return reads, [*messages, b"last"]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-@settings(max_examples=30)
+@settings(max_examples=50)
 @given(sent=large_messages())
-def test_what_cannot_be_read_is_not_kept(sent: tuple[list[bytes], list[bytes]]) -> None:
-    """A message that is larger than what is read is delivered one byte too long, and all others are as they were sent."""
+def test_long_messages_arrive_in_pieces(sent: tuple[list[bytes], list[bytes]]) -> None:
+    """Whatever its fragments, a message arrives as it was sent, up to one byte more than the longest, and nothing stays held."""
     reads, messages = sent
-    received, _, _ = asyncio.run(played(WebSocketProtocol, reads, ListenerLimits(max_message=READ)))
-    texts = [message["bytes"] if "bytes" in message else message["text"].encode() for message in received[:-1]]
-    assert texts == [message[: READ + 1] for message in messages]
+    budget = ReadBudget()
+    received, _, _ = asyncio.run(played(WebSocketProtocol, reads, long_limits(budget)))
+    assert joined(received[:-1]) == [message[: LONGEST + 1] for message in messages]
     assert received[-1]["code"] == 1005
+    assert budget.left == MOST_PARTLY_READ
+
+
+@pytest.mark.parametrize("cuts", [(), (9_000,), (100, 19_999, 21_000)], ids=["one frame", "two", "four"])
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("語" * 8_000, 1005),
+        ("é😀" * 5_000, 1005),
+        ("語" * 8_000 + "\udc80", 1007),
+        ("語" * 7_000 + "\udce8", 1007),
+        ("\udcff" + "x" * 30_000, 1007),
+    ],
+    ids=["three bytes", "two and four", "no UTF-8 at the end", "half a letter", "no UTF-8 at the beginning"],
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_a_long_text_must_be_utf8(text: str, code: int, cuts: tuple[int, ...]) -> None:
+    """Letters may be cut by frames and pieces, and what is not UTF-8 ends the connection with 1007 as in a short text."""
+    message = text.encode("utf-8", "surrogateescape")
+    stream = fragmented(message, cuts, (masked(Opcode.PING, b""),))
+    reads = [stream[start : start + 777] for start in range(0, len(stream), 777)]
+    received, _, _ = await played(WebSocketProtocol, reads, long_limits())
+    assert received[-1]["code"] == code
+    if code == 1005:
+        assert joined(received[:-1]) == [message]
+
+
+@pytest.mark.parametrize("size", [12_000, READ, READ + 1])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_what_finds_no_room_is_lost_alone(size: int) -> None:
+    """A message for which all connections together have no room is skipped; the connection goes on with the next one."""
+    budget = ReadBudget(10_000)
+    stream = b"".join(fragmented(b"x" * size, cuts, (b"",)) for cuts in ((), (4_000, 8_000))) + masked(Opcode.TEXT, b"after")
+    reads = [stream[start : start + 3_000] for start in range(0, len(stream), 3_000)]
+    received, _, _ = await played(WebSocketProtocol, reads, long_limits(budget))
+    lost = None if size <= READ else b"x" * size
+    assert joined(received[:-1]) == [lost, lost, b"after"]
+    assert budget.left == 10_000
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_a_long_message_out_of_order() -> None:
+    """A long frame that continues nothing, or begins within another message, is a violation as a short one is."""
+    for reads in (
+        [masked(Opcode.CONT, b"x" * 30_000)],
+        [masked(Opcode.TEXT, b"x", fin=False) + masked(Opcode.TEXT, b"x" * 30_000)],
+        [masked(Opcode.TEXT, b"x" * 30_000, fin=False) + masked(Opcode.BINARY, b"x")],
+    ):
+        received, _, closed = await played(WebSocketProtocol, reads, long_limits())
+        assert received[-1]["code"] == 1002
+        assert closed
 
 
 HALF = b"x" * (1 << 19)
@@ -197,19 +282,20 @@ HALF = b"x" * (1 << 19)
 @pytest.mark.parametrize(
     ("reads", "texts", "code"),
     [
-        ([masked(Opcode.TEXT, HALF, fin=False), masked(Opcode.CONT, HALF), masked(Opcode.TEXT, b"after")], [None, "after"], 1005),
-        ([masked(Opcode.TEXT, HALF, fin=False), masked(Opcode.CONT, HALF + b"x"), masked(Opcode.TEXT, b"after")], [], 1009),
-        ([masked(Opcode.TEXT, HALF + HALF), masked(Opcode.TEXT, b"after")], [None, "after"], 1005),
+        ([masked(Opcode.TEXT, HALF, fin=False), masked(Opcode.CONT, HALF), masked(Opcode.TEXT, b"after")], [LONGEST + 1, 5], 1005),
+        ([masked(Opcode.TEXT, HALF, fin=False), masked(Opcode.CONT, HALF + b"x"), masked(Opcode.TEXT, b"after")], [LONGEST + 1], 1009),
+        ([masked(Opcode.TEXT, HALF + HALF), masked(Opcode.TEXT, b"after")], [LONGEST + 1, 5], 1005),
         ([masked(Opcode.TEXT, HALF + HALF + b"x"), masked(Opcode.TEXT, b"after")], [], 1009),
     ],
     ids=["fragments of the cap", "fragments above it", "the cap", "above it"],
 )
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-async def test_the_transport_cap(reads: list[bytes], texts: list[str | None], code: int) -> None:
-    """A message of the transport's cap is skipped and the connection goes on; one byte more closes it with 1009, as before."""
-    messages, _, _ = await played(WebSocketProtocol, reads, ListenerLimits(max_message=READ))
-    assert [message.get("text") for message in messages[:-1]] == texts
+async def test_the_transport_cap(reads: list[bytes], texts: list[int], code: int) -> None:
+    """A message of the cap is skipped and the connection goes on; one byte more closes it with 1009, and both are told once."""
+    messages, _, _ = await played(WebSocketProtocol, reads, long_limits())
+    assert [len(message or b"") for message in joined(messages[:-1])] == texts
     assert messages[-1]["code"] == code
+    assert (LONGEST + 1 in texts) + (messages[-1].get(PROTOCOL_ERROR) is True) == 1
 
 
 @pytest.mark.parametrize("flood", [b"\x89\x80abcd", b"\x00\x81abcdx"], ids=["pings", "fragments"])

@@ -24,7 +24,7 @@ from exporter.pipeline.pipeline import SUBSCRIPTION
 from exporter.receivers.proxy import inspector
 from tests.support.app import RawSide, app, heard, raw_app
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon, send_all
-from tests.support.raw_websocket import RawWebSocket, raw_connection, request
+from tests.support.raw_websocket import PONG, RawWebSocket, raw_connection, request
 from tests.support.waiting import eventually, seconds
 
 STARTED: dict[str, Any] = {"type": "session.started", "agent_session_id": "as-1", "agent_id": "agent-1"}
@@ -249,17 +249,34 @@ class TestObserver:
                 assert await asyncio.wait_for(side.reader.readexactly(100), seconds(5)) == b"\xff" * 100
             assert await endpoints.reaches(DROPPED, 1, reason="protocol") == 1
 
-    async def test_large_messages_pass_and_are_not_read(self) -> None:
-        """A message over --max-frame-bytes is forwarded completely, and counted as too large."""
+    async def test_large_messages_pass_and_count(self) -> None:
+        """A message over --max-frame-bytes is forwarded completely and counts; one beyond the longest event is too large."""
         async with (
             app(max_size=None) as upstream,
             relayed(upstream.url, max_frame_bytes=2000) as endpoints,
             call(endpoints.ws) as platform,
         ):
-            large = json.dumps({**STARTED, "caller": "x" * 200_000})
-            await platform.send(large)
-            assert await heard(upstream, 1) == [large]
-            await endpoints.reaches("agentstack_exporter_frames_rejected_total", 1, reason="too_large")
+            long, longer = (json.dumps({**STARTED, "caller": "x" * size}) for size in (200_000, 600_000))
+            await platform.send(longer)
+            await platform.send(long)
+            assert await heard(upstream, 2) == [longer, long]
+            await endpoints.reaches("agentstack_sessions_total", 1)
+            assert await endpoints.total("agentstack_exporter_frames_rejected_total", reason="too_large") == 1
+            assert await endpoints.total("agentstack_exporter_frames_truncated_total") == 1
+
+    async def test_long_commands_of_the_app(self) -> None:
+        """The result of a tool counts however long it is, and so does long audio."""
+
+        async def talk(socket: ServerConnection) -> None:
+            await eventually(lambda: len(upstream.visits[0].heard) >= 1)
+            await socket.send(json.dumps({"type": "tool.result", "id": "t-1", "result": "結果" * 40_000}))
+            await socket.send(json.dumps({"event": "playAudio", "media": {"payload": "A" * 100_000}}))
+
+        async with app(talk) as upstream, relayed(upstream.url) as endpoints, call(endpoints.ws) as platform:
+            await platform.send(json.dumps(STARTED))
+            await endpoints.reaches(COMMANDS, 1, kind="tool.result")
+            await endpoints.reaches(COMMANDS, 1, kind="playAudio")
+            assert await endpoints.total(COMMANDS) == 2
 
     async def test_audio(self) -> None:
         """Audio of both directions is counted; the app's audio also counts as a command."""
@@ -412,11 +429,30 @@ class TestFailures:
             assert await platform.recv() == SUBSCRIPTION
             await (await platform.ping())
             await platform.send([b'{"type":', b'"play.completed"}'])
-            await endpoints.reaches(EVENTS, 2)
+            await platform.send(json.dumps({"type": "tool.executed", "calls": [{"name": "find", "output": "x" * 300_000}]}))
+            await endpoints.reaches(EVENTS, 3)
             await platform.close(1000, "bye")
             assert platform.close_code == 1000
             await endpoints.reaches("agentstack_sessions_total", 1)
             assert await endpoints.total(FAILURES, reason="unreachable") == 1
+
+    async def test_observing_what_is_no_websocket(self) -> None:
+        """Without the app, bytes that are no frames close the connection with 1002, and pings before them are answered."""
+        async with relayed(DEAD, observe_without_upstream=True) as endpoints, joined(endpoints) as platform:
+            platform.writer.write(Frame(Opcode.PING, b"there?").serialize(mask=True) + b"\xff" * 20)
+            assert await platform.read_frame() == (PONG, b"there?")
+            assert await platform.close_code() == 1002
+            await endpoints.reaches(DROPPED, 1, reason="protocol")
+
+    async def test_observing_an_endless_message(self) -> None:
+        """Without the app, a message that is larger than anything that is read does not make the process grow."""
+        async with relayed(DEAD, observe_without_upstream=True) as endpoints, joined(endpoints) as platform:
+            before = await endpoints.total("process_resident_memory_bytes")
+            platform.writer.write(b"\x81\xff" + (1 << 30).to_bytes(8, "big") + b"\0\0\0\0")
+            for _ in range(400):
+                platform.writer.write(b"x" * 65_536)
+                await platform.writer.drain()
+            assert await endpoints.total("process_resident_memory_bytes") - before < 10_000_000
 
     @pytest.mark.parametrize(
         ("head", "status"),

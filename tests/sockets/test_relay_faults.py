@@ -10,11 +10,13 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 
+from exporter.pipeline.call_feed import CallFeed
 from exporter.receivers.proxy.frames import Message, Scanner
 from exporter.receivers.proxy.http1 import MAX_HEAD
 from exporter.receivers.proxy.inspector import MAX_QUEUED_BYTES, MESSAGE_OVERHEAD, MessageInspector
 from tests.sockets.test_relay import DROPPED, REFUSED, STARTED, joined, refused, relayed
 from tests.support.app import app, raw_app
+from tests.support.core import Core
 from tests.support.daemon import call, daemon_process, send_all
 from tests.support.raw_websocket import raw_connection, request
 from tests.support.waiting import seconds
@@ -154,6 +156,18 @@ async def test_empty_messages_wait_in_bounds() -> None:
     inspector.offer("caller", [Message(1, b"", b"")] * 100_000, 0.0)
     assert dropped == ["overflow"] * (100_000 - MAX_QUEUED_BYTES // MESSAGE_OVERHEAD)
     inspector.close()
+
+
+async def test_a_command_without_room() -> None:
+    """A message of the app for which there was no room is counted as dropped, and one of the platform as too large."""
+    dropped: list[str] = []
+    core = Core()
+    inspector = MessageInspector(CallFeed(core.pipeline, relayed=True), None, lambda _: None, dropped.append)
+    for direction in ("agent", "caller"):
+        inspector.offer(direction, [Message(1, None, b"")], 0.0)
+    inspector.close()
+    assert dropped == ["overflow"]
+    assert core.value("agentstack_exporter_frames_rejected_total", reason="too_large") == 1
 
 
 @pytest.mark.parametrize("broken", [(Scanner, "scan"), (MessageInspector, "offer")], ids=["scanner", "queue"])

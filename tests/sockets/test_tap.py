@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 
 from agentstack_tap import Tap, attach
+from exporter.protocol.long_event import LONGEST_EVENT
 from exporter.receivers.tap.client_sequences import MAX_CALLS
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon
 from tests.support.house_rules import ROOT
@@ -54,7 +55,7 @@ async def greeted(endpoints: Endpoints, client: str = "client-1", acked: int = 0
     """A tap's connection that has said hello."""
     async with call(endpoints.ws) as socket:
         await socket.send(json.dumps({"hello": {"client": client, "version": 1}}))
-        assert await hear(socket) == {"hello": {"version": 1, "acked": acked, "max_event_bytes": 65536}}
+        assert await hear(socket) == {"hello": {"version": 1, "acked": acked, "max_event_bytes": 524288}}
         yield socket
 
 
@@ -80,6 +81,19 @@ class TestProtocol:
                     await acknowledged(tap, 2)
                     assert await endpoints.total(EVENTS) == 2
                     assert await endpoints.total(REPEATED) == repeated
+
+    async def test_long_events(self) -> None:
+        """A long event counts, and once if it comes again; one beyond the longest is refused, and the connection goes on."""
+        ended = {"type": "session.ended", "reason": "user_hangup"}
+        async with running_daemon() as endpoints, greeted(endpoints) as tap:
+            await tap.send(message(1, STARTED))
+            await tap.send(message(2, {"type": "play.completed", "x": "語" * LONGEST_EVENT}))
+            assert await hear(tap) == {"error": f"the message is too long: an event may have at most {LONGEST_EVENT} bytes"}
+            for _ in range(2):
+                await tap.send(message(3, json.dumps(ended | {"transcript": "語" * 50_000})))
+            await acknowledged(tap, 3)
+            assert await endpoints.total(ENDED, reason="user_hangup") == 1
+            assert await endpoints.total(REJECTED, reason="too_large") == await endpoints.total(REPEATED) == 1
 
     async def test_a_connection_that_is_not_quite_dead(self) -> None:
         """Of two connections of a client only the newer is listened to, so that nothing counts by both."""
@@ -254,7 +268,7 @@ class TestClient:
         async with running_daemon() as endpoints:
             tap = Tap(endpoints.ws, max_events=3)
             tap.send("s1", {"type": "user.dtmf", "digit": float("nan")})
-            tap.send("s1", {"type": "user.dtmf", "digit": "1" * 70_000})
+            tap.send("s1", {"type": "user.dtmf", "digit": "1" * 600_000})
             tap.send("s1", object())  # type: ignore[arg-type]
             for _ in range(1000):
                 tap.send("s1", STARTED)

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from agentstack_tap.buffer import Buffer
 from agentstack_tap.voice_app import untyped
 from tests.support.voice_app import parse_event
@@ -20,10 +22,10 @@ def test_what_is_not_acknowledged_is_sent_again_in_order() -> None:
     """After a broken connection the rest comes once more, with the numbers it had, before what is new."""
     buffer = Buffer(10, 10_000)
     for number in range(3):
-        buffer.event("s", str(number), starts=False)
+        buffer.event("s", str(number), starts=False, size=10)
     assert [message["seq"] for message in all_of(buffer)] == [1, 2, 3]
     buffer.acked(1)
-    buffer.event("s", "3", starts=False)
+    buffer.event("s", "3", starts=False, size=10)
     buffer.rewind()
     assert [(message["seq"], message["event"]) for message in all_of(buffer)] == [(2, 1), (3, 2), (4, 3)]
 
@@ -32,20 +34,20 @@ def test_it_is_bounded() -> None:
     """Events and characters are limited, what finds no room is counted and reported once, and room that is made is used."""
     for buffer in (Buffer(2, 10_000), Buffer(100, 100)):
         for _ in range(5):
-            buffer.event("s", '"1234"', starts=False)
+            buffer.event("s", '"1234"', starts=False, size=10)
         assert len(buffer) == 2
         assert buffer.dropped == {"overflow": 3}
         assert all_of(buffer)[-1] == {"seq": 3, "dropped": {"overflow": 3}}
         buffer.acked(3)
         assert buffer.wait_until_empty(0)
-        buffer.event("s", "5", starts=False)
+        buffer.event("s", "5", starts=False, size=10)
         assert [message["seq"] for message in all_of(buffer)] == [4]
 
 
 def test_only_calls_that_were_counted_are_resumed() -> None:
     """A call is told of as begun elsewhere from the acknowledgement of its start to that of its end."""
     buffer = Buffer(10, 10_000)
-    buffer.event("s", '{"type":"session.started"}', starts=True)
+    buffer.event("s", '{"type":"session.started"}', starts=True, size=10)
     all_of(buffer)
     assert list(buffer.resumptions()) == []
     buffer.acked(1)
@@ -55,6 +57,29 @@ def test_only_calls_that_were_counted_are_resumed() -> None:
     assert len(list(buffer.resumptions())) == 1
     buffer.acked(2)
     assert list(buffer.resumptions()) == []
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_the_start_of_a_call_that_is_long(*, as_text: bool) -> None:
+    """Of a long first event only numbers and short texts are remembered for a restart, and all of it is sent."""
+    start = {"type": "session.started", "agent_id": "a-1", "sample_rate": 8000, "prompt": "語" * 20_000, "tools": [1] * 9}
+    buffer = Buffer(10, 1 << 20)
+    text = json.dumps(start)
+    buffer.event("s", json.dumps(text) if as_text else text, starts=True, size=len(text))
+    (sent,) = all_of(buffer)
+    assert (json.loads(sent["event"]) if as_text else sent["event"]) == start
+    buffer.acked(1)
+    (resumed,) = buffer.resumptions()
+    assert json.loads(resumed)["resume"]["start"] == {"type": "session.started", "agent_id": "a-1", "sample_rate": 8000}
+
+
+@pytest.mark.parametrize(("size", "kept"), [(524_288, 1), (524_289, 0)])
+def test_the_largest_event(size: int, kept: int) -> None:
+    """An event is as large as the platform sent it, whatever it takes in the message."""
+    buffer = Buffer(10, 1 << 22)
+    buffer.event("s", json.dumps("\\u8a9e" * 200_000), starts=False, size=size)
+    assert len([message for message in all_of(buffer) if "event" in message]) == kept
+    assert buffer.dropped == ({} if kept else {"too_large": 1})
 
 
 def test_a_state_is_given_on_once() -> None:

@@ -118,9 +118,10 @@ class AppConnection(asyncio.Protocol):
         tunnel = Tunnel(
             self._platform,
             self.open_transport,
-            registry.config.max_message,
-            registry.observer.relay_delay,
-            registry.remove,
+            max_message=registry.config.max_message,
+            budget=registry.budget,
+            observe_delay=registry.observer.relay_delay,
+            on_end=registry.remove,
         )
         registry.add(tunnel)
         self.tunnel = tunnel

@@ -3,19 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from time import time
-from typing import Final
 
-from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
+from websockets.frames import CloseCode
 from websockets.utils import accept_key
 
-from exporter.receivers.proxy.frames import Message, close_frame, text_frame
+from exporter.receivers.proxy.frames import CLOSE, PING, PONG, Scanner, close_frame, server_frame, text_frame
 from exporter.receivers.proxy.http1 import Head
 from exporter.receivers.proxy.inspector import MessageInspector
-
-_MAX_MESSAGE: Final = 16 * 1024 * 1024
-"""Largest WebSocket message accepted, in bytes."""
+from exporter.receivers.read_budget import ReadBudget
 
 
 def acceptance(head: Head) -> bytes:
@@ -26,37 +21,58 @@ def acceptance(head: Head) -> bytes:
     )
 
 
+class _ScannerOfAll(Scanner):
+    """A scanner that keeps control frames, because nobody else answers them."""
+
+    __slots__ = ("controls",)
+
+    def __init__(self, max_message: int, budget: ReadBudget) -> None:
+        super().__init__(max_message, budget)
+        self.controls: list[tuple[int, bytes]] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is read."""
+        return self.gave_up or self.closing
+
+    def _control(self, opcode: int, body: bytes) -> None:
+        self.controls.append((opcode, body))
+
+
 class FallbackSession:
     """Takes the place of a tunnel.
 
-    Messages of more than ``max_message`` bytes are not measured. ``on_end`` is called when the platform's connection has ended.
+    Messages of more than ``max_message`` bytes are shortened while they arrive. ``budget`` counts what is held of messages that have
+    not yet arrived completely. ``on_end`` is called when the platform's connection has ended.
     """
 
-    def __init__(self, platform: asyncio.Transport, max_message: int, on_end: Callable[["FallbackSession"], None]) -> None:
+    def __init__(
+        self, platform: asyncio.Transport, max_message: int, budget: ReadBudget, on_end: Callable[["FallbackSession"], None]
+    ) -> None:
         self._platform = platform
-        self._max_message = max_message
         self._on_end = on_end
-        self._protocol = ServerProtocol(state=OPEN, max_size=_MAX_MESSAGE)
-        self._protocol.debug = False  # its debug log contains what callers say
+        self._scanner = _ScannerOfAll(max_message, budget)
         self._inspector: MessageInspector | None = None
-        self._opcode = 0
-        self._fragments = bytearray()
 
     def inspect(self, inspector: MessageInspector) -> None:
         """Pass all further messages to ``inspector``."""
         self._inspector = inspector
 
     def from_platform(self, data: bytes) -> None:
-        """Process bytes of the platform."""
-        self._protocol.receive_data(data)
-        messages = [found for event in self._protocol.events_received() if isinstance(event, Frame) for found in self._message(event)]
-        if self._inspector is not None:
-            self._inspector.offer("caller", messages, time())
-        for output in self._protocol.data_to_send():
-            if output:
-                self._platform.write(output)
-            else:
-                self._platform.close()
+        """Process bytes of the platform. After its close frame nothing is read."""
+        scanner, inspector = self._scanner, self._inspector
+        if scanner.is_over:
+            return
+        messages = scanner.scan(data)
+        if inspector is not None:
+            inspector.offer("caller", messages, time())
+        controls, scanner.controls = scanner.controls, []
+        for opcode, body in controls:
+            self._answer(opcode, body)
+        if scanner.gave_up:
+            if inspector is not None:
+                inspector.not_websocket()
+            self.close(CloseCode.PROTOCOL_ERROR, "")
 
     def insert(self, text: bytes) -> None:
         """Send a message to the platform."""
@@ -79,6 +95,7 @@ class FallbackSession:
 
     def connection_lost(self, _lost: asyncio.Transport) -> None:
         """The platform's connection has ended."""
+        self._scanner.close()
         if self._inspector is not None:
             self._inspector.close()
         self._on_end(self)
@@ -92,14 +109,12 @@ class FallbackSession:
         if not self._platform.is_closing():
             self._platform.resume_reading()
 
-    def _message(self, frame: Frame) -> list[Message]:
-        """The message that ends with this frame, if any."""
-        if frame.opcode in (Opcode.TEXT, Opcode.BINARY):
-            self._opcode, self._fragments = frame.opcode.value, bytearray()
-        elif frame.opcode is not Opcode.CONT:
-            return []
-        self._fragments += frame.data
-        if not frame.fin:
-            return []
-        payload, self._fragments = bytes(self._fragments), bytearray()
-        return [Message(self._opcode, payload if len(payload) <= self._max_message else None, b"")]
+    def _answer(self, opcode: int, body: bytes) -> None:
+        """Answer a control frame with the same content."""
+        if self._platform.is_closing():
+            return
+        if opcode == PING:
+            self._platform.write(server_frame(PONG, body))
+        elif opcode == CLOSE:
+            self._platform.write(server_frame(CLOSE, body))
+            self._platform.close()

@@ -13,7 +13,9 @@ from typing import Final
 
 import msgspec
 
+from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.protocol.commands import Direction
+from exporter.protocol.reasons import FrameRejected
 from exporter.receivers.feed_interfaces import RelayFeedProtocol
 from exporter.receivers.observer_interfaces import RelayDropReason
 from exporter.receivers.proxy.frames import BINARY, Message
@@ -108,20 +110,35 @@ class MessageInspector:
         if message.payload is None:
             self._feed.too_large()
             return
-        frame = message.unmasked()
-        if b'"media"' in frame[:_AUDIO_PREFIX]:
-            self._feed.audio("caller", len(frame), now)
-        began = self._feed.consume(frame if message.opcode == BINARY else _text(frame), now)
+        if isinstance(message.payload, ArrivingEvent):
+            began = self._consume_long(message.payload, now)
+        else:
+            frame = message.unmasked()
+            if b'"media"' in frame[:_AUDIO_PREFIX]:
+                self._feed.audio("caller", len(frame), now)
+            began = self._feed.consume(frame if message.opcode == BINARY else _text(frame), now)
         if began and self._must_subscribe and self._subscription is not None:
             self._must_subscribe = False
             self._send((self._early_update and _union(self._early_update, self._subscription)) or self._subscription)
 
+    def _consume_long(self, event: ArrivingEvent, now: float) -> bool:
+        """Measure a message that was shortened while it arrived. Returns whether it began the session."""
+        if b'"media"' in event.beginning[:_AUDIO_PREFIX]:
+            self._feed.audio("caller", event.size, now)
+        return self._feed.consume(event, now)
+
     def _from_app(self, message: Message, now: float) -> None:
-        if message.payload is None:
+        payload = message.payload
+        if payload is None:
+            self._dropped("overflow")
             return
-        frame = message.unmasked()
-        if b'"playAudio"' in frame[:_AUDIO_PREFIX]:
-            self._feed.played(len(frame), now)
+        if isinstance(payload, ArrivingEvent):
+            beginning, size, frame = payload.beginning, payload.size, _document(payload)
+        else:
+            frame = message.unmasked()
+            beginning, size = frame, len(frame)
+        if b'"playAudio"' in beginning[:_AUDIO_PREFIX]:
+            self._feed.played(size, now)
         elif self._feed.command(frame, now) and self._subscription is not None:
             self._updated(frame, self._subscription)
 
@@ -137,7 +154,17 @@ class MessageInspector:
 
 
 def _size(message: Message) -> int:
-    return len(message.payload or b"") + MESSAGE_OVERHEAD
+    payload = message.payload
+    held = payload.held if isinstance(payload, ArrivingEvent) else len(payload or b"")
+    return held + MESSAGE_OVERHEAD
+
+
+def _document(command: ArrivingEvent) -> bytes:
+    """The shortened document of a long command. One that is not JSON stays unreadable."""
+    try:
+        return command.document()
+    except FrameRejected:
+        return b""
 
 
 def _text(frame: bytes) -> str | bytes:

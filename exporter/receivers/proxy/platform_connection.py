@@ -176,7 +176,7 @@ class PlatformConnection(asyncio.Protocol):
         if not registry.config.allow_fallback:
             self._refuse(Refusal(status, "upstream", "the app behind the exporter cannot be reached"))
         elif not self.open_transport.is_closing():
-            session = FallbackSession(self.open_transport, registry.config.max_message, registry.remove)
+            session = FallbackSession(self.open_transport, registry.config.max_message, registry.budget, registry.remove)
             registry.add(session)
             self.join(session, acceptance(head))
 

@@ -14,6 +14,7 @@ from exporter.receivers.proxy.http1 import RELAYS
 from exporter.receivers.proxy.inspector import MessageInspector
 from exporter.receivers.proxy.tunnel import Tunnel
 from exporter.receivers.proxy.upstream import Upstream
+from exporter.receivers.read_budget import ReadBudget
 
 LOOP: Final = Refusal(508, "loop", "--upstream leads back to this exporter: it must be the address of the app")
 
@@ -23,8 +24,8 @@ class ProxyConfig:
     """Settings of a relay. Times are in seconds.
 
     ``handshake_timeout`` bounds the platform's request, ``upstream_timeout`` connecting to the app and its answer. ``subscription`` is
-    sent to the platform when a call begins, or ``None``. Messages of more than ``max_message`` bytes are forwarded and not measured.
-    With ``allow_fallback`` connections are accepted although the app cannot be reached.
+    sent to the platform when a call begins, or ``None``. Messages of more than ``max_message`` bytes are shortened before they are
+    measured. With ``allow_fallback`` connections are accepted although the app cannot be reached.
     """
 
     upstream: Upstream
@@ -48,6 +49,7 @@ class ProxyRegistry:
         """Identifies this process to itself: a request that carries it has come back."""
         self.draining = False
         self.tunnels: set[Tunnel | FallbackSession] = set()
+        self.budget = ReadBudget()
         self.handshakes = 0
         """Connections that are not yet accepted or refused."""
         self.emptied = asyncio.Event()

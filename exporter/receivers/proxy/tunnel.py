@@ -12,6 +12,7 @@ from typing import Final
 from exporter.protocol.commands import Direction
 from exporter.receivers.proxy.frames import Message, Scanner, close_frame, text_frame
 from exporter.receivers.proxy.inspector import MessageInspector
+from exporter.receivers.read_budget import ReadBudget
 
 HIGH_WATER: Final = 256 * 1024
 """Bytes that may wait to be written to one side before the other side is no longer read."""
@@ -22,21 +23,24 @@ _CLOSE_MASK: Final = b"\x37\xa1\x5c\xe9"
 class Tunnel:
     """Forwards bytes between ``platform`` and ``app`` until both connections have ended, then calls ``on_end``.
 
-    Messages of more than ``max_message`` bytes are not measured. ``observe_delay`` is called with the seconds that forwarding took.
+    Messages of more than ``max_message`` bytes are shortened while they arrive. ``budget`` counts what is held of messages that have
+    not yet arrived completely. ``observe_delay`` is called with the seconds that forwarding took.
     """
 
     def __init__(
         self,
         platform: asyncio.Transport,
         app: asyncio.Transport,
+        *,
         max_message: int,
+        budget: ReadBudget,
         observe_delay: Callable[[float], None],
         on_end: Callable[["Tunnel"], None],
     ) -> None:
         self._platform = platform
         self._app = app
-        self._platform_scanner = Scanner(max_message)
-        self._app_scanner = Scanner(max_message)
+        self._platform_scanner = Scanner(max_message, budget)
+        self._app_scanner = Scanner(max_message, budget)
         self._observe_delay = observe_delay
         self._on_end = on_end
         self._to_insert: list[bytes] = []
@@ -106,6 +110,7 @@ class Tunnel:
         """The connection of one side has ended. The other one is closed after all data."""
         self._open_sides -= 1
         self._other(lost).close()
+        (self._platform_scanner if lost is self._platform else self._app_scanner).close()
         if not self._open_sides:
             if self._inspector is not None:
                 self._inspector.close()
@@ -150,6 +155,7 @@ class Tunnel:
             messages = scanner.scan(data)
         except Exception as error:  # noqa: BLE001 - whatever it is, bytes are forwarded; it is counted and reported
             scanner.gave_up = True
+            scanner.close()
             if self._inspector is not None:
                 self._inspector.failed(error)
             return []

@@ -9,6 +9,10 @@ import msgspec
 from starlette.types import Message, Receive
 from websockets.frames import CloseCode
 
+from exporter.protocol.long_event import LONGEST_EVENT
+from exporter.receivers.long_messages import MORE, LongMessages
+from exporter.receivers.read_budget import ReadBudget
+from exporter.receivers.tap.arriving_envelope import ArrivingEnvelope
 from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import VERSION, Hello
 
@@ -21,17 +25,18 @@ MESSAGES_PER_TURN: Final = 32
 class TapLink:
     """Serves one connection of a tap. ``send`` sends a message to a peer that may be gone, and raises nothing."""
 
-    def __init__(self, clients: TapClients, hello: Hello, send: Callable[[Message], Awaitable[None]], max_event_bytes: int) -> None:
+    def __init__(self, clients: TapClients, hello: Hello, send: Callable[[Message], Awaitable[None]], budget: ReadBudget) -> None:
         self._clients = clients
         self._send = send
-        self._max_event_bytes = max_event_bytes
+        self._long_messages = LongMessages(budget, lambda: ArrivingEnvelope(clients.max_event), clients.lost)
         self._client = clients.connect(hello, self)
         self._ack_task: asyncio.Task[None] | None = None
         self._stopping = False
 
     async def greet(self) -> None:
         """Answer the hello with the number of the last processed message and the largest event accepted."""
-        await self._send_json({"hello": {"version": VERSION, "acked": self._client.seq, "max_event_bytes": self._max_event_bytes}})
+        max_event = max(self._clients.max_event, LONGEST_EVENT)
+        await self._send_json({"hello": {"version": VERSION, "acked": self._client.seq, "max_event_bytes": max_event}})
 
     async def read(self, receive: Receive, touch: Callable[[], None]) -> None:
         """Process messages until the connection ends or :meth:`stop` is called. Calls ``touch`` for each message."""
@@ -47,9 +52,12 @@ class TapLink:
                 return
             touch()
             text: str | None = message.get("text")
-            frame: str | bytes = message["bytes"] if text is None else text
-            answer = self._clients.process(self._client, frame, time())
-            if answer is not None:
+            frame: str | bytes | ArrivingEnvelope | None = text
+            if text is None:
+                frame = self._long_messages.add(message) if MORE in message else message["bytes"]
+            if frame is None:
+                messages_left = 1  # reading a piece takes as long as many messages
+            elif (answer := self._clients.process(self._client, frame, time())) is not None:
                 await self._send({"type": "websocket.send", "text": answer})
             if self._ack_task is None:
                 self._ack_task = asyncio.create_task(self._acknowledge_soon())
@@ -71,6 +79,7 @@ class TapLink:
         """The connection has ended."""
         if self._ack_task is not None:
             self._ack_task.cancel()
+        self._long_messages.close()
         self._clients.disconnect(self._client, self, time())
 
     async def _acknowledge_soon(self) -> None:
