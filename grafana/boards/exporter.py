@@ -89,7 +89,7 @@ _INSTANCES = grid(
     "Exporters",
     "Each exporter. Fewer calls on one: check its load balancer and its authentication. A recent start: its counters began again.",
     {"instance": "Instance", "version": "Version"},
-    Column("Connected", "count", now(f"{total(_OWN + 'connections_active', *_TARGETS)} * {_VERSIONS}")),
+    Column("Open", "count", now(f"{total(_OWN + 'connections_active', *_TARGETS)} * {_VERSIONS}")),
     Column("Up for", "s", now(f"(time() - max by (instance) ({select('process_start_time_seconds')})) * {_VERSIONS}")),
     Column("Memory", "bytes", now(f"{total('process_resident_memory_bytes', *_TARGETS)} * {_VERSIONS}")),
     Column("Series", "count", now(f"{total(_OWN + 'series', *_TARGETS)} * {_VERSIONS}")),
