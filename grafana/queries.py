@@ -14,6 +14,13 @@ SCRAPE = frozenset({"up", "scrape_duration_seconds", "scrape_samples_scraped"})
 RATE = "$__rate_interval"
 STEP = "$__interval"
 """The time from one point to the next. Windows of this length do not overlap, so their counts add up; windows of RATE overlap."""
+SMOOTH = "5m"
+"""The window of lines over few events, such as requests by model. It slides, so that a line has a point every step."""
+_OF_ALERTS = 'alertname=~"AgentStack.+", job=~"$job|", instance=~"$instance|", agent=~"$agent|"'
+FIRING = f'ALERTS{{alertstate="firing", {_OF_ALERTS}}}'
+"""Alerts that fire, as Prometheus itself records them. One without a job, an instance or an agent is of all of them."""
+RULES_LOADED = "agentstack:threshold:caller_turns_10m"
+"""A series of the shipped rules: without it nothing can fire."""
 _TARGET = 'job=~"$job", instance=~"$instance"'
 _FILTERS = ("agent", "pipeline")
 _OPERATORS = ("!=", "=~", "!~")
@@ -21,12 +28,17 @@ _OPERATORS = ("!=", "=~", "!~")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """An expression and how a panel queries it: ``legend`` names its series; ``instant`` asks for the newest value only."""
+    """An expression and how a panel queries it.
+
+    ``legend`` names its series. ``instant`` asks for the newest value only. ``exemplar`` draws the exemplars of what it reads, and
+    ``dots`` draws nothing else.
+    """
 
     expr: str
     legend: str = ""
     instant: bool = False
     exemplar: bool = False
+    dots: bool = False
     format: str = "time_series"
 
 
@@ -59,6 +71,11 @@ def rate(name: str, *by: str, suffix: str = "", **matchers: str) -> str:
     return f"{_sum(by)} (rate({select(name, suffix, **matchers)}[{RATE}]))"
 
 
+def per_minute(name: str, *by: str, suffix: str = "", **matchers: str) -> str:
+    """Rate of a counter in a minute, summed by labels: people count calls and words by the minute."""
+    return f"60 * {rate(name, *by, suffix=suffix, **matchers)}"
+
+
 def increase(name: str, *by: str, window: str = RATE, suffix: str = "", **matchers: str) -> str:
     """Increase of a counter in a window, summed by labels."""
     return f"{_sum(by)} (increase({select(name, suffix, **matchers)}[{window}]))"
@@ -80,9 +97,18 @@ def quantile(q: float, name: str, *by: str, window: str = RATE, **matchers: str)
 
 
 def quantiles(name: str, *by: str, legend: str = "", **matchers: str) -> list[Query]:
-    """p50, p95 and p99 over time; the p95 carries the exemplars."""
+    """p50, p95 and p99 over time."""
     prefix = f"{legend} " if legend else ""
-    return [Query(quantile(q, name, *by, **matchers), f"{prefix}p{q * 100:g}", exemplar=q == 0.95) for q in (0.5, 0.95, 0.99)]
+    return [Query(quantile(q, name, *by, **matchers), f"{prefix}p{q * 100:g}") for q in (0.5, 0.95, 0.99)]
+
+
+def slow_turns() -> Query:
+    """Exemplars of turns beyond the objective's bound, and nothing else: those of all turns would bury the lines.
+
+    An exemplar belongs to the bucket that its value falls into, so the buckets asked for choose the exemplars.
+    """
+    beyond = [str(bound) for bound in METRICS[PERCEIVED].bounds if bound > SLO_BOUND]
+    return Query(quantile(0.5, PERCEIVED, le=f"=~{'|'.join([*beyond, '[+]Inf'])}", **CALLERS), "slow turns", exemplar=True, dots=True)
 
 
 def mean(name: str, *by: str, window: str = RATE, **matchers: str) -> str:
@@ -94,6 +120,19 @@ def mean(name: str, *by: str, window: str = RATE, **matchers: str) -> str:
 def buckets(name: str, **matchers: str) -> Query:
     """Observations of each step by bucket, for a heatmap."""
     return Query(increase(name, "le", suffix="_bucket", **matchers), "{{le}}", format="heatmap", exemplar=True)
+
+
+def firing_for() -> Query:
+    """Seconds since each alert that fires became active, and a row that says so if Prometheus has no rules."""
+    active = f"time() - ALERTS_FOR_STATE{{{_OF_ALERTS}}} and ignoring (alertstate) {FIRING}"
+    of = f'label_join({active}, "of", " ", "agent", "component", "provider", "model", "llm", "tool", "instance")'
+    missing = f'label_replace(absent({RULES_LOADED}) * 0, "severity", "the alert rules are not loaded", "", "")'
+    return now(f"max by (alertname, severity, of) ({of} or {missing})")
+
+
+def minutes(seconds: str) -> str:
+    """Seconds as minutes: Grafana's ticks of an axis in seconds are whole seconds, such as 1.67 min."""
+    return f"({seconds}) / 60"
 
 
 def ratio(part: str, whole: str) -> str:

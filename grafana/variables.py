@@ -45,6 +45,11 @@ def runbook(alert: str) -> builders.DashboardLink:
     return _page(f"Runbook: {alert}", f"runbooks/{alert}.md")
 
 
+def to_runbook() -> model.DashboardLink:
+    """A link from a cell that holds the name of an alert to its runbook."""
+    return builders.DashboardLink("Runbook").type(model.DashboardLinkType.LINK).url(f"{DOCS}/runbooks/${{__value.raw}}.md").build()
+
+
 def _page(title: str, page: str) -> builders.DashboardLink:
     return builders.DashboardLink(title).type(model.DashboardLinkType.LINK).url(f"{DOCS}/{page}").target_blank(True)
 

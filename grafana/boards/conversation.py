@@ -1,8 +1,26 @@
 """Conversation quality: interruptions, silences, tools, and how calls end."""
 
 from grafana.board import Board, Section, even
-from grafana.panels import BAD, GOOD, WARN, Steps, grid, lines, number
-from grafana.queries import Query, increase, mean, now, part_of, quantile, rate, share, tally, total
+from grafana.numbers import Of, number
+from grafana.panels import lines
+from grafana.queries import (
+    SMOOTH,
+    Query,
+    caller_turns,
+    increase,
+    mean,
+    minutes,
+    now,
+    part_of,
+    per_minute,
+    quantile,
+    rate,
+    share,
+    tally,
+    total,
+)
+from grafana.style import BAD, GOOD, WARN, Steps
+from grafana.tables import Column, grid
 
 _RANGE = "$__range"
 _CALLS = increase("agentstack_sessions_ended_total", window=_RANGE)
@@ -10,7 +28,6 @@ _STARTS = increase("agentstack_agent_speech_starts_total", window=_RANGE)
 _STATE = "agentstack_state_duration_seconds_total"
 _OFTEN: Steps = ((None, GOOD), (0.2, WARN), (0.35, BAD))
 _SELDOM: Steps = ((None, GOOD), (0.02, WARN), (0.05, BAD))
-_COUNT: Steps = ((None, GOOD), (1, WARN))
 
 _NUMBERS = (
     number(
@@ -22,6 +39,7 @@ _NUMBERS = (
         steps=_OFTEN,
         decimals=1,
         none="no speech",
+        of=Of("speeches", now(_STARTS)),
         alerts=("AgentStackInterruptionsHigh",),
     ),
     number(
@@ -37,15 +55,18 @@ _NUMBERS = (
         steps=_OFTEN,
         decimals=1,
         none="no interruptions",
+        of=Of("interruptions", now(increase("agentstack_interruptions_total", window=_RANGE))),
     ),
     number(
-        "Times of dead air",
-        "Times a caller waited in silence for more than 3 seconds. Each is a caller who wonders whether the line is dead: see Turn "
-        "anatomy for the cause.",
-        "count",
-        now(increase("agentstack_dead_air_total", window=_RANGE)),
-        steps=_COUNT,
-        decimals=0,
+        "Turns with dead air",
+        "Times a caller waited in silence for more than 3 seconds, as a share of caller turns. Each is a caller who wonders whether "
+        "the line is dead: see Turn anatomy for the cause.",
+        "percentunit",
+        now(share(increase("agentstack_dead_air_total", window=_RANGE), caller_turns(window=_RANGE))),
+        steps=_SELDOM,
+        decimals=1,
+        none="no turns",
+        of=Of("caller turns", now(caller_turns(window=_RANGE))),
     ),
     number(
         "Lost to a bad turn",
@@ -56,6 +77,7 @@ _NUMBERS = (
         steps=_SELDOM,
         decimals=1,
         none="no calls ended",
+        of=Of("calls", now(_CALLS)),
         alerts=("AgentStackCallersHangUp",),
     ),
     number(
@@ -71,25 +93,27 @@ _NUMBERS = (
         steps=_SELDOM,
         decimals=1,
         none="no tools ran",
+        of=Of("runs", now(increase("agentstack_tool_executions_total", window=_RANGE))),
         alerts=("AgentStackToolErrors",),
     ),
     number(
         "Median call",
         "Half of the calls are shorter. Falls when callers give up: compare with how calls end.",
-        "s",
-        now(quantile(0.5, "agentstack_session_duration_seconds", window=_RANGE)),
-        decimals=0,
+        "minutes",
+        now(minutes(quantile(0.5, "agentstack_session_duration_seconds", window=_RANGE))),
+        decimals=1,
         none="no calls ended",
+        of=Of("calls", now(_CALLS)),
     ),
 )
 
 _INTERRUPTIONS = lines(
     "Interruptions",
-    "Per second: agent speech stopped by the caller, and false alarms, by whether the agent went on speaking. "
+    "Per minute: agent speech stopped by the caller, and false alarms, by whether the agent went on speaking. "
     "Rising with the latency: callers speak because they wait.",
-    "cps",
-    Query(rate("agentstack_interruptions_total"), "interruptions"),
-    Query(rate("agentstack_false_interruptions_total", "resumed"), "false, resumed {{resumed}}"),
+    "per minute",
+    Query(per_minute("agentstack_interruptions_total"), "interruptions"),
+    Query(per_minute("agentstack_false_interruptions_total", "resumed"), "false, resumed {{resumed}}"),
 )
 _REACTION = lines(
     "Reaction to barge-in",
@@ -105,15 +129,15 @@ _BACKCHANNELS = lines(
     "Overlapping speech",
     "What was judged while the agent spoke: backchannels (mhm, yes) let it go on, interruptions stop it. Nearly all judged one way: "
     "the threshold is at its end.",
-    "cps",
-    Query(rate("agentstack_backchannels_total", "is_interruption"), "interruption: {{is_interruption}}"),
+    "per minute",
+    Query(per_minute("agentstack_backchannels_total", "is_interruption"), "interruption: {{is_interruption}}"),
     stacked=True,
 )
 _DEAD_AIR = lines(
     "Dead air",
-    "Seconds of silence per second of time in which a caller waited for longer than 3 seconds, by agent. 0.1: at any moment one of ten "
-    "calls is silent, if there are ten.",
-    "none",
+    "Calls in which a caller waits in silence for longer than 3 seconds, on average, by agent. Compare it with the calls going on, at "
+    "the end of this board.",
+    "calls",
     Query(rate("agentstack_dead_air_seconds_total", "agent"), "{{agent}}"),
     stacked=True,
 )
@@ -121,8 +145,8 @@ _IDLE = lines(
     "Callers fallen silent",
     "user.idle events by reason: the caller did not speak for too long. Right after agent speech: the question was not understood, or "
     "the audio does not reach them.",
-    "cps",
-    Query(rate("agentstack_user_idle_total", "reason"), "{{reason}}"),
+    "per minute",
+    Query(per_minute("agentstack_user_idle_total", "reason"), "{{reason}}"),
     stacked=True,
 )
 _STATES = lines(
@@ -140,8 +164,8 @@ _TOOLS = grid(
     "Server-side tools, over the time shown",
     "Tools the platform ran, and how many failed. A tool that fails makes the agent apologise; one that runs often makes turns slow.",
     {"tool": "Tool"},
-    ("Runs", "count", now(increase("agentstack_tool_executions_total", "tool", window=_RANGE)), ()),
-    (
+    Column("Runs", "count", now(increase("agentstack_tool_executions_total", "tool", window=_RANGE))),
+    Column(
         "Failed",
         "percentunit",
         now(
@@ -156,24 +180,27 @@ _TOOLS = grid(
 _OWN_TOOLS = lines(
     "The customer's own tools",
     "Calls of tools in the customer's app, by tool. A tool called again and again within calls: its answer does not satisfy the model.",
-    "cps",
-    Query(rate("agentstack_tool_calls_total", "tool"), "{{tool}}"),
+    "per minute",
+    Query(per_minute("agentstack_tool_calls_total", "tool"), "{{tool}}"),
     stacked=True,
 )
 _SUB_AGENTS = lines(
     "Sub-agents, p95 duration",
     "From the start of a sub-agent to its end, by type and outcome. The caller hears nothing else meanwhile unless the agent speaks.",
     "s",
-    Query(quantile(0.95, "agentstack_agent_tool_duration_seconds", "agent_tool", "outcome"), "{{agent_tool}} {{outcome}}"),
-    slow=True,
+    Query(
+        quantile(0.95, "agentstack_agent_tool_duration_seconds", "agent_tool", "outcome", window=SMOOTH), "{{agent_tool}} {{outcome}}"
+    ),
 )
 
 _ENDS = lines(
     "How calls end",
     "Ended calls by reason. More errors or lost connections than usual: see errors on Overview. A reason in disconnected, idle, "
     "superseded or shutdown is the exporter's own word for a call whose end it did not hear.",
-    "short",
+    "count",
     Query(tally("agentstack_sessions_ended_total", "reason"), "{{reason}}"),
+    axis="calls",
+    colours={"user_hangup": "blue", "agent_hangup": "green", "transfer": "purple", "error": "red", "disconnected": "orange"},
     stacked=True,
     bars=True,
     values=("sum",),
@@ -181,8 +208,9 @@ _ENDS = lines(
 _LOST = lines(
     "Ended right after a bad turn",
     "Calls whose last turn was slow, or silent (never answered). Beside the ends by reason: callers who hang up because they wait.",
-    "short",
+    "count",
     Query(tally("agentstack_sessions_ended_after_turn_total", "last_turn"), "after a {{last_turn}} turn"),
+    axis="calls",
     stacked=True,
     bars=True,
     colours={"after a slow turn": "orange", "after a silent turn": "red"},
@@ -191,30 +219,32 @@ _LOST = lines(
 _LENGTH = lines(
     "Length of calls",
     "Duration and number of turns of calls that ended. Shorter with fewer turns: callers give up.",
-    "s",
-    Query(quantile(0.5, "agentstack_session_duration_seconds"), "p50"),
-    Query(quantile(0.95, "agentstack_session_duration_seconds"), "p95"),
+    "minutes",
+    Query(minutes(quantile(0.5, "agentstack_session_duration_seconds", window=SMOOTH)), "p50"),
+    Query(minutes(quantile(0.95, "agentstack_session_duration_seconds", window=SMOOTH)), "p95"),
     colours={"p50": "light-blue", "p95": "dark-blue"},
 )
 _TURNS = lines(
     "Turns of a call",
-    "Mean number of turns. Falling: callers give up, or the agent has learnt to be brief; the ends by reason tell which.",
-    "turns",
-    Query(mean("agentstack_session_turns", "agent"), "{{agent}}"),
-    slow=True,
+    "Mean number of turns in the last five minutes. Falling: callers give up, or the agent has learnt to be brief; the "
+    "ends by reason tell which.",
+    "factor",
+    Query(mean("agentstack_session_turns", "agent", window=SMOOTH), "{{agent}}"),
+    axis="turns",
 )
 _LEAVE = lines(
     "Transfers and handoffs",
     "Calls passed on to people or to another agent. More than usual: the agent cannot help; listen to what is asked.",
-    "cps",
-    Query(rate("agentstack_transfers_total"), "transferred"),
-    Query(rate("agentstack_handoffs_total", "new_agent"), "handed to {{new_agent}}"),
+    "per minute",
+    Query(per_minute("agentstack_transfers_total"), "transferred"),
+    Query(per_minute("agentstack_handoffs_total", "new_agent"), "handed to {{new_agent}}"),
 )
 _VOICEMAIL = lines(
     "Outbound calls: human or machine",
     "Who answered outbound calls. Machine-answered ones are kept out of the callers' latency. Empty without outbound calls.",
-    "short",
+    "count",
     Query(tally("agentstack_voicemail_detections_total", "result"), "{{result}}"),
+    axis="calls",
     stacked=True,
     bars=True,
     values=("sum",),
@@ -222,8 +252,9 @@ _VOICEMAIL = lines(
 _TALK = lines(
     "Who is on the phone",
     "Active calls by agent. Compare every other panel with this one: twice the calls is twice the interruptions.",
-    "short",
+    "count",
     Query(total("agentstack_sessions_active", "agent"), "{{agent}}"),
+    axis="calls at once",
     stacked=True,
     side=True,
     values=("mean", "max"),

@@ -1,25 +1,33 @@
 """Exporter health: whether the numbers on the other boards are complete, and whether the exporter itself works."""
 
-from grafana.board import Board, Section, even
+from grafana.board import Board, PanelRow, Placed, Section, even
+from grafana.numbers import Of, number
 from grafana.objective import QUEUE_FILLS
-from grafana.panels import BAD, GOOD, WARN, Steps, grid, lines, number
-from grafana.queries import Query, increase, now, quantile, rate, select, share, tally, total
+from grafana.panels import lines
+from grafana.queries import Query, increase, now, per_minute, quantile, rate, select, share, tally, total
+from grafana.style import BAD, GOOD, WARN, Steps
+from grafana.tables import Column, grid
 
 _RANGE = "$__range"
 _OWN = "agentstack_exporter_"
-_NONE: Steps = ((None, GOOD), (1, BAD))
-_FEW: Steps = ((None, GOOD), (1, WARN))
+_CALLS = increase("agentstack_sessions_ended_total", window=_RANGE)
+_ALL: Steps = ((None, BAD), (1, GOOD))
+_NONE: Steps = ((None, GOOD), (0.001, BAD))
+_FEW: Steps = ((None, GOOD), (0.01, WARN))
 _AGE: Steps = ((None, GOOD), (90, WARN), (180, BAD))
 _TARGETS = ("instance",)
 
 _NUMBERS = (
     number(
-        "Exporters down",
-        "Targets that Prometheus cannot scrape. Any: calls go on, but nobody sees them. Check the process and its /-/healthy page.",
-        "short",
-        now(f"count({select('up')} == 0) or count({select('up')}) * 0"),
-        steps=_NONE,
+        "Exporters up",
+        "Share of the targets that Prometheus can scrape. Not all: calls go on, but nobody sees them. Check the process and its "
+        "/-/healthy page.",
+        "percentunit",
+        now(f"avg({select('up')})"),
+        steps=_ALL,
+        decimals=0,
         none="no target",
+        of=Of("exporters", now(f"count({select('up')})")),
         alerts=("AgentStackExporterDown", "AgentStackAllExportersDown"),
     ),
     number(
@@ -33,32 +41,37 @@ _NUMBERS = (
     ),
     number(
         "Calls not measured",
-        "Calls whose turns completed while no turn.metrics came: latency of these agents is unknown. Enable metrics events for them.",
-        "count",
-        now(increase("agentstack_sessions_without_turn_metrics_total", window=_RANGE)),
+        "Share of calls whose turns completed while no turn.metrics came: latency of these agents is unknown. Enable metrics events "
+        "for them.",
+        "percentunit",
+        now(share(increase("agentstack_sessions_without_turn_metrics_total", window=_RANGE), _CALLS)),
         steps=_FEW,
-        decimals=0,
-        none="none",
+        decimals=1,
+        none="no calls",
+        of=Of("calls", now(_CALLS)),
         alerts=("AgentStackTurnMetricsMissing",),
     ),
     number(
         "Frames rejected",
-        "Messages that were no event. A few are noise; many mean a new protocol version or a peer that does not belong here.",
-        "count",
-        now(increase(_OWN + "frames_rejected_total", window=_RANGE)),
+        "Share of messages that were no event. A few are noise; many mean a new protocol version or a peer that does not belong here.",
+        "percentunit",
+        now(share(increase(_OWN + "frames_rejected_total", window=_RANGE), increase(_OWN + "frames_total", window=_RANGE))),
         steps=_FEW,
-        decimals=0,
-        none="none",
+        decimals=1,
+        none="no messages",
+        of=Of("messages", now(increase(_OWN + "frames_total", window=_RANGE))),
         alerts=("AgentStackExporterRejects",),
     ),
     number(
         "Dropped for OTLP",
-        "Spans and data points that will never be delivered. See the reason below; full queue: the collector is too slow or away.",
-        "count",
-        now(increase(_OWN + "otlp_dropped_total", window=_RANGE)),
+        "Share of spans and data points that will never be delivered. See the reason below; full queue: the collector is too slow or "
+        "away.",
+        "percentunit",
+        now(share(increase(_OWN + "otlp_dropped_total", window=_RANGE), increase(_OWN + "otlp_items_total", window=_RANGE))),
         steps=_NONE,
-        decimals=0,
-        none="none",
+        decimals=1,
+        none="nothing sent",
+        of=Of("items", now(increase(_OWN + "otlp_items_total", window=_RANGE))),
         alerts=("AgentStackExporterDrops",),
     ),
     number(
@@ -66,32 +79,27 @@ _NUMBERS = (
         "Values counted as _other because a label's limit was reached. Raise the limit or put the values on the allow-list.",
         "count",
         now(increase(_OWN + "label_overflow_total", window=_RANGE)),
-        steps=_FEW,
-        decimals=0,
         none="none",
         alerts=("AgentStackExporterOverflow",),
     ),
 )
 
+_VERSIONS = f"on (instance) group_left (version) max by (instance, version) ({select(_OWN + 'build_info')})"
 _INSTANCES = grid(
     "Exporters",
     "Each exporter. Fewer calls on one: check its load balancer and its authentication. A recent start: its counters began again.",
     {"instance": "Instance", "version": "Version"},
-    ("Connected", "short", now(f"{total(_OWN + 'connections_active', *_TARGETS)} * on (instance) group_left(version) "
-                                 f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
-    ("Up for", "s", now(f"(time() - max by (instance) ({select('process_start_time_seconds')})) * on (instance) group_left(version) "
-                        f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
-    ("Memory", "bytes", now(f"{total('process_resident_memory_bytes', *_TARGETS)} * on (instance) group_left(version) "
-                            f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
-    ("Series", "short", now(f"{total(_OWN + 'series', *_TARGETS)} * on (instance) group_left(version) "
-                            f"max by (instance, version) ({select(_OWN + 'build_info')})"), ()),
-)  # fmt: skip
+    Column("Open", "count", now(f"{total(_OWN + 'connections_active', *_TARGETS)} * {_VERSIONS}")),
+    Column("Up for", "s", now(f"(time() - max by (instance) ({select('process_start_time_seconds')})) * {_VERSIONS}")),
+    Column("Memory", "bytes", now(f"{total('process_resident_memory_bytes', *_TARGETS)} * {_VERSIONS}")),
+    Column("Series", "count", now(f"{total(_OWN + 'series', *_TARGETS)} * {_VERSIONS}")),
+)
 
 _FRAMES = lines(
     "Frames by what became of them",
-    "WebSocket messages a second; the three add up to those received. Ignored ones are of kinds that carry nothing to measure.",
-    "ops",
-    Query(rate(_OWN + "frames_total", "outcome"), "{{outcome}}"),
+    "WebSocket messages per minute; the three add up to those received. Ignored ones are of kinds that carry nothing to measure.",
+    "per minute",
+    Query(per_minute(_OWN + "frames_total", "outcome"), "{{outcome}}"),
     stacked=True,
     colours={"processed": "blue", "ignored": "#8e8e8e", "rejected": "red"},
 )
@@ -99,26 +107,30 @@ _CONNECTIONS = lines(
     "Connections",
     "Open connections and refused ones, by reason. Refused because a signature or token is missing or wrong: the settings of the "
     "exporter and of the platform disagree, and these calls are not seen.",
-    "short",
+    "count",
     Query(total(_OWN + "connections_active"), "open"),
     Query(increase(_OWN + "connections_refused_total", "reason"), "refused: {{reason}}"),
+    axis="connections",
     colours={"open": "blue"},
     alerts=("AgentStackExporterTurnsAway",),
 )
 _EVENTS = lines(
     "Events",
-    "Events a second by name. One that stopped while others go on: its source is switched off on the platform.",
-    "ops",
-    Query(f"topk(12, {rate(_OWN + 'events_total', 'event')})", "{{event}}"),
+    "Events per minute by name. One that stopped while others go on: its source is switched off on the platform.",
+    "per minute",
+    Query(f"topk(10, {per_minute(_OWN + 'events_total', 'event')})", "{{event}}"),
     stacked=True,
+    side=True,
+    values=("mean",),
 )
 
 _REFUSED = lines(
     "Values refused",
     "Values that cannot be right (negative, absurd, of the wrong type), by field and reason: counted here, in no other number. "
     "Suddenly many: the platform changed a field.",
-    "short",
+    "count",
     Query(f"topk(10, {tally(_OWN + 'values_refused_total', 'field', 'reason')} > 0)", "{{field}}: {{reason}}"),
+    axis="values",
     stacked=True,
     bars=True,
     values=("sum",),
@@ -126,8 +138,9 @@ _REFUSED = lines(
 _REJECTED = lines(
     "Frames rejected, by reason",
     "too_large, invalid JSON and the like. internal_error is ours: please report it with the log line.",
-    "short",
-    Query(tally(_OWN + "frames_rejected_total", "reason"), "{{reason}}"),
+    "count",
+    Query(f"{tally(_OWN + 'frames_rejected_total', 'reason')} > 0", "{{reason}}"),
+    axis="frames",
     stacked=True,
     bars=True,
     values=("sum",),
@@ -136,14 +149,13 @@ _UNKNOWN = grid(
     "Unknown events and fields, over the time shown",
     "Names that this version does not know: the platform is newer. Nothing is wrong; update the exporter to measure them.",
     {"event": "Event", "field": "Field"},
-    (
+    Column(
         "Times",
         "count",
         now(
             f"{increase(_OWN + 'unknown_fields_total', 'event', 'field', window=_RANGE)} > 0 "
             f"or {increase(_OWN + 'unknown_events_total', 'event', window=_RANGE)} > 0"
         ),
-        (),
     ),
     none="none",
 )
@@ -202,9 +214,10 @@ _MEMORY = lines(
 _SERIES = lines(
     "Series and samples",
     "Series the store holds and samples in a scrape. At the series cap new combinations become _other (see labels without room).",
-    "short",
+    "count",
     Query(total(_OWN + "series", "instance"), "{{instance}} series"),
     Query(total("scrape_samples_scraped", "instance"), "{{instance}} samples"),
+    axis="series, samples",
 )
 _SCRAPE = lines(
     "Scrape",
@@ -236,17 +249,18 @@ _QUEUE = lines(
 )
 _ITEMS = lines(
     "OTLP items",
-    "Spans and data points a second by what became of them. Anything but delivered and replaced is lost: see the reasons beside.",
-    "ops",
-    Query(rate(_OWN + "otlp_items_total", "signal", "outcome"), "{{signal}} {{outcome}}"),
+    "Spans and data points per minute by what became of them. Anything but delivered and replaced is lost: see the reasons beside.",
+    "per minute",
+    Query(per_minute(_OWN + "otlp_items_total", "signal", "outcome"), "{{signal}} {{outcome}}"),
     alerts=("AgentStackExporterExportFails",),
 )
 _FAILURES = lines(
     "OTLP failures and drops",
     "Failed requests and dropped items by reason. unavailable: the collector; unauthenticated: its token; too large: its limits.",
-    "short",
-    Query(tally(_OWN + "otlp_failures_total", "signal", "reason"), "{{signal}} failed: {{reason}}"),
-    Query(tally(_OWN + "otlp_dropped_total", "signal", "reason"), "{{signal}} dropped: {{reason}}"),
+    "count",
+    Query(f"{tally(_OWN + 'otlp_failures_total', 'signal', 'reason')} > 0", "{{signal}} failed: {{reason}}"),
+    Query(f"{tally(_OWN + 'otlp_dropped_total', 'signal', 'reason')} > 0", "{{signal}} dropped: {{reason}}"),
+    axis="requests, items",
     bars=True,
     stacked=True,
     values=("sum",),
@@ -273,8 +287,9 @@ _REACHING = lines(
 _APP = lines(
     "Calls the app did not take",
     "Connections that failed behind the relay, by reason. Each is a call that did not reach the app; see whether it is up.",
-    "short",
+    "count",
     Query(tally(_OWN + "upstream_failures_total", "reason"), "{{reason}}"),
+    axis="connections",
     bars=True,
     stacked=True,
     values=("sum",),
@@ -283,9 +298,10 @@ _APP = lines(
 _NOT_SEEN = lines(
     "Passed on and not measured",
     "Messages that the relay did not look at, and events that taps dropped, by reason. Calls are well; numbers of them are missing.",
-    "short",
+    "count",
     Query(tally(_OWN + "relay_dropped_total", "reason"), "relay: {{reason}}"),
     Query(tally(_OWN + "tap_dropped_total", "reason"), "tap: {{reason}}"),
+    axis="messages, events",
     bars=True,
     stacked=True,
     values=("sum",),
@@ -294,15 +310,17 @@ _NOT_SEEN = lines(
 _TAPS = lines(
     "Taps connected",
     "Customers' apps that send their calls' events over one connection. Fewer than there are apps: one cannot reach the exporter.",
-    "short",
+    "count",
     Query(total(_OWN + "taps_active", "instance"), "{{instance}}"),
+    axis="taps",
 )
 _REPEATED = lines(
     "Sent again by taps",
     "Events that taps sent twice since they did not hear that the first had come; they count once. Again and again: connections "
     "between the apps and the exporter break.",
-    "short",
+    "count",
     Query(tally(_OWN + "tap_repeated_total", "instance"), "{{instance}}"),
+    axis="events",
     bars=True,
     stacked=True,
     values=("sum",),
@@ -314,7 +332,7 @@ BOARD = Board(
     description="Whether the other boards can be believed: scrapes, refused values, missing metrics, queues, the exporter's load.",
     sections=(
         Section("Can the numbers be believed? Over the time shown", (even(4, *_NUMBERS), even(6, _INSTANCES))),
-        Section("What arrives", (even(8, _FRAMES, _CONNECTIONS, _EVENTS),)),
+        Section("What arrives", (PanelRow(9, (Placed(6, _FRAMES), Placed(6, _CONNECTIONS), Placed(12, _EVENTS))),)),
         Section("What is not counted", (even(8, _REFUSED, _REJECTED, _UNKNOWN),)),
         Section("What is late or missing", (even(8, _COMPLETE, _LAG, _SKEW),)),
         Section("Load", (even(7, _LOOP, _CPU, _MEMORY), even(7, _SERIES, _SCRAPE, _FILES))),

@@ -1,8 +1,9 @@
 """Overview: whether callers wait, whether the objective is met, and which agent or component to look at next."""
 
-from grafana.board import Board, Section, even, uid_of
+from grafana.board import Board, PanelRow, Placed, Section, even, uid_of
+from grafana.numbers import number
 from grafana.objective import BURNS_FAST, CRITICAL, OBJECTIVE, RECENT, SLO_BOUND
-from grafana.panels import BAD, COLOURS, GOOD, WARN, Steps, grid, lines, number
+from grafana.panels import lines
 from grafana.queries import (
     CALLERS,
     PERCEIVED,
@@ -11,18 +12,22 @@ from grafana.queries import (
     attainment,
     burn,
     caller_turns,
+    firing_for,
     good_turns,
     increase,
     now,
+    per_minute,
     quantile,
     quantiles,
-    rate,
     select,
     share,
+    slow_turns,
     tally,
     total,
 )
-from grafana.variables import to_board
+from grafana.style import BAD, COLOURS, GOOD, WARN, Steps
+from grafana.tables import Column, grid
+from grafana.variables import to_board, to_runbook
 
 WAIT: Steps = ((None, GOOD), (SLO_BOUND, WARN), (CRITICAL, BAD))
 KEPT: Steps = ((None, BAD), (OBJECTIVE - 0.05, WARN), (OBJECTIVE, GOOD))
@@ -40,7 +45,7 @@ _NOW = (
         "Waiting now",
         "Callers who have stopped speaking and hear nothing yet. A few that come and go are normal; a number that stays says an "
         "agent has stopped answering: look at the table of agents below.",
-        "short",
+        "count",
         now(total("agentstack_turns_waiting")),
         none="not scraped",
     ),
@@ -97,7 +102,7 @@ _NOW = (
     number(
         "Active calls",
         "Sessions going on. None while you expect calls: check telephony and, on Exporter health, that connections arrive.",
-        "short",
+        "count",
         now(total("agentstack_sessions_active")),
         decimals=0,
         none="not scraped",
@@ -115,21 +120,23 @@ _NOW = (
 )
 
 _WAITS = (
-    (
+    Placed(
         15,
         lines(
             "What callers wait",
             f"From the caller's last word to the agent's first. Dashed: {SLO_BOUND:g} s and {CRITICAL:g} s. A gap: no turns. A dot is "
-            "one turn: click it to open its trace. p50 rises too: something is slow for everybody; only p99: look at single traces.",
+            f"one turn beyond {SLO_BOUND:g} s: click it to open its trace. p50 rises too: something is slow for everybody; only p99: "
+            "look at single traces.",
             "s",
             *quantiles(PERCEIVED, **CALLERS),
+            slow_turns(),
             steps=((None, "transparent"), (SLO_BOUND, "orange"), (CRITICAL, "red")),
             colours={"p50": "light-blue", "p95": "dark-blue", "p99": "dark-purple"},
             values=("mean", "max", "lastNotNull"),
             alerts=("AgentStackLatencyHigh", "AgentStackLatencyCritical"),
         ),
     ),
-    (
+    Placed(
         9,
         lines(
             "Caller turns",
@@ -148,7 +155,7 @@ _WAITS = (
 )
 
 _OBJECTIVE = (
-    (
+    Placed(
         12,
         lines(
             f"Answered within {SLO_BOUND:g} s",
@@ -165,46 +172,58 @@ _OBJECTIVE = (
             values=("min", "lastNotNull"),
         ),
     ),
-    (
+    Placed(
         12,
         lines(
             "Error budget burn",
             "How many times faster than planned the budget is spent: 1 spends it exactly in the objective's window. Both lines above "
             "14.4 (dashed) spend 2 % of a month in an hour: that pages. Only the short one high: it has just begun or is a blip.",
-            "none",
+            "factor",
             Query(burn("5m"), "last 5 minutes"),
             Query(burn("1h"), "last hour"),
             steps=((None, "transparent"), (1, "orange"), (BURNS_FAST, "red")),
             colours={"last 5 minutes": "light-blue", "last hour": "dark-blue"},
+            axis="times the planned rate",
             values=("lastNotNull", "max"),
             alerts=("AgentStackObjectiveBurnsFast", "AgentStackObjectiveBurnsSlowly"),
         ),
     ),
 )
 
+_FIRING = grid(
+    "Firing alerts",
+    "Alerts of the shipped rules that fire: critical ones first, then the longest, which is often the cause of the others. Click one "
+    "for its runbook. They are marked on every board. Without the rules in this Prometheus a row says so.",
+    {"alertname": "Alert", "severity": "Severity", "of": "Of"},
+    Column("Active for", "s", firing_for()),
+    link=to_runbook(),
+    empty="no alert fires",
+    urgency="Severity",
+)
+
 _AGENTS = grid(
     "Agents, time shown",
     "Which agent it is. The number of turns says how far to trust its quantiles. Click an agent for its turns' anatomy.",
     {"agent": "Agent"},
-    ("Caller turns", "turns", now(caller_turns("agent", window="$__range")), ()),
-    ("p50", "s", now(quantile(0.5, PERCEIVED, "agent", window="$__range", **CALLERS)), WAIT),
-    ("p95", "s", now(quantile(0.95, PERCEIVED, "agent", window="$__range", **CALLERS)), WAIT),
-    (f"Within {SLO_BOUND:g} s", "percentunit", now(attainment("agent", window="$__range")), KEPT),
-    (
+    Column("Caller turns", "turns", now(caller_turns("agent", window="$__range"))),
+    Column("p50", "s", now(quantile(0.5, PERCEIVED, "agent", window="$__range", **CALLERS)), WAIT),
+    Column("p95", "s", now(quantile(0.95, PERCEIVED, "agent", window="$__range", **CALLERS)), WAIT),
+    Column(f"Within {SLO_BOUND:g} s", "percentunit", now(attainment("agent", window="$__range")), KEPT),
+    Column(
         "Unanswered",
         "percentunit",
         now(share(caller_turns("agent", window="$__range", outcome="unanswered"), caller_turns("agent", window="$__range"))),
         RARE,
     ),
-    ("Waiting now", "count", now(total("agentstack_turns_waiting", "agent")), ()),
-    ("Active calls", "count", now(total("agentstack_sessions_active", "agent")), ()),
-    ("Errors", "count", now(increase("agentstack_errors_total", "agent", window="$__range")), ()),
+    Column("Waiting now", "count", now(total("agentstack_turns_waiting", "agent"))),
+    Column("Active calls", "count", now(total("agentstack_sessions_active", "agent"))),
+    Column("Errors", "count", now(increase("agentstack_errors_total", "agent", window="$__range"))),
     link=to_board(uid_of("turns"), "Turn anatomy of this agent", agent="${__value.raw}"),
 )
 
 _CAUSES = (
-    (
-        8,
+    Placed(
+        7,
         lines(
             "Slow turns by bottleneck",
             "Turns slower than the slow-turn threshold, by the component that took longest. The tallest colour is where to look: "
@@ -217,28 +236,29 @@ _CAUSES = (
             values=("sum",),
         ),
     ),
-    (
-        8,
+    Placed(
+        10,
         lines(
             "Errors by code",
             "session.error events by code. A new code, or one that rises with the unanswered turns, is the first thing to search "
             "in the agent's log.",
-            "short",
+            "count",
             Query(f"{tally('agentstack_errors_total', 'code')} > 0", "{{code}}"),
+            axis="errors",
             stacked=True,
             bars=True,
             values=("sum",),
             alerts=("AgentStackSessionErrors",),
         ),
     ),
-    (
-        8,
+    Placed(
+        7,
         lines(
             "Calls",
-            "Calls going on, begun and ended per second. Begun without ended: calls hang; ended without begun: traffic stops.",
-            "cps",
-            Query(rate("agentstack_sessions_total"), "begun"),
-            Query(rate("agentstack_sessions_ended_total"), "ended"),
+            "Calls begun and ended per minute. Begun without ended: calls hang; ended without begun: traffic stops.",
+            "per minute",
+            Query(per_minute("agentstack_sessions_total"), "begun"),
+            Query(per_minute("agentstack_sessions_ended_total"), "ended"),
             colours={"begun": "blue", "ended": "purple"},
         ),
     ),
@@ -249,8 +269,8 @@ BOARD = Board(
     title="AgentStack / Overview",
     description="Are callers waiting? Start here; every other board is linked above, with the time and filters chosen here.",
     sections=(
-        Section("Now", (even(4, *_NOW[:4]), even(3, *_NOW[4:]))),
-        Section("Callers", ((9, _WAITS), (7, _OBJECTIVE))),
-        Section("Where to look", ((9, ((24, _AGENTS),)), (8, _CAUSES))),
+        Section("Now", (even(6, _FIRING), even(4, *_NOW[:4]), even(3, *_NOW[4:]))),
+        Section("Callers", (PanelRow(9, _WAITS), PanelRow(7, _OBJECTIVE))),
+        Section("Where to look", (even(9, _AGENTS), PanelRow(9, _CAUSES))),
     ),
 )

@@ -2,10 +2,24 @@
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from grafana.board import Board, Section, even
+from grafana.board import Board, PanelRow, Placed, Section, even
 from grafana.objective import CRITICAL, SLO_BOUND
-from grafana.panels import COLOURS, Steps, heat_map, lines, ranking
-from grafana.queries import CALLERS, PERCEIVED, Query, buckets, increase, mean, now, part_of, quantile, rate, share
+from grafana.panels import heat_map, lines, ranking
+from grafana.queries import (
+    CALLERS,
+    PERCEIVED,
+    SMOOTH,
+    Query,
+    buckets,
+    increase,
+    mean,
+    now,
+    part_of,
+    per_minute,
+    quantile,
+    share,
+)
+from grafana.style import COLOURS, Steps
 
 _SPENT = "agentstack_turn_component_seconds_total"
 _DECISION = "agentstack_turn_decision_seconds"
@@ -69,9 +83,8 @@ _WAIT_KINDS = lines(
     "What interrupted turns and each pipeline wait. Speech to speech should lie below the cascade; interrupted turns above the others "
     "mean that callers speak because they wait.",
     "s",
-    Query(quantile(0.95, PERCEIVED, "pipeline", "interrupted", **CALLERS), "{{pipeline}}, interrupted {{interrupted}}", exemplar=True),
+    Query(quantile(0.95, PERCEIVED, "pipeline", "interrupted", **CALLERS, window=SMOOTH), "{{pipeline}}, interrupted {{interrupted}}"),
     steps=_BOUNDS,
-    slow=True,
 )
 
 _USUAL = lines(
@@ -110,12 +123,13 @@ _MAPS = (
 _DECISIONS = lines(
     "Turn decision by method",
     "How long the agent waits before it believes the caller has finished. Long: lower the endpointing delays or use an end-of-turn "
-    "model; mind the premature ends beside it.",
+    "model; mind the premature ends below.",
     "s",
-    Query(quantile(0.5, _DECISION, "method"), "{{method}} p50"),
-    Query(quantile(0.95, _DECISION, "method"), "{{method}} p95"),
-    slow=True,
+    Query(quantile(0.5, _DECISION, "method", window=SMOOTH), "{{method}} p50"),
+    Query(quantile(0.95, _DECISION, "method", window=SMOOTH), "{{method}} p95"),
     alerts=("AgentStackTurnDecisionSlow",),
+    side=True,
+    values=("mean",),
 )
 _PREMATURE = lines(
     "Premature ends of turn",
@@ -127,20 +141,23 @@ _PREMATURE = lines(
 )
 _TRIGGERS = lines(
     "Ends of turn by trigger",
-    "What ended user turns, and by which method. Many by timeout: the detector is unsure, see its confidence below.",
-    "ops",
-    Query(rate("agentstack_user_turns_total", "trigger", "method"), "{{trigger}} ({{method}})"),
+    "What ended user turns, and by which method. Many by timeout: the detector is unsure, see its confidence above.",
+    "per minute",
+    Query(per_minute("agentstack_user_turns_total", "trigger", "method"), "{{trigger}} ({{method}})"),
     stacked=True,
+    side=True,
+    values=("mean",),
 )
 _CONFIDENCE = lines(
     "Confidence of the end-of-turn model",
     "Mean probability that the turn was over, and the bar under which it is called unlikely. Close together: the model hesitates and "
     "callers wait for the longest delay.",
     "percentunit",
-    Query(mean("agentstack_turn_probability", "method"), "{{method}} probability"),
-    Query(mean("agentstack_turn_unlikely_threshold", "method"), "{{method}} bar"),
+    Query(mean("agentstack_turn_probability", "method", window=SMOOTH), "{{method}} probability"),
+    Query(mean("agentstack_turn_unlikely_threshold", "method", window=SMOOTH), "{{method}} bar"),
     top=1,
-    slow=True,
+    side=True,
+    values=("mean",),
 )
 _DELAYS = lines(
     "Endpointing delays in force",
@@ -164,16 +181,14 @@ _POSITIONS = lines(
     "p95 wait by position in the call",
     "Higher for later turns: the context grows. Shorten or summarise the history, or look at the cache on Providers and models.",
     "s",
-    Query(quantile(0.95, "agentstack_user_perceived_latency_by_position_seconds", "position"), "turn {{position}}"),
+    Query(quantile(0.95, "agentstack_user_perceived_latency_by_position_seconds", "position", window=SMOOTH), "turn {{position}}"),
     steps=_BOUNDS,
-    slow=True,
 )
 _PROMPTS = lines(
     "Prompt tokens by position in the call",
     "Mean size of the prompt. Where it grows steeply the wait beside it follows, and so does the cost.",
     "tokens",
-    Query(mean("agentstack_llm_prompt_tokens_by_position", "position"), "turn {{position}}"),
-    slow=True,
+    Query(mean("agentstack_llm_prompt_tokens_by_position", "position", window=SMOOTH), "turn {{position}}"),
 )
 _EXCESS = lines(
     "Parts that exceed the whole",
@@ -189,10 +204,13 @@ BOARD = Board(
     title="AgentStack / Turn anatomy",
     description="Where the time between the caller's last word and the agent's first goes, component by component.",
     sections=(
-        Section("Where the time goes", ((9, ((11, _STACK), (6, _SHARES), (7, _BOTTLENECKS))),)),
+        Section("Where the time goes", (PanelRow(9, (Placed(11, _STACK), Placed(6, _SHARES), Placed(7, _BOTTLENECKS))),)),
         Section("The wait", (even(9, _WAIT_MAP, _WAIT_KINDS),)),
         Section("Stages side by side", (even(9, _USUAL, _SLOW), even(8, *_MAPS))),
-        Section("Endpointing", (even(8, _DECISIONS, _PREMATURE, _TRIGGERS), even(8, _CONFIDENCE, _DELAYS, _CALLBACKS))),
+        Section(
+            "Endpointing",
+            (even(8, _DECISIONS, _CONFIDENCE), even(8, _PREMATURE, _TRIGGERS), even(8, _DELAYS, _CALLBACKS)),
+        ),
         Section("As the call goes on", (even(8, _POSITIONS, _PROMPTS, _EXCESS),)),
     ),
 )

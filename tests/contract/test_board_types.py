@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.board_rules import panels_of
 from tests.support.grafana_types import faults
 from tests.support.house_rules import ROOT
 
@@ -28,13 +29,20 @@ Spoil = Callable[[dict[str, Any]], None]
 
 def first(board: dict[str, Any], kind: str) -> dict[str, Any]:
     """The first panel of a kind."""
-    found: dict[str, Any] = next(panel for panel in board["panels"] if panel["type"] == kind)
+    found: dict[str, Any] = next(panel for panel in panels_of(board) if panel["type"] == kind)
     return found
 
 
 def override(board: dict[str, Any]) -> dict[str, Any]:
     """What the first override of the first graph sets."""
     found: dict[str, Any] = first(board, "timeseries")["fieldConfig"]["overrides"][0]["properties"][0]
+    return found
+
+
+def row(board: dict[str, Any]) -> dict[str, Any]:
+    """The last heading, closed over the panel before it."""
+    found: dict[str, Any] = [each for each in board["panels"] if each["type"] == "row"][-1]
+    found.update(collapsed=True, panels=[board["panels"].pop()])
     return found
 
 
@@ -50,6 +58,8 @@ MISTAKES: dict[str, Spoil] = {
     "an override of nothing": lambda board: override(board).update(id="colour"),
     "an override of nothing custom": lambda board: override(board).update(id="custom.fillOpacty", value=10),
     "an override by another kind of value": lambda board: override(board).update(id="decimals", value="two"),
+    "no such panel under a closed heading": lambda board: row(board)["panels"][0].update(type="tabel"),
+    "a mark of nothing": lambda board: board["annotations"]["list"][0].update(expression="up"),
     "a link to nothing": lambda board: board["links"][0].update(type="boards"),
     "a setting that is none": lambda board: board.update(refreshing="30s"),
     "a variable of no kind": lambda board: board["templating"]["list"][1].update(type="guess"),

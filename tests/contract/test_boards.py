@@ -12,6 +12,7 @@ from grafana.boards import BOARDS
 from grafana.objective import CRITICAL, OBJECTIVE, SLO_BOUND
 from grafana.queries import METRICS, PERCEIVED, select
 from grafana.variables import DOCS
+from tests.support import board_looks as looks
 from tests.support import board_rules as rules
 from tests.support.house_rules import ROOT
 
@@ -24,7 +25,10 @@ def read(file: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
+RULES = (*rules.RULES, *looks.LOOKS)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_boards_keep_the_rules(file: Path, rule: rules.Rule) -> None:
     """Every board keeps every rule."""
@@ -90,8 +94,29 @@ def _bars(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda board: next(panel for panel in rules.panels_of(board) if panel["title"] == "Caller turns").update(changes)
 
 
+def _named(title: str, /, **changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda board: next(panel for panel in rules.panels_of(board) if panel["title"] == title).update(changes)
+
+
+def _set(title: str, /, *path: str, to: Any) -> Callable[[dict[str, Any]], None]:
+    """Set something deep within a panel."""
+
+    def change(board: dict[str, Any]) -> None:
+        found = next(panel for panel in rules.panels_of(board) if panel["title"] == title)
+        for key in path[:-1]:
+            found = found[key]
+        found[path[-1]] = to
+
+    return change
+
+
 def _variable(name: str, /, **changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda board: next(each for each in board["templating"]["list"] if each["name"] == name).update(changes)
+
+
+def _coloured(name: str, colour: str) -> dict[str, Any]:
+    properties = [{"id": "color", "value": {"fixedColor": colour}}, {"id": "custom.cellOptions", "value": {}}]
+    return {"matcher": {"options": name}, "properties": [*properties, {"id": "unit", "value": "short"}]}
 
 
 SELECTED = '{job=~"$job", instance=~"$instance"}'
@@ -130,6 +155,30 @@ BREAKS: list[tuple[rules.Rule, Callable[[dict[str, Any]], None]]] = [
     (rules.links_to_pages, _first(links=[{"type": "link", "url": f"{DOCS}/alerts.md", "targetBlank": False}])),
     (rules.layout, _first(gridPos={"x": 1, "y": 1, "w": 6, "h": 4})),
     (rules.layout, _first(gridPos={"x": 0, "y": 1, "w": 5, "h": 4})),
+    (rules.layout, lambda board: board["panels"][-2].update(type="row", panels=[board["panels"].pop()])),
+    (looks.marks, lambda board: board["annotations"]["list"].pop()),
+    (looks.marks, lambda board: board["annotations"]["list"][0].update(enable=False)),
+    (looks.component_colours, _set("Slow turns by bottleneck", "fieldConfig", "overrides", to=[])),
+    (looks.component_colours, _set("Slow turns by bottleneck", "fieldConfig", "overrides", to=[_coloured("stt", "red")])),
+    (looks.component_colours, _set("Calls", "fieldConfig", "overrides", to=[_coloured("LLM first token", "red")])),
+    (looks.whole_counts, _set("Caller turns", "fieldConfig", "defaults", "decimals", to=1)),
+    (looks.whole_counts, _set("Caller turns", "fieldConfig", "defaults", "unit", to="short")),
+    (looks.rates_per_minute, _set("Calls", "fieldConfig", "defaults", "unit", to="cps")),
+    (looks.rates_per_minute, _set("Calls", "targets", to=[{"expr": "sum(rate(x[1m]))"}])),
+    (looks.short_steps, _named("What callers wait", interval="5m")),
+    (looks.legends_fit, _set("Calls", "options", "legend", "placement", to="right")),
+    (looks.legends_fit, _set("Calls", "targets", to=[{"expr": "x", "legendFormat": "{{provider}} {{model}}"}])),
+    (looks.judged_values_have_a_whole, _set("Unanswered, last 15m", "fieldConfig", "defaults", "unit", to="locale")),
+    (looks.judged_values_have_a_whole, _set("Agents, time shown", "fieldConfig", "overrides", to=[_coloured("Errors", "red")])),
+    (looks.judged_shares_say_of_what, _named("Caller turns, last 15m", title="Turns")),
+    (looks.speech_to_speech_apart, _set("Calls", "targets", to=[{"expr": "agentstack_realtime_x"}])),
+    (looks.stacks_without_outlines, _set("Caller turns", "fieldConfig", "defaults", "custom", "lineWidth", to=1)),
+    (looks.labelled_axes, _set("Caller turns", "fieldConfig", "defaults", "custom", "axisLabel", to="")),
+    (looks.labelled_axes, _set("Caller turns", "fieldConfig", "defaults", "unit", to="currencyUSD")),
+    (looks.lengths_in_minutes, _set("What callers wait", "targets", to=[{"expr": "agentstack_session_duration_seconds_bucket"}])),
+    (looks.lines_stay_visible, _set("What callers wait", "targets", to=[{"expr": "x", "exemplar": True}])),
+    (looks.named_providers, _expr("histogram_quantile(0.5, sum by (le, provider) (rate(x[5m])))")),
+    (looks.costs_say_what_is_left_out, _set("Waiting now", "fieldConfig", "defaults", "unit", to="currencyUSD")),
 ]
 
 
@@ -143,4 +192,4 @@ def test_rules_can_be_broken(rule: rules.Rule, break_it: Callable[[dict[str, Any
 
 def test_every_rule_is_broken_once() -> None:
     """No rule is left untried."""
-    assert {rule for rule, _ in BREAKS} == set(rules.RULES)
+    assert {rule for rule, _ in BREAKS} == set(RULES)

@@ -24,7 +24,14 @@ WINDOWS = {"__rate_interval": "20s", "__interval": "20s", "__range": "2m"}
 EMPTY = {
     ("Clock skew", "A"): "calls that are played faster than time have no clock to compare with",
     ("OTLP items", "A"): "nothing is delivered",
+    **{("Dropped for OTLP", query): "nothing is delivered or given up yet" for query in "AB"},
     ("Connections", "B"): "nobody is refused",
+    ("Frames rejected, by reason", "A"): "every frame is an event",
+    ("OTLP failures and drops", "B"): "everything still waits for the collector",
+    ("annotation Firing alerts", "A"): "these servers have no rules",
+    ("annotation New exporter versions", "A"): "a first start is no news",
+    ("annotation New models of agents", "A"): "a first start is no news",
+    **{(cost, "A"): "some usage has no price, which the second query says" for cost in ("Cost", "Cost an hour, now", "Cost a call")},
 }
 
 

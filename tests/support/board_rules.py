@@ -10,7 +10,7 @@ from typing import Any
 
 import promql_parser as promql
 
-from grafana.queries import METRICS, SCRAPE
+from grafana.queries import METRICS, RULES_LOADED, SCRAPE
 from grafana.variables import DOCS, TAG
 from tests.support.house_rules import ROOT
 
@@ -20,24 +20,28 @@ Rule = Callable[[Dashboard], list[str]]
 INTERVALS = {"__rate_interval": "4m1s", "__interval": "3m7s", "__range": "59m"}
 """Values of the time variables for parsing an expression. No board uses exactly these durations."""
 CHOICES = {"job": ".+", "instance": ".+", "agent": ".*", "pipeline": ".*"}
-UNITS = {"s", "short", "locale", "percentunit", "none", "ops", "cps", "bytes", "currencyUSD"}
-"""The units of Grafana that the boards use."""
+UNITS = {"s", "m", "short", "locale", "percentunit", "none", "count:per min", "bytes", "currencyUSD"}
+"""The units of Grafana that the boards use. Those of a second (c/s, ops/s) are not among them: people count calls by the minute."""
 _SUFFIXES = ("_bucket", "_sum", "_count")
 _OWN_LABELS = {"job", "instance"}
+OF_ALERTS = {"ALERTS": {"alertname", "alertstate", "severity", "agent"}, "ALERTS_FOR_STATE": {"alertname", "severity", "agent"}}
+"""Series that Prometheus writes for alerts, and labels that they have."""
 _OF_CALLERS = ("agentstack_user_perceived_latency_seconds", "agentstack_caller_turns_total")
 """Metrics of callers with a separate label value for calls answered by a machine. All other metrics of waits leave these calls out."""
 
 
 def panels_of(dashboard: Dashboard) -> list[dict[str, Any]]:
-    """The panels that show data."""
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    """The panels that show data, also those under closed headings."""
+    return [panel for each in dashboard["panels"] for panel in (each["panels"] if each["type"] == "row" else [each])]
 
 
 def queries_of(dashboard: Dashboard) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each query with its panel's title."""
+    """Each query with the title of its panel, or the name of its annotation."""
     for panel in panels_of(dashboard):
         for target in panel["targets"]:
             yield panel["title"], target
+    for mark in dashboard["annotations"]["list"]:
+        yield f"annotation {mark['name']}", {"refId": "A", "expr": mark["expr"], "datasource": mark["datasource"]}
 
 
 def interpolated(expr: str, **chosen: str) -> str:
@@ -80,12 +84,13 @@ def _selected(dashboard: Dashboard) -> Iterator[tuple[str, Any, tuple[Any, ...]]
 
 def target_job_and_instance(dashboard: Dashboard) -> list[str]:
     """Every selector is filtered by the variables job and instance."""
-    wanted = {'job=~"$job"', 'instance=~"$instance"'}
+    # An alert may be about all of them and has no such label then.
+    wanted = [{'job=~"$job"', 'instance=~"$instance"'}, {'job=~"$job|"', 'instance=~"$instance|"'}]
     return [
-        f"{title}: {selector}"
+        f"{title}: {name}{{{selector}}}"
         for title, target in queries_of(dashboard)
-        for selector in re.findall(r"\{([^{}]*)\}", target["expr"])
-        if not wanted <= set(selector.split(", "))
+        for name, selector in re.findall(r"(\w+)\{([^{}]*)\}", target["expr"])
+        if not wanted[name in OF_ALERTS] <= set(selector.split(", "))
     ]
 
 
@@ -104,6 +109,8 @@ def target_counter_agg(dashboard: Dashboard) -> list[str]:
     faults = []
     for title, selector, parents in _selected(dashboard):
         of = parents[-2] if len(parents) > 1 and isinstance(parents[-1], promql.MatrixSelector) else None
+        if any(isinstance(each, promql.AggregateExpr) and str(each.op) == "count" for each in parents):
+            continue  # how many series there are, whatever their values
         counted = isinstance(of, promql.Call) and of.func.name in ("rate", "irate", "increase")
         if selector.name.endswith(("_total", *_SUFFIXES)) and not counted:
             faults.append(f"{title}: {selector.name} is not read as a rate")
@@ -140,8 +147,10 @@ def known_metrics(dashboard: Dashboard) -> list[str]:
 
 def _labels(name: str) -> set[str] | None:
     """The labels of a metric's series under that name; None if there is no such metric."""
-    if name in SCRAPE:
+    if name in SCRAPE or name == RULES_LOADED:
         return set()
+    if name in OF_ALERTS:
+        return OF_ALERTS[name]
     base = next((name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix) and name not in METRICS), name)
     spec = METRICS.get(base)
     if spec is None or (spec.kind == "histogram") != (base != name):
@@ -168,8 +177,8 @@ def exact_bounds(dashboard: Dashboard) -> list[str]:
     for title, selector, _ in _selected(dashboard):
         spec = METRICS.get(selector.name.removesuffix("_bucket"))
         bounds = [str(bound) for bound in spec.bounds] if spec else []
-        picked = [matcher.value for matcher in selector.matchers.matchers if matcher.name == "le"]
-        faults += [f"{title}: {selector.name} has no bucket {bound}" for bound in picked if bound not in bounds]
+        picked = [bound for matcher in selector.matchers.matchers if matcher.name == "le" for bound in matcher.value.split("|")]
+        faults += [f"{title}: {selector.name} has no bucket {bound}" for bound in picked if bound not in [*bounds, "[+]Inf"]]
     return faults
 
 
@@ -235,7 +244,7 @@ def uneditable(dashboard: Dashboard) -> list[str]:
 
 def identity(dashboard: Dashboard) -> list[str]:
     """The uid has the project's prefix and fits Grafana's limit, panel ids are unique, and the board has the tag."""
-    ids = [panel["id"] for panel in dashboard["panels"]]
+    ids = [each["id"] for each in [*panels_of(dashboard), *(row for row in dashboard["panels"] if row["type"] == "row")]]
     faults = [] if re.fullmatch(r"agentstack-[a-z-]{1,29}", dashboard["uid"]) else [f"uid {dashboard['uid']}"]
     faults += [] if len(set(ids)) == len(ids) and all(ids) else [f"panel ids {ids}"]
     return faults + ([] if TAG in dashboard["tags"] else ["tags"])
@@ -260,16 +269,22 @@ def links_to_pages(dashboard: Dashboard) -> list[str]:
 
 
 def layout(dashboard: Dashboard) -> list[str]:
-    """Panels fill rows of 24 without holes or overlaps."""
+    """Panels fill rows of 24 without holes or overlaps, also those that an opened heading shows."""
+    closed = [row["panels"] for row in dashboard["panels"] if row["type"] == "row" and row["panels"]]
+    return [fault for panels in (dashboard["panels"], *closed) for fault in _filled(panels)]
+
+
+def _filled(panels: list[dict[str, Any]]) -> list[str]:
     taken: dict[tuple[int, int], str] = {}
     faults = []
-    for panel in dashboard["panels"]:
+    top = min(panel["gridPos"]["y"] for panel in panels)
+    for panel in panels:
         at = panel["gridPos"]
         for cell in ((x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])):
             if cell in taken or cell[0] >= 24:
                 faults.append(f"{panel['title']}: overlaps {taken.get(cell, 'the edge')}")
             taken[cell] = panel["title"]
-    height = max((y for _, y in taken), default=-1) + 1
+    height = max(y for _, y in taken) + 1 - top
     return sorted(set(faults)) + ([] if len(taken) == height * 24 else ["holes"])
 
 

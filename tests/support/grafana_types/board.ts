@@ -55,8 +55,12 @@ type PanelOf<Kind extends keyof Options> = Written<Omit<grafana.Panel, "type" | 
 export type Panel = { [Kind in keyof Options]: PanelOf<Kind> }[keyof Options];
 // Grafana writes the text of a variable's query beside it, which the published type leaves out.
 type Variable = Written<grafana.VariableModel> & { definition?: string };
-export type Board = Written<Omit<grafana.Dashboard, "panels" | "templating">> & {
-  panels: (Panel | Written<grafana.RowPanel>)[];
+type Row = Written<Omit<grafana.RowPanel, "panels">> & { panels: Panel[] };
+// The Prometheus data source's own part of an annotation is published nowhere either.
+type Mark = Written<grafana.AnnotationQuery> & { expr: string; step: string; titleFormat: string; textFormat: string; tagKeys: string };
+export type Board = Written<Omit<grafana.Dashboard, "panels" | "templating" | "annotations">> & {
+  panels: (Panel | Row)[];
+  annotations: { list: Mark[] };
   templating: { list: Variable[] };
 };
 // What Grafana puts before a board that is to be imported elsewhere; the published types know only the board.
