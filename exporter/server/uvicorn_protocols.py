@@ -168,10 +168,12 @@ class WebSocketProtocol(MessageDelivery):
         self._abort_later()
 
     def _parse_next(self) -> None:
-        """Parse a piece if the application is idle or finished.
+        """Parse a piece if the application is idle or finished. What a lost connection has left is parsed by :meth:`connection_lost`.
 
         A piece with messages wakes the application, which yields to other connections itself. After one without, this method yields.
         """
+        if self._is_lost:
+            return
         if self._must_parse():
             self._parse_piece()
         if self._must_parse():

@@ -15,7 +15,14 @@ from tests.support.otlp_receiver import HttpAnswer, Receiver, otlp_receiver
 from tests.support.simulation import simulate, subdirectory
 from tests.support.waiting import eventually
 
-MOVING = ("agentstack_exporter_otlp_", "agentstack_exporter_scrape", "agentstack_exporter_event_loop_", "process_", "python_")
+MOVING = (
+    "agentstack_exporter_otlp_",
+    "agentstack_exporter_scrape",
+    "agentstack_exporter_render_",
+    "agentstack_exporter_event_loop_",
+    "process_",
+    "python_",
+)
 """What counts the exports and scrapes themselves, or is measured anew for each: no two views are of the same moment."""
 _OTLP = "OTEL_EXPORTER_OTLP_METRICS_"
 Points = dict[tuple[str, LabelSet], Any]
