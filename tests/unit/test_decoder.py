@@ -56,7 +56,7 @@ def turn(**fields: Any) -> dict[str, Any]:
         ("{", RejectionReason.NOT_JSON),
         ('{"type":NaN}', RejectionReason.NOT_FINITE),
         (r'{"type":"\ud800"}', RejectionReason.LONE_SURROGATE),
-        ("[" * 5_000 + "]" * 5_000, RejectionReason.TOO_DEEP),
+        ("[" * 30_000 + "]" * 30_000, RejectionReason.TOO_DEEP),
         ("[]", RejectionReason.NOT_OBJECT),
         ("{}", RejectionReason.NO_TYPE),
     ],

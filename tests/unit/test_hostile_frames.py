@@ -126,6 +126,15 @@ def nested(depth: int, kind: str) -> str:
     return "[" * depth + "]" * depth if kind == "lists" else '{"a":' * depth + "1" + "}" * depth
 
 
+def can_be_read(depth: int, kind: str) -> bool:
+    """Whether this Python reads that depth: newer ones read deeper."""
+    try:
+        msgspec.json.decode(nested(depth, kind))
+    except RecursionError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("kind", ["lists", "objects"])
 @pytest.mark.parametrize("depth", [60, *range(400, 1_100, 23), 5_000, 10_000])
 class TestDepth:
@@ -145,4 +154,4 @@ class TestDepth:
         taken(core, f'{{"type":"tool.executed","calls":[{{"name":"a","output":{nested(depth, kind)}}},{{"name":"b"}}]{flaw}}}')
         assert core.value("agentstack_tool_executions_total", outcome="ok") == 2
         refused = core.value(REFUSED, field="calls.output", reason="too_deep")
-        assert core.value(REFUSED) == refused in ({0} if depth < 100 else {1} if depth > 1_000 else {0, 1})
+        assert core.value(REFUSED) == refused in ({0} if depth < 100 else {0, 1} if can_be_read(depth, kind) else {1})
