@@ -25,7 +25,7 @@ WHY_REFUSED: Final[dict[str, str]] = {
 }
 WHY_REJECTED: Final[dict[str, str]] = {
     RejectionReason.EMPTY: "the frame is empty",
-    RejectionReason.TOO_LARGE: "the frame has too many parts, or is larger than 16 MiB",
+    RejectionReason.TOO_LARGE: "the event has too many parts, or is longer than 512 KiB",
     RejectionReason.NOT_UTF8: "the frame is not UTF-8",
     RejectionReason.NOT_JSON: "the frame is not JSON",
     RejectionReason.NOT_FINITE: "the event's name is NaN or Infinity, which JSON does not have",
