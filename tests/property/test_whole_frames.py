@@ -18,6 +18,7 @@ from exporter.receivers.read_budget import MOST_PARTLY_READ, ReadBudget
 from exporter.receivers.websocket import PROTOCOL_ERROR
 from exporter.server.listener_config import ListenerConfig, ListenerLimits
 from exporter.server.uvicorn_protocols import WebSocketProtocol
+from tests.support.alongside import turns_of_others
 from tests.support.waiting import eventually
 
 HANDSHAKE = (
@@ -303,15 +304,6 @@ async def test_the_transport_cap(reads: list[bytes], texts: list[int], code: int
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_control_frames_and_fragments_take_turns(flood: bytes) -> None:
     """Other tasks run at least once for each 64 frames that the library parses, also after the connection is lost."""
-    turns = 0
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    running = asyncio.create_task(other())
-    await played(WebSocketProtocol, [masked(Opcode.TEXT, b"x", fin=False) + flood * 6_400 + masked(Opcode.CONT, b"x")])
-    running.cancel()
-    assert turns >= 100
+    async with turns_of_others() as turns:
+        await played(WebSocketProtocol, [masked(Opcode.TEXT, b"x", fin=False) + flood * 6_400 + masked(Opcode.CONT, b"x")])
+    assert turns.taken >= 100

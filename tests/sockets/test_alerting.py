@@ -1,9 +1,9 @@
 """From a slow call to whoever is paged: the shipped rules and routing with a real Prometheus and a real Alertmanager."""
 
 import asyncio
-import contextlib
+import itertools
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.alerting import alerting
+from tests.support.alongside import alongside
 from tests.support.daemon import Endpoints, call, daemon_process, program, send_all
 from tests.support.peers import RELEASES, Release, releases
 from tests.support.simulation import subdirectory
@@ -43,32 +44,13 @@ async def simulated(directory: Path, endpoints: Endpoints, profile: str) -> Asyn
         await platform.ended()
 
 
-@asynccontextmanager
-async def turns_of(endpoints: Endpoints, **fields: Any) -> AsyncIterator[None]:
-    """A call of agent `mute` with fifty turns a second, for the length of a block."""
-
-    async def talk() -> None:
-        async with call(endpoints.ws) as socket:
-            await send_all(socket, [{"type": "session.started", "agent_session_id": "as-mute", "agent_id": "mute"}])
-            for number in numbers():
-                await send_all(socket, [{"type": "turn.metrics", "turn_number": number, "pipeline": "cascade", **fields}])
-                await asyncio.sleep(0.02)
-
-    talking = asyncio.create_task(talk())
-    try:
-        yield
-    finally:
-        talking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await talking
-
-
-def numbers() -> Iterator[int]:
-    """One after the other."""
-    number = 0
-    while True:
-        number += 1
-        yield number
+async def turns_of_mute(endpoints: Endpoints, **fields: Any) -> None:
+    """A call of agent `mute` with fifty turns a second, without end."""
+    async with call(endpoints.ws) as socket:
+        await send_all(socket, [{"type": "session.started", "agent_session_id": "as-mute", "agent_id": "mute"}])
+        for number in itertools.count(1):
+            await send_all(socket, [{"type": "turn.metrics", "turn_number": number, "pipeline": "cascade", **fields}])
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -104,9 +86,9 @@ async def test_an_agent_that_stops_answering_pages(tmp_path: Path) -> None:
         alerting(subdirectory(tmp_path, "alerting"), exporter.endpoints.telemetry, release=release) as watch,
     ):
         await watch.server.up()
-        async with turns_of(exporter.endpoints):
+        async with alongside(turns_of_mute(exporter.endpoints)):
             await watch.hears("pager", "firing", "AgentStackTurnsUnanswered", agent="mute")
             await watch.server.reaches('count(ALERTS{alertname="AgentStackObjectiveBurnsFast", alertstate="firing", agent="mute"})', 1)
         assert not [notifications for notifications in watch.notifications if "Latency" in notifications[2]]
-        async with turns_of(exporter.endpoints, user_perceived_ms=400):
+        async with alongside(turns_of_mute(exporter.endpoints, user_perceived_ms=400)):
             await watch.hears("pager", "resolved", "AgentStackTurnsUnanswered", agent="mute")

@@ -1,10 +1,8 @@
 """Incidents of three agents at once, and what reaches whoever is on call: how many notifications, how soon, and what they say."""
 
-import asyncio
-import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.alerting import Alerting, alerting
+from tests.support.alongside import alongside
 from tests.support.daemon import Endpoints, call, running_daemon, send_all
 from tests.support.prometheus_server import Prometheus
 from tests.support.simulation import subdirectory
@@ -78,16 +77,9 @@ def health() -> list[Event]:
     return [back, *(answered(number) for number in range(40 * TURNS))]
 
 
-@asynccontextmanager
-async def calls(endpoints: Endpoints, watch: Alerting, events: list[Event]) -> AsyncIterator[None]:
+def calls(endpoints: Endpoints, watch: Alerting, events: list[Event]) -> AbstractAsyncContextManager[None]:
     """A call of each agent after every scrape, for the length of a block: so each scrape sees the same of all agents."""
-    talking = asyncio.create_task(_talk(endpoints.ws, watch.server, events))
-    try:
-        yield
-    finally:
-        talking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await talking
+    return alongside(_talk(endpoints.ws, watch.server, events))
 
 
 async def _talk(url: str, server: Prometheus, events: list[Event]) -> None:

@@ -18,6 +18,7 @@ from exporter.exporters.prometheus.exposition import CHUNK_SAMPLES, Renderer, sa
 from exporter.exporters.prometheus.negotiation import Format
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.snapshot import Snapshot
+from tests.support.alongside import turns_of_others
 from tests.support.asgi import call
 from tests.support.http_server import http_server
 from tests.support.reference_exposition import reference_text
@@ -146,18 +147,9 @@ class TestMetrics:
     @pytest.mark.parametrize("headers", [[], [(b"accept-encoding", b"gzip")]])
     async def test_the_loop_runs_between_chunks(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Other tasks run at least once for each chunk of a scrape."""
-        turns = 0
-
-        async def other() -> None:
-            nonlocal turns
-            while True:
-                turns += 1
-                await asyncio.sleep(0)
-
-        running = asyncio.create_task(other())
-        await call(MetricsEndpoint(lambda: LARGE), headers=headers)
-        running.cancel()
-        assert turns >= sample_count(LARGE) / CHUNK_SAMPLES
+        async with turns_of_others() as turns:
+            await call(MetricsEndpoint(lambda: LARGE), headers=headers)
+        assert turns.taken >= sample_count(LARGE) / CHUNK_SAMPLES
 
     async def test_failing_snapshot(self) -> None:
         """A snapshot that raises is a 500, and the next scrape works."""

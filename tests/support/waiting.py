@@ -35,7 +35,8 @@ async def eventually(condition: Callable[[], object], *, within: float = WITHIN,
     is what the failure says was waited for.
     """
     deadline = Deadline(within, because)
-    for pause in _pauses():
+    pauses = _pauses()
+    while True:
         try:
             answer = condition()
             value = await _within(deadline, answer) if inspect.isawaitable(answer) else answer
@@ -45,8 +46,7 @@ async def eventually(condition: Callable[[], object], *, within: float = WITHIN,
             if value:
                 return value
             deadline.missed(value)
-        await asyncio.sleep(pause)
-    raise AssertionError(because)  # not reached: the pauses go on for ever
+        await asyncio.sleep(next(pauses))
 
 
 async def _within(deadline: "Deadline", answer: Awaitable[object]) -> object:
@@ -57,7 +57,8 @@ async def _within(deadline: "Deadline", answer: Awaitable[object]) -> object:
 def eventually_sync(condition: Callable[[], T], *, within: float = WITHIN, because: str = "") -> T:
     """Do what ``eventually`` does where there is no event loop."""
     deadline = Deadline(within, because)
-    for pause in _pauses():
+    pauses = _pauses()
+    while True:
         try:
             value = condition()
         except AssertionError as problem:
@@ -66,8 +67,7 @@ def eventually_sync(condition: Callable[[], T], *, within: float = WITHIN, becau
             if value:
                 return value
             deadline.missed(value)
-        time.sleep(pause)
-    raise AssertionError(because)  # not reached: the pauses go on for ever
+        time.sleep(next(pauses))
 
 
 def _pauses() -> Iterator[float]:

@@ -12,6 +12,7 @@ from exporter.exporters.otlp.metrics import EncodedSnapshot, MetricsEncoder
 from exporter.exporters.otlp.resource import resource_attributes
 from exporter.metrics.self_metrics import PROCESS_CPU
 from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
+from tests.support.alongside import turns_of_others
 from tests.support.small_snapshot import ACTIVE, LATENCY, SMALL, TURNS
 
 CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
@@ -178,19 +179,10 @@ def test_points_are_counted() -> None:
 
 async def test_other_tasks_run_between_slices() -> None:
     """While a large snapshot is encoded, other tasks run after each slice."""
-    turns = 0
-
-    async def other_task() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     many = Snapshot(1.0, (Family(TURNS, tuple(Series((str(number),), 1.0, 0.0) for number in range(100))),))
-    other = asyncio.create_task(other_task())
-    await MetricsEncoder({}, slice_points=10).encode_in_slices(many)
-    other.cancel()
-    assert turns >= 10
+    async with turns_of_others() as turns:
+        await MetricsEncoder({}, slice_points=10).encode_in_slices(many)
+    assert turns.taken >= 10
 
 
 async def test_a_commit_does_not_change_a_request_that_is_being_encoded() -> None:
