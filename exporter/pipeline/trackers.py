@@ -8,6 +8,7 @@ from exporter.analysis.audio_jitter import AudioJitterTracker
 from exporter.analysis.cost import CostCounter
 from exporter.analysis.latency_breakdown import LatencyBreakdown
 from exporter.analysis.prices import PriceList
+from exporter.analysis.provenance import ProvenanceTracker
 from exporter.analysis.state_durations import StateTracker
 from exporter.analysis.tools import ToolTracker
 from exporter.analysis.turn_position import TurnPositionTracker
@@ -33,6 +34,7 @@ class Trackers:
     cost: CostCounter
     app_latency: AppLatencyTracker
     audio_jitter: AudioJitterTracker
+    provenance: ProvenanceTracker
 
 
 def create_trackers(
@@ -60,4 +62,5 @@ def create_trackers(
         cost=CostCounter(store, limiter, prices),
         app_latency=AppLatencyTracker(store, limiter),
         audio_jitter=AudioJitterTracker(store),
+        provenance=ProvenanceTracker(store, limiter),
     )
