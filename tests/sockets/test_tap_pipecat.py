@@ -176,6 +176,20 @@ def test_metrics_are_true(outcome: Outcome, metric: str, moments: str) -> None:
     assert abs(outcome.total(f"{metric}_seconds_sum", agent="measured") - sum(true)) <= seconds(within) * len(true)
 
 
+def test_contributions_are_the_wait(outcome: Outcome) -> None:
+    """Where Pipecat names the parts of the caller's wait, they add up to it, and each is owned by something."""
+    parts = outcome.total("turn_contribution_seconds_total", agent="measured")
+    if tuple(map(int, outcome.told["version"].split(".")))[:2] < (1, 9):
+        assert parts == 0
+        return
+    assert abs(parts - outcome.total("user_perceived_latency_seconds_sum", agent="measured")) < seconds(0.05)
+    assert outcome.total("turn_contribution_seconds_total", agent="measured", contribution="function_handler") >= 0.15
+    by_owner = [outcome.total("turn_contribution_seconds_total", agent="measured", owner_kind=kind) for kind in ("service", "setting")]
+    assert min(by_owner) > 0.5
+    named = [event for turn in outcome.turns("measured")[1:] for event in turn.events if event.name == "turn.contribution"]
+    assert len(named) >= 15
+
+
 def test_counts_are_exact(outcome: Outcome) -> None:
     """Turns, interruptions, functions, errors and sessions count as often as there were any."""
     total = outcome.total

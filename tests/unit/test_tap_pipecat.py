@@ -113,9 +113,20 @@ def test_a_turn() -> None:
     call.user_speaks(1.0, 2.0)
     call.model_answers(2.5)
     call.voice_speaks(3.0)
+    call.told.waited_for(START + 2.5, "llm_inference", LLM.label, "service", 0.5)
     call.agent_falls_silent(4.7)
     call.at(4.7 + SILENCE_ENDS_TURN)
     (turn,) = call.turns()
+    assert call.of("turn.contribution") == [
+        {
+            "type": "turn.contribution",
+            "contribution": "llm_inference",
+            "owner": "OpenAILLMService#0",
+            "owner_kind": "service",
+            "duration_ms": 500.0,
+            "started_at": "2026-05-04T09:00:02.500+00:00",
+        }
+    ]
     assert turn == {
         "type": "turn.metrics",
         "turn_number": 1,

@@ -3,7 +3,7 @@
     from agentstack_tap.pipecat import attach
     attach(worker, "ws://127.0.0.1:8790/ws", agent="support")
 
-Pipecat is imported by the modules ``frames`` and ``observer`` only. docs/pipecat.md has the mapping of its numbers, field by field.
+Pipecat is imported by ``attachment``, ``frames`` and ``observer`` only. docs/pipecat.md has the mapping of its numbers, field by field.
 """
 
 from typing import TYPE_CHECKING, Any

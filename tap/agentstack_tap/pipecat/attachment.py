@@ -5,6 +5,8 @@ import ssl
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
+from pipecat.observers import user_bot_latency_observer as latency
+
 from agentstack_tap import shared
 from agentstack_tap.pipecat.observer import TapObserver
 
@@ -37,7 +39,16 @@ def attach(
     )
     _check_metrics(worker, enable=enable_metrics)
     worker.add_observer(observer)
+    _add_breakdown(worker, observer)
     return observer
+
+
+def _add_breakdown(worker: Any, observer: TapObserver) -> None:
+    """Let Pipecat take the caller's waits apart, where it can name their parts (from 1.9 on)."""
+    if "contributions" in latency.LatencyBreakdown.model_fields:
+        parts = latency.UserBotLatencyObserver()
+        parts.add_event_handler("on_latency_breakdown", observer.on_latency_breakdown)
+        worker.add_observer(parts)
 
 
 def _version() -> str | None:

@@ -158,6 +158,17 @@ class Conversation:
         self._enter("agent", "listening", at)
         self._turns.agent_fell_silent(turn, at)
 
+    def waited_for(self, at: float, contribution: str, owner: str, owner_kind: str, seconds: float) -> None:
+        """A part of the caller's wait, which began ``at`` that time, and what spent it."""
+        self._outbox.send(
+            "turn.contribution",
+            contribution=contribution,
+            owner=owner,
+            owner_kind=owner_kind,
+            duration_ms=_milliseconds(seconds),
+            started_at=date_time(at),
+        )
+
     def interrupted(self, at: float) -> None:
         """The pipeline drops what the agent says. It does so whenever the user takes the turn, also when the agent is silent."""
         if self._speaking is not None:

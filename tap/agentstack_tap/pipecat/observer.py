@@ -64,6 +64,15 @@ class TapObserver(BaseObserver):  # type: ignore[misc]  # Pipecat is not install
             except Exception as error:  # noqa: BLE001 - the pipeline must not notice
                 self._note_failure(error)
 
+    async def on_latency_breakdown(self, _: Any, breakdown: Any) -> None:
+        """Pipecat has taken the caller's wait apart. Waits for a greeting begin elsewhere, and nobody has said anything before."""
+        if not self._ended and getattr(breakdown, "measured_from", None) == "user_silence":
+            try:
+                for part in breakdown.contributions:
+                    self._conversation.waited_for(part.start_time, part.key, part.owner, str(part.owner_kind), part.duration_secs)
+            except Exception as error:  # noqa: BLE001 - the pipeline must not notice
+                self._note_failure(error)
+
     async def cleanup(self) -> None:
         """The pipeline has ended, or the observer was removed from it."""
         if not self._ended:

@@ -67,7 +67,7 @@ READINGS: Final[tuple[Reading, ...]] = (
 UNUSED: Final[dict[str, str]] = {
     "TTFAMetricsData": "seconds; TTFB plus the silence at the head of the audio. The wire has no field for it.",
     "TTFATMetricsData": "seconds; TTFB plus the time a model thinks before its answer. The wire has no field for it.",
-    "TextAggregationMetricsData": "seconds; first token to first sentence. It is part of the unexplained rest of the caller's wait.",
+    "TextAggregationMetricsData": "seconds; first token to first sentence: the contribution sentence_aggregation.",
     "TurnMetricsData.e2e_processing_time_ms": "milliseconds, the only such number; part of the turn decision.",
     "LLMTokenUsage.reasoning_tokens": "tokens; contained in the completion tokens.",
 }
