@@ -39,7 +39,14 @@ class AgentSession(EventEmitter):
         self.current_speech: Handle | None = None
         self.user_state = "listening"
         self.llm: Any = object()
+        self.agent: Any = None
         self.warned = False
+
+    @property
+    def current_agent(self) -> Any:
+        if self.agent is None:
+            raise RuntimeError("VoiceAgent isn't running")
+        return self.agent
 
     def on(self, event: str, callback: Callback) -> Callback:
         self.warned = self.warned or event == "metrics_collected"

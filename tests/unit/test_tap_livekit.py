@@ -10,7 +10,6 @@ import pytest
 
 from agentstack_tap.client import Tap
 from agentstack_tap.livekit import attach, attachment, mapping, turns
-from agentstack_tap.livekit.mapping import convert
 from agentstack_tap.livekit.turn import MOST_REQUESTS, Requests
 from exporter.protocol.decoder import PartialEvent, decode
 from tests.support.house_rules import ROOT
@@ -281,7 +280,7 @@ async def test_speech_to_speech(call: Call) -> None:
         "output_token_details": SimpleNamespace(audio_tokens=40, text_tokens=2, image_tokens=0),
     }
     session = call.session
-    session.llm = type("Model", (type("RealtimeModel", (), {}),), {})()
+    session.agent = SimpleNamespace(llm=type("Model", (type("RealtimeModel", (), {}),), {})())
     session.says("user", AT, started_speaking_at=AT - 1)
     handle = session.speech("sp-1", AT)
     session.agent_becomes("speaking", AT + 0.4)
@@ -307,8 +306,11 @@ async def test_speech_to_speech(call: Call) -> None:
         16,
     )
     assert (turn["user_perceived_ms"], turn["realtime_model"]) == (400, "gpt-4o")
-    session.speech("sp-2", AT + 3).done()
+    handle = session.speech("sp-2", AT + 3, source="say")
     session.agent_becomes("speaking", AT + 3)
+    session.agent_becomes("listening", AT + 4, old="speaking")
+    handle.done()
+    assert (await call.turn(2))["pipeline"] == "s2s"
     call.check()
 
 
@@ -466,7 +468,7 @@ def test_what_is_no_session(session: Any) -> None:
         (float("nan"), "amount", None),
         (float("inf"), "amount", None),
         ("x", "seconds", None),
-        (None, "flag", None),
+        (1, "flag", True),
         ("", "text", None),
         (1e12, "clock", None),
         (7, "text", None),
@@ -474,7 +476,7 @@ def test_what_is_no_session(session: Any) -> None:
 )
 def test_values(value: Any, kind: mapping.Kind, expected: Any) -> None:
     """Seconds become milliseconds, and what says nothing becomes nothing."""
-    assert convert(value, kind) == expected
+    assert mapping.CONVERSIONS[kind](value) == expected
 
 
 async def test_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 LiveKit measures in seconds. −1 stands for "did not happen", and 0.0 for "unknown" in the fields marked so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final, Literal
@@ -25,10 +25,12 @@ class Row:
     theirs: str
     ours: str
     kind: Kind
+    simple: bool
+    """Whether the field is the object's own, and not one of its parts'."""
 
 
 def _rows(kind: Kind, **names: str) -> tuple[Row, ...]:
-    return tuple(Row(theirs, ours, kind) for theirs, ours in names.items())
+    return tuple(Row(theirs, ours, kind, "." not in theirs) for theirs, ours in names.items())
 
 
 USER_REPORT: Final = (
@@ -190,10 +192,13 @@ def read(source: Any, path: str) -> Any:
 def converted(source: Any, rows: Iterable[Row]) -> dict[str, Any]:
     """The fields of our event that an object or a dictionary of LiveKit's says something of."""
     found = {}
+    get: Callable[[str], Any] = source.get if isinstance(source, dict) else lambda name: getattr(source, name, None)
     for row in rows:
-        value = convert(read(source, row.theirs), row.kind)
+        value = get(row.theirs) if row.simple else read(source, row.theirs)
         if value is not None:
-            found[row.ours] = value
+            value = CONVERSIONS[row.kind](value)
+            if value is not None:
+                found[row.ours] = value
     return found
 
 
@@ -203,21 +208,36 @@ def add(totals: dict[str, Any], source: Any, rows: Iterable[Row]) -> None:
         totals[name] = totals.get(name, 0) + value
 
 
-def convert(value: Any, kind: Kind) -> Any:
-    """A value in our unit, or ``None`` if it says nothing."""
-    if value is None:
-        return None
-    if kind == "flag":
-        return bool(value)
-    if kind == "text":
-        return value if isinstance(value, str) and value else None
-    if not isinstance(value, (int, float)) or not 0 <= value <= _MOST:
-        return None
-    if kind == "clock":
-        return rfc3339(value) if value < _LATEST else None
-    if kind == "measured seconds" and not value:
-        return None
-    return round(value * 1000, 3) if kind in ("seconds", "measured seconds") else value
+def _amount(value: Any) -> Any:
+    return value if isinstance(value, (int, float)) and 0 <= value <= _MOST else None
+
+
+def _milliseconds(value: Any) -> float | None:
+    return round(value * 1000, 3) if isinstance(value, (int, float)) and 0 <= value <= _MOST else None
+
+
+def _measured(value: Any) -> float | None:
+    return _milliseconds(value) or None
+
+
+def _clock(value: Any) -> str | None:
+    return rfc3339(value) if isinstance(value, (int, float)) and 0 <= value < _LATEST else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+CONVERSIONS: Final[dict[Kind, Callable[[Any], Any]]] = {
+    "seconds": _milliseconds,
+    "measured seconds": _measured,
+    "amount": _amount,
+    "flag": bool,
+    "text": _text,
+    "unix": _amount,
+    "clock": _clock,
+}
+"""Kind → a value that is there, in our unit, or ``None`` if it says nothing."""
 
 
 def rfc3339(moment: float) -> str:

@@ -1,6 +1,7 @@
 """The turns of one session that go on: which speech begins one, which message and which measurement belong to it, and its end."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -79,8 +80,8 @@ class Turns:
     def close(self) -> None:
         """The session is over, and all its speeches are."""
         for turn in list(self._open.values()):
-            self._speech_done(turn)
-            self._finish(turn)
+            guarded(self._speech_done)(turn)
+            guarded(self._finish)(turn)
 
     def _may_answer(self, turn: Turn) -> bool:
         return turn.source != "say" and not turn.answers_message and bool(read(turn.handle, "scheduled"))
@@ -132,6 +133,9 @@ class Turns:
         self._sent()
 
     def _pipeline(self) -> str:
-        model = read(self._session, "current_agent.llm") or read(self._session, "llm")
+        model = None
+        with contextlib.suppress(Exception):  # before its start and after its end a session has no agent, and says so by raising
+            model = read(self._session, "current_agent.llm")
+        model = model or read(self._session, "llm")
         realtime = any(base.__name__ == "RealtimeModel" for base in type(model).__mro__)
         return "s2s" if realtime else "stt-llm-tts"
