@@ -196,6 +196,7 @@ def test_counts_are_exact(outcome: Outcome) -> None:
     assert total("sessions_total") == total("sessions_ended_total") == 4
     assert [total("turns_total", agent="measured", initiator=who) for who in ("agent", "user")] == [1, 3]
     assert total("turns_total", agent="measured", interrupted="true") == total("interruptions_total") == 1
+    assert total("barge_in_reaction_seconds_count", agent="measured") == 1
     assert total("tool_executions_total", tool="find_prescription", outcome="ok") == len(outcome.told["measured"]["tools"]) == 1
     assert total("caller_turns_total", agent="measured", outcome="answered") == 3
     assert total("transcriptions_total", agent="measured", final="true") == 3

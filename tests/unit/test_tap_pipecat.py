@@ -230,19 +230,25 @@ def test_a_barge_in() -> None:
 
 
 def test_the_order_of_events() -> None:
-    """A turn is reported before anything of the next one, whether it was interrupted or not, and coughs are told when they are over."""
+    """A turn is reported before anything of the next one, but speech into the agent's own comes first: its reaction is measured."""
     call = Call()
     call.voice_speaks(0.5)
     call.agent_falls_silent(1.5)
+    call.told.user_speech_started(call.at(1.6))
+    call.told.user_speech_stopped(call.at(1.7))
     call.user_speaks(2.0, 3.0)
     call.voice_speaks(4.0)
-    call.told.user_speech_started(call.at(4.4))
-    call.told.user_speech_stopped(call.at(4.6))
-    call.user_speaks(5.0, 6.0)
+    call.told.user_speech_started(call.at(5.0))
+    call.told.user_turn_started(call.at(5.2))
+    call.told.interrupted(call.at(5.2))
+    call.told.agent_stopped(call.at(5.21))
+    call.told.user_speech_stopped(call.at(6.0))
     call.ends(9.0)
-    told = [event["type"] for event in call.events if event["type"] in {"turn.metrics", "user.speech_started", "user.speech_stopped"}]
-    spoke = ["user.speech_started", "user.speech_stopped"]
-    assert told == ["turn.metrics", *spoke, *spoke, "turn.metrics", *spoke, "turn.metrics"]
+    kinds = {"turn.metrics", "user.speech_started", "user.speech_stopped", "agent.speech_interrupted"}
+    assert [event["type"].rpartition("_")[2] for event in call.events if event["type"] in kinds] == [
+        *("started", "stopped", "turn.metrics", "started", "stopped"),
+        *("started", "interrupted", "turn.metrics", "stopped", "turn.metrics"),
+    ]
 
 
 def test_a_time_to_nothing() -> None:

@@ -73,7 +73,7 @@ class Conversation:
         turn = self._turns.current
         if turn.is_unanswered:
             turn.user_stopped = turn.released = turn.transcribed = None
-        elif turn.agent_started is not None:
+        elif turn.agent_started is not None and self._speaking is None:
             self._outbox.hold()
         self._outbox.send("user.speech_started", timestamp_ms=self._offset(at), timestamp=date_time(at))
         self._enter("user", "speaking", at)
@@ -92,7 +92,7 @@ class Conversation:
     def user_turn_started(self, at: float) -> None:
         """The pipeline judged that the user takes the turn."""
         turn = self._turns.user_takes_turn(at)
-        if self._turns.is_finishing:
+        if self._turns.is_finishing and self._speaking is None:
             self._outbox.hold()
         if not turn.from_user:
             turn.from_user = True

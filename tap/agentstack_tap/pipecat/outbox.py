@@ -11,7 +11,7 @@ class Outbox:
     """Sends events, or holds them for a while.
 
     The exporter takes small events for a part of the turn that is reported next. So what begins while the turn before it is not yet
-    reported is held until it is.
+    reported is held until it is. A user who speaks while the agent does is told at once: that is a part of the interrupted turn.
     """
 
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
