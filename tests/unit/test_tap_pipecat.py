@@ -171,7 +171,8 @@ def test_a_turn() -> None:
 def test_a_session() -> None:
     """A session begins and ends with its pipeline, for the pipeline's reason, and only once."""
     call = Call()
-    call.ends(12.5, "idle_timeout")
+    call.told.ends(Ending("idle_timeout"))
+    call.ends(12.5, "cancelled")
     call.told.finish(START + 20)
     call.told.begin(START + 21)
     assert call.events == [
@@ -285,6 +286,45 @@ def test_the_user_goes_on() -> None:
     assert turn["user_started_speaking_at"] == "2026-05-04T09:00:01.000+00:00"
     assert (turn["interrupted"], turn["llm_cancelled"]) == (False, False)
     assert call.of("agent.speech_interrupted") == []
+
+
+def test_the_agent_answers_too_early() -> None:
+    """Nobody has waited for an agent that speaks while the user does, or before the time at which the user is said to have stopped."""
+    for stopped in (None, 4.5):
+        call = Call()
+        call.user_speaks(1.0, 2.0)
+        call.told.user_speech_started(call.at(2.6))
+        if stopped:
+            call.told.user_turn_started(call.at(2.8))
+            call.told.user_speech_stopped(START + stopped)
+        call.voice_speaks(4.0)
+        call.ends(6.0)
+        (turn,) = call.turns()
+        assert "user_perceived_ms" not in turn
+        assert "turn_decision_ms" not in turn
+
+
+def test_synthesis_sentence_by_sentence() -> None:
+    """Of several sentences the first one's time to first audio counts, and all of the time that they took."""
+    call = Call()
+    call.voice_speaks(1.0)
+    for at, numbers in ((1.3, {"duration": 0.3}), (1.6, {"first_output": 0.25}), (1.9, {"duration": 0.4})):
+        call.told.work.measured(call.at(at), "tts", TTS, "sonic", numbers)
+    call.ends(3.0)
+    (turn,) = call.turns()
+    assert (turn["tts_ttfb_ms"], turn["tts_duration_ms"]) == (200.0, 700.0)
+
+
+def test_the_next_turn_begins_at_once() -> None:
+    """What a voice is asked for after the user took the turn belongs to the new one, though the old one still waits for numbers."""
+    call = Call()
+    call.voice_speaks(0.5)
+    call.told.user_turn_started(call.at(1.0))
+    call.told.interrupted(call.at(1.0))
+    call.told.work.measured(call.at(1.1), "tts", TTS, "sonic", {"characters": 7})
+    call.told.agent_stopped(call.at(1.1))
+    call.ends(2.0)
+    assert [turn["tts_characters"] for turn in call.turns()] == [30, 7]
 
 
 def test_a_function_call() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Unit = Literal["s", "ms", "1", "token", "character"]
+Unit = Literal["s", "1", "token", "character"]
 Quantity = Literal[
     "first_output",
     "duration",
@@ -85,4 +85,4 @@ def readings_of(data: Any) -> Iterator[tuple[Quantity, float]]:
             for name in reading.attribute.split("."):
                 value = getattr(value, name, None)
             if isinstance(value, (int, float)):
-                yield reading.becomes, value / 1000 if reading.unit == "ms" else value
+                yield reading.becomes, value

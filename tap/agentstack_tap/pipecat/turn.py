@@ -88,7 +88,7 @@ class Turn:
     def answer(self, at: float) -> None:
         """The agent's first audio of the turn. The caller waited for it since the end of speech, if that was seen."""
         self.agent_started = at
-        if self.from_user and self.user_stopped is not None and at >= self.user_stopped:
+        if self.user_stopped is not None and at >= self.user_stopped:
             self.perceived = at - self.user_stopped
 
     def completed(self) -> dict[str, Any]:
