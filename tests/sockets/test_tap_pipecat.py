@@ -127,11 +127,8 @@ def length(span: Span) -> float:
 
 
 def waits(truth: dict[str, Any], moments: str) -> list[float]:
-    """The seconds from the ends of the caller's speech to the moments that followed them."""
-    return [
-        moment - stopped
-        for stopped, moment in zip(truth["caller_stopped"], truth[moments][-len(truth["caller_stopped"]) :], strict=True)
-    ]
+    """The seconds from each end of the caller's speech to the first of the moments after it."""
+    return [min(moment for moment in truth[moments] if moment > stopped) - stopped for stopped in truth["caller_stopped"]]
 
 
 def test_each_latency_is_true(outcome: Outcome) -> None:

@@ -533,9 +533,9 @@ class SmartTurnMetricsData(TurnMetricsData):
 
 def test_readings() -> None:
     """A number is read by the row of its class or its base class; what has no row, or is no number, is left alone."""
-    assert dict(readings_of(TTFBMetricsData())) == {"first_output": 0.25}
-    assert dict(readings_of(SmartTurnMetricsData())) == {"turn_complete": True, "turn_probability": 0.75}
-    assert dict(readings_of(object())) == {}
+    assert readings_of(TTFBMetricsData()) == {"first_output": 0.25}
+    assert readings_of(SmartTurnMetricsData()) == {"turn_complete": True, "turn_probability": 0.75}
+    assert readings_of(object()) == {}
     assert not {reading.of for reading in READINGS} & UNUSED.keys()
     assert all(reading.source for reading in READINGS)
 

@@ -152,7 +152,7 @@ class Frames:
 
     def _metrics(self, data: Any, at: float) -> None:
         for entry in data.frame.data:
-            numbers: dict[str, float] = dict(readings_of(entry))
+            numbers = readings_of(entry)
             if "turn_probability" in numbers:
                 self._conversation.turn_judged(complete=bool(numbers["turn_complete"]), probability=numbers["turn_probability"])
                 continue

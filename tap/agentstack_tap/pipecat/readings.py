@@ -3,7 +3,6 @@
 The table drives the code: a number that has no row is not used. Pipecat counts in seconds, with one exception.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -72,17 +71,24 @@ UNUSED: Final[dict[str, str]] = {
     "LLMTokenUsage.reasoning_tokens": "tokens; contained in the completion tokens.",
 }
 """Numbers that are not used, and why."""
-_BY_CLASS: Final[dict[str, list[Reading]]] = {}
-for _reading in READINGS:
-    _BY_CLASS.setdefault(_reading.of, []).append(_reading)
+_Path = tuple[Quantity, tuple[str, ...]]
+_paths: Final[dict[type, tuple[_Path, ...]]] = {}
 
 
-def readings_of(data: Any) -> Iterator[tuple[Quantity, float]]:
+def readings_of(data: Any) -> dict[str, float]:
     """The numbers in one of Pipecat's metrics objects. Seconds stay seconds: only the wire has milliseconds."""
-    for base in type(data).__mro__:
-        for reading in _BY_CLASS.get(base.__name__, ()):
-            value: Any = data
-            for name in reading.attribute.split("."):
-                value = getattr(value, name, None)
-            if isinstance(value, (int, float)):
-                yield reading.becomes, value
+    found: dict[str, float] = {}
+    for becomes, path in _paths.get(type(data)) or _paths_of(type(data)):
+        value: Any = data
+        for name in path:
+            value = getattr(value, name, None)
+        if value is not None:
+            found[becomes] = value
+    return found
+
+
+def _paths_of(kind: type) -> tuple[_Path, ...]:
+    """Where the numbers of a class are: those of its base classes too."""
+    names = {base.__name__ for base in kind.__mro__}
+    found = _paths[kind] = tuple((reading.becomes, tuple(reading.attribute.split("."))) for reading in READINGS if reading.of in names)
+    return found

@@ -1,5 +1,6 @@
 """What a session has used so far of each model: the entries of ``session.usage``, which are cumulative."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from agentstack_tap.pipecat.services import Kind, Service
@@ -22,7 +23,7 @@ class Usage:
         self._models: dict[tuple[Kind, str | None, str | None], dict[str, float]] = {}
         self._changed = False
 
-    def add(self, kind: Kind, service: Service, model: str | None, amounts: dict[str, float]) -> None:
+    def add(self, kind: Kind, service: Service, model: str | None, amounts: Mapping[str, float]) -> None:
         """Add what a service reports to have used since its last report."""
         used = {_FIELDS[name]: amount for name, amount in amounts.items() if name in _FIELDS and amount > 0}
         key = (kind, service.provider, model)

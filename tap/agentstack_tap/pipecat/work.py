@@ -1,17 +1,11 @@
 """What the services report of their work, and which turn it belongs to."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from agentstack_tap.pipecat.services import Kind, Service
 from agentstack_tap.pipecat.turn import Stage, Turn
 from agentstack_tap.pipecat.turns import Turns
 from agentstack_tap.pipecat.usage import Usage
-
-_TOKENS: Final = (
-    "prompt_tokens", "completion_tokens", "total_tokens", "cache_read_tokens", "cache_creation_tokens",
-    "input_audio_tokens", "output_audio_tokens", "cache_read_audio_tokens",
-)  # fmt: skip
 
 
 class Work:
@@ -79,12 +73,17 @@ class Work:
             self._first_output(stage, kind, at, first)
         if duration > 0:
             _add_duration(stage, kind, at, duration)
-        amounts = _gross(numbers)
-        for name in _TOKENS:
-            if name in amounts:
-                stage.tokens[name] = stage.tokens.get(name, 0) + int(amounts[name])
-        stage.characters += int(amounts.get("characters", 0))
-        stage.audio += amounts.get("audio", 0.0)
+        if not first and not duration:
+            self._used(stage, kind, service, model, _gross(numbers) if "prompt_tokens" in numbers else numbers)
+
+    def _used(self, stage: Stage, kind: Kind, service: Service, model: str | None, amounts: Mapping[str, float]) -> None:
+        for name, amount in amounts.items():
+            if name == "characters":
+                stage.characters += int(amount)
+            elif name == "audio":
+                stage.audio += amount
+            else:
+                stage.tokens[name] = stage.tokens.get(name, 0) + int(amount)
         self._usage.add(kind, service, model, amounts)
 
     def _turn_of(self, kind: Kind, service: Service, began: float) -> Turn:
@@ -113,9 +112,9 @@ def _add_duration(stage: Stage, kind: Kind, at: float, seconds: float) -> None:
         stage.duration += seconds
 
 
-def _gross(numbers: Mapping[str, float]) -> dict[str, float]:
+def _gross(numbers: Mapping[str, float]) -> Mapping[str, float]:
     """Some services report prompt tokens without the cached ones, which only the total then contains. Ours contain them."""
-    amounts: dict[str, float] = dict(numbers)
+    amounts = dict(numbers)
     cached = amounts.get("cache_read_tokens", 0) + amounts.get("cache_creation_tokens", 0)
     prompt = amounts.get("prompt_tokens", 0)
     if cached and amounts.get("total_tokens", 0) == prompt + amounts.get("completion_tokens", 0) + cached:
