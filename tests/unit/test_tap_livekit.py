@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -31,9 +32,11 @@ class Call:
         self.session = AgentSession()
         self.events: list[dict[str, Any]] = []
         self.ends: list[str] = []
+        self.rests = 0
         monkeypatch.setattr(Tap, "send", lambda _, name, event: self.events.append(json.loads(json.dumps(event, allow_nan=False))))
         monkeypatch.setattr(Tap, "end", lambda _, name: self.ends.append(name))
-        self.tap = attach(self.session, "ws://127.0.0.1:1/ws", agent="shop", session_id="lk-1", **options)
+        monkeypatch.setattr(Tap, "rest", lambda _: setattr(self, "rests", self.rests + 1))
+        self.tap = attach(self.session, f"ws://127.0.0.1:1/{uuid4()}", agent="shop", session_id="lk-1", **options)
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """The events of that type."""
@@ -137,6 +140,8 @@ async def test_a_turn_with_reports(call: Call) -> None:
     assert len(call.of("agent.speech_started")) == len(call.of("agent.speech_created")) == 1
     assert not any("text" in event or "user_text" in event for event in call.events)
     assert not session.warned
+    ask(session, "sp-2", AT + 9).done()
+    assert not {"stt_audio_duration_ms", "vad_inference_count", "stt_model"} & (await call.turn(2)).keys()
     call.check()
 
 
@@ -202,21 +207,24 @@ async def test_a_voice_that_takes_a_request_a_sentence(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "user_speaks", "interrupted"),
+    ("source", "heard", "interrupted"),
     [
-        (None, True, True),
-        (None, False, False),
-        ("audio_activity", False, True),
-        ("user_turn", False, True),
-        ("programmatic", True, False),
+        (None, "speaks", True),
+        (None, "spoke", True),
+        (None, "nothing", False),
+        ("audio_activity", "nothing", True),
+        ("user_turn", "nothing", True),
+        ("programmatic", "speaks", False),
     ],
 )
-async def test_interruptions(call: Call, source: str | None, *, user_speaks: bool, interrupted: bool) -> None:
+async def test_interruptions(call: Call, source: str | None, heard: str, *, interrupted: bool) -> None:
     """The caller interrupted the agent if the speech says so; if it does not say why it was cut, if the caller was heard meanwhile."""
     handle = ask(call.session, "sp-1")
     call.session.agent_becomes("speaking", AT + 1)
-    if user_speaks:
+    if heard != "nothing":
         call.session.user_becomes("speaking", AT + 2)
+    if heard == "spoke":
+        call.session.user_becomes("listening", AT + 2.2, old="speaking")
     handle._interrupt_source = source
     call.session.agent_becomes("listening", AT + 2.5, old="speaking")
     handle.done(interrupted=True)
@@ -253,11 +261,14 @@ async def test_a_prepared_reply_that_is_used(call: Call) -> None:
 async def test_a_message_that_comes_before_its_end(call: Call) -> None:
     """The caller's message is that of the turn whose end has the same delay, whichever comes first."""
     session = call.session
-    handle = session.speech("sp-1", AT)
+    handles = [session.speech(name, AT) for name in ("sp-1", "sp-2")]
     session.says("user", AT, started_speaking_at=AT - 3, stopped_speaking_at=AT - 1, end_of_turn_delay=0.7)
     session.measure("eou_metrics", AT, end_of_utterance_delay=0.7, transcription_delay=0.2, speech_id="sp-1", metadata=VAD)
-    handle.done()
+    session.measure("eou_metrics", AT, end_of_utterance_delay=0.8, transcription_delay=0.2, speech_id="sp-2", metadata=VAD)
+    for handle in handles:
+        handle.done()
     assert (await call.turn())["sdk_end_of_turn_delay_ms"] == 700
+    assert "sdk_end_of_turn_delay_ms" not in await call.turn(2)
 
 
 async def test_typed_messages(call: Call) -> None:
@@ -280,7 +291,6 @@ async def test_speech_to_speech(call: Call) -> None:
         "output_token_details": SimpleNamespace(audio_tokens=40, text_tokens=2, image_tokens=0),
     }
     session = call.session
-    session.agent = SimpleNamespace(llm=type("Model", (type("RealtimeModel", (), {}),), {})())
     session.says("user", AT, started_speaking_at=AT - 1)
     handle = session.speech("sp-1", AT)
     session.agent_becomes("speaking", AT + 0.4)
@@ -306,6 +316,7 @@ async def test_speech_to_speech(call: Call) -> None:
         16,
     )
     assert (turn["user_perceived_ms"], turn["realtime_model"]) == (400, "gpt-4o")
+    session.agent = SimpleNamespace(llm=type("Model", (type("RealtimeModel", (), {}),), {})())
     handle = session.speech("sp-2", AT + 3, source="say")
     session.agent_becomes("speaking", AT + 3)
     session.agent_becomes("listening", AT + 4, old="speaking")
@@ -356,6 +367,9 @@ async def test_the_end_of_a_session(call: Call) -> None:
     session.emit("error", error=failed, source=None, created_at=AT + 2)
     session.emit("close", reason=SimpleNamespace(value="error"), error=failed, created_at=AT + 9)
     session.agent_becomes("speaking", AT + 10)
+    await asyncio.sleep(0)  # what was due after the speech is due now
+    await asyncio.sleep(0)
+    assert len(call.of("turn.metrics")) == 1
     assert [event["code"] for event in call.of("session.error")] == ["llm_error_retried", "llm_error"]
     assert call.of("turn.metrics")[0]["error_source"] == "llm"
     assert call.events[-1] == {
@@ -368,7 +382,7 @@ async def test_the_end_of_a_session(call: Call) -> None:
     }
     assert call.of("agent.state_changed")[0].keys() == {"type", "new_state", "timestamp"}
     assert "secret" not in json.dumps(call.events)
-    assert call.ends == ["lk-1"]
+    assert (call.ends, call.rests) == (["lk-1"], 1)
     assert not any(session.callbacks.values())
     call.check()
 

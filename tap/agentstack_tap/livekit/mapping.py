@@ -6,6 +6,7 @@ LiveKit measures in seconds. −1 stands for "did not happen", and 0.0 for "unkn
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 Kind = Literal["seconds", "measured seconds", "amount", "flag", "text", "unix", "clock"]
@@ -242,4 +243,11 @@ CONVERSIONS: Final[dict[Kind, Callable[[Any], Any]]] = {
 
 def rfc3339(moment: float) -> str:
     """Unix seconds as a date-time."""
-    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
+    second, thousandths = divmod(round(moment * 1000), 1000)
+    return f"{_date(second)}.{thousandths:03}+00:00"
+
+
+@lru_cache(maxsize=64)
+def _date(second: int) -> str:
+    """The moments of an event and of a turn are in few seconds, and formatting one takes as long as sending a short event."""
+    return datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")

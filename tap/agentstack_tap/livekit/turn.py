@@ -164,12 +164,9 @@ class Turn:
     def _when(self) -> dict[str, Any]:
         """When the agent spoke and how long the caller waited: as reported, else by the states that the session went through."""
         found = dict(self._of_agent)
-        if self.started is not None:
-            found.setdefault("agent_started_speaking_at", rfc3339(self.started))
-        if self.stopped is not None:
-            found.setdefault("agent_stopped_speaking_at", rfc3339(self.stopped))
-        if self.user_stopped is not None:
-            found["user_stopped_speaking_at"] = rfc3339(self.user_stopped)
+        for name, moment in (("agent_started", self.started), ("agent_stopped", self.stopped), ("user_stopped", self.user_stopped)):
+            if moment is not None:
+                found.setdefault(f"{name}_speaking_at", rfc3339(moment))
         if self.started is not None and self.user_stopped is not None and self.started >= self.user_stopped:
             found.setdefault("user_perceived_ms", round((self.started - self.user_stopped) * 1000, 3))
         return found
