@@ -83,12 +83,12 @@ class Contestant:
 
 
 @contextmanager
-def running(name: str) -> Iterator[Contestant]:
-    """Run a server during the block, on the server's core."""
+def running(name: str, *flags: str) -> Iterator[Contestant]:
+    """Run a server during the block, on the server's core. Only the exporter takes flags."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready"
         environment = python.environment(compiled=name != "plain")
-        process = subprocess.Popen(_command(name, ready), stdout=subprocess.PIPE, text=True, env=environment)
+        process = subprocess.Popen([*_command(name, ready), *flags], stdout=subprocess.PIPE, text=True, env=environment)
         try:
             pin(process.pid, SERVER_CORE)
             yield wait_for(name, ready, process)
