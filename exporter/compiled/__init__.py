@@ -7,18 +7,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from starlette.types import Message
+
     from exporter.compiled import attributes, record
 
 AttributeWriter: "type[attributes.AttributeWriter] | None"
 RecordWriter: "type[record.RecordWriter] | None"
 stage_spans: Callable[..., list[bytes]] | None
 join: Callable[..., bytes] | None
+take_messages: "Callable[[bytes, int, int, int], tuple[int, list[Message]]] | None"
 try:
     from exporter.compiled.attributes import AttributeWriter
+    from exporter.compiled.frames import take_messages
     from exporter.compiled.record import RecordWriter
     from exporter.compiled.spans import join, stage_spans
 except ImportError:
-    AttributeWriter = RecordWriter = stage_spans = join = None
+    AttributeWriter = RecordWriter = stage_spans = join = take_messages = None
 
 BUILD: Final = "plain" if RecordWriter is None else "compiled"
 """How the hot path of this process runs, as ``--version``, the log and ``agentstack_exporter_build_info`` say."""

@@ -45,6 +45,7 @@ CHECKS = (
     "tests/unit/test_timeline.py",
     "tests/unit/test_pipeline.py",
     "tests/property/test_turn_spans.py",
+    "tests/property/test_whole_frames.py",
     "tests/sockets/test_every_field.py",
     "tests/sockets/test_truth.py::test_the_page_equals_the_truth[messy-s2s-outbound-streaming]",
     "tests/sockets/test_truth.py::test_calls_that_are_cut_off",

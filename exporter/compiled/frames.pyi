@@ -1,0 +1,3 @@
+from starlette.types import Message
+
+def take_messages(read: bytes, at: int, stop: int, longest: int) -> tuple[int, list[Message]]: ...
