@@ -55,7 +55,7 @@ class Contestant:
         """Wait until it has processed ``expected`` events in all and is idle; returns its processor time then."""
         deadline = time.monotonic() + _PATIENCE
         while True:
-            used = self._rest()
+            used = self.rest()
             processed = self.processed()
             if processed == expected:
                 return used
@@ -73,7 +73,8 @@ class Contestant:
         longest, late = self.process.stdout.readline().split()
         return float(longest), float(late)
 
-    def _rest(self) -> float:
+    def rest(self) -> float:
+        """Wait until it is idle; returns its processor time then. To ask how many events it has processed takes some, too."""
         used = self.cpu
         while True:
             time.sleep(_IDLE)

@@ -5,9 +5,10 @@ The same number of turns is sent over 50 connections and over 5,000, to an expor
 """
 
 import itertools
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from bench import frames
@@ -17,21 +18,29 @@ from bench.machine import resident_kib
 from bench.peers import Peers, peers
 from bench.report import table
 
-FEW, MANY = 50, 5_000
+FEW = 50
 AGENTS, SETS = 200, 500
-_FLAGS = (f"--max-agents={AGENTS}", f"--max-pairs={SETS}", "--max-series=200000", f"--max-connections={2 * MANY}")
+_PINGS_EVERY = 5.0
+_FLAGS = (f"--max-agents={AGENTS}", f"--max-pairs={SETS}", "--max-series=200000", "--max-connections=10000")
 _MODELS = [{"llm_model": f"model-{number}", "llm_provider": f"provider-{number % 7}"} for number in range(SETS)]
+_DIFFERENT = 300
+"""Turns that differ in more than their number."""
 _A_FLOOD = 500
 """Short sessions that a connection sends at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Rounds, turns of one of many connections in each, and short sessions."""
+    """Many connections, rounds, turns of each of the many in a round, and short sessions."""
 
+    many: int
     rounds: int
     turns: int
     sessions: int
+
+
+FULL = Size(many=5_000, rounds=7, turns=16, sessions=1_000_000)
+QUICK = Size(many=500, rounds=1, turns=4, sessions=25_000)
 
 
 @dataclass(slots=True)
@@ -42,23 +51,55 @@ class Crowd:
     group: Peers
     events: Iterator[Event]
     models: list[dict[str, str]]
+    sending: threading.Lock = field(default_factory=threading.Lock)
 
     def cost(self, turns: int) -> float:
         """Processor time of a turn, in microseconds, if each connection sends ``turns`` of them."""
         part = list(itertools.islice(self.events, turns))
         loads = [load("turn.metrics", ({**event, **model} for event in part), turns) for model in self.models]
         known = self.exporter.processed()
-        begun = self.exporter.settle(known)
-        sent = self.group.flood(*loads)
+        begun = self.exporter.rest()
+        sent = self.flood(*loads)
         return (self.exporter.settle(known + sent) - begun) / sent * 1e6
+
+    def flood(self, *loads: Load) -> int:
+        """Send a load on each connection; returns how many frames that were."""
+        with self.sending:
+            return self.group.flood(*loads)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Answer the exporter's pings during the block, whenever nothing is sent."""
+        over = threading.Event()
+
+        def answer() -> None:
+            while not over.wait(_PINGS_EVERY):
+                with self.sending:
+                    self.group.answer_pings()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
 
 @contextmanager
 def crowd(connections: int, agents: int, models: list[dict[str, str]]) -> Iterator[Crowd]:
     """Run an exporter with so many calls that have begun."""
     with running("exporter", *_FLAGS) as exporter, peers(exporter.port, connections, agents) as group:
-        exporter.settle(connections)
-        yield Crowd(exporter, group, frames.turns(), models)
+        found = Crowd(exporter, group, _turns(), models)
+        with found.answering():
+            exporter.settle(connections)
+            yield found
+
+
+def _turns() -> Iterator[Event]:
+    """Some hundred turns again and again, each with a number of its own."""
+    some = list(itertools.islice(frames.turns(), _DIFFERENT))
+    return ({**event, "turn_number": number} for number, event in enumerate(itertools.cycle(some)))
 
 
 def short_sessions(few: Crowd, number: int) -> None:
@@ -75,31 +116,31 @@ def short_sessions(few: Crowd, number: int) -> None:
             begins = [begin[:place] + b"%016x" % name + begin[place + 16 :] for name in itertools.islice(names, _A_FLOOD)]
             data = b"".join(part for each in begins for part in (each, turn, end))
             loads.append(Load("short sessions", data, tuple(range(3 * _A_FLOOD))))
-        known += few.group.flood(*loads)
+        known += few.flood(*loads)
     few.exporter.settle(known)
 
 
 def run(*, quick: bool) -> None:
     """Measure and print."""
-    size = Size(2, 4, 50_000) if quick else Size(7, 16, 1_000_000)
+    size = QUICK if quick else FULL
     with ExitStack() as stack:
+        many = stack.enter_context(crowd(size.many, AGENTS, _MODELS))
         few = stack.enter_context(crowd(FEW, 5, _MODELS[:5]))
-        many = stack.enter_context(crowd(MANY, AGENTS, _MODELS))
         costs: dict[str, list[float]] = {"few": [], "many": [], "after": []}
         for number in range(size.rounds + 1):
-            found = {"few": few.cost(size.turns * MANY // FEW), "many": many.cost(size.turns)}
+            found = {"few": few.cost(size.turns * size.many // FEW), "many": many.cost(size.turns)}
             if number:
                 costs["few"].append(found["few"])
                 costs["many"].append(found["many"])
         memory = resident_kib(few.exporter.process.pid), resident_kib(many.exporter.process.pid)
         short_sessions(few, size.sessions)
-        costs["after"] = [few.cost(size.turns * MANY // FEW) for _ in range(size.rounds)]
+        costs["after"] = [few.cost(size.turns * size.many // FEW) for _ in range(size.rounds)]
         after = resident_kib(few.exporter.process.pid)
     few_cost = median(costs["few"])
     lines = [
         (f"{FEW} sessions", f"{few_cost:.2f} µs", "", f"{memory[0] / 1024:.0f} MiB"),
         (
-            f"{MANY:,} sessions, {AGENTS} agents, {SETS} label sets",
+            f"{size.many:,} sessions, {AGENTS} agents, {SETS} label sets",
             f"{median(costs['many']):.2f} µs",
             f"**{median(many / few for few, many in zip(costs['few'], costs['many'], strict=True)):.2f} ×**",
             f"{memory[1] / 1024:.0f} MiB",

@@ -71,7 +71,8 @@ def cost(contestant: Contestant, send: Callable[[Peers], int]) -> float:
     """Processor time of a frame, in microseconds."""
     known = contestant.processed()
     with peers(contestant.port, CONNECTIONS) as group:
-        begun = contestant.settle(known + CONNECTIONS)
+        contestant.settle(known + CONNECTIONS)
+        begun = contestant.rest()
         sent = send(group)
         return (contestant.settle(known + CONNECTIONS + sent) - begun) / sent * 1e6
 

@@ -41,22 +41,21 @@ class Minute:
 class Calls:
     """What the calls send, in turn, and where each of them is. They begin at different places, so that they do not all end at once."""
 
-    def __init__(self, group: Peers) -> None:
-        self._group = group
+    def __init__(self) -> None:
         end = steady.frame_of({"type": "session.ended", "reason": "completed"})
         self._talks: list[list[Frame]] = [[*talk[:-1], end] for talk in steady.scripts(_CALL_SECONDS * EVENTS_A_SECOND)]
         self._length = len(self._talks[0])
         self._at = [number * self._length // CALLS for number in range(CALLS)]
         self.begun = 0
 
-    def send(self, which: int, moment: bytes) -> None:
+    def send(self, group: Peers, which: int, moment: bytes) -> None:
         """Send the next event of a call; after the last one, begin another call."""
         talk = self._talks[which % len(self._talks)]
-        self._group.sockets[which].sendall(talk[self._at[which]].at(moment))
+        group.sockets[which].sendall(talk[self._at[which]].at(moment))
         self._at[which] += 1
         if self._at[which] == self._length:
             self._at[which] = 0
-            self._group.replace(which)
+            group.replace(which)
             self.begun += 1
 
 
@@ -68,14 +67,14 @@ def _look(exporter: Contestant, sent: int) -> Minute:
     return Minute(time.perf_counter(), sent, exporter.cpu, waited_seconds(pid), resident_kib(pid), files, dropped, (late, longest))
 
 
-def _soak(exporter: Contestant, group: Peers, minutes: int, seconds: float) -> list[Minute]:
+def _soak(exporter: Contestant, group: Peers, calls: Calls, minutes: int, seconds: float) -> list[Minute]:
     """Send at the wanted rate; returns what was seen at the beginning and after each stretch."""
-    calls, order, sent, pings_at = Calls(group), itertools.cycle(range(CALLS)), 0, steady.PINGS_EVERY
+    order, sent, pings_at = itertools.cycle(range(CALLS)), 0, steady.PINGS_EVERY
     seen, begun = [_look(exporter, 0)], time.perf_counter()
     while len(seen) <= minutes:
         moment, passed = steady.now_text(), time.perf_counter() - begun
         while sent < passed * _RATE:
-            calls.send(next(order), moment)
+            calls.send(group, next(order), moment)
             sent += 1
         if passed > pings_at:
             pings_at += steady.PINGS_EVERY
@@ -89,12 +88,13 @@ def _soak(exporter: Contestant, group: Peers, minutes: int, seconds: float) -> l
 def run(*, quick: bool, long: bool = False) -> None:
     """Measure and print."""
     minutes, seconds = (2, 3.0) if quick else (60 if long else 10, 60.0)
+    calls = Calls()  # before there are connections, which would have to answer pings
     with receiver() as url:
         os.environ[ENDPOINT] = url
         with running("watched") as exporter, peers(exporter.port, CALLS) as group:
             del os.environ[ENDPOINT]
             exporter.settle(CALLS)
-            seen = _soak(exporter, group, minutes, seconds)
+            seen = _soak(exporter, group, calls, minutes, seconds)
             exporter.settle(CALLS + seen[-1].sent)
             lost = CALLS + seen[-1].sent - exporter.processed()
     print(f"{seen[-1].sent:,} events sent, {lost} lost, {seen[-1].dropped:.0f} spans or data points dropped.\n")
