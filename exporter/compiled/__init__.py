@@ -3,19 +3,17 @@
 Each name has an equal in Python, which its callers use where it is ``None``.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from starlette.types import Message
-
     from exporter.compiled import attributes, record
 
 AttributeWriter: "type[attributes.AttributeWriter] | None"
 RecordWriter: "type[record.RecordWriter] | None"
 stage_spans: Callable[..., list[bytes]] | None
 join: Callable[..., bytes] | None
-take_messages: "Callable[[bytes, int, int, int], tuple[int, list[Message]]] | None"
+take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[str, Any]]]] | None
 try:
     from exporter.compiled.attributes import AttributeWriter
     from exporter.compiled.frames import take_messages

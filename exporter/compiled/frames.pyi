@@ -1,3 +1,4 @@
-from starlette.types import Message
+from collections.abc import MutableMapping
+from typing import Any
 
-def take_messages(read: bytes, at: int, stop: int, longest: int) -> tuple[int, list[Message]]: ...
+def take_messages(read: bytes, at: int, stop: int, longest: int) -> tuple[int, list[MutableMapping[str, Any]]]: ...
