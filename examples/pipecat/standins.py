@@ -310,6 +310,7 @@ class ScriptedTTSService(TTSService):
             settings=_settings(TTSSettings, model="scripted-voice", voice="hum"),
         )
         self._script = script
+        self._hum = _tone(RATE, 0.1)
 
     def can_generate_metrics(self) -> bool:
         """Yes."""
@@ -323,7 +324,8 @@ class ScriptedTTSService(TTSService):
         await asyncio.sleep(self._script.delays.first_audio)
         self._script.truth.first_audio.append(time.time() - began)
         for _ in range(max(1, round(len(text) * VOICE_SECONDS_PER_CHARACTER / 0.1))):
-            yield TTSAudioRawFrame(_tone(RATE, 0.1), RATE, 1, context_id=context_id)
+            yield TTSAudioRawFrame(self._hum, RATE, 1, context_id=context_id)
+            await asyncio.sleep(0)  # the first of it is played while the rest is made
 
 
 def _tone(rate: int, seconds: float) -> bytes:

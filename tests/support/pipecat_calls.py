@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bot import make_worker, run
+from pipecat.frames.frames import MetricsFrame
 from pipecat.observers.base_observer import BaseObserver
 from standins import Delays, Line, Script
 
@@ -66,7 +67,7 @@ async def measured(url: str) -> dict[str, Any]:
 
 
 async def rude(url: str) -> dict[str, Any]:
-    """A call in whose process other observers and handlers fail."""
+    """A call in whose process other observers and handlers fail, and with metrics that nobody can read."""
     script, polite = scripted(SHORT), Polite()
     worker = make_worker(script, observers=[Rude(), polite])
     attach(worker, url, agent="rude", texts=True)
@@ -74,6 +75,7 @@ async def rude(url: str) -> dict[str, Any]:
     async def fail(*_: Any) -> None:
         raise RuntimeError("rude")
 
+    await worker.queue_frame(MetricsFrame(data=[None]))
     for event in ("on_pipeline_started", "on_pipeline_finished", "on_pipeline_error"):
         worker.add_event_handler(event, fail)
     return {"took": await timed(worker), **asdict(script.truth), "frames": polite.frames}
