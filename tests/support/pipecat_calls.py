@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import Any
 
 from bot import make_worker, run
@@ -119,7 +120,9 @@ async def timed(worker: Any) -> float:
 
 
 async def by_setup_file(url: str, started: Callable[[], None]) -> dict[str, Any]:
-    """A call whose code knows nothing of the tap."""
+    """A call whose code knows nothing of the tap. A worker of another one's pipeline gets none, and one that cannot have any goes on."""
+    await setup_file.setup_pipeline_worker(SimpleNamespace(bridged=True))
+    await setup_file.setup_pipeline_worker(SimpleNamespace(bridged=False))
     script = scripted(SHORT)
     worker = make_worker(script, conversation_id="by-setup-file")
     os.environ |= {"PIPECAT_SETUP_FILES": setup_file.__file__, "AGENTSTACK_TAP_URL": url, "AGENTSTACK_TAP_AGENT": "by-setup-file"}

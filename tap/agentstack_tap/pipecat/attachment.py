@@ -37,9 +37,13 @@ def attach(
     observer = TapObserver(
         tap, session=session_id or _conversation_id(worker), agent=agent, texts=texts, on_end=lambda: shared.give_back(tap)
     )
-    _check_metrics(worker, enable=enable_metrics)
-    worker.add_observer(observer)
-    _add_breakdown(worker, observer)
+    try:
+        _check_metrics(worker, enable=enable_metrics)
+        worker.add_observer(observer)
+        _add_breakdown(worker, observer)
+    except Exception:
+        shared.give_back(tap)
+        raise
     return observer
 
 
