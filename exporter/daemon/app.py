@@ -36,6 +36,7 @@ from exporter.server.daemon_threads import run_in_thread
 from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
 from exporter.server.reloading_file import FileWatcher
+from exporter.server.tested_versions import untested
 from exporter.tracing.span_handlers import Emit
 
 READY_FILE_TIMEOUT: Final = 2.0
@@ -91,6 +92,8 @@ class Daemon:
     async def start(self) -> None:
         """Open both listeners. Raises ``OSError`` that names the address or file that cannot be used."""
         await self._set_ready(ready=False)
+        if untested():
+            log.warning("%s: listeners fall back to uvicorn's own protocols, which do not limit hostile peers", untested())
         try:
             await self._telemetry.start()
             await self._receiver.start()
