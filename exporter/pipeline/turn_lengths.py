@@ -1,4 +1,8 @@
-"""How long each turn took, for the metric that the GenAI conventions have for it: as long as its span, where it has one."""
+"""How long each turn took, for the metric that the GenAI conventions have for it: as long as its span, where it has one.
+
+To place all stages of a turn costs as much as to record it. So a turn without a span is measured from its two outer times, which are
+the edges of the span too, and its stages are only placed if one of these times is missing.
+"""
 
 from typing import Final
 
@@ -9,6 +13,8 @@ from exporter.sessions.session import Session
 from exporter.tracing.timeline import turn_length
 
 _NO_CLOCK: Final = PlatformClock()
+_LONGEST: Final = 3600.0
+"""A turn that seems longer, in seconds, has times that do not belong together."""
 
 
 class TurnLengths:
@@ -20,9 +26,19 @@ class TurnLengths:
     def observe(self, session: Session, event: TurnMetrics, receipt: float) -> None:
         """A turn is recorded, and its span is written if it has one. If no time of the turn is known, nothing is observed."""
         state = session.spans
-        length = 0 if state is None else state.turn_length
-        if not length:
+        seconds = state.turn_length / SECOND if state is not None and state.turn_length else _from_outer_times(event)
+        if not seconds:
             clock = _NO_CLOCK if state is None else state.clock
-            length = turn_length(event, clock.window(session.started_at, receipt))
-        if length:
-            self._durations.turn(session, length / SECOND, event.error_source, receipt)
+            seconds = turn_length(event, clock.window(session.started_at, receipt)) / SECOND
+        if seconds:
+            self._durations.turn(session, seconds, event.error_source, receipt)
+
+
+def _from_outer_times(event: TurnMetrics) -> float:
+    """From the start of the user's speech, or of the agent's in a greeting, to the end of the agent's; 0 if that is not known."""
+    start = event.agent_started_speaking_at if event.agent_first else event.user_started_speaking_at
+    end = event.agent_stopped_speaking_at
+    if start is None or end is None:
+        return 0.0
+    seconds = (end - start).total_seconds()
+    return seconds if 0.0 < seconds <= _LONGEST else 0.0
