@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import pytest
@@ -51,7 +51,7 @@ async def received(feed: Feed, messages: list[bytes]) -> None:
     taps = TapClients(TapLimits(65_536, 30, 60), lambda _: feed, Feed())
     endpoint = Endpoint(AuthPolicy(AccessRules("/ws", 10)), EndpointConfig(), lambda: feed, taps, Feed())
     arrived = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": each.decode()} for each in messages)]
-    left = iter([*arrived, {"type": "websocket.disconnect", "code": 1000}])
+    left: Iterator[AsgiMessage] = iter([*arrived, {"type": "websocket.disconnect", "code": 1000}])
 
     async def receive() -> AsgiMessage:
         return next(left)
