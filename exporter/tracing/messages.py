@@ -1,9 +1,11 @@
 """What was said in a turn, in the form that the GenAI conventions give to messages: for spans of models, with content capture on.
 
-The form is that of the conventions' ``gen-ai-input-messages.json`` and ``gen-ai-output-messages.json``.
+The form is that of the conventions' ``gen-ai-input-messages.json`` and ``gen-ai-output-messages.json``. The newest schema no longer
+asks for a finish reason, but viewers that follow an older one show no answer without it. The platform only says whether an answer was
+cancelled.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -29,19 +31,22 @@ class Messages:
         if stage not in present:
             return
         if event.user_text:
-            written[stage] += self._attribute(_INPUT, "user", event.user_text)
+            written[stage] += self._attribute(_INPUT, event.user_text, role="user")
         if event.agent_text:
-            written[stage] += self._attribute(_OUTPUT, "assistant", event.agent_text)
+            cancelled = event.llm_cancelled if stage == CHAT else event.realtime_cancelled
+            reason = "cancelled" if cancelled else "stop"
+            written[stage] += self._attribute(_OUTPUT, event.agent_text, role="assistant", finish_reason=reason)
 
-    def _attribute(self, key: bytes, role: str, text: str) -> bytes:
+    def _attribute(self, key: bytes, text: str, **message: str) -> bytes:
         """The attribute, or nothing if not even a message without text has room."""
         text = text[: self._length]
-        while len(found := _json(role, text)) > self._length:
+        while len(found := _json(text, message)) > self._length:
             if not text:
                 return b""
             text = text[: -max(1, (len(found) - self._length) // 6)]  # a character takes up to six, as an escape
         return text_attribute(ON_SPAN, key, found.encode())
 
 
-def _json(role: str, text: str) -> str:
-    return msgspec.json.encode([{"role": role, "parts": [{"type": "text", "content": text}]}]).decode()
+def _json(text: str, message: dict[str, str]) -> str:
+    found: dict[str, Any] = {**message, "parts": [{"type": "text", "content": text}]}
+    return msgspec.json.encode([found]).decode()

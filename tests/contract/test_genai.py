@@ -202,17 +202,19 @@ def test_spans_of_models_name_their_operation_and_session() -> None:
     assert "gen_ai.conversation.id" not in values(player.named("agent_speech").attributes)
 
 
-def message(role: str, text: str) -> list[Any]:
-    return [{"role": role, "parts": [{"type": "text", "content": text}]}]
+def message(role: str, text: str, **more: str) -> list[Any]:
+    return [{"role": role, **more, "parts": [{"type": "text", "content": text}]}]
 
 
-@pytest.mark.parametrize(("span", "of"), [("chat", {"llm_ttft_ms": 1}), ("realtime_inference", {"realtime_ttft_ms": 1})])
-def test_with_capture_the_model_has_the_messages(span: str, of: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("span", "component"), [("chat", "llm"), ("realtime_inference", "realtime")])
+def test_with_capture_the_model_has_the_messages(span: str, component: str) -> None:
     """What was said is on the model's span in the conventions' form, whatever characters it has."""
-    said = {"type": "turn.metrics", "turn_number": 1, "user_text": 'Is "é" \\ 1 <b>?', "agent_text": "Yes\n", **of}
+    said = {"type": "turn.metrics", "turn_number": 1, "user_text": 'Is "é" \\ 1 <b>?', "agent_text": "Yes\n", f"{component}_ttft_ms": 1}
     found = values(Player(SpanOptions(capture=True)).play(said).named(span).attributes)
     assert json.loads(found["gen_ai.input.messages"]) == message("user", 'Is "é" \\ 1 <b>?')
-    assert json.loads(found["gen_ai.output.messages"]) == message("assistant", "Yes\n")
+    assert json.loads(found["gen_ai.output.messages"]) == message("assistant", "Yes\n", finish_reason="stop")
+    cancelled = values(Player(SpanOptions(capture=True)).play({**said, f"{component}_cancelled": True}).named(span).attributes)
+    assert json.loads(cancelled["gen_ai.output.messages"])[0]["finish_reason"] == "cancelled"
     assert "gen_ai.input.messages" not in values(Player().play(said).named(span).attributes)
 
 
