@@ -35,10 +35,9 @@ class TurnLengths:
 
 
 def _from_outer_times(event: TurnMetrics) -> float:
-    """From the start of the user's speech, or of the agent's in a greeting, to the end of the agent's; 0 if that is not known."""
-    start = event.agent_started_speaking_at if event.agent_first else event.user_started_speaking_at
-    end = event.agent_stopped_speaking_at
-    if start is None or end is None:
+    """From the start of the user's speech to the end of the agent's; 0 if that is not known. A greeting begins with its synthesis."""
+    start, end = event.user_started_speaking_at, event.agent_stopped_speaking_at
+    if start is None or end is None or event.agent_first:
         return 0.0
     seconds = (end - start).total_seconds()
     return seconds if 0.0 < seconds <= _LONGEST else 0.0

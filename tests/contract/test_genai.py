@@ -169,16 +169,26 @@ def test_an_evicted_model_takes_its_series_with_it() -> None:
     assert {series.labels[2] for series in family.series} == {"gpt-5"}
 
 
-def test_the_span_of_a_turn_is_as_long_as_the_metric_says() -> None:
-    """Where a turn has a span, the metric observes its length."""
+TIMES = {
+    "user_started_speaking_at": "2026-05-04T09:00:00Z",
+    "user_stopped_speaking_at": "2026-05-04T09:00:01.5Z",
+    "agent_started_speaking_at": "2026-05-04T09:00:02.4Z",
+    "agent_stopped_speaking_at": "2026-05-04T09:00:04.75Z",
+}
+
+
+@pytest.mark.parametrize("more", [{}, TIMES, {**TIMES, "agent_first": True}, {"user_started_speaking_at": "2026-05-04T09:00:00Z"}])
+def test_a_turn_is_as_long_as_its_span(more: dict[str, Any]) -> None:
+    """The metric observes the length of the turn's span, and the same where no spans are made."""
     spans: list[bytes] = []
-
-    pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), 0.0, tracing=Tracing(SpanOptions(), spans.extend))
-    CallFeed(pipeline).consume(json.dumps({**TURN, "user_started_speaking_at": "2026-05-04T09:00:00Z"}), 2e9)
-    (family,) = (found for found in pipeline.snapshot(2e9).families if found.spec.otel_name == "gen_ai.invoke_agent.duration")
-
+    observed = []
+    for tracing in (Tracing(SpanOptions(), spans.extend), None):
+        pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), 0.0, tracing=tracing)
+        CallFeed(pipeline).consume(json.dumps({**TURN, **more}), 2e9)
+        (family,) = (found for found in pipeline.snapshot(2e9).families if found.spec.otel_name == "gen_ai.invoke_agent.duration")
+        observed.append(family.series[0].value.sum)  # type: ignore[union-attr] # a histogram
     (turn,) = (span for span in map(Span.FromString, spans) if span.name.startswith("invoke_agent"))
-    assert family.series[0].value.sum == (turn.end_time_unix_nano - turn.start_time_unix_nano) / 1e9  # type: ignore[union-attr] # a histogram
+    assert observed == [(turn.end_time_unix_nano - turn.start_time_unix_nano) / 1e9] * 2
 
 
 def test_spans_of_models_name_their_operation_and_session() -> None:
