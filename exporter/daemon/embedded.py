@@ -10,6 +10,7 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from exporter import __version__
+from exporter.compiled import BUILD
 from exporter.config import Settings
 from exporter.config.otel import OtelSettings
 from exporter.daemon.auth import IngestTokens, TelemetryGuard
@@ -47,7 +48,7 @@ class Embedded:
         self._settings = settings
         self._watcher = FileWatcher()
         self.pipeline = create_pipeline(settings, otel, self._watcher, self._emit if exports_spans(settings, otel) else None)
-        self.pipeline.metrics.build_info(__version__, platform.python_version())
+        self.pipeline.metrics.build_info(__version__, platform.python_version(), BUILD)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot)
         metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
         tokens = IngestTokens(settings, self._watcher)
