@@ -120,7 +120,7 @@ async def timed(worker: Any) -> float:
 
 
 async def by_setup_file(url: str, started: Callable[[], None]) -> dict[str, Any]:
-    """A call whose code knows nothing of the tap. A worker of another one's pipeline gets none, and one that cannot have any goes on."""
+    """A call whose code knows nothing of the tap. A part of another pipeline gets none, and a worker that cannot have one goes on."""
     await setup_file.setup_pipeline_worker(SimpleNamespace(bridged=True))
     await setup_file.setup_pipeline_worker(SimpleNamespace(bridged=False))
     script = scripted(SHORT)
