@@ -89,7 +89,7 @@ async def held(folder: Path, version: str) -> Outcome:
         env = environment(address_of(site), "http/protobuf")
         old_exporter = daemon_process(subdirectory(folder, "old"), "--linger", env=env)
         async with old_exporter as old, calls(python, old.endpoints.ws, log) as process:
-            await old.endpoints.reaches("agentstack_turns_total", 2, within=30, agent="shop")
+            await old.endpoints.reaches("agentstack_turns_total", 3, within=30, agent="shop")
             before = await last_scrape(old)
             listen = ("--listen", old.endpoints.listen)
             async with daemon_process(subdirectory(folder, "new"), "--linger", *listen, env=env) as new:
