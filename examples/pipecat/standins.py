@@ -175,11 +175,11 @@ class ScriptedCaller(BaseInputTransport):
 
     async def _say_lines(self) -> None:
         for number, line in enumerate(self._script.lines):
+            await self._speaking.wait()
             if line.barge_in is None:
                 await self._silent.wait()
                 await asyncio.sleep(line.pause)
             else:
-                await self._speaking.wait()
                 await asyncio.sleep(line.barge_in)
             self._script.at = number
             self._silent.clear()
@@ -187,7 +187,7 @@ class ScriptedCaller(BaseInputTransport):
             self._frames_left = round(line.seconds / FRAME)
             await self._said.wait()
             self._speaking.clear()
-            self._silent.clear()
+        await self._speaking.wait()
         await self._silent.wait()
         await asyncio.sleep(self._script.line.pause)
         await self.hang_up()
