@@ -32,6 +32,7 @@ from exporter.daemon.ticker import Ticker
 from exporter.exporters.landing_page import Product, StatusLine
 from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.exporters.prometheus.endpoint import Scrape
+from exporter.exporters.prometheus.protobuf_exposition import ProtobufRenderer
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.logs import lines_dropped
 from exporter.metrics import inventory
@@ -159,7 +160,7 @@ class Daemon:
             LoggingDiagnostics(subscribes=settings.subscribe),
             time.time(),
             settings.max_frame_bytes,
-            exponential=otel.metrics is not None and otel.histogram_aggregation == "base2_exponential_bucket_histogram",
+            exponential=settings.histograms != "classic" or otel.exponential_histograms,
             slow_turn=settings.slow_turn,
             exemplars=otel.exemplar_filter != "always_off",
             tracing=Tracing(span_options(settings, otel), self._emit) if exports_spans(settings, otel) or self._on_spans else None,
@@ -172,7 +173,10 @@ class Daemon:
     def _new_telemetry_listener(self, metrics: ReceiverMetrics) -> tuple[Listener, str]:
         """The listener of the telemetry pages, and its URL scheme."""
         guard, address = TelemetryGuard(self._settings, self.watcher), self._settings.telemetry_listen
-        pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape)
+        protobuf = ProtobufRenderer(self._settings.histograms, most_buckets=self._settings.native_histogram_buckets)
+        pages = telemetry_app(
+            self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape, protobuf=protobuf
+        )
         listener = Listener(
             guard.protect(pages, metrics.refused),
             address.host,

@@ -197,9 +197,10 @@ def _metrics_sender(
     if otel.metrics is None:
         return None
     observer.start_at_zero()
+    encoder = MetricsEncoder(resource, otel.temporality, exponential=otel.exponential_histograms)
     return MetricsSender(
         create_transport(otel.metrics),
-        SnapshotSource(snapshot, MetricsEncoder(resource, otel.temporality)),
+        SnapshotSource(snapshot, encoder),
         observer,
         interval=otel.metric_interval,
         timeout=otel.metric_timeout,
