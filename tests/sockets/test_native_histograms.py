@@ -7,21 +7,25 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from exporter.exporters.landing_page import Product
+from exporter.exporters.prometheus.negotiation import Format
+from exporter.exporters.prometheus.protobuf_exposition import Histograms
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics import inventory
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.store import Store
 from exporter.simulate.truth import nearest_rank
-from tests.support.daemon import http_client
+from tests.support.daemon import http_client, running_daemon
 from tests.support.house_rules import ROOT
 from tests.support.http_server import http_server
 from tests.support.peers import RELEASES, Release
+from tests.support.prometheus_messages import decoded
 from tests.support.prometheus_server import Prometheus, prometheus, prometheus_process
 from tests.support.waiting import eventually
 
@@ -113,6 +117,24 @@ async def test_native_histograms_of_a_restarted_exporter(tmp_path: Path, release
     assert within == pytest.approx(sum(wait <= 2 for wait in waits) / 5000)
     assert found == {q: pytest.approx(nearest_rank(sorted(waits), q), rel=0.01) for q in found}
     assert min(float(value) for series in rates["result"] for _, value in series["values"]) >= 0
+
+
+@pytest.mark.parametrize(("histograms", "classic", "native"), [("both", True, True), ("classic", True, False), ("native", False, True)])
+async def test_the_setting_chooses_the_buckets(histograms: Histograms, classic: bool, native: bool) -> None:
+    """A protobuf scrape of the daemon has the buckets that --histograms asks for, and text has classic ones in each case."""
+    async with running_daemon(histograms=histograms) as endpoints:
+        found: list[Any] = []
+
+        async def observed() -> bool:
+            scraped = await endpoints.get("/metrics", accept=Format.PROTOBUF.content_type)
+            found[:] = [family for family in decoded(scraped.content) if family.name == "agentstack_exporter_event_loop_lag_seconds"]
+            return bool(found)
+
+        await eventually(observed, because="the loop's lag")
+        [metric] = found[0].metric
+        assert (bool(metric.histogram.bucket), bool(metric.histogram.zero_threshold)) == (classic, native)
+        assert metric.histogram.start_timestamp.seconds > 1e9
+        assert "agentstack_exporter_event_loop_lag_seconds_bucket" in await endpoints.text()
 
 
 def configuration(name: str, target: str) -> str:
