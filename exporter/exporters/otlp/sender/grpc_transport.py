@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from typing import Final
+from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -19,7 +20,7 @@ from exporter.exporters.otlp.sender.response import (
     guarded,
 )
 from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, read_pem
-from exporter.exporters.otlp.target import Signal, Target
+from exporter.exporters.otlp.target import Proxy, Signal, Target, bracketed
 
 METHODS: Final[dict[Signal, str]] = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
@@ -29,8 +30,6 @@ _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 _OPTIONS: Final = (
     ("grpc.primary_user_agent", USER_AGENT),
-    # The environment's proxy variables are meant for the agent's own traffic.
-    ("grpc.enable_http_proxy", 0),
     # A new channel must not inherit the back-off of the failed one before it.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),
@@ -81,12 +80,22 @@ class GrpcTransport:
 
     async def _connect(self) -> grpc.aio.Channel:
         endpoint, files = self.target.endpoint, self.target.tls_files
+        options = (*_OPTIONS, *_proxy_options(self.target.proxy))
         if not self.target.tls:
-            return grpc.aio.insecure_channel(endpoint, options=_OPTIONS, compression=self._compression)
+            return grpc.aio.insecure_channel(endpoint, options=options, compression=self._compression)
         paths = (files.authorities, files.client_key or files.client_certificate, files.client_certificate)
         roots, key, chain = await self._files.submit(lambda: [read_pem(path) for path in paths])
         credentials = grpc.ssl_channel_credentials(root_certificates=roots, private_key=key, certificate_chain=chain)
-        return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS, compression=self._compression)
+        return grpc.aio.secure_channel(endpoint, credentials, options=options, compression=self._compression)
+
+
+def _proxy_options(proxy: Proxy | None) -> tuple[tuple[str, str | int], ...]:
+    """The settings have decided about the proxy, so gRPC does not read the environment's variables itself."""
+    if proxy is None:
+        return (("grpc.enable_http_proxy", 0),)
+    user, separator, password = proxy.credentials.partition(":")
+    login = f"{quote(user, safe='')}{separator}{quote(password, safe='')}@" if proxy.credentials else ""
+    return (("grpc.enable_http_proxy", 1), ("grpc.http_proxy", f"http://{login}{bracketed(proxy.host)}:{proxy.port}"))
 
 
 def _metadata(target: Target) -> list[tuple[str, str | bytes]]:
