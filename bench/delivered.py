@@ -57,6 +57,7 @@ def _contestants(url: str) -> Iterator[dict[str, Contestant]]:
         os.environ[ENDPOINT] = url
         try:
             found |= {"all": stack.enter_context(running("exporter")), "plain": stack.enter_context(running("plain"))}
+            found["library"] = stack.enter_context(running("library"))
             found["by hand"] = stack.enter_context(running("instrumented"))
         finally:
             del os.environ[ENDPOINT]
@@ -84,6 +85,7 @@ def _line(traffic: Load, costs: dict[str, list[float]]) -> tuple[str, ...]:
         traffic.name,
         f"{median(costs['sink']):.1f} µs",
         *ours,
+        f"{median(costs['library']):.1f} µs = {ratio('library', 'all'):.2f} × ours",
         f"{median(costs['by hand']):.0f} µs = {ratio('by hand', 'all'):.1f} × ours",
     )
 
@@ -109,7 +111,18 @@ def run(*, quick: bool) -> None:
     with receiver() as url:
         with _contestants(url) as contestants:
             lines = [_line(traffic, _costs(contestants, traffic, rounds)) for traffic in loads]
-        table(("a frame of", "bare sink", "metrics only", "traced and delivered too", "the same, not compiled", "by hand"), lines)
+        table(
+            (
+                "a frame of",
+                "bare sink",
+                "metrics only",
+                "traced and delivered too",
+                "the same, not compiled",
+                "over aiohttp",
+                "by hand",
+            ),
+            lines,
+        )
         late = _lateness(url, seconds, load("turns", frames.turns(), round(RATE * (seconds + 2)) // CONNECTIONS))
     table(("steadily, traced and delivered", "turns", "event loop late, p99", "longest"), [late])
 
