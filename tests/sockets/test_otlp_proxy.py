@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from exporter.exporters.otlp.sender import BackoffConfig, BatchConfig, SpanEnvelope, SpanSender, create_transport
+from exporter.exporters.otlp.sender.response import Delivered
 from exporter.exporters.otlp.target import ClientTlsFiles, Protocol, Proxy, Target
 from tests.sockets.test_sender_tls import server_side
 from tests.support.http_proxy import HttpProxy, http_proxy
@@ -137,6 +138,18 @@ async def test_a_refused_tunnel(pki: Pki, caplog: pytest.LogCaptureFixture) -> N
         await run.arrived()
         assert run.observer.reasons == {"proxy": 2}
     assert f"the proxy answered 403 (through the proxy http://127.0.0.1:{run.proxy.port})" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["{}", "dns:{}", "dns:///{}"])
+async def test_grpc_does_not_read_the_environment_again(form: str, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings decide about the proxy of every form of a target, also where gRPC's own rule for no_proxy would decide otherwise."""
+    monkeypatch.setenv("no_proxy", "0.0.1,localhost")
+    async with otlp_receiver("grpc") as site, http_proxy(LOGIN) as proxy:
+        address = Proxy("127.0.0.1", proxy.port, CREDENTIALS)
+        transport = create_transport(Target("traces", "grpc", form.format(site.endpoint), proxy=address))
+        assert await transport.send(b"") == Delivered()
+        await transport.close()
+    assert [(method, target) for method, target, _ in proxy.requests] == [("CONNECT", site.endpoint)]
 
 
 async def test_a_silent_proxy(pki: Pki) -> None:
