@@ -76,7 +76,7 @@ compiled: .cache/compiled/.ready ## compile the hot path, as in the image, in a 
 
 .cache/compiled/.ready: $(READY) $(shell find exporter -name '*.py' -o -name '*.pyx' -o -name '*.pxd')
 	@rm -rf $(@D) && mkdir -p $(@D) && cp -R exporter $(@D)/exporter && find $(@D) -name __pycache__ -prune -exec rm -rf {} +
-	@$(BIN)/python -m exporter.compiled.build $(@D)/exporter >/dev/null
+	@COMPILED_CACHE="$${XDG_CACHE_HOME:-$$HOME/.cache}/agentstack-exporter/compiled" $(BIN)/python -m exporter.compiled.build $(@D)/exporter >/dev/null
 	@touch $@
 
 image-test: ## build the image and run it as Kubernetes would (Debian, root, two minutes)

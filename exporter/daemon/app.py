@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from exporter import __version__
+from exporter.compiled import BUILD
 from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings
 from exporter.config.price_file import read_prices
@@ -76,7 +77,7 @@ class Daemon:
         self.watcher = FileWatcher()
         self.pipeline = self._new_pipeline(settings, otel)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
-        self.pipeline.metrics.build_info(__version__, platform.python_version())
+        self.pipeline.metrics.build_info(__version__, platform.python_version(), BUILD)
         receiver_metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
         self._receiver = Receiver(settings, self.pipeline, receiver_metrics, self.watcher)
         self._ticker = Ticker(self.pipeline, self._receiver.sweep)

@@ -10,7 +10,8 @@ from typing import Final, get_args
 
 import uvloop
 
-from exporter import __version__, compiled
+from exporter import __version__
+from exporter.compiled import BUILD
 from exporter.config import Loaded, Settings
 from exporter.config.otel import OtelSettings, read_otel
 from exporter.daemon.app import Daemon
@@ -85,7 +86,7 @@ def described(settings: Settings, otel: OtelSettings) -> dict[str, str]:
     }
     return {
         "version": __version__,
-        "build": "compiled" if compiled.RecordWriter else "plain",
+        "build": BUILD,
         "receivers": "websocket, tap" if settings.upstream is None else "relay",
         "authentication": ", ".join(kind for kind, given in kinds.items() if given) or "none",
         "otlp_traces": described_target(otel, "traces"),

@@ -32,7 +32,7 @@ def _process(kind: Literal["counter", "gauge"], name: str, unit: str, text: str)
     return MetricSpec(kind=kind, otel_name="process." + name, unit=unit, help=text)
 
 
-BUILD_INFO: Final = _gauge("build_info", "", "Always 1; its labels say which exporter this is.", "version", "python")
+BUILD_INFO: Final = _gauge("build_info", "", "Always 1; its labels say which exporter this is.", "version", "python", "build")
 FRAMES_RECEIVED: Final = _counter("frames_received", "{frame}", "WebSocket messages received.")
 FRAMES: Final = _counter("frames", "{frame}", "WebSocket messages by outcome; adds up to the messages received.", "outcome")
 FRAMES_REJECTED: Final = _counter(
@@ -316,9 +316,9 @@ class SelfMetrics:
         """The row that counts events of type ``event``."""
         return self._row(EVENTS, event=event)
 
-    def build_info(self, version: str, python: str) -> None:
-        """Export the version of the exporter and of Python."""
-        Instrument(self._store, BUILD_INFO).set(1, version=version, python=python, now=self._now)
+    def build_info(self, version: str, python: str, build: str) -> None:
+        """Export the version of the exporter and of Python, and whether the hot path is ``compiled`` or ``plain``."""
+        Instrument(self._store, BUILD_INFO).set(1, version=version, python=python, build=build, now=self._now)
 
     def reject(self, reason: str) -> None:
         """Count a rejected frame by its reason."""

@@ -16,13 +16,14 @@ from exporter.metrics.label_limits import PAIR, LabelLimiter, LabelLimits, compo
 from exporter.metrics.recorder import Recorder
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.snapshot import Snapshot
-from exporter.metrics.store import Store
+from exporter.metrics.store import Row, Store
 from exporter.pipeline.diagnostics import Diagnostics
 from exporter.pipeline.event_handlers import EventHandlers
 from exporter.pipeline.event_steps import create_steps
 from exporter.pipeline.trackers import create_trackers
-from exporter.protocol.decoder import SPECS, RefusalReason
+from exporter.protocol.decoder import SPECS, RefusalReason, RefusedValue
 from exporter.protocol.ids import TurnRef, turn_key
+from exporter.protocol.learning_decoder import LearningDecoder
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.registry import SessionRegistry, SessionTimeouts
 from exporter.sessions.session import Session
@@ -74,6 +75,7 @@ class Pipeline:
         tracing: Tracing | None = None,
     ) -> None:
         self.diagnostics = diagnostics
+        self.decode: Final = LearningDecoder().decode
         self.max_frame = max_frame
         self.max_characters = max_frame // _MOST_BYTES_A_CHARACTER
         """A text of at most this many characters is within ``max_frame``, whatever the characters are."""
@@ -104,6 +106,8 @@ class Pipeline:
         self.steps = create_steps(handlers, self.turn_reference, self._recorder, self.metrics, self.spans)
         self._swept_at = self._cleared_at = now
         self._least_lag: float | None = None
+        self._refused_rows: dict[RefusedValue, Row] = {}
+        self._unknown_rows: dict[tuple[type[Wire], str], Row] = {}
 
     def app_answered(self, session: Session, answer: ToolAnswer | LlmAnswer | None, now: float) -> None:
         """Pass an answer of the customer's app to the spans."""
@@ -113,6 +117,14 @@ class Pipeline:
     def refuse(self, field: str, reason: RefusalReason) -> None:
         """Count a value that was not observed."""
         self.metrics.values_refused.add(1, field=field, reason=reason.value)
+
+    def refuse_value(self, refused: RefusedValue) -> None:
+        """As :meth:`refuse`, for the hot path. The declarations and the reasons bound how many rows are remembered."""
+        row = self._refused_rows.get(refused)
+        if row is None:
+            row = self.metrics.values_refused.row(field=refused.field, reason=refused.reason.value)
+            self._refused_rows[refused] = row
+        row[0] += 1.0
 
     def note_lag(self, lag: float) -> None:
         """Record the time between an event's timestamp and its receipt, in seconds."""
@@ -129,8 +141,18 @@ class Pipeline:
     def unknown_fields(self, event: Wire, fields: tuple[str, ...], now: float) -> None:
         """Count unknown fields of a known event by their names."""
         for field in fields:
-            label = self._limiter.value("field", field, now)
-            self.metrics.unknown_fields.add(1, event=event_name(type(event)), field=label)
+            row = self._unknown_rows.get((type(event), field))
+            if row is None:
+                row = self._unknown_row(type(event), field, now)
+            row[0] += 1.0
+
+    def _unknown_row(self, event: type[Wire], field: str, now: float) -> Row:
+        """The row of an unknown field. It is remembered only if the name is a label value unchanged: others are counted each time."""
+        label = self._limiter.value("field", field, now)
+        row = self.metrics.unknown_fields.row(event=event_name(event), field=label)
+        if label == field:
+            self._unknown_rows[event, field] = row
+        return row
 
     def turn_reference(self, session: Session, event: TurnMetrics) -> TurnRef | None:
         """The turn that exemplars point at: only if its span is exported, or if no spans are made here at all."""
@@ -187,4 +209,5 @@ class Pipeline:
             self._clear_caches()
 
     def _clear_caches(self) -> None:
+        self._unknown_rows.clear()
         self._recorder.clear_caches(session.series_cache for session in self.sessions)

@@ -51,7 +51,7 @@ HEADLINES: dict[str, tuple[Kind, tuple[str, ...]]] = {
     "agentstack_sessions_ended_total": ("counter", ("agent", "reason")),
     "agentstack_interruptions_total": ("counter", ("agent",)),
     "agentstack_errors_total": ("counter", ("agent", "code")),
-    "agentstack_exporter_build_info": ("gauge", ("version", "python")),
+    "agentstack_exporter_build_info": ("gauge", ("version", "python", "build")),
     "agentstack_exporter_frames_received_total": ("counter", ()),
     "agentstack_exporter_frames_total": ("counter", ("outcome",)),
     "agentstack_exporter_values_refused_total": ("counter", ("field", "reason")),
