@@ -418,6 +418,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    otlp_proxy: Annotated[
+        bool,
+        About(
+            Switch(),
+            "Traces",
+            "Send spans and metrics through the proxy that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name. The relay never "
+            "uses a proxy.",
+        ),
+    ] = True
+
     trace_per_turn: Annotated[
         bool,
         About(
