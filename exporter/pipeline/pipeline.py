@@ -9,6 +9,7 @@ from exporter.analysis.latency_breakdown import SLOW_TURN
 from exporter.analysis.prices import PriceList
 from exporter.analysis.turns import TurnCounter
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
+from exporter.catalogue.genai_metrics import DEFAULT, LOGIC_METRICS, Generation
 from exporter.events import Wire
 from exporter.events.base import event_name
 from exporter.events.turn_metrics import TurnMetrics
@@ -21,6 +22,7 @@ from exporter.pipeline.diagnostics import Diagnostics
 from exporter.pipeline.event_handlers import EventHandlers
 from exporter.pipeline.event_steps import create_steps
 from exporter.pipeline.trackers import create_trackers
+from exporter.pipeline.turn_lengths import TurnLengths
 from exporter.protocol.decoder import SPECS, RefusalReason, RefusedValue
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.protocol.learning_decoder import LearningDecoder
@@ -57,7 +59,8 @@ class Pipeline:
 
     ``max_frame`` is the size in bytes above which events are shortened. With ``exponential``, histograms keep exponential buckets
     beside the explicit ones. With ``exemplars``, latencies point at the spans of their turns. Turns whose caller waited longer than
-    ``slow_turn`` (seconds) are slow. Without ``prices`` no cost is counted, and without ``tracing`` no spans are made.
+    ``slow_turn`` (seconds) are slow. ``genai`` says which names the metrics of the GenAI conventions have, if there are any. Without
+    ``prices`` no cost is counted, and without ``tracing`` no spans are made.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Pipeline:
         exemplars: bool = True,
         slow_turn: float = SLOW_TURN,
         prices: PriceList | None = None,
+        genai: Generation | None = DEFAULT,
         tracing: Tracing | None = None,
     ) -> None:
         self.diagnostics = diagnostics
@@ -88,8 +92,8 @@ class Pipeline:
             overflow=lambda label: self.metrics.label_overflow.add(1, label=label),
             masked=lambda label: self.metrics.label_masked.add(1, label=label),
         )
-        self._recorder = Recorder(SPECS, self.store, self._limiter)
-        for spec in DERIVED:
+        self._recorder = Recorder(SPECS, self.store, self._limiter, genai)
+        for spec in (*DERIVED, *(LOGIC_METRICS if genai else ())):
             self.store.add_layout([spec], tables=tables(spec))
         self.spans = SpanProcessor(tracing.options, SPECS, tracing.emit) if tracing else None
         turns = TurnCounter(
@@ -100,10 +104,13 @@ class Pipeline:
             diagnostics.metrics_missing,
             on_without_metrics=self.spans.without_metrics if self.spans else None,
         )
-        self.trackers = create_trackers(self.store, self._limiter, turns, self.refuse, slow_turn=slow_turn, prices=prices)
+        self.trackers = create_trackers(
+            self.store, self._limiter, turns, self.refuse, slow_turn=slow_turn, prices=prices, genai=genai is not None
+        )
         self.sessions = SessionRegistry(self.store, self._recorder, self._limiter, timeouts, self._finish)
         handlers = EventHandlers(self.trackers, self.sessions, self.spans, self.app_answered, self.note_lag)
-        self.steps = create_steps(handlers, self.turn_reference, self._recorder, self.metrics, self.spans)
+        lengths = TurnLengths(self.trackers.genai_durations) if genai else None
+        self.steps = create_steps(handlers, self.turn_reference, self._recorder, self.metrics, spans=self.spans, lengths=lengths)
         self._swept_at = self._cleared_at = now
         self._least_lag: float | None = None
         self._refused_rows: dict[RefusedValue, Row] = {}

@@ -88,6 +88,7 @@ def keyed(options: SpanOptions) -> Any:
 
 @given(events=st.lists(turn_metrics, min_size=1, max_size=3), capture=st.booleans(), length=st.sampled_from([0, 5, 4096]))
 @example(events=[TurnMetrics()], capture=True, length=4096)
+@example(events=[TurnMetrics(llm_ttft_ms=0, stt_input_tokens=0, realtime_input_audio_tokens=300)], capture=False, length=4096)
 @example(events=[TurnMetrics(llm_prompt_tokens=0, tts_characters=128, stt_input_tokens=2**62)], capture=False, length=4096)
 @example(
     events=[TurnMetrics(llm_request_id="é" * length) for length in (0, 50, 60, 63, 64, 127, 128, 4096)], capture=False, length=4096
@@ -146,8 +147,9 @@ def test_stages(
 ) -> None:
     """Any stages give the same bytes; the names of marks are short."""
     names, constants, attributes = pieces
-    stages = TurnStages(present, *times, names, [*attributes], marked, failed)
-    same = StageConstants(constants, tuple(name[:100] for name in names), b"went well", b"failed")
+    stages = TurnStages(present, *times, names, [*attributes], marked, failed, b"session")
+    with_session = tuple(bool(constant) for constant in constants)
+    same = StageConstants(constants, with_session, tuple(name[:100] for name in names), b"went well", b"failed")
     assert compiled.spans.stage_spans(b"trace", span, stages, same) == python_stage_spans(b"trace", span, stages, same)
 
 
@@ -226,7 +228,7 @@ def test_values_no_decoder_lets_through(compiled: Compiled, wrong: dict[str, Any
 
 def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     """A program that would read or write beyond its memory is refused."""
-    same = StageConstants((), (), b"", b"")
+    same = StageConstants((), (), (), b"", b"")
     entry = AttributeEntry("double", (5,), head=b"head")
     with pytest.raises(ValueError, match="must be the places"):
         compiled.attributes.AttributeWriter([[entry]], 5, 9, 100)
@@ -235,12 +237,12 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     with pytest.raises(ValueError, match="4 values, not 6"):
         compiled.attributes.AttributeWriter([[entry]], 6, 9, 100).write((1, 2, 3, 4))
     with pytest.raises(ValueError, match="a span id has 8 bytes"):
-        compiled.spans.stage_spans(b"", b"short", TurnStages([], [], [], (), [], (), -1), same)
+        compiled.spans.stage_spans(b"", b"short", TurnStages([], [], [], (), [], (), -1, b""), same)
     for at, longest in ((0, 8193), (-1, 8192)):
         with pytest.raises(ValueError, match="cannot be taken"):
             compiled.frames.take_messages(b"", at, 0, longest)
     with pytest.raises(IndexError):
-        compiled.spans.stage_spans(b"", b"8 bytes!", TurnStages([7], [1], [1], (), [b""], (None,), -1), same)
+        compiled.spans.stage_spans(b"", b"8 bytes!", TurnStages([7], [1], [1], (), [b""], (None,), -1, b""), same)
 
 
 def test_the_whole_package(compiled: Compiled) -> None:
