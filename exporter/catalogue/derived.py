@@ -26,6 +26,12 @@ SESSION_CONFLICTS: Final = counter_spec(
     "Sessions whose id a live session of another agent or call had: each is counted as a session of its own, under its own agent.",
     "agent",
 )
+FRAMEWORK_INFO: Final = gauge_spec(
+    "framework_info",
+    "",
+    "Always 1; its labels say which framework, in which version, feeds sessions of the agent through a tap.",
+    *("agent", "framework", "framework_version"),
+)
 SESSIONS_WITHOUT_TURN_METRICS: Final = counter_spec(
     "sessions_without_turn_metrics",
     "{session}",
@@ -78,7 +84,7 @@ USAGE_AUDIO_DURATION: Final = counter_spec(
 )
 USAGE_REQUESTS: Final = counter_spec("usage.requests", "{request}", "Requests, from session.usage.", *_USAGE_LABELS)
 
-_LABELS_FROM_THE_WIRE: Final = frozenset({"agent", "agent_tool", "llm", "pipeline", "reason", "tool"})
+_LABELS_FROM_THE_WIRE: Final = frozenset({"agent", "agent_tool", "framework", "framework_version", "llm", "pipeline", "reason", "tool"})
 _ATTRIBUTES_FROM_THE_WIRE: Final = {AGENT_NAME: ("agent",), TOOL_NAME: ("tool", "agent_tool")}
 USAGE_PAIRS: Final = "usage"
 """The table of all components' (provider, model) pairs in session.usage."""
@@ -98,6 +104,7 @@ DERIVED: Final[tuple[MetricSpec, ...]] = (
     SESSIONS_ENDED,
     SESSION_RESUMPTIONS,
     SESSION_CONFLICTS,
+    FRAMEWORK_INFO,
     SESSIONS_WITHOUT_TURN_METRICS,
     TURNS,
     TURNS_WITHOUT_METRICS,

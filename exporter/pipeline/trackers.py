@@ -9,6 +9,7 @@ from exporter.analysis.cost import CostCounter
 from exporter.analysis.genai_durations import GenAiDurations
 from exporter.analysis.latency_breakdown import LatencyBreakdown
 from exporter.analysis.prices import PriceList
+from exporter.analysis.provenance import ProvenanceTracker
 from exporter.analysis.state_durations import StateTracker
 from exporter.analysis.tools import ToolTracker
 from exporter.analysis.turn_position import TurnPositionTracker
@@ -35,6 +36,7 @@ class Trackers:
     app_latency: AppLatencyTracker
     audio_jitter: AudioJitterTracker
     genai_durations: GenAiDurations
+    provenance: ProvenanceTracker
 
 
 def create_trackers(
@@ -65,4 +67,5 @@ def create_trackers(
         app_latency=AppLatencyTracker(store, limiter, genai_durations),
         audio_jitter=AudioJitterTracker(store),
         genai_durations=genai_durations,
+        provenance=ProvenanceTracker(store, limiter),
     )
