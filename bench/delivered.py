@@ -57,6 +57,7 @@ def _contestants(url: str) -> Iterator[dict[str, Contestant]]:
         os.environ[ENDPOINT] = url
         try:
             found |= {"all": stack.enter_context(running("exporter")), "plain": stack.enter_context(running("plain"))}
+            found["library"] = stack.enter_context(running("library"))
             found["by hand"] = stack.enter_context(running("instrumented"))
         finally:
             del os.environ[ENDPOINT]
@@ -87,9 +88,12 @@ def _line(row: Row, sink: list[float]) -> tuple[str, ...]:
         costs = row.costs.get(name)
         return f"{median(costs):.1f} µs = **{ratio(costs, sink):.2f} ×**" if costs else ""
 
-    by_hand = row.costs.get("by hand")
-    hand = f"{median(by_hand):.0f} µs = {ratio(by_hand, row.costs['all']):.1f} × ours" if by_hand else ""
-    return row.load.name, f"{median(sink):.1f} µs", ours("metrics"), ours("all"), ours("plain"), hand
+    def others(name: str, digits: int) -> str:
+        costs = row.costs.get(name)
+        return f"{median(costs):.0f} µs = {ratio(costs, row.costs['all']):.{digits}f} × ours" if costs else ""
+
+    bare = f"{median(sink):.1f} µs"
+    return row.load.name, bare, ours("metrics"), ours("all"), ours("plain"), others("library", 2), others("by hand", 1)
 
 
 def _lateness(url: str, seconds: float, turns: Load) -> tuple[str, ...]:
@@ -108,7 +112,7 @@ def _lateness(url: str, seconds: float, turns: Load) -> tuple[str, ...]:
 
 def rows_for(turns: int, small: int) -> list[Row]:
     """The kinds of traffic. The sink reads only clean turns, so other turns are compared with its cost of clean ones."""
-    everybody = ("sink", "metrics", "all", "plain", "by hand")
+    everybody = ("sink", "metrics", "all", "plain", "library", "by hand")
     rows = [Row(load("turn.metrics", frames.turns(), turns), everybody)]
     rows.append(Row(load("turn.metrics, all fields", frames.full(), turns), everybody))
     rows.append(Row(load("small events as they come", frames.small(), small), everybody))
@@ -122,7 +126,15 @@ def run(*, quick: bool) -> None:
     with receiver() as url:
         with _contestants(url) as contestants:
             _measure(rows, contestants, rounds)
-        heads = ("a frame of", "bare sink", "metrics only", "traced and delivered too", "the same, not compiled", "by hand")
+        heads = (
+            "a frame of",
+            "bare sink",
+            "metrics only",
+            "traced and delivered too",
+            "the same, not compiled",
+            "over aiohttp",
+            "by hand",
+        )
         table(heads, _lines(rows))
         late = _lateness(url, seconds, load("turns", frames.turns(), round(RATE * (seconds + 2)) // CONNECTIONS))
     table(("steadily, traced and delivered", "turns", "event loop late, p99", "longest"), [late])

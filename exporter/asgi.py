@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from exporter.config import Settings, SettingsCommand
 from exporter.config.otel import OtelSettings, read_otel
 from exporter.daemon.embedded import Embedded
+from exporter.daemon.sdk_parts import problems
 
 __all__ = ["ExporterApp", "create_app"]
 
@@ -80,8 +81,8 @@ def create_app(settings: Settings | None = None, otel: OtelSettings | None = Non
     """
     settings = _settings_from_environment() if settings is None else settings
     if otel is None:
-        otel, warnings = read_otel(os.environ)
-        for warning in dict.fromkeys(warnings):
+        otel, warnings = read_otel(os.environ, use_proxies=settings.otlp_proxy)
+        for warning in dict.fromkeys((*warnings, *problems(otel))):
             log.warning(warning)
     return ExporterApp(Embedded(settings, otel), settings.path)
 

@@ -20,7 +20,7 @@ from exporter.compiled import BUILD
 from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings
 from exporter.daemon.auth import TelemetryGuard
-from exporter.daemon.core import PRODUCT, create_pipeline
+from exporter.daemon.core import PRODUCT, create_pipeline, protobuf_renderer
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
 from exporter.daemon.ready_file import ReadyFile
@@ -146,7 +146,10 @@ class Daemon:
     def _new_telemetry_listener(self, metrics: ReceiverMetrics) -> tuple[Listener, str]:
         """The listener of the telemetry pages, and its URL scheme."""
         guard, address = TelemetryGuard(self._settings, self.watcher), self._settings.telemetry_listen
-        pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape)
+        protobuf = protobuf_renderer(self._settings)
+        pages = telemetry_app(
+            self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape, protobuf=protobuf
+        )
         listener = Listener(
             guard.protect(pages, metrics.refused),
             address.host,

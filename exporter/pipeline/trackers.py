@@ -35,8 +35,8 @@ class Trackers:
     cost: CostCounter
     app_latency: AppLatencyTracker
     audio_jitter: AudioJitterTracker
-    provenance: ProvenanceTracker
     genai_durations: GenAiDurations
+    provenance: ProvenanceTracker
 
 
 def create_trackers(
@@ -66,6 +66,6 @@ def create_trackers(
         cost=CostCounter(store, limiter, prices),
         app_latency=AppLatencyTracker(store, limiter, genai_durations),
         audio_jitter=AudioJitterTracker(store),
-        provenance=ProvenanceTracker(store, limiter),
         genai_durations=genai_durations,
+        provenance=ProvenanceTracker(store, limiter),
     )

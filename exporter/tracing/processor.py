@@ -44,7 +44,7 @@ class SpanProcessor:
 
     def __init__(self, options: SpanOptions, specs: Collection[EventSpec], emit: Emit) -> None:
         self._options = options
-        self._sampler = Sampler(options.sampler, options.ratio)
+        self._sampler = Sampler(options.sampler, options.ratio, options.decide)
         self._turns = TurnSpans(options, emit)
         self._session = SessionSpan(options, emit)
         self.tools = ToolSpans(options)

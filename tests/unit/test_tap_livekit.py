@@ -271,6 +271,13 @@ async def test_a_message_that_comes_before_its_end(call: Call) -> None:
     assert "sdk_end_of_turn_delay_ms" not in await call.turn(2)
 
 
+async def test_handles_that_are_always_said(call: Call) -> None:
+    """A speech of a version that prepares none is one from the beginning."""
+    handle = call.session.speech("sp-1", AT)
+    del handle.scheduled
+    await eventually(lambda: call.of("agent.speech_created"))
+
+
 async def test_typed_messages(call: Call) -> None:
     """A caller who types has a turn and no wait."""
     handle = call.session.speech("sp-1", AT)

@@ -93,6 +93,12 @@ class Turn:
         self._of_user: dict[str, Any] = {}
         self._of_agent: dict[str, Any] = {}
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether the speech will be said. Before LiveKit generated replies ahead, each of them was."""
+        scheduled = read(self.handle, "scheduled")
+        return True if scheduled is None else bool(scheduled)
+
     def heard(self, report: Any) -> None:
         """The caller's message, with its report if it has one."""
         self.has_user = self.answers_message = True

@@ -84,7 +84,7 @@ class Turns:
             guarded(self._finish)(turn)
 
     def _may_answer(self, turn: Turn) -> bool:
-        return turn.source != "say" and not turn.answers_message and bool(read(turn.handle, "scheduled"))
+        return turn.source != "say" and not turn.answers_message and turn.scheduled
 
     def _claim(self, turn: Turn) -> None:
         if self._unclaimed is not None:
@@ -94,7 +94,7 @@ class Turns:
             turn.note_text("user_text", text)
 
     def _announce_if_scheduled(self, turn: Turn) -> None:
-        if read(turn.handle, "scheduled"):
+        if turn.scheduled:
             self.announce(turn)
 
     def _speech_done(self, turn: Turn) -> None:
