@@ -4,7 +4,6 @@ Classes of frames are found by their names: a version of Pipecat that has none o
 """
 
 import importlib
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -28,7 +27,7 @@ class Frames:
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
         self._services: dict[str, Service] = {}
-        self._seen: deque[int] = deque(maxlen=_REMEMBERED)
+        self._seen: dict[int, None] = {}
         self._by_class = self._known()
 
     def handler_of(self, kind: type) -> Handler | None:
@@ -83,10 +82,14 @@ class Frames:
 
     def _is_new(self, data: Any) -> bool:
         first = getattr(data, "first_push", None)
-        if first is None:  # before Pipecat 1.12
-            first = data.frame.id not in self._seen
-            self._seen.append(data.frame.id)
-        return bool(first)
+        if first is not None:
+            return bool(first)
+        if data.frame.id in self._seen:  # before Pipecat 1.12
+            return False
+        self._seen[data.frame.id] = None
+        if len(self._seen) > _REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        return True
 
     def _start(self, _: Any, at: float) -> None:
         self._conversation.begin(at)
