@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agentstack_tap.pipecat.conversation import STOPS_WITHIN, Conversation, Ending
-from agentstack_tap.pipecat.endings import ending_of
+from agentstack_tap.pipecat.conversation import STOPS_WITHIN, Conversation
+from agentstack_tap.pipecat.endings import Ending, ending_of
 from agentstack_tap.pipecat.readings import READINGS, UNUSED, readings_of
 from agentstack_tap.pipecat.services import Service, service_named, service_of
 from agentstack_tap.pipecat.turns import LATE_NUMBERS, LONGEST_WORK, SILENCE_ENDS_TURN

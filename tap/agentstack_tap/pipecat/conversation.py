@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agentstack_tap.pipecat.endings import Ending
 from agentstack_tap.pipecat.outbox import Outbox
 from agentstack_tap.pipecat.services import Kind, Service
 from agentstack_tap.pipecat.turn import Turn, date_time
@@ -20,14 +21,6 @@ MOST_TOOLS: Final = 64
 """Function calls of a session that may be under way; when there are more, the oldest is forgotten."""
 END_OF_TURN_MODEL: Final = "eou_model"
 """What the wire calls it when a model judged that the user's turn is over."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """Why a pipeline ends."""
-
-    reason: str | None
-    error: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """Why pipelines end: Pipecat's last frame, as the reason of a session's end."""
 
 import re
+from dataclasses import dataclass
 from typing import Any, Final
-
-from agentstack_tap.pipecat.conversation import Ending
 
 _BY_FRAME: Final = {"EndFrame": "completed", "StopFrame": "pipeline_stopped", "CancelFrame": "cancelled"}
 """Frame → reason, where the app gives none."""
@@ -11,6 +10,14 @@ _PIPECATS_OWN: Final = {"idle timeout": "idle_timeout", "interrupt signal": "int
 _FAILURES: Final = ("fatal error", "can no longer do its job")
 _SHORT: Final = re.compile(r"[A-Za-z][A-Za-z_. -]{0,47}")
 """The reasons of apps that become a label: short texts without digits, which are no ids or numbers of somebody."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a pipeline ends."""
+
+    reason: str | None
+    error: str | None = None
 
 
 def ending_of(frame: str, reason: Any) -> Ending:

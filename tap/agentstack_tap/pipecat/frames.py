@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from pipecat.processors.frame_processor import FrameDirection
 
-from agentstack_tap.pipecat.conversation import Conversation, Ending
-from agentstack_tap.pipecat.endings import ending_of
+from agentstack_tap.pipecat.conversation import Conversation
+from agentstack_tap.pipecat.endings import Ending, ending_of
 from agentstack_tap.pipecat.readings import readings_of
 from agentstack_tap.pipecat.services import Service, service_named, service_of
 
