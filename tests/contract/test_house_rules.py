@@ -18,7 +18,7 @@ SLEEPERS = {
     "tests/sockets/test_alerting.py": "turns come at a pace, as callers do: rates are what is alerted on",
     "tests/support/waiting.py": "the polling that saves everybody else from sleeping",
 }
-LOCKS = ["requirements.lock", "requirements-dev.lock", "tap/requirements-oldest.lock", ".ci/rotel.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "tap/requirements-oldest.lock", ".ci/rotel.lock", ".ci/oldest-server.lock"]
 LOCKS += sorted(lock.relative_to(rules.ROOT).as_posix() for lock in (rules.ROOT / "tap/environments").glob("*.lock"))
 NPM_LOCK = ".ci/grafana-types/package-lock.json"
 

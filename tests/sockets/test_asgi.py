@@ -1,16 +1,13 @@
 """The exporter as an ASGI application: the tests of the endpoint over other servers, its lifespan, and within another application.
 
 The servers are uvicorn with its own protocols, hypercorn, and our own listener as it falls back for an untested uvicorn. The oldest
-uvicorn that the exporter runs on is installed beside the tests, and serves as a process.
+uvicorn that the exporter runs on serves as a process.
 """
 
 import asyncio
 import contextlib
-import importlib.metadata
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,12 +29,12 @@ from tests.sockets import test_endpoint
 from tests.sockets.test_endpoint import EVENTS, STARTED
 from tests.support.daemon import Endpoints, call, daemon_process, program, send_all, settings
 from tests.support.house_rules import ROOT
+from tests.support.peers import require_folder
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually
 
 OLDEST = {"uvicorn": "0.35.0", "websockets": "15.0"}
-"""The oldest versions that ``pyproject.toml`` allows."""
-FOLDER = ROOT / ".cache" / "oldest-server"
+"""The oldest versions that ``pyproject.toml`` allows; ``.ci/oldest-server.lock`` pins them."""
 
 
 @asynccontextmanager
@@ -212,25 +209,9 @@ def test_only_tested_versions_are_hardened() -> None:
     assert untested(OLDEST.__getitem__)
 
 
-@pytest.fixture(scope="module")
-def oldest() -> Path:
-    """A folder with the oldest uvicorn and websockets, installed once."""
-    done = FOLDER / ".done"
-    wanted = [f"{name}=={number}" for name, number in OLDEST.items()]
-    if not done.exists() or done.read_text(encoding="utf-8").split() != wanted:
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target", str(FOLDER), *wanted]
-        installed = subprocess.run(command, check=False, capture_output=True, text=True)
-        if installed.returncode:
-            pytest.skip(f"the oldest uvicorn cannot be installed: {installed.stderr[-200:]}")
-        done.write_text("\n".join(wanted), encoding="utf-8")
-    assert importlib.metadata.version("uvicorn") != OLDEST["uvicorn"]
-    return FOLDER
-
-
-@pytest.mark.external
-async def test_the_oldest_uvicorn(oldest: Path, tmp_path: Path) -> None:
+async def test_the_oldest_uvicorn(tmp_path: Path) -> None:
     """On the oldest uvicorn and websockets the application works, and the daemon too, which says that it falls back."""
-    paths = os.pathsep.join((str(oldest), str(ROOT)))
+    paths = os.pathsep.join((str(require_folder("oldest-server")), str(ROOT)))
     arguments = ("--factory", "exporter.asgi:create_app", "--port", "0", "--log-level", "info")
     async with program(tmp_path, *arguments, module="uvicorn", env={"PYTHONPATH": paths}) as started:
 

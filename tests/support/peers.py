@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NoReturn
 
 import pytest
 
@@ -44,10 +45,7 @@ def require(name: str, release: Release = "oldest") -> str:
     """The path of a program; without it the test is skipped, except in CI (``CI`` is set), where that is a failure."""
     path = _path(name, release)
     if path is None:
-        message = f"{name} ({release} release) is not installed" if name in _NEWEST else f"{name} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        _missing(f"{name} ({release} release)" if name in _NEWEST else name)
     return path
 
 
@@ -62,11 +60,21 @@ def python_with(version: str) -> str:
     """The Python of the environment that has that version of a framework. If it is not there, as :func:`require`."""
     python = PEERS / version / "bin" / "python"
     if not python.exists():
-        message = f"the environment {version} is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        _missing(f"the environment {version}")
     return str(python)
+
+
+def require_folder(name: str) -> Path:
+    """The folder of Python packages that .ci/peers installed apart from ours; without it as :func:`require`."""
+    if not (PEERS / name).is_dir():
+        _missing(name)
+    return PEERS / name
+
+
+def _missing(what: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed")
+    pytest.skip(f"{what} is not installed")
 
 
 def _path(name: str, release: Release) -> str | None:
