@@ -12,6 +12,7 @@ from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
 from exporter.events import Wire
 from exporter.events.base import event_name
 from exporter.events.turn_metrics import TurnMetrics
+from exporter.events.turns import TurnCompleted
 from exporter.metrics.label_limits import PAIR, LabelLimiter, LabelLimits, component_of
 from exporter.metrics.recorder import Recorder
 from exporter.metrics.self_metrics import SelfMetrics
@@ -24,8 +25,10 @@ from exporter.pipeline.trackers import create_trackers
 from exporter.protocol.decoder import SPECS, RefusalReason
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
+from exporter.sessions.journal import NOTE_WEIGHT, JournalMemory, WithoutMetrics
 from exporter.sessions.registry import SessionRegistry, SessionTimeouts
 from exporter.sessions.session import Session
+from exporter.sessions.turn_notes import TurnNotes
 from exporter.tracing.processor import SpanProcessor
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.span_handlers import Emit
@@ -44,6 +47,18 @@ _MOST_BYTES_A_CHARACTER: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Journals:
+    """What is kept of calls for /live. With ``content``, what was said in turns is kept too.
+
+    ``notes`` gets the slow and the failed turns.
+    """
+
+    memory: JournalMemory
+    notes: TurnNotes
+    content: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tracing:
     """How spans are made, and what takes them: serialised, the moment they are complete, those of a turn together."""
 
@@ -56,7 +71,8 @@ class Pipeline:
 
     ``max_frame`` is the size in bytes above which events are shortened. With ``exponential``, histograms keep exponential buckets
     beside the explicit ones. With ``exemplars``, latencies point at the spans of their turns. Turns whose caller waited longer than
-    ``slow_turn`` (seconds) are slow. Without ``prices`` no cost is counted, and without ``tracing`` no spans are made.
+    ``slow_turn`` (seconds) are slow. Without ``prices`` no cost is counted, without ``tracing`` no spans are made, and without
+    ``journals`` nothing is kept for /live.
     """
 
     def __init__(
@@ -72,6 +88,7 @@ class Pipeline:
         slow_turn: float = SLOW_TURN,
         prices: PriceList | None = None,
         tracing: Tracing | None = None,
+        journals: Journals | None = None,
     ) -> None:
         self.diagnostics = diagnostics
         self.max_frame = max_frame
@@ -96,19 +113,27 @@ class Pipeline:
             timeouts.turn,
             self.refuse,
             diagnostics.metrics_missing,
-            on_without_metrics=self.spans.without_metrics if self.spans else None,
+            on_without_metrics=self._without_metrics,
         )
         self.trackers = create_trackers(self.store, self._limiter, turns, self.refuse, slow_turn=slow_turn, prices=prices)
-        self.sessions = SessionRegistry(self.store, self._recorder, self._limiter, timeouts, self._finish)
+        memory = None if journals is None else journals.memory
+        self.sessions = SessionRegistry(self.store, self._recorder, self._limiter, timeouts, self._finish, journals=memory)
         handlers = EventHandlers(self.trackers, self.sessions, self.spans, self.app_answered, self.note_lag)
-        self.steps = create_steps(handlers, self.turn_reference, self._recorder, self.metrics, self.spans)
+        if journals is not None:
+            self.trackers.latency_breakdown.on_slow, handlers.on_failed = journals.notes.slow, journals.notes.failed
+        content = journals is not None and journals.content
+        self.steps = create_steps(handlers, self.turn_reference, self._recorder, self.metrics, self.spans, keep_content=content)
         self._swept_at = self._cleared_at = now
         self._least_lag: float | None = None
 
     def app_answered(self, session: Session, answer: ToolAnswer | LlmAnswer | None, now: float) -> None:
-        """Pass an answer of the customer's app to the spans."""
-        if answer is not None and self.spans is not None:
+        """Pass an answer of the customer's app to the spans and the journal."""
+        if answer is None:
+            return
+        if self.spans is not None:
             self.spans.app_answered(session, answer, now)
+        if session.journal is not None:
+            session.journal.add(answer, NOTE_WEIGHT, now)
 
     def refuse(self, field: str, reason: RefusalReason) -> None:
         """Count a value that was not observed."""
@@ -177,6 +202,13 @@ class Pipeline:
         self.app_answered(session, trackers.app_latency.finish(session, now), now)
         if self.spans is not None:
             self.spans.finish(session, reason, now)
+
+    def _without_metrics(self, session: Session, event: TurnCompleted, now: float) -> None:
+        """A turn is counted without its turn.metrics."""
+        if self.spans is not None:
+            self.spans.without_metrics(session, event, now)
+        if session.journal is not None:
+            session.journal.add(WithoutMetrics(event), NOTE_WEIGHT, now)
 
     def _drop_series(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
         """Label values made room for others: drop their series."""

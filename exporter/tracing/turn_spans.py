@@ -72,11 +72,18 @@ class TurnIds(msgspec.Struct, frozen=True, gc=False):
 
 
 class WrittenTurn(msgspec.Struct, frozen=True, gc=False):
-    """When a turn that was written began and ended (unix nanoseconds), and the tool calls that do not lie in it."""
+    """When a turn that was written began and ended (unix nanoseconds), and the tool calls that do not lie in it.
+
+    ``window`` and ``at`` are what its timeline was made with: the earliest and latest plausible stamp, and the receipt on the
+    platform's clock. ``present`` are the stages that have a span.
+    """
 
     start: int
     end: int
     tools_outside: list[ToolCall]
+    window: tuple[int, int]
+    at: int
+    present: list[int]
 
 
 def turn_ids(state: SpanState, key: TurnKey, *, per_turn: bool) -> TurnIds:
@@ -135,11 +142,13 @@ class TurnSpans:
 
     def write(self, event: TurnMetrics, state: SpanState, ids: TurnIds, buffer: SpanBuffer | None, receipt: float) -> WrittenTurn:
         """Emit the turn's spans, with those of the buffered tool calls that lie in it."""
-        times = lay_out(event, state.clock.window(state.started_at, receipt))
+        window = state.clock.window(state.started_at, receipt)
+        times = lay_out(event, window)
         failed = STAGE_OF_ERROR.get(event.error_source.lower(), -1) if event.error_source else -1
         written = self._attributes(event, failed, buffer)
         present = [stage for stage in range(TURN) if written[stage] or is_timed(event, stage)]
-        start, end = times.envelope(present, state.clock.at(receipt))
+        at = state.clock.at(receipt)
+        start, end = times.envelope(present, at)
         if not times.estimated and not state.clock.known:
             state.clock.learn(end, receipt)
         spans: list[bytes] = []
@@ -157,7 +166,7 @@ class TurnSpans:
         stages = TurnStages(present, times.starts, times.ends, self._stage_names(event), written, _first_output(event), failed)
         spans += stage_spans(ids.trace, ids.span, stages, self._stage_constants)
         self._emit(spans)
-        return WrittenTurn(start, end, tools_outside)
+        return WrittenTurn(start, end, tools_outside, window, at, present)
 
     def write_tool(self, call: ToolCall, trace: bytes, parent: bytes, number: int) -> None:
         """Emit the span of a tool call that lies in no turn."""
