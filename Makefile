@@ -103,11 +103,12 @@ clean: ## remove everything that make made
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The generated pages, each from the code it describes; written aside so that a failure leaves the old ones.
-PAGES := metrics.md configuration.md
+PAGES := metrics.md configuration.md live-api.schema.json
 define write_pages
 mkdir -p .cache/docs; \
 $(BIN)/agentstack-exporter catalogue --format markdown > .cache/docs/metrics.md; \
-$(BIN)/python -m exporter.config.reference > .cache/docs/configuration.md
+$(BIN)/python -m exporter.config.reference > .cache/docs/configuration.md; \
+$(BIN)/python -m exporter.live.schema > .cache/docs/live-api.schema.json
 endef
 OPERATOR_RULES := deploy/kubernetes/monitoring/prometheusrule.yaml
 CHART := deploy/helm/agentstack-exporter

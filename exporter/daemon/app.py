@@ -23,6 +23,7 @@ from exporter.config.setting_types import nearest
 from exporter.daemon.auth import TelemetryGuard
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
+from exporter.daemon.live import Live, create_journals
 from exporter.daemon.logging_diagnostics import LoggingDiagnostics
 from exporter.daemon.otlp import span_options
 from exporter.daemon.ready_file import ReadyFile
@@ -37,7 +38,7 @@ from exporter.logs import lines_dropped
 from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
-from exporter.pipeline.pipeline import Pipeline, Tracing
+from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
 from exporter.server.daemon_threads import run_in_thread
 from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
@@ -74,7 +75,10 @@ class Daemon:
         self._settings = settings
         self._on_spans = on_spans
         self.watcher = FileWatcher()
-        self.pipeline = self._new_pipeline(settings, otel)
+        self._scraped_at: float | None = None
+        journals = create_journals(settings)
+        self.pipeline = self._new_pipeline(settings, otel, journals)
+        self._live = None if journals is None else self._new_live(settings, otel, journals)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         self.pipeline.metrics.build_info(__version__, platform.python_version())
         receiver_metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
@@ -95,6 +99,10 @@ class Daemon:
         """Where ``/metrics`` is served, once started."""
         return Address(*self._telemetry.bound)
 
+    def page_url(self, path: str) -> str:
+        """The URL of a page of the telemetry listener."""
+        return f"{self._telemetry_scheme}://{self.telemetry_listen}{path}"
+
     def snapshot(self) -> Snapshot:
         """All metrics as they are now."""
         self._ticker.measure_process()
@@ -113,13 +121,17 @@ class Daemon:
             await self._telemetry.stop()
             raise
         self._ticker.start()
+        if self._live is not None:
+            self._live.start()
         self.watcher.start()
         for exporter in self._exporters:
             exporter.start()
         gc.collect()
         gc.freeze()
         log.info("receiving events", extra={"url": self._receiver.url})
-        log.info("serving metrics", extra={"url": f"{self._telemetry_scheme}://{self.telemetry_listen}/metrics"})
+        log.info("serving metrics", extra={"url": self.page_url("/metrics")})
+        if self._live is not None:
+            log.info("showing calls", extra={"url": self.page_url("/live")})
 
     async def stop(self) -> None:
         """Stop in order: accept no calls, read what was sent, wait for a scrape with ``--linger``, flush, close."""
@@ -133,6 +145,8 @@ class Daemon:
         await flush
         self.watcher.stop()
         await self._ticker.stop()
+        if self._live is not None:
+            await self._live.stop()
         await self._telemetry.stop()
         try:
             await removed
@@ -152,7 +166,7 @@ class Daemon:
             self._settings = msgspec.structs.replace(self._settings, auth_tokens=settings.auth_tokens)
         return tuple(name for name in changed if name not in ("log_level", "log_format"))
 
-    def _new_pipeline(self, settings: Settings, otel: OtelSettings) -> Pipeline:
+    def _new_pipeline(self, settings: Settings, otel: OtelSettings, journals: Journals | None) -> Pipeline:
         pipeline = Pipeline(
             _label_limits(settings),
             SessionTimeouts(resume=settings.session_resume, turn=settings.turn_wait, idle=settings.idle_timeout),
@@ -163,16 +177,24 @@ class Daemon:
             slow_turn=settings.slow_turn,
             exemplars=otel.exemplar_filter != "always_off",
             tracing=Tracing(span_options(settings, otel), self._emit) if exports_spans(settings, otel) or self._on_spans else None,
+            journals=journals,
         )
         if settings.prices is not None:
             path, cost = settings.prices, pipeline.trackers.cost
             cost.replace_prices(self.watcher.watch([path], lambda: read_prices(path), cost.replace_prices).current())
         return pipeline
 
+    def _new_live(self, settings: Settings, otel: OtelSettings, journals: Journals) -> Live:
+        signals = tuple(name for name, signal in (("traces", otel.traces), ("metrics", otel.metrics)) if signal is not None)
+        return Live(settings, self.pipeline, journals, signals, lambda: self._scraped_at)
+
     def _new_telemetry_listener(self, metrics: ReceiverMetrics) -> tuple[Listener, str]:
         """The listener of the telemetry pages, and its URL scheme."""
         guard, address = TelemetryGuard(self._settings, self.watcher), self._settings.telemetry_listen
-        pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape)
+        if self._settings.live_content and not guard.authenticates:
+            raise ValueError(f"--live-content: {self._settings.web_config} requires neither users nor client certificates")
+        live = () if self._live is None else self._live.routes()
+        pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape, live=live)
         listener = Listener(
             guard.protect(pages, metrics.refused),
             address.host,
@@ -216,6 +238,7 @@ class Daemon:
     def _on_scrape(self, scrape: Scrape) -> None:
         self.pipeline.metrics.render_duration.set(scrape.duration)
         self.pipeline.metrics.scrape_size.set(scrape.size)
+        self._scraped_at = time.time()
         self._final_scrape.scraped(began_at=perf_counter() - scrape.duration)
 
 

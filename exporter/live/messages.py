@@ -92,7 +92,13 @@ class Part(Message, frozen=True, kw_only=True):
 class Turn(Message, frozen=True, kw_only=True):
     """A turn of a call."""
 
-    key: Annotated[str, _about("Names the turn within the call. A turn keeps it when it goes from open to counted.")]
+    key: Annotated[
+        str,
+        _about(
+            "Names the turn within the call: its number, after the sub-agent's id and a slash if there is one. "
+            "`open` while it has no number; that key is then gone."
+        ),
+    ]
     state: Annotated[
         TurnState,
         _about("open: it goes on. completed: it waits for its turn.metrics. without_metrics: they did not come."),
