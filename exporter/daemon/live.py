@@ -15,7 +15,6 @@ from exporter.live.pages import LivePages
 from exporter.live.state import LiveState, Sources
 from exporter.pipeline.pipeline import Journals, Pipeline
 from exporter.sessions.journal import MOST_ENDED, JournalMemory
-from exporter.sessions.kept_events import is_turn
 from exporter.sessions.turn_notes import TurnNotes
 
 _BOOT_BYTES: Final = 6
@@ -25,7 +24,7 @@ def create_journals(settings: Settings) -> Journals | None:
     """What the pipeline keeps for /live; nothing with ``--no-live``."""
     if not settings.live:
         return None
-    return Journals(JournalMemory(settings.live_memory, is_turn), TurnNotes(), content=settings.live_content)
+    return Journals(JournalMemory(settings.live_memory), TurnNotes(), content=settings.live_content)
 
 
 class Live:

@@ -10,8 +10,8 @@ from exporter.events import ALL_EVENTS, Wire
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded, SessionStarted
 from exporter.live.kept_turns import turn_of
-from exporter.sessions.journal import STEP, CallJournal, WithoutMetrics
-from exporter.sessions.kept_events import SPOKEN, TurnFrame, is_personal
+from exporter.sessions.journal import STEP, CallJournal, Kept, KeptTurn, WithoutMetrics
+from exporter.sessions.kept_events import SPOKEN, is_personal
 from exporter.sessions.session import Session, SessionIdentity, identity_of
 from exporter.sessions.shown_text import shown
 
@@ -26,7 +26,7 @@ def call_lines(journal: CallJournal, *, content: bool) -> Iterator[bytes]:
     who = journal.facts if session is None else identity_of(session)
     name = who.id or journal.id
     entries = list(journal.entries)
-    if not any(isinstance(kept, SessionStarted | Start) for kept in entries[0 : 5 * STEP : STEP]):
+    if not any(isinstance(_event(kept), SessionStarted | Start) for kept in entries[0 : 5 * STEP : STEP]):
         started = SessionStarted(agent_session_id=name, call_id=who.call_id, agent_id=who.agent_label)
         yield _line(started, name, who.started_at, who, content=content)
     ended = False
@@ -37,12 +37,11 @@ def call_lines(journal: CallJournal, *, content: bool) -> Iterator[bytes]:
             yield _line(event, name, entries[place + 1], who, content=content)
 
 
-def _event(kept: object) -> Wire | None:
-    if isinstance(kept, TurnFrame):
+def _event(kept: Kept) -> Wire | None:
+    if isinstance(kept, KeptTurn):
         return turn_of(kept)
-    if isinstance(kept, WithoutMetrics):
-        return kept.event if isinstance(kept.event, Wire) else None
-    return kept if isinstance(kept, Wire) else None
+    event = kept.event.event if isinstance(kept.event, WithoutMetrics) else kept.event
+    return event if isinstance(event, Wire) else None
 
 
 def _line(event: Wire, name: str, received: float, who: SessionIdentity, *, content: bool) -> bytes:

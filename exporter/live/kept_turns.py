@@ -4,13 +4,13 @@ import msgspec
 
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.decoder import FrameRejected, PartialEvent, decode
-from exporter.sessions.kept_events import TurnFrame
+from exporter.sessions.journal import KeptTurn
 
 
-def turn_of(kept: TurnFrame) -> TurnMetrics | None:
+def turn_of(kept: KeptTurn) -> TurnMetrics | None:
     """The event in a frame; ``None`` if the frame cannot be read any more, after a text was cut out of a peculiar one."""
     try:
-        decoded = decode(kept.text())
+        decoded = decode(kept.frame())
     except FrameRejected:
         return None
     event = decoded.event if isinstance(decoded, PartialEvent) else decoded

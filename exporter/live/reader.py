@@ -20,8 +20,7 @@ from exporter.live.turn_view import NANOSECOND, SeenTurn, TurnClock, view
 from exporter.protocol.ids import shorten_id, turn_key
 from exporter.sessions.app_state import ToolAnswer
 from exporter.sessions.clock import PlatformClock
-from exporter.sessions.journal import STEP, CallJournal, TurnTimes, WithoutMetrics
-from exporter.sessions.kept_events import TurnFrame
+from exporter.sessions.journal import STEP, CallJournal, Kept, KeptTurn, WithoutMetrics
 from exporter.sessions.session import Session
 from exporter.sessions.shown_text import shown
 from exporter.sessions.turn_notes import turn_key_text
@@ -40,8 +39,7 @@ class CallReader:
         self._slow_turn = slow_turn
         self._content = content
         self._handlers: dict[type, Callable[[Any, float, float], None]] = {
-            TurnFrame: self._turn,
-            TurnTimes: self._turn_times,
+            KeptTurn: self._turn,
             WithoutMetrics: self._without_metrics,
             AgentSpeechInterrupted: self._marks("interruption", lambda _: None),
             AgentFalseInterruption: self._marks("false_interruption", lambda event: "resumed" if event.resumed else None),
@@ -74,10 +72,7 @@ class CallReader:
             begin = (self._position - journal.dropped) * STEP
             entries = journal.entries[begin : begin + SLICE * STEP]
             for place in range(0, len(entries), STEP):
-                handle = self._handlers.get(type(entries[place]))
-                if handle is not None:
-                    kept, received = entries[place], entries[place + 1]
-                    handle(kept, received, self._time_of(kept, received))
+                self._take(entries[place], entries[place + 1])
             self._position += len(entries) // STEP
             yield
 
@@ -113,12 +108,17 @@ class CallReader:
         spans = None if session is None else session.spans
         self._clock = PlatformClock() if spans is None else spans.clock
         self._own_clock = spans is None
-        self._times: TurnTimes | None = None
         self._seen: dict[str, SeenTurn] = {}
         self._found: list[Mark] = []
         self._tools: list[Tool] = []
         self._running: dict[str, Tool] = {}
         self._unnumbered = 0
+
+    def _take(self, kept: Kept, received: float) -> None:
+        event = kept if isinstance(kept, KeptTurn) else kept.event
+        handle = self._handlers.get(type(event))
+        if handle is not None:
+            handle(event, received, self._time_of(event, received))
 
     def _time_of(self, kept: object, received: float) -> float:
         """When it happened, on the platform's clock."""
@@ -128,11 +128,7 @@ class CallReader:
             return kept.timestamp.timestamp()
         return self._clock.at(received) / NANOSECOND
 
-    def _turn_times(self, kept: TurnTimes, _: float, __: float) -> None:
-        self._times = kept
-
-    def _turn(self, kept: TurnFrame, received: float, _: float) -> None:
-        times, self._times = self._times, None
+    def _turn(self, kept: KeptTurn, received: float, _: float) -> None:
         event = turn_of(kept)
         if event is None:
             return
@@ -141,18 +137,17 @@ class CallReader:
             key = f"u{self._unnumbered}"
         else:
             key = turn_key_text(turn_key(event.agent_tool_id, event.turn_number))
-        self._show(key, event, "counted", received, times)
+        self._show(key, event, "counted", received, kept)
 
     def _without_metrics(self, kept: WithoutMetrics, received: float, _: float) -> None:
-        times, self._times = self._times, None
-        self._show(_key_of(kept.event), as_metrics(kept.event), "without_metrics", received, times)
+        self._show(_key_of(kept.event), as_metrics(kept.event), "without_metrics", received, kept)
 
-    def _show(self, key: str, event: TurnMetrics, state: TurnState, received: float, times: TurnTimes | None) -> None:
+    def _show(self, key: str, event: TurnMetrics, state: TurnState, received: float, kept: KeptTurn | WithoutMetrics) -> None:
         seen = view(
             event,
             key,
             state,
-            self._turn_clock(times, received),
+            self._turn_clock(kept, received),
             self._free_tools() or self._tools_of(key),
             slow_turn=self._slow_turn,
             content=self._content,
@@ -164,12 +159,12 @@ class CallReader:
         self._seen.pop(key, None)
         self._seen[key] = seen
 
-    def _turn_clock(self, times: TurnTimes | None, received: float) -> TurnClock:
-        if times is not None:
-            return TurnClock(times.window, times.at, times.present)
+    def _turn_clock(self, kept: KeptTurn | WithoutMetrics, received: float) -> TurnClock:
+        """What the turn's spans were made with or, if it has none, what they would have been made with."""
         session = self._journal.session
         started_at = self._journal.facts.started_at if session is None else session.started_at
-        return TurnClock(self._clock.window(started_at, received), self._clock.at(received))
+        clock = self._clock if kept.present is None else PlatformClock(kept.earliest, kept.lag)
+        return TurnClock(clock.window(started_at, received), clock.at(received), kept.present)
 
     def _pending(self, session: Session, now: float) -> Iterator[Turn]:
         """Completed turns that wait for their turn.metrics."""

@@ -10,8 +10,7 @@ from exporter.events.speech import AgentSpeechInterrupted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.live.kept_turns import turn_of, wait_of
-from exporter.sessions.journal import STEP, CallJournal, WithoutMetrics
-from exporter.sessions.kept_events import TurnFrame
+from exporter.sessions.journal import STEP, CallJournal, Kept, KeptTurn, WithoutMetrics
 
 _MOST_LATE = 64
 
@@ -32,24 +31,24 @@ class Tally:
     def read(self, journal: CallJournal, *, human: bool = True) -> None:
         """Read what was kept since. If no ``human`` answered the call, nobody waits."""
         for kept in self._new(journal):
-            if type(kept) is TurnFrame:
+            if isinstance(kept, KeptTurn):
                 event = turn_of(kept)
                 if event is None:
                     self.turns += 1
                 else:
                     self._turn(event, human=human)
             else:
-                self._other(kept)
+                self._other(kept.event)
 
     def skip(self, journal: CallJournal) -> None:
         """Count what was kept since, without reading turns: they are about to be dropped."""
         for kept in self._new(journal):
-            if type(kept) is TurnFrame:
+            if isinstance(kept, KeptTurn):
                 self.turns += 1
             else:
-                self._other(kept)
+                self._other(kept.event)
 
-    def _new(self, journal: CallJournal) -> list[Any]:
+    def _new(self, journal: CallJournal) -> list[Kept]:
         begin = max(0, self.position - journal.dropped) * STEP
         self.position = journal.count
         return journal.entries[begin::STEP]

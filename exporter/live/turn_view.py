@@ -1,5 +1,6 @@
 """A turn.metrics → the turn as people see it: with the times of its spans, which the same code works out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,14 +48,14 @@ _STAGE_ATTRIBUTES: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class TurnClock:
-    """What a turn's timeline is made with, see :class:`exporter.sessions.journal.TurnTimes`.
+    """What a turn's timeline is made with: the earliest and latest plausible stamp, and the receipt, on the platform's clock.
 
-    ``present`` is ``None`` if it is not known.
+    Unix nanoseconds. ``present`` are the stages that have a span, ``None`` if that is not known.
     """
 
     window: tuple[int, int]
     at: int
-    present: tuple[int, ...] | None = None
+    present: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ class CallFeed:
         if step.add_to_spans is not None:
             step.add_to_spans(session, event, now)
         if step.keep is not None and session.journal is not None:
-            session.journal.add(*step.keep(event, frame), now)
+            step.keep(session.journal, event, frame, now)
         step.events_row[0] += 1.0
         pipeline.metrics.processed[0] += 1.0
         return started

@@ -25,7 +25,7 @@ from exporter.pipeline.trackers import create_trackers
 from exporter.protocol.decoder import SPECS, RefusalReason
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
-from exporter.sessions.journal import NOTE_WEIGHT, JournalMemory, WithoutMetrics
+from exporter.sessions.journal import NOTE_WEIGHT, JournalMemory
 from exporter.sessions.registry import SessionRegistry, SessionTimeouts
 from exporter.sessions.session import Session
 from exporter.sessions.turn_notes import TurnNotes
@@ -133,7 +133,7 @@ class Pipeline:
         if self.spans is not None:
             self.spans.app_answered(session, answer, now)
         if session.journal is not None:
-            session.journal.add(answer, NOTE_WEIGHT, now)
+            session.journal.keep(answer, NOTE_WEIGHT, now)
 
     def refuse(self, field: str, reason: RefusalReason) -> None:
         """Count a value that was not observed."""
@@ -208,7 +208,7 @@ class Pipeline:
         if self.spans is not None:
             self.spans.without_metrics(session, event, now)
         if session.journal is not None:
-            session.journal.add(WithoutMetrics(event), NOTE_WEIGHT, now)
+            session.journal.keep_without_metrics(event, now)
 
     def _drop_series(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
         """Label values made room for others: drop their series."""

@@ -11,37 +11,77 @@ import msgspec
 
 from exporter.bounded_dict import BoundedDict
 
-STEP: Final = 3
-"""Items of :attr:`CallJournal.entries` for each entry: what was noted, when it was received, and its weight."""
+STEP: Final = 2
+"""Items of :attr:`CallJournal.entries` for each entry: what was kept, and when it was received."""
 CHUNK: Final = 4_096
-"""Bytes by which the room of a call grows."""
+"""Bytes by which the room of a call grows at least; it grows by half."""
 MOST_ENDED: Final = 200
 """Ended calls that are kept at most."""
 _SHARES: Final = 32
 """One call may use this part of the memory."""
-_EMPTY: Final = 1_024
+EMPTY: Final = 1_024
 """Bytes that a call without entries counts for."""
 _MOST_ALIASES: Final = 1_024
+_NOTHING_SAID: Final = b'"user_text":null'
+TURN_WEIGHT: Final = 300
+"""Bytes of a kept turn without its frame."""
 NOTE_WEIGHT: Final = 320
 """Bytes of a small entry that is no event."""
 
 
-class TurnTimes(msgspec.Struct, frozen=True, gc=False):
-    """What :func:`exporter.tracing.timeline.lay_out` was given for the spans of the turn whose event follows in the journal.
+class Written(Protocol):
+    """What spans say of a turn that they were written for, see :class:`exporter.tracing.turn_spans.WrittenTurn`."""
 
-    ``window`` is the earliest and latest plausible stamp, ``at`` the receipt, both on the platform's clock (unix nanoseconds).
-    ``present`` are the stages that got a span.
+    @property
+    def earliest(self) -> int:
+        """See :attr:`KeptTurn.earliest`."""
+
+    @property
+    def lag(self) -> int:
+        """See :attr:`KeptTurn.lag`."""
+
+    @property
+    def present(self) -> list[int]:
+        """See :attr:`KeptTurn.present`."""
+
+
+class KeptTurn(msgspec.Struct, frozen=True, gc=False):
+    """The frame of a turn.metrics, in pieces: what was said stood between them.
+
+    ``earliest`` and ``lag`` are the state of the platform's clock that the turn's spans were made with, ``present`` the stages that
+    have one; it is ``None`` if the turn has no spans.
     """
 
-    window: tuple[int, int]
-    at: int
-    present: tuple[int, ...]
+    head: str | bytes
+    middle: str | bytes
+    tail: str | bytes
+    earliest: int = 0
+    lag: int = 0
+    present: bytes | None = None
+
+    def frame(self) -> bytes:
+        """The frame without what was said."""
+        pieces = (self.head, self.middle, self.tail) if self.middle else (self.head, self.tail) if self.tail else (self.head,)
+        return _NOTHING_SAID.join(piece.encode("utf-8", "replace") if isinstance(piece, str) else piece for piece in pieces)
+
+
+class KeptEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event, or something small that is no event, and its weight in bytes."""
+
+    event: Any
+    weight: int
 
 
 class WithoutMetrics(msgspec.Struct, frozen=True, gc=False):
-    """A turn was counted without its turn.metrics: the journal's note of it, with its turn.completed."""
+    """A turn was counted without its turn.metrics: its turn.completed, and as in :class:`KeptTurn` what its spans were made with."""
 
     event: Any
+    earliest: int = 0
+    lag: int = 0
+    present: bytes | None = None
+
+
+Kept = KeptTurn | KeptEvent
 
 
 class JournaledSession(Protocol):
@@ -62,7 +102,7 @@ class CallJournal:
     ``entries`` is a flat list, see :data:`STEP`. ``room`` is how many bytes may still be kept before the memory is asked
     for more; ``granted`` is what the call counts for. ``dropped`` entries are no longer there;
     their turns are ``dropped_turns``. ``session`` is ``None`` once the session is gone; ``facts`` then says who it was. ``cost`` is in
-    dollars. Times are unix seconds.
+    dollars. ``written`` is what spans say of the turn that is handled now. Times are unix seconds.
     """
 
     __slots__ = (
@@ -80,6 +120,7 @@ class CallJournal:
         "room",
         "session",
         "tally",
+        "written",
     )
 
     def __init__(self, memory: "JournalMemory", session: JournaledSession) -> None:
@@ -94,19 +135,34 @@ class CallJournal:
         self.end_reason: str | None = None
         self.cost: float | None = None
         self.facts: Any = None
+        self.written: Written | None = None
         self.tally: Any = None
 
-    def note_times(self, window: tuple[int, int], at: int, present: list[int], now: float) -> None:
-        """Note what the spans of the turn that is handled now were laid out with."""
-        self._extend((TurnTimes(window, at, tuple(present)), now, NOTE_WEIGHT))
-        self.room -= NOTE_WEIGHT
+    def keep_turn(self, head: str | bytes, middle: str | bytes, tail: str | bytes, now: float) -> None:
+        """Keep the pieces of a turn's frame, received at ``now``."""
+        written = self.written
+        if written is None:
+            kept = KeptTurn(head, middle, tail)
+        else:
+            kept = KeptTurn(head, middle, tail, written.earliest, written.lag, bytes(written.present))
+            self.written = None
+        self._extend((kept, now))
+        self.room -= TURN_WEIGHT + len(head) + len(middle) + len(tail)
+        if self.room < 0:
+            self.memory.make_room(self)
 
-    def add(self, kept: object, weight: int, now: float) -> None:
+    def keep(self, event: object, weight: int, now: float) -> None:
         """Keep something of ``weight`` bytes, received at ``now``."""
-        self._extend((kept, now, weight))
+        self._extend((KeptEvent(event, weight), now))
         self.room -= weight
         if self.room < 0:
             self.memory.make_room(self)
+
+    def keep_without_metrics(self, event: object, now: float) -> None:
+        """Keep a turn that was counted without its turn.metrics."""
+        written, self.written = self.written, None
+        known = () if written is None else (written.earliest, written.lag, bytes(written.present))
+        self.keep(WithoutMetrics(event, *known), NOTE_WEIGHT, now)
 
     @property
     def forgotten(self) -> bool:
@@ -118,12 +174,16 @@ class CallJournal:
         """How many entries were noted, also those that are no longer there."""
         return self.dropped + len(self.entries) // STEP
 
-    def drop(self, wanted: int, is_turn: Callable[[object], bool]) -> None:
+    def drop(self, wanted: int) -> None:
         """Drop the oldest entries until ``wanted`` bytes are free."""
         entries, freed, end = self.entries, 0, 0
         while freed < wanted and end < len(entries):
-            freed += entries[end + 2]
-            self.dropped_turns += is_turn(entries[end])
+            kept: Kept = entries[end]
+            if isinstance(kept, KeptTurn):
+                self.dropped_turns += 1
+                freed += TURN_WEIGHT + len(kept.head) + len(kept.middle) + len(kept.tail)
+            else:
+                freed += kept.weight
             end += STEP
         self.room += freed
         self.dropped += end // STEP
@@ -134,17 +194,16 @@ class JournalMemory:
     """All journals, live and ended, within ``limit`` bytes.
 
     Ended calls make room first, the oldest first. Then the calls with the longest journals forget their beginning.
-    ``before_drop`` is called with a journal whose oldest entries are about to be dropped; ``is_turn`` says which entries are turns.
+    ``before_drop`` is called with a journal whose oldest entries are about to be dropped.
     """
 
-    def __init__(self, limit: int, is_turn: Callable[[object], bool] = lambda _: False) -> None:
+    def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
         self.left_out = 0
         """Live calls that have no journal, because there was no room."""
         self.before_drop: Callable[[CallJournal], None] = lambda _: None
-        self._most_a_call = max(limit // _SHARES, _EMPTY + CHUNK)
-        self._is_turn = is_turn
+        self._most_a_call = max(limit // _SHARES, EMPTY + CHUNK)
         self._live: dict[CallJournal, None] = {}
         self._ended: dict[CallJournal, None] = {}
         self._by_id: dict[str, CallJournal] = {}
@@ -165,12 +224,12 @@ class JournalMemory:
 
     def open(self, session: JournaledSession) -> None:
         """A session began: give it a journal, if there is room for one."""
-        if not self._has_room(_EMPTY):
+        if not self._has_room(EMPTY):
             self.left_out += 1
             return
         journal = CallJournal(self, session)
-        journal.granted = _EMPTY
-        self.used += _EMPTY
+        journal.granted = EMPTY
+        self.used += EMPTY
         session.journal = journal
         self._live[journal] = None
         self._by_id[journal.id] = journal
@@ -234,13 +293,14 @@ class JournalMemory:
         """The journal is longer than its room: enlarge the room, or drop the oldest entries."""
         if journal.session is None:
             return  # it was forgotten while it was written
-        wanted = min(max(CHUNK, -journal.room), self._most_a_call - journal.granted)
-        if wanted >= -journal.room and self._has_room(wanted, journal):
+        granted, missing = journal.granted, -journal.room
+        wanted = min(max(CHUNK, granted // 2, missing), self._most_a_call - granted)
+        if wanted >= missing and (self.used + wanted <= self.limit or self._has_room(wanted, journal)):
             journal.granted += wanted
             journal.room += wanted
             self.used += wanted
         else:
-            self._drop(journal, max(-journal.room, journal.granted // 2))
+            self._drop(journal, max(missing, granted // 2))
 
     def _has_room(self, wanted: int, besides: CallJournal | None = None) -> bool:
         """Whether ``wanted`` bytes are free, after making them so if that is fair."""
@@ -260,11 +320,11 @@ class JournalMemory:
 
     def _drop(self, journal: CallJournal, wanted: int) -> None:
         self.before_drop(journal)
-        journal.drop(wanted, self._is_turn)
+        journal.drop(wanted)
 
     def _give_back(self, journal: CallJournal) -> None:
         """Take back the room that the journal does not use."""
-        spare = max(0, min(journal.room, journal.granted - _EMPTY))
+        spare = max(0, min(journal.room, journal.granted - EMPTY))
         journal.room -= spare
         journal.granted -= spare
         self.used -= spare

@@ -8,7 +8,7 @@ else has been done with them: nobody else holds them any more.
 import typing
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, AnyStr, Final, Generic, NamedTuple
+from typing import Any, AnyStr, Final, Generic
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -27,6 +27,7 @@ from exporter.events.speech import (
 )
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted, UserTranscription, UserTurnCompleted
+from exporter.sessions.journal import CallJournal
 
 LEFT_OUT: Final = frozenset(
     {
@@ -56,18 +57,8 @@ SPOKEN: Final = frozenset({"user_text", "agent_text"})
 """What was said in a turn: kept and shown with --live-content only."""
 
 
-class TurnFrame(NamedTuple):
-    """The frame of a turn.metrics, in pieces: what was said stood between them, in quotes."""
-
-    pieces: tuple[str | bytes, ...]
-
-    def text(self) -> bytes:
-        """The frame without what was said."""
-        return b'""'.join(piece.encode("utf-8", "replace") if isinstance(piece, str) else piece for piece in self.pieces)
-
-
-Keep = Callable[[Any, Any], tuple[object, int]]
-"""Takes an event and its frame. Returns what is kept, and its weight in bytes."""
+Keep = Callable[[CallJournal, Any, Any, float], None]
+"""Keeps an event in a journal, given its frame and when it was received, in unix seconds."""
 
 
 def keeper(spec: EventSpec, *, content: bool) -> Keep | None:
@@ -75,13 +66,8 @@ def keeper(spec: EventSpec, *, content: bool) -> Keep | None:
     if spec.type in LEFT_OUT:
         return None
     if spec.type is TurnMetrics:
-        return _whole_turn if content else _turn_without_texts
+        return _keep_whole_turn if content else _keep_turn
     return _stripper(spec)
-
-
-def is_turn(kept: object) -> bool:
-    """Whether what is kept is a turn."""
-    return type(kept) is TurnFrame
 
 
 def is_personal(field: FieldSpec) -> bool:
@@ -104,36 +90,47 @@ _TEXT: Final = _Syntax('"user_text"', '"agent_text"', '"', "\\", ":")
 _BYTES: Final = _Syntax(b'"user_text"', b'"agent_text"', b'"', b"\\", b":")
 
 
-def _whole_turn(_: msgspec.Struct, frame: str | bytes) -> tuple[object, int]:
-    return TurnFrame((frame,)), _HEAD + len(frame)
+def _keep_whole_turn(journal: CallJournal, _: TurnMetrics, frame: str | bytes, now: float) -> None:
+    journal.keep_turn(frame, "", "", now)
 
 
-def _turn_without_texts(event: TurnMetrics, frame: str | bytes) -> tuple[object, int]:
-    """Cut what was said out of a frame.
+def _keep_turn(journal: CallJournal, event: TurnMetrics, frame: str | bytes, now: float) -> None:
+    """Keep a turn. What was said is cut out of its frame.
 
     Only fields that are not personal are ever shown. So nothing is shown that a peculiar frame hides from this search, such as a key
     that comes twice.
     """
-    if not event.user_text and not event.agent_text:
-        return TurnFrame((frame,)), _HEAD + len(frame)
-    pieces = _cut(event, frame, _TEXT) if isinstance(frame, str) else _cut(event, frame, _BYTES)
-    return TurnFrame(pieces), _HEAD + len(frame)
+    user, agent = event.user_text, event.agent_text
+    if not user and not agent:
+        _keep_whole_turn(journal, event, frame, now)
+        return
+    if isinstance(frame, bytes):
+        journal.keep_turn(*_cut(event, frame, _BYTES), now)
+        return
+    # The usual frame is cut here: both texts stand in it as they are, the user's first.
+    said, answer = f'"user_text":"{user}"', f'"agent_text":"{agent}"'
+    first = frame.find(said)
+    second = frame.find(answer, first + len(said))
+    if first < 0 or second < 0:
+        journal.keep_turn(*_cut(event, frame, _TEXT), now)
+    else:
+        journal.keep_turn(frame[:first], frame[first + len(said) : second], frame[second + len(answer) :], now)
 
 
-def _cut(event: TurnMetrics, frame: AnyStr, syntax: _Syntax[AnyStr]) -> tuple[AnyStr, ...]:
-    """The pieces around what was said."""
+def _cut(event: TurnMetrics, frame: AnyStr, syntax: _Syntax[AnyStr]) -> tuple[AnyStr, AnyStr, AnyStr]:
+    """The pieces around what was said; the last ones are empty if there are fewer."""
     user = _place(frame, syntax.user, syntax) if event.user_text else None
     agent = _place(frame, syntax.agent, syntax) if event.agent_text else None
-    pieces, begin = [], 0
-    for start, end in sorted(place for place in (user, agent) if place is not None):
-        pieces.append(frame[begin:start])
-        begin = end
-    pieces.append(frame[begin:])
-    return tuple(pieces)
+    nothing = frame[:0]
+    if user is None or agent is None:
+        start, end = user or agent or (len(frame), len(frame))
+        return frame[:start], nothing, frame[end:]
+    first, last = sorted((user, agent))
+    return frame[: first[0]], frame[first[1] : last[0]], frame[last[1] :]
 
 
 def _place(frame: AnyStr, key: AnyStr, syntax: _Syntax[AnyStr]) -> tuple[int, int] | None:
-    """Where the text of ``key`` stands in a frame, with its quotes; ``None`` if the key is not there."""
+    """Where ``key`` and its text stand in a frame; ``None`` if they do not."""
     found = frame.find(key)
     start = frame.find(syntax.quote, found + len(key))
     if found < 0 or frame[found + len(key) : start].strip() != syntax.colon:
@@ -141,7 +138,7 @@ def _place(frame: AnyStr, key: AnyStr, syntax: _Syntax[AnyStr]) -> tuple[int, in
     end = frame.find(syntax.quote, start + 1)
     while end > 0 and frame[end - 1 : end] == syntax.backslash and _is_escaped(frame, end, syntax):
         end = frame.find(syntax.quote, end + 1)
-    return (start, end + 1) if end > start else None
+    return (found, end + 1) if end > start else None
 
 
 def _is_escaped(frame: AnyStr, at: int, syntax: _Syntax[AnyStr]) -> bool:
@@ -161,14 +158,15 @@ def _stripper(spec: EventSpec) -> Keep:
     containers = tuple((field.path[0], _personal_entries(field, spec.type)) for field in lists if len(field.path) == 1)
     weight = _HEAD + _A_FIELD * len(spec.fields)
 
-    def keep(event: msgspec.Struct, frame: str | bytes) -> tuple[object, int]:
+    def keep(journal: CallJournal, event: msgspec.Struct, frame: str | bytes, now: float) -> None:
         for name in top:
             if getattr(event, name) is not None:
                 force_setattr(event, name, None)
         for outer, name in nested:
             if getattr(event, outer) is not None:
                 force_setattr(getattr(event, outer), name, None)
-        return event, weight + len(frame) + sum(_strip_list(event, name, hidden) for name, hidden in containers)
+        listed = sum(_strip_list(event, name, hidden) for name, hidden in containers)
+        journal.keep(event, weight + len(frame) + listed, now)
 
     return keep
 

@@ -135,7 +135,7 @@ class SpanProcessor:
             buffer.attributes[_MARKS] = mark
         written = self._turns.write(event, state, turn_ids(state, key, per_turn=self._options.per_turn), buffer, receipt)
         if session.journal is not None:
-            session.journal.note_times(written.window, written.at, written.present, receipt)
+            session.journal.written = written
         state.kept = True
         state.extend(written.start, written.end)
         for call in written.tools_outside:

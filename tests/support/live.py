@@ -14,7 +14,6 @@ from exporter.live.state import LiveState, Sources, call_channel, update_call
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
 from exporter.sessions.journal import MOST_ENDED, CallJournal, JournalMemory
-from exporter.sessions.kept_events import is_turn
 from exporter.sessions.registry import SessionTimeouts
 from exporter.sessions.turn_notes import TurnNotes
 from exporter.tracing.sampling import SpanOptions
@@ -29,7 +28,7 @@ class LiveCore(Core):
     def __init__(self, *, memory: int = MEMORY, traced: bool = True, content: bool = False, options: SpanOptions | None = None) -> None:
         super().__init__()
         self.raw: list[bytes] = []
-        self.memory = JournalMemory(memory, is_turn)
+        self.memory = JournalMemory(memory)
         journals = Journals(self.memory, TurnNotes(), content=content)
         tracing = Tracing(options or SpanOptions(), self.take) if traced else None
         self.pipeline = Pipeline(LabelLimits(), SessionTimeouts(), self, self.now, tracing=tracing, journals=journals)

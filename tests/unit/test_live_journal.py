@@ -1,8 +1,9 @@
 """What is kept of calls for /live is bounded, and the bound is fair."""
 
+import msgspec
 import pytest
 
-from exporter.sessions.journal import CHUNK, MOST_ENDED
+from exporter.sessions.journal import CHUNK, EMPTY, MOST_ENDED, STEP, KeptTurn
 from tests.support.live import LiveCore
 
 LITTLE = 256 * 1024
@@ -24,10 +25,13 @@ def test_weight_of_what_is_kept_is_accounted() -> None:
     core = LiveCore(memory=LITTLE)
     call = core.call()
     for number in range(100):
-        call.turn(number, llm_ttft_ms=400, llm_model="x" * (number % 900))
+        call.turn(number, llm_ttft_ms=400, llm_model="x" * (number % 900), user_text="said " * number, agent_text="answered")
         call.send("session.error", code="e" * (number % 300))
     journal = core.journal()
-    assert sum(journal.entries[2::3]) <= journal.granted <= LITTLE
+    kept = [entry.frame() if isinstance(entry, KeptTurn) else msgspec.json.encode(entry) for entry in journal.entries[::STEP]]
+    assert sum(map(len, kept)) <= journal.granted - journal.room <= LITTLE
+    journal.drop(LITTLE)
+    assert journal.room == journal.granted - EMPTY
 
 
 def test_one_call_may_use_a_share_only() -> None:
