@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,26 +66,31 @@ async def visit(browser: Browser, url: str, **context: Any) -> AsyncIterator[Vis
 async def behind_path(address: str, path: bytes) -> AsyncIterator[str]:
     """A proxy that serves ``address`` below a path, which it removes; gives its own address."""
     host, _, port = address.rpartition(":")
-    tasks: set[asyncio.Task[None]] = set()
+    serving: set[asyncio.Task[Any]] = set()
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, before: bytes = b"", after: bytes = b"") -> None:
-        with suppress(OSError):
+        try:
             while data := await reader.read(65_536):
                 writer.write(data.replace(before, after) if before else data)
                 await writer.drain()
-        writer.close()
+        except OSError:
+            pass  # one side has gone
+        finally:
+            writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
         inner_reader, inner_writer = await asyncio.open_connection(host, int(port))
-        async with asyncio.TaskGroup() as group:
-            tasks.add(group.create_task(copy(reader, inner_writer, b"GET " + path + b"/", b"GET /")))
-            tasks.add(group.create_task(copy(inner_reader, writer)))
+        ways = (copy(reader, inner_writer, b"GET " + path + b"/", b"GET /"), copy(inner_reader, writer))
+        await asyncio.gather(*ways)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield "{}:{}".format(*server.sockets[0].getsockname())
     finally:
         server.close()
-        for task in tasks:
+        for task in serving:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*serving, return_exceptions=True)

@@ -12,7 +12,12 @@ import { CallTable } from "./table.js";
 import { COMPONENTS, word } from "./words.js";
 
 const VIEWS = ["calls", "ended", "debugging", "call"];
-const STATUS = { connecting: "Connecting…", live: "Live", lost: "Connection lost. Reconnecting…", stopping: "The exporter is stopping. Reconnecting…" };
+const STATUS = {
+  connecting: "Connecting…",
+  live: "Live",
+  lost: "Connection lost. Reconnecting…",
+  stopping: "The exporter is stopping. Reconnecting…",
+};
 const TICK = 100;
 
 const model = new Told("calls", "id");
@@ -88,7 +93,8 @@ function render() {
 function matches(call, text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (!words.length) return true;
-  const own = [call.agent, call.session, call.call, call.id, call.activity, call.end_reason, call.worst_bottleneck, word(COMPONENTS, call.worst_bottleneck)].join(" ").toLowerCase();
+  const { agent, session, id, activity, end_reason, worst_bottleneck } = call;
+  const own = [agent, session, call.call, id, activity, end_reason, word(COMPONENTS, worst_bottleneck)].join(" ").toLowerCase();
   return words.every((each) => own.includes(each));
 }
 

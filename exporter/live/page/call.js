@@ -11,6 +11,7 @@ import { Waterfall, overview, within } from "./waterfall.js";
 import { MARKS, part, word } from "./words.js";
 
 const GONE = "The exporter does not have this call. It was restarted, or has dropped the call for newer ones.";
+const BUSY = "The exporter does not stream this call now; it may have too many viewers. Trying again.";
 const STATES = { open: "goes on", completed: "waits for its turn.metrics", without_metrics: "without turn.metrics" };
 
 export class CallView {
@@ -28,7 +29,7 @@ export class CallView {
       say($("call-note"), "");
       page.draw();
     };
-    const refused = () => fetch(url).then((answer) => answer.status === 404 && say($("call-note"), GONE), () => {});
+    const refused = () => fetch(url).then(({ status }) => say($("call-note"), status === 404 ? GONE : BUSY), () => {});
     this.stream = new Stream(`${url}/stream`, { state: take("state"), change: take("change"), status: () => {}, refused });
   }
 
@@ -77,7 +78,8 @@ export class CallView {
     const { call, truncated } = this.detail;
     fill($("call-title"), wire(call.agent), " ", wire(call.session ?? "", { class: "soft" }));
     const facts = {
-      Now: call.ended_at === null ? [call.connected ? call.activity : "disconnected", " ", this.clock] : ["ended ", timeOfDay(call.ended_at), " ", wire(call.end_reason ?? "")],
+      Now: call.ended_at === null ? [call.connected ? call.activity : "disconnected", " ", this.clock] : "ended",
+      Ended: call.ended_at === null ? "–" : [timeOfDay(call.ended_at), " ", wire(call.end_reason ?? "")],
       Length: this.age,
       Began: timeOfDay(call.started_at),
       Turns: count(call.turns),
@@ -99,7 +101,8 @@ export class CallView {
     const id = h("code.wire", call.trace_id), said = h("span.soft", { role: "status" });
     const url = this.page.model.config.trace_url?.replace("{trace_id}", encodeURIComponent(call.trace_id)) ?? "";
     const link = /^https?:/.test(url) && h("a", { href: url, target: "_blank", rel: "noreferrer" }, "Open the trace");
-    return [id, " ", h("button", { type: "button", on: { click: () => copy(id, said) } }, "Copy"), " ", call.traced ? link : h("small", "not exported"), " ", said];
+    const button = h("button", { type: "button", on: { click: () => copy(id, said) } }, "Copy");
+    return [id, " ", button, " ", call.traced ? link : h("small", "not exported"), " ", said];
   }
 
   #turns() {
@@ -123,7 +126,7 @@ export class CallView {
   }
 }
 
-/** A turn: what came of it, its waterfall, and all its fields when it is opened. It is changed in place, so that it stays open. */
+/** A turn with its waterfall, and all its fields when it is opened. It is changed in place, so that it stays open. */
 class TurnView {
   constructor(key) {
     this.waterfall = new Waterfall();

@@ -9,7 +9,9 @@ const path = (call) => encodeURIComponent(call.id);
 
 /** Links to the call's files. */
 export const files = (call) =>
-  [["jsonl", "JSON lines"], ["html", "HTML"]].map(([kind, title]) => h("a.button", { href: `api/v1/calls/${path(call)}/call.${kind}`, download: true }, title));
+  [["jsonl", "JSON lines"], ["html", "HTML"]].map(([kind, title]) =>
+    h("a.button", { href: `api/v1/calls/${path(call)}/call.${kind}`, download: true }, title),
+  );
 
 /** The clock that counts since the caller stopped: yellow once the turn is slow, red in dead air; words say the same. */
 export function drawClock(node, call, { now, config }) {
@@ -20,7 +22,10 @@ export function drawClock(node, call, { now, config }) {
   mark(node, "dead", dead);
 }
 
-const plain = (key, title, text, more) => ({ key, title, class: "number", value: (call) => call[key], draw: (cell, call, env) => say(cell, text(call[key], env)), ...more });
+const plain = (key, title, text, more) => {
+  const value = (call) => call[key];
+  return { key, title, class: "number", value, draw: (cell, call, env) => say(cell, text(value(call), env)), ...more };
+};
 
 const counted = (key, title) => plain(key, title, (found) => (found ? count(found) : "–"));
 
@@ -53,13 +58,17 @@ const turns = plain("turns", "Turns", count), cost = plain("cost", "Cost", money
 
 export const NOW = [
   agent,
-  { key: "age", title: "Age", class: "number", clock: true, value: (call) => -call.started_at, draw: (cell, call, { now }) => say(cell, age(now - call.started_at)) },
+  {
+    ...plain("started_at", "Age", (at, { now }) => age(now - at), { clock: true }),
+    value: (call) => -call.started_at,
+  },
   {
     key: "activity",
     title: "Now",
     ascending: true,
     value: (call) => call.activity,
-    draw: (cell, { connected, activity }) => fill(cell, h("span.pill", { class: connected && ACTIVITIES[activity] }, connected ? activity : "disconnected")),
+    draw: (cell, { connected, activity }) =>
+      fill(cell, h("span.pill", { class: connected && ACTIVITIES[activity] }, connected ? activity : "disconnected")),
   },
   {
     key: "waiting",
@@ -76,10 +85,12 @@ export const NOW = [
   cost,
 ];
 
+const length = plain("length", "Length", null, { value: (call) => call.ended_at - call.started_at });
+
 export const ENDED = [
   agent,
   plain("ended_at", "Ended", (at, { now }) => ago(now - at), { clock: true }),
-  { key: "length", title: "Length", class: "number", value: (call) => call.ended_at - call.started_at, draw: (cell, call) => say(cell, age(call.ended_at - call.started_at)) },
+  { ...length, draw: (cell, call) => say(cell, age(length.value(call))) },
   { ...plain("end_reason", "Reason"), class: "", ascending: true, draw: (cell, call) => fill(cell, h("bdi", call.end_reason ?? "–")) },
   turns,
   wait("worst", "Worst wait"),

@@ -11,7 +11,7 @@ const made = (create) => (what, ...rest) => {
   return fill(element, rest);
 };
 
-/** `h("td.number", { attributes, on: listeners }, ...children)`. Children are nodes, texts or lists of them; null and false are left out. */
+/** `h("td.number", { attributes, on: listeners }, ...children)`: nodes, texts, lists of them; null and false are left out. */
 export const h = made((tag) => document.createElement(tag));
 
 /** The same for SVG, where places are presentation attributes and need no inline style. */

@@ -1,4 +1,4 @@
-// The waits of the last minutes as a heat map: a column a slice of time, a row a range of waits. It is drawn again whenever it changes.
+// The waits as a heat map: a column a slice of time, a row a range of waits.
 
 import { say } from "./dom.js";
 import { count, time, timeOfDay } from "./format.js";
@@ -6,7 +6,7 @@ import { count, time, timeOfDay } from "./format.js";
 const LEFT = 44, BOTTOM = 20, TOP = 6;
 
 export class HeatMap {
-  /** `canvas` is drawn on; `note` tells in words what is below the pointer or the keyboard's cursor. */
+  /** `note` tells in words what is below the pointer or the keyboard's cursor. */
   constructor(canvas, note) {
     [this.canvas, this.note, this.data, this.cursor] = [canvas, note, null, null];
     const on = (name, act) => canvas.addEventListener(name, act);

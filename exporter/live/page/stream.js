@@ -5,23 +5,29 @@ import { ServerClock } from "./clock.js";
 const FIRST_PAUSE = 500, LONGEST_PAUSE = 5000;
 
 export class Stream {
-  /**
-   * `on` has functions: `state` and `change` take a message, `status` takes connecting, live, lost or stopping, and `refused`, if
-   * any, is called when the exporter does not have the stream.
-   */
+  /** `on` has functions: `state` and `change` take a message, `status` one of app.js, and `refused` may be: there is no such stream. */
   constructor(url, on) {
     [this.url, this.on, this.pause] = [url, on, FIRST_PAUSE];
     this.clock = new ServerClock();
     this.on.status("connecting");
+    // A browser has six connections for all tabs; those that nobody sees leave theirs to others.
+    this.wake = () => (document.hidden ? this.#rest() : this.#open());
+    document.addEventListener("visibilitychange", this.wake);
     this.#open();
   }
 
   close() {
+    document.removeEventListener("visibilitychange", this.wake);
+    this.#rest();
+  }
+
+  #rest() {
     clearTimeout(this.timer);
-    this.source.close();
+    this.source?.close();
   }
 
   #open() {
+    this.#rest();
     const source = (this.source = new EventSource(this.url));
     source.addEventListener("state", (event) => this.#take("state", event));
     source.addEventListener("change", (event) => this.#take("change", event));
@@ -37,7 +43,7 @@ export class Stream {
     this.on[kind](message);
   }
 
-  // The browser would wait some seconds before it opens the stream again.
+  // The browser would wait for seconds.
   #bye(reason) {
     this.source.close();
     if (reason === "gone") return this.on.refused?.();

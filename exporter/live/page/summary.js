@@ -89,7 +89,8 @@ export const showShares = (found) => fill($("shares"), partsOf(found, true) ?? h
 export function showSlowTurns(found, calls) {
   const items = found.slice(0, 100).map(({ call, turn, agent, at, wait, bottleneck, error }) => {
     const text = [timeOfDay(at), " ", wire(agent)], link = `#call/${encodeURIComponent(call)}/${encodeURIComponent(turn)}`;
-    return h("li", calls.has(call) ? h("a", { href: link }, text) : text, " ", error ? h("b.failed", wire(error), " failed") : [time(wait), " ", part(bottleneck)]);
+    const what = error ? h("b.failed", wire(error), " failed") : [time(wait), " ", part(bottleneck)];
+    return h("li", calls.has(call) ? h("a", { href: link }, text) : text, " ", what);
   });
   fill($("slow"), items.length ? items : h("li.soft", "None."));
 }

@@ -1,4 +1,4 @@
-// A table of calls: sorted, filtered, read by keyboard. A row is drawn again when its call is another object, a clock as time goes on.
+// A table of calls that is sorted and read by keyboard. A row is drawn again when its call is another object.
 
 import { h, put, say } from "./dom.js";
 
@@ -9,16 +9,19 @@ export class CallTable {
    */
   constructor(root, { columns, sort, caption, empty, limit = 200 }) {
     Object.assign(this, { columns, empty, limit, rows: new Map(), calls: [], key: sort, descending: true });
-    this.body = h("tbody", { role: "rowgroup", on: { keydown: (event) => this.#keys(event), focusin: ({ target }) => this.#activate(target.closest("tr").dataset.id) } });
+    const focusin = ({ target }) => this.#activate(target.closest("tr").dataset.id);
+    this.body = h("tbody", { role: "rowgroup", on: { keydown: (event) => this.#keys(event), focusin } });
     this.heads = columns.map((column) => {
       const title = column.value ? h("button", { type: "button", on: { click: () => this.#sort(column) } }, column.title) : column.title;
       return h("th", { role: "columnheader", class: column.class }, title);
     });
-    this.watch = new IntersectionObserver((found) => found.forEach(({ target, isIntersecting }) => this.#seen(this.rows.get(target.dataset.id), isIntersecting)));
+    this.watch = new IntersectionObserver((found) => {
+      for (const { target, isIntersecting } of found) this.#seen(this.rows.get(target.dataset.id), isIntersecting);
+    });
     this.note = h("p.soft.note", { role: "status" });
     this.more = h("button", { type: "button", hidden: true, on: { click: () => this.#all() } });
-    const table = h("table.calls", { role: "table", "aria-label": caption }, h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, this.heads)), this.body);
-    root.append(h("div.scroll", table), this.note, this.more);
+    const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, this.heads));
+    root.append(h("div.scroll", h("table.calls", { role: "table", "aria-label": caption }, head, this.body)), this.note, this.more);
   }
 
   /** Show these calls. */
@@ -31,14 +34,16 @@ export class CallTable {
     say(this.more, `Show ${sorted.length - shown.length} more`);
     say(this.note, sorted.length ? "" : this.empty);
     if (!this.rows.has(this.active)) this.#activate(shown[0]?.id);
-    this.columns.forEach(({ key }, index) => put(this.heads[index], "aria-sort", key !== this.key ? null : this.descending ? "descending" : "ascending"));
+    const way = this.descending ? "descending" : "ascending";
+    this.columns.forEach(({ key }, index) => put(this.heads[index], "aria-sort", key === this.key ? way : null));
   }
 
   /** Time has gone on. */
   tick(env) {
     this.env = env;
     const clocks = this.columns.flatMap((column, index) => (column.clock ? [[column, index]] : []));
-    for (const { call, cells, visible } of this.rows.values()) if (visible) for (const [column, index] of clocks) column.draw(cells[index], call, env);
+    for (const { call, cells, visible } of this.rows.values())
+      if (visible) for (const [column, index] of clocks) column.draw(cells[index], call, env);
   }
 
   #sorted() {

@@ -1,4 +1,4 @@
-// One turn as a waterfall: a row a stage, tool or mark, with its bar at the times of its span, which are by the platform's clock.
+// One turn as a waterfall: a row a stage, tool or mark, its bar at the times of its span (by the platform's clock).
 
 import { fill, h, put, s, say, wire } from "./dom.js";
 import { time } from "./format.js";
@@ -11,7 +11,7 @@ const percent = (part) => `${(Math.min(Math.max(part, 0), 1) * 100).toFixed(4)}%
 /** Whether a mark belongs to a turn. */
 export const within = ({ at }, turn) => at >= turn.start - 0.001 && at <= (turn.end ?? Infinity) + 0.001;
 
-/** From when to when the caller waited: from the end of its speech to the agent's first word; null if nobody waited. */
+/** When the caller waited: from the end of its speech to the agent's first word; null if nobody waited. */
 export function waitOf(turn) {
   const of = (name) => turn.stages.find(({ stage }) => stage === name), speech = of("user_speech"), agent = of("agent_speech");
   if (turn.agent_first || speech?.end == null || !(agent || turn.state === "open")) return null;
@@ -58,9 +58,10 @@ export class Waterfall {
     row.bar = s("rect", { y: 3, height: 12, class: row.tint });
     row.band = this.wait && s("rect.band", { height: "100%" });
     row.point = (row.first_output || short) && point({ class: short ? row.tint : "output" });
-    const name = [h("span.dot", { class: row.tint }, row.words), row.name && [" ", wire(row.name, { class: "soft" })], row.failed && h("b.failed", " failed")];
-    const offset = h("span.offset", `+${time(row.start - this.turn.start)}`), track = s("svg.track", { "aria-hidden": "true" }, row.band, row.bar, row.point);
-    return h("li", { "data-stage": row.of }, h("span.name", name), offset, row.length, track);
+    const model = row.name && [" ", wire(row.name, { class: "soft" })], failed = row.failed && h("b.failed", " failed");
+    const name = h("span.name", h("span.dot", { class: row.tint }, row.words), model, failed);
+    const offset = h("span.offset", `+${time(row.start - this.turn.start)}`);
+    return h("li", { "data-stage": row.of }, name, offset, row.length, s("svg.track", { "aria-hidden": "true" }, row.band, row.bar, row.point));
   }
 }
 
@@ -68,8 +69,8 @@ export class Waterfall {
 export function overview({ call, turns, marks, lag }, until) {
   const start = call.started_at - lag, whole = Math.max(until - start, 1), drawn = [];
   const bar = (y, height, each, tinted) => {
-    const from = Math.max(each.start, start), x = percent((from - start) / whole), width = percent((Math.min(each.end ?? until, until) - from) / whole);
-    drawn.push(s("rect", { x, width, y, height, class: tinted }));
+    const from = Math.max(each.start, start), width = percent((Math.min(each.end ?? until, until) - from) / whole);
+    drawn.push(s("rect", { x: percent((from - start) / whole), width, y, height, class: tinted }));
   };
   for (const turn of turns.values()) {
     const wait = waitOf(turn);
