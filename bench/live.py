@@ -49,11 +49,14 @@ def run(*, quick: bool) -> None:
 
 def whole_calls() -> Iterator[Event]:
     """All events of calls but their start and end, as if they were one call: each turn has its own number."""
-    for call, events in enumerate(frames.calls()):
-        for event in events:
-            if not event["type"].startswith("session."):
-                number = event.get("turn_number")
-                yield event if number is None else {**event, "turn_number": call * 100 + number, "agent_tool_id": None}
+    number = 0
+    for call in frames.calls():
+        for event in call:
+            number += event["type"] == "turn.metrics"
+            if event["type"] in ("turn.metrics", "turn.completed"):
+                yield {**event, "turn_number": number, "agent_tool_id": None}
+            elif not event["type"].startswith("session."):
+                yield event
 
 
 def _keeping(url: str, loads: tuple[Load, ...], rounds: int) -> Iterator[tuple[str, ...]]:

@@ -41,7 +41,8 @@ class BoundedDict(dict[K, V], Generic[K, V]):
         if key in self:
             del self[key]
         elif len(self) >= self.limit:
-            evicted = self._evict()
+            oldest = next(iter(self))  # as in _evict, on the hot path without a call
+            evicted = oldest, self.pop(oldest)
         dict.__setitem__(self, key, value)
         return evicted
 

@@ -17,6 +17,10 @@ from exporter.sessions.journal import CallJournal
 
 FRAME: Final = 0.25
 """Seconds between two messages of a stream at least."""
+LONGEST_FRAME: Final = 0.75
+"""Seconds between two messages at most, while there is something new."""
+_SHARE: Final = 1 / 150
+"""Part of the processor's time that working out frames may take; with very many calls, frames are rarer."""
 MOST_VIEWERS: Final = 32
 """Streams that may be open at once."""
 _LOOK: Final = 1.0
@@ -167,32 +171,36 @@ class Hub:
 
     async def _frames(self) -> None:
         while self.viewers:
-            due = time.monotonic() + FRAME
+            begun, spent = time.monotonic(), 0.0
             try:
-                await self._update()
+                spent = await self._update()
             except Exception:
                 log.exception("internal error; /live was not updated")
             self._next_frame()
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            pause = min(max(FRAME, spent / _SHARE), LONGEST_FRAME)
+            await asyncio.sleep(max(0.0, begun + pause - time.monotonic()))
 
-    async def _update(self) -> None:
-        if self._list_viewers:
-            await self._update_list()
+    async def _update(self) -> float:
+        """Work out a frame. Returns the seconds that took."""
+        spent = await self._update_list() if self._list_viewers else 0.0
         for call in list(self._calls.values()):
             if call.viewers and not call.journal.forgotten:
-                await self._update_call(call)
+                spent += await self._update_call(call)
+        return spent
 
-    async def _update_list(self, *, unless_done: bool = False) -> None:
+    async def _update_list(self, *, unless_done: bool = False) -> float:
         async with self._updating:
-            if not (unless_done and self._list_viewers > 1):
-                self._list.new_frame()
-                await _sliced(self._state.update_list(self._list, time.time(), self.viewers))
+            if unless_done and self._list_viewers > 1:
+                return 0.0
+            self._list.new_frame()
+            return await _sliced(self._state.update_list(self._list, time.time(), self.viewers))
 
-    async def _update_call(self, call: _OpenCall, *, unless_done: bool = False) -> None:
+    async def _update_call(self, call: _OpenCall, *, unless_done: bool = False) -> float:
         async with call.updating:
-            if not (unless_done and call.viewers > 1):
-                call.channel.new_frame()
-                await _sliced(update_call(self._state, call.channel, call.reader, call.journal, time.time()))
+            if unless_done and call.viewers > 1:
+                return 0.0
+            call.channel.new_frame()
+            return await _sliced(update_call(self._state, call.channel, call.reader, call.journal, time.time()))
 
     def _next_frame(self) -> None:
         self._frame.set()
@@ -213,7 +221,11 @@ class Hub:
             await asyncio.sleep(_LOOK)
 
 
-async def _sliced(work: Iterator[object]) -> None:
-    """Do the work. Between two slices of it the event loop serves the calls."""
+async def _sliced(work: Iterator[object]) -> float:
+    """Do the work. Between two slices of it the event loop serves the calls. Returns the seconds that the work took."""
+    spent, begun = 0.0, time.perf_counter()
     for _ in work:
+        spent += time.perf_counter() - begun
         await asyncio.sleep(0)
+        begun = time.perf_counter()
+    return spent + time.perf_counter() - begun

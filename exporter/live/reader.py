@@ -17,7 +17,7 @@ from exporter.live.kept_turns import turn_of
 from exporter.live.messages import Mark, MarkKind, Tool, Truncated, Turn, TurnState
 from exporter.live.open_turn import open_turn
 from exporter.live.turn_view import NANOSECOND, SeenTurn, TurnClock, view
-from exporter.protocol.ids import shorten_id, turn_key
+from exporter.protocol.ids import shorten_id, turn_key, turn_key_by_id
 from exporter.sessions.app_state import ToolAnswer
 from exporter.sessions.clock import PlatformClock
 from exporter.sessions.journal import STEP, CallJournal, Kept, KeptTurn, WithoutMetrics
@@ -95,7 +95,7 @@ class CallReader:
 
     def lag(self, now: float) -> float:
         """Seconds that our clock is ahead of the platform's."""
-        return round(now - self._clock.at(now) / NANOSECOND, 6)
+        return round(now - self._clock.at(now) / NANOSECOND, 3)
 
     def truncated(self) -> Truncated:
         """What is no longer kept."""
@@ -235,7 +235,7 @@ class CallReader:
 def _key_of(event: TurnCompleted) -> str:
     if event.turn_number is not None:
         return turn_key_text(turn_key(event.agent_tool_id, event.turn_number))
-    return f"id:{shorten_id(event.turn_id or '')}"
+    return turn_key_text(turn_key_by_id(event.turn_id or ""))
 
 
 def _dead_air(turn: Turn, present: float) -> Mark | None:

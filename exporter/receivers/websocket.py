@@ -19,6 +19,7 @@ from websockets.frames import CloseCode
 
 from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
 from exporter.protocol.arriving_event import ArrivingEvent
+from exporter.receivers.fairness import BYTES_PER_MESSAGE, MESSAGES_PER_TURN
 from exporter.receivers.feed_interfaces import CallFeedProtocol
 from exporter.receivers.long_messages import MORE, LongMessages
 from exporter.receivers.observer_interfaces import ConnectionObserver
@@ -27,8 +28,6 @@ from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import Hello, is_hello, read_hello
 from exporter.receivers.tap.link import TapLink
 
-FRAMES_PER_TURN: Final = 32
-"""Frames read from one connection before others get their turn: about a quarter of a millisecond of work."""
 QUIET_AFTER: Final = 0.25
 """A connection that has sent nothing for this many seconds has nothing left in this host's buffers."""
 _LOOP_TURNS: Final = 4
@@ -180,7 +179,7 @@ class Endpoint:
         """Process messages, beginning with ``message``, until the connection ends."""
         receive, consume, config = connection.receive, feed.consume, self._config
         subscription = config.subscription
-        frames_left = FRAMES_PER_TURN
+        messages_left = MESSAGES_PER_TURN
         while message["type"] == "websocket.receive":
             text: str | None = message.get("text")
             frame: str | bytes | ArrivingEvent | None = text
@@ -189,18 +188,19 @@ class Endpoint:
             now, began = monotonic(), False
             if frame is None:
                 connection.refill(now, config.max_rate)
-                frames_left = 1  # reading a piece takes as long as many frames
+                messages_left = 1  # reading a piece takes as long as many messages
             elif config.max_rate and not connection.take_token(now, config.max_rate):
                 feed.skip()
             else:
                 began = consume(frame, time())
+                messages_left -= len(frame) // BYTES_PER_MESSAGE
             connection.received_at = now
             if began and subscription is not None:
                 await _try_send(connection, {"type": "websocket.send", "text": subscription})
                 subscription = None
-            frames_left -= 1
-            if not frames_left:
-                frames_left = FRAMES_PER_TURN
+            messages_left -= 1
+            if messages_left <= 0:
+                messages_left = MESSAGES_PER_TURN
                 await asyncio.sleep(0)
             message = await (_receive_within(receive, config.linger) if feed.ended else receive())
         if message["type"] == _LINGERED:

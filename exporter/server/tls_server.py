@@ -88,14 +88,38 @@ class TlsServer:
         self._pending[task] = peer
         if len(self._pending) > self._tls.max_pending:
             self._end_oldest()
+        deadline = self._loop.time() + self._tls.handshake_timeout
         try:
-            await self._loop.connect_accepted_socket(
-                self._new_protocol, connection, ssl=self._tls.context, ssl_handshake_timeout=self._tls.handshake_timeout
-            )
+            if await self._has_spoken(connection, deadline):
+                await self._loop.connect_accepted_socket(
+                    self._new_protocol,
+                    connection,
+                    ssl=self._tls.context,
+                    ssl_handshake_timeout=max(0.001, deadline - self._loop.time()),
+                )
         except OSError as error:
             self._tls.on_refused("tls_handshake", peer, problem=_problem(error))
         finally:
             self._pending.pop(task, None)
+
+    async def _has_spoken(self, connection: socket.socket, deadline: float) -> bool:
+        """Wait for the first byte. Whoever only looks whether the port is open sends none and closes: that is no failed handshake.
+
+        Closes the connection unless there is a byte. Raises TimeoutError at the deadline.
+        """
+        readable: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(connection, _done, readable)
+        spoken = False
+        try:
+            async with asyncio.timeout_at(deadline):
+                await readable
+            with contextlib.suppress(ConnectionError):
+                spoken = bool(connection.recv(1, socket.MSG_PEEK))
+        finally:
+            self._loop.remove_reader(connection)
+            if not spoken:
+                connection.close()
+        return spoken
 
     def _end_oldest(self) -> None:
         oldest = next(iter(self._pending))
@@ -103,8 +127,13 @@ class TlsServer:
         oldest.cancel()
 
 
+def _done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 def _problem(error: OSError) -> str:
     """What went wrong, in the words of OpenSSL or of the system."""
     if isinstance(error, ssl.SSLError):
         return (error.reason or "TLS error").lower().replace("_", " ")
-    return "timeout" if isinstance(error, ConnectionAbortedError) else "connection closed"
+    return "timeout" if isinstance(error, TimeoutError | ConnectionAbortedError) else "connection closed"

@@ -9,6 +9,7 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.ids import TurnKey, is_by_id, turn_key
 from exporter.sessions.journal import live_id
 from exporter.sessions.session import Session
+from exporter.sessions.shown_text import shown
 
 MOST_NOTES: Final = 100
 OLDEST: Final = 3_600.0
@@ -64,6 +65,7 @@ def key_text(event: TurnMetrics) -> str:
 
 def turn_key_text(key: TurnKey) -> str:
     """The text of a turn's key: its number, after the sub-agent's id if there is one; or the turn's id."""
+    name = shown(key[0])
     if is_by_id(key):
-        return f"id:{key[0]}"
-    return f"{key[0]}/{key[1]}" if key[0] else str(key[1])
+        return f"id:{name}"
+    return f"{name}/{key[1]}" if name else str(key[1])

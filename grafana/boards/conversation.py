@@ -232,6 +232,19 @@ _TURNS = lines(
     Query(mean("agentstack_session_turns", "agent", window=SMOOTH), "{{agent}}"),
     axis="turns",
 )
+_SHORT = lines(
+    "Calls of at most two turns",
+    "Share of the calls of five minutes that ended after two turns or fewer, by agent: wrong numbers, callers who give up at once, and "
+    "calls that were cut. The ends by reason tell which.",
+    "percentunit",
+    Query(
+        share(
+            increase("agentstack_session_turns", "agent", window=SMOOTH, suffix="_bucket", le="2.0"),
+            increase("agentstack_session_turns", "agent", window=SMOOTH, suffix="_count"),
+        ),
+        "{{agent}}",
+    ),
+)
 _LEAVE = lines(
     "Transfers and handoffs",
     "Calls passed on to people or to another agent. More than usual: the agent cannot help; listen to what is asked.",
@@ -268,7 +281,7 @@ BOARD = Board(
         Section("At a glance, over the time shown", (even(4, *_NUMBERS),)),
         Section("Talking over each other", (even(8, _INTERRUPTIONS, _REACTION, _BACKCHANNELS),)),
         Section("Silence", (even(8, _DEAD_AIR, _IDLE, _STATES),)),
-        Section("How calls end", (even(8, _ENDS, _LOST, _LENGTH), even(8, _TURNS, _LEAVE, _VOICEMAIL))),
+        Section("How calls end", (even(8, _ENDS, _LOST, _LENGTH), even(8, _TURNS, _SHORT, _LEAVE, _VOICEMAIL))),
         Section("Tools", (even(8, _TOOLS, _OWN_TOOLS, _SUB_AGENTS),)),
         Section("Traffic", (even(7, _TALK),)),
     ),

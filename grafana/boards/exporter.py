@@ -326,6 +326,18 @@ _REPEATED = lines(
     values=("sum",),
 )
 
+_LOG = lines(
+    "Log lines dropped",
+    "Lines that whoever reads the exporter's stderr did not take in time. Calls do not wait for it, but the log has gaps: look at the "
+    "log driver, and at what is logged so often.",
+    "count",
+    Query(tally(_OWN + "log_lines_dropped_total", "instance"), "{{instance}}"),
+    axis="lines",
+    bars=True,
+    stacked=True,
+    values=("sum",),
+)
+
 BOARD = Board(
     name="exporter",
     title="AgentStack / Exporter health",
@@ -335,7 +347,7 @@ BOARD = Board(
         Section("What arrives", (PanelRow(9, (Placed(6, _FRAMES), Placed(6, _CONNECTIONS), Placed(12, _EVENTS))),)),
         Section("What is not counted", (even(8, _REFUSED, _REJECTED, _UNKNOWN),)),
         Section("What is late or missing", (even(8, _COMPLETE, _LAG, _SKEW),)),
-        Section("Load", (even(7, _LOOP, _CPU, _MEMORY), even(7, _SERIES, _SCRAPE, _FILES))),
+        Section("Load", (even(7, _LOOP, _CPU, _MEMORY), even(7, _SERIES, _SCRAPE, _FILES, _LOG))),
         Section("OpenTelemetry", (even(7, _QUEUE, _ITEMS, _FAILURES),)),
         Section("Relay and taps", (even(7, _RELAY_DELAY, _REACHING, _APP), even(7, _NOT_SEEN, _TAPS, _REPEATED))),
     ),

@@ -1,6 +1,7 @@
 """What is shipped to deploy: image, compose, Kubernetes and systemd files, each taken by the program it is for."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from deploy.helm.schema import otel_variables
 from exporter.config.otel import read_otel
 from exporter.config.settings import SETTINGS
 from exporter.metrics import inventory
+from tests.support.compose import COMPOSE, Network
 from tests.support.house_rules import ROOT
 from tests.support.kubernetes import (
     KUBERNETES,
@@ -66,10 +68,10 @@ def test_the_image_gets_what_it_needs_and_nothing_else() -> None:
 def test_compose_takes_its_file(tmp_path: Path) -> None:
     """It is valid with and without the demo; ports are on loopback, images pinned, and what is mounted is there."""
     for profile in ([], ["--profile", "demo"]):
-        command = [str(BIN / "docker-compose"), "-f", str(DEPLOY / "compose" / "compose.yaml"), *profile, "config", "--quiet"]
+        command = [str(BIN / "docker-compose"), "-f", str(COMPOSE / "compose.yaml"), *profile, "config", "--quiet"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "HOME": str(tmp_path)})
         assert done.returncode == 0, done.stderr
-    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text(encoding="utf-8"))["services"]
     for name, service in services.items():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ())), name
         assert re.search(r":v?\d+\.\d+", service["image"]), name
@@ -81,17 +83,26 @@ def test_compose_takes_its_file(tmp_path: Path) -> None:
 
 def test_the_collectors_pipelines_are_joined() -> None:
     """The example collector's pipelines name components that are configured."""
-    config = yaml.safe_load((DEPLOY / "compose" / "collector.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((COMPOSE / "collector.yaml").read_text(encoding="utf-8"))
     for pipeline in config["service"]["pipelines"].values():
         for kind, names in pipeline.items():
             assert set(names) <= config[kind].keys()
 
 
+@pytest.mark.parametrize("given", [{}, {"OTEL_METRICS_EXPORTER": "otlp"}], ids=["scraped", "pushed"])
+def test_the_shells_variables_are_as_compose_reads_them(given: dict[str, str]) -> None:
+    """The stack that the tests run has the exporter's variables of docker compose itself, whatever the shell says."""
+    command = [str(BIN / "docker-compose"), "-f", str(COMPOSE / "compose.yaml"), "config", "--format=json"]
+    shell = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | given
+    read = json.loads(subprocess.run(command, capture_output=True, check=True, env=shell).stdout)
+    here = {place: place for place in ("collector:4317", "prometheus:9090")}
+    assert Network(here, given).environment("exporter") == read["services"]["exporter"]["environment"]
+
+
 def test_the_exporter_sends_what_the_collector_takes() -> None:
     """The port of the collector to which compose sends spans is that of the protocol in which they are sent."""
-    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    settings, warnings = read_otel(services["exporter"]["environment"])
-    config = yaml.safe_load((DEPLOY / "compose" / "collector.yaml").read_text(encoding="utf-8"))
+    settings, warnings = read_otel(Network({place: place for place in ("collector:4317", "prometheus:9090")}).environment("exporter"))
+    config = yaml.safe_load((COMPOSE / "collector.yaml").read_text(encoding="utf-8"))
     ports = {protocol: each["endpoint"].rpartition(":")[2] for protocol, each in config["receivers"]["otlp"]["protocols"].items()}
     assert warnings == ()
     assert settings.traces is not None
@@ -103,7 +114,7 @@ def test_the_exporter_sends_what_the_collector_takes() -> None:
 
 def test_variables_are_read() -> None:
     """Each environment variable that compose or systemd give the exporter is one that it reads."""
-    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text(encoding="utf-8"))["services"]
     ours = [service for service in services.values() if service["image"].startswith("agentstack-exporter:")]
     composed = {name for service in ours for name in service.get("environment", ())}
     unit = (DEPLOY / "systemd" / "agentstack-exporter.service").read_text(encoding="utf-8")
@@ -114,7 +125,7 @@ def test_variables_are_read() -> None:
 
 def test_the_stack_is_what_was_tested() -> None:
     """The images of compose have the versions of the programs that the tests run."""
-    services = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text(encoding="utf-8"))["services"]
     tested = {
         "prometheus": pinned("prometheus", "github.com/prometheus/prometheus").replace("v0.3", "v3.", 1),
         "alertmanager": pinned("alertmanager", "github.com/prometheus/alertmanager"),

@@ -5,7 +5,9 @@ import contextlib
 import json
 import re
 import shutil
+import socket
 import ssl
+import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -266,6 +268,24 @@ class TestTls:
             ("tls_handshake", peers[0], "http request"),
             ("tls_handshake", peers[1], "timeout"),
         ]
+
+    async def test_a_probe_of_the_port_is_no_failed_handshake(self, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+        """A connection closed without a byte, as load balancers probe a port, is neither counted nor logged; half a greeting is."""
+        caplog.set_level("INFO")
+        files: dict[str, Any] = {"tls_cert": pki.certificate, "tls_key": pki.key}
+        async with running_daemon(**files) as endpoints:
+            host, port = endpoints.listen.rsplit(":", 1)
+            for linger in (b"", struct.pack("ii", 1, 0)):  # one is closed, one reset
+                with socket.create_connection((host, int(port))) as probe:
+                    if linger:
+                        probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            async with raw_connection(endpoints.listen) as half:
+                half.writer.write(b"\x16\x03\x01")
+                await half.writer.drain()
+            await endpoints.reaches(REFUSED, 1, reason="tls_handshake")
+            assert await endpoints.total(REFUSED) == 1
+        lines = [vars(record) for record in caplog.records if record.getMessage() == "connection refused"]
+        assert [(line["reason"], line["problem"]) for line in lines] == [("tls_handshake", "connection closed")]
 
     async def test_files_that_do_not_fit(self, pki: Pki, tmp_path: Path) -> None:
         """A key that does not match the certificate is an error at the start, with both file names and exit code 2."""

@@ -15,6 +15,7 @@ from tests.support.alerting import HOOK, Alerting, alertmanager, hurried, webhoo
 from tests.support.collector import Jaeger, collector, jaeger
 from tests.support.compose import Network
 from tests.support.daemon import program
+from tests.support.ports import free_port
 from tests.support.prometheus_server import Prometheus, prometheus_process
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually
@@ -24,11 +25,11 @@ pytestmark = pytest.mark.timeout(300)
 
 @dataclass
 class Stack:
-    """What runs."""
+    """What runs, with metrics scraped and pushed."""
 
     store: Jaeger
     watch: Alerting
-    network: Network = field(default_factory=Network)
+    network: Network = field(default_factory=lambda: Network(given={"OTEL_METRICS_EXPORTER": "otlp"}))
 
 
 @asynccontextmanager
@@ -43,7 +44,9 @@ async def composed(directory: Path) -> AsyncIterator[Stack]:
 
         ready = directory / "ready"
         arguments = [*network.command("exporter", directory), f"--ready-file={ready}"]
-        exporter = await enter(program(subdirectory(directory, "exporter"), *arguments, env=network.environment("exporter")))
+        places["prometheus:9090"] = f"127.0.0.1:{free_port()}"
+        environment = network.environment("exporter") | {"OTEL_METRIC_EXPORT_INTERVAL": "1000"}
+        exporter = await enter(program(subdirectory(directory, "exporter"), *arguments, env=environment))
         await eventually(lambda: ready.exists() or not exporter.running, within=20, because="the exporter")
         listening = msgspec.json.decode(ready.read_bytes(), type=dict[str, str])
         places["exporter:8790"], places["exporter:8791"] = listening["listen"], listening["telemetry_listen"]
@@ -53,12 +56,32 @@ async def composed(directory: Path) -> AsyncIterator[Stack]:
         places["alertmanager:9093"] = await enter(alertmanager(directory, routing, release="newest"))
         # A scrape may take as long as until the next one: not a sixtieth, on a busy machine it takes longer.
         arguments = network.command("prometheus", directory, lambda text: hurried(text).replace("_interval: 15s", "_interval: 1s"))
-        found.watch.server = await enter(prometheus_process(directory, arguments, targets=1, release="newest"))
+        server = prometheus_process(directory, arguments, targets=1, release="newest", address=places["prometheus:9090"])
+        found.watch.server = await enter(server)
         yield found
 
 
+# A counter, a histogram's buckets and sum, and an info metric.
+AGREED = (
+    "agentstack_turns_total",
+    "agentstack_user_perceived_latency_seconds_bucket",
+    "agentstack_llm_time_to_first_token_seconds_sum",
+    "agentstack_exporter_build_info",
+)
+
+
+async def pushed_as_scraped(stack: Stack) -> bool:
+    """Whether each series of these metrics has the same value as it was scraped and as it came by OTLP."""
+    here = stack.network.addresses["exporter:8791"]
+    for name in AGREED:
+        scraped = await stack.watch.server.query(f"sum without (instance) ({name}{{instance='{here}'}})")
+        assert scraped, name
+        assert scraped == await stack.watch.server.query(f"sum without (instance) ({name}{{instance!='{here}'}})"), name
+    return True
+
+
 async def test_calls_reach_whoever_looks(tmp_path: Path) -> None:
-    """Calls are scraped, an exemplar leads to its turn's span, every rule is evaluated, and slow calls raise an alert that is told."""
+    """Slow calls raise an alert, an exemplar leads to its turn's span, rules work, and what is pushed equals what is scraped."""
     async with composed(tmp_path) as stack:
         server = stack.watch.server
         await server.up()
@@ -75,8 +98,9 @@ async def test_calls_reach_whoever_looks(tmp_path: Path) -> None:
                 return labels[0]["span_id"] in await stack.store.spans(labels[0]["trace_id"])
 
             await eventually(led_to_its_turn, within=30, because="the span of an exemplar")
-            assert await stack.store.services() == ["agentstack-exporter"]
-            rules = [rule for group in (await server.api("rules"))["groups"] for rule in group["rules"]]
+        await eventually(lambda: pushed_as_scraped(stack), within=30, because="the same by both ways")
+        assert await stack.store.services() == ["agentstack-exporter"]
+        rules = [rule for group in (await server.api("rules"))["groups"] for rule in group["rules"]]
     assert rules
     assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] != "ok"] == []
     log = (tmp_path / "exporter" / "stderr").read_text(encoding="utf-8")

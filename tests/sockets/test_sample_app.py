@@ -7,17 +7,10 @@ import sys
 from pathlib import Path
 
 from tests.support.house_rules import ROOT
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 APP = ROOT / "deploy" / "kubernetes" / "sidecar" / "app.py"
-
-
-def free_port() -> int:
-    """A port nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def listens(port: int) -> bool:

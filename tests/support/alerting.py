@@ -18,7 +18,8 @@ from tests.support.daemon import http_client
 from tests.support.house_rules import ROOT
 from tests.support.http_server import http_server
 from tests.support.peers import Release, require
-from tests.support.prometheus_server import Prometheus, free_port, prometheus
+from tests.support.ports import free_port
+from tests.support.prometheus_server import Prometheus, prometheus
 from tests.support.server_process import server_process
 from tests.support.waiting import eventually
 

@@ -24,9 +24,10 @@ def services() -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Network:
-    """Where services listen here: loopback address by the ``host:port`` that the shipped files name."""
+    """Where services listen here, by the ``host:port`` that the shipped files name, and the variables that the shell gives."""
 
     addresses: dict[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
 
     def here(self, text: str) -> str:
         """Shipped text with the addresses of this machine; what listens takes any port."""
@@ -34,9 +35,12 @@ class Network:
         return re.sub(rf"\b(?:{'|'.join(services())}):\d+\b", lambda found: self.addresses[found[0]], text)
 
     def environment(self, service: str) -> dict[str, str]:
-        """The variables of a service."""
+        """The variables of a service, with those of the shell in ``${NAME:-default}``."""
         variables: Mapping[str, Any] = services()[service].get("environment", {})
-        return {name: self.here(str(value)) for name, value in variables.items()}
+        return {name: self.here(self._given(str(value))) for name, value in variables.items()}
+
+    def _given(self, text: str) -> str:
+        return re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: self.given.get(found[1]) or found[2], text)
 
     def command(self, service: str, directory: Path, change: Callable[[str], str] = str) -> list[str]:
         """The arguments of a service, whose volumes become folders in ``directory``; ``change`` is applied to the files it reads."""

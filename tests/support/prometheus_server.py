@@ -1,6 +1,5 @@
 """A real Prometheus that scrapes exporters, on a free loopback port, with its files in a directory of the test's."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import httpx
 
 from tests.support.daemon import http_client
 from tests.support.peers import Release, require
+from tests.support.ports import free_port
 from tests.support.server_process import ServerProcess, server_process
 from tests.support.waiting import eventually
 
@@ -93,9 +93,11 @@ async def prometheus(
 
 
 @asynccontextmanager
-async def prometheus_process(directory: Path, arguments: list[str], *, targets: int, release: Release) -> AsyncIterator[Prometheus]:
-    """A Prometheus with these arguments, on a free port."""
-    address = f"127.0.0.1:{free_port()}"
+async def prometheus_process(
+    directory: Path, arguments: list[str], *, targets: int, release: Release, address: str = ""
+) -> AsyncIterator[Prometheus]:
+    """A Prometheus with these arguments, on a free port, or at an address that others were told before."""
+    address = address or f"127.0.0.1:{free_port()}"
     command = [require("prometheus", release), *arguments, f"--web.listen-address={address}"]
     async with server_process("prometheus", command, directory) as process:
         await eventually(lambda: _is_ready(f"http://{address}", process), within=30, because="Prometheus to be ready")
@@ -110,10 +112,3 @@ async def _is_ready(url: str, server: ServerProcess) -> bool:
             return (await http.get(f"{url}/-/ready")).status_code == 200
         except httpx.TransportError:
             return False
-
-
-def free_port() -> int:
-    """A port nobody listens on now; Prometheus cannot be told to take any and say which."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,12 +10,7 @@ from pathlib import Path
 from exporter.exporters.otlp.target import Protocol
 from tests.support.otlp_receiver import Site
 from tests.support.peers import require
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+from tests.support.ports import free_port
 
 
 @asynccontextmanager

@@ -102,6 +102,9 @@ def test_ids_and_models_that_hold_a_number_are_masked() -> None:
     served = everything(core, "as-1")
     for digits in ("4155550142", "415-555-0142", "7183 8750", "442071838750"):
         assert digits not in served
+    call.turn(2, agent_tool_id="+44 20 7183 8750", llm_ttft_ms=400)
+    call.send("turn.completed", turn_id="+44 20 7183 8750")
+    assert "7183 8750" not in everything(core, "as-1")
     other = core.call("c-14155550142-x", caller="+14155550142")
     other.turn(1, llm_ttft_ms=400)
     assert "4155550142" not in core.update().state().decode()

@@ -16,6 +16,7 @@ import msgspec
 from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.protocol.commands import Direction
 from exporter.protocol.reasons import FrameRejected
+from exporter.receivers.fairness import BYTES_PER_MESSAGE, MESSAGES_PER_TURN
 from exporter.receivers.feed_interfaces import RelayFeedProtocol
 from exporter.receivers.observer_interfaces import RelayDropReason
 from exporter.receivers.proxy.frames import BINARY, Message
@@ -24,8 +25,6 @@ MAX_QUEUED_BYTES: Final = 1 << 20
 """Bytes of messages of one connection that may wait to be measured."""
 MESSAGE_OVERHEAD: Final = 256
 """Bytes that a queued message takes besides its payload, roughly. It bounds the number of empty messages too."""
-MESSAGES_PER_TURN: Final = 32
-"""Messages measured before others get their turn."""
 _AUDIO_PREFIX: Final = 48
 """Bytes at the start of a message among which the name of an audio message stands."""
 
@@ -88,7 +87,9 @@ class MessageInspector:
             log.exception("internal error; end of a relayed connection not recorded")
 
     def _measure_some(self) -> None:
-        for _ in range(min(MESSAGES_PER_TURN, len(self._queue))):
+        messages_left = MESSAGES_PER_TURN
+        while self._queue and messages_left > 0:
+            messages_left -= 1 + _size(self._queue[0][1]) // BYTES_PER_MESSAGE
             self._measure_next()
         self._scheduled = bool(self._queue)
         if self._scheduled:

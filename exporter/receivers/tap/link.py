@@ -10,6 +10,7 @@ from starlette.types import Message, Receive
 from websockets.frames import CloseCode
 
 from exporter.protocol.long_event import LONGEST_EVENT
+from exporter.receivers.fairness import BYTES_PER_MESSAGE, MESSAGES_PER_TURN
 from exporter.receivers.long_messages import MORE, LongMessages
 from exporter.receivers.read_budget import ReadBudget
 from exporter.receivers.tap.arriving_envelope import ArrivingEnvelope
@@ -18,8 +19,6 @@ from exporter.receivers.tap.envelope import VERSION, Hello
 
 ACK_AFTER: Final = 0.05
 """Seconds after which a message is acknowledged, together with all others received until then."""
-MESSAGES_PER_TURN: Final = 32
-"""Messages read from one tap before others get their turn."""
 
 
 class TapLink:
@@ -55,14 +54,16 @@ class TapLink:
             frame: str | bytes | ArrivingEnvelope | None = text
             if text is None:
                 frame = self._long_messages.add(message) if MORE in message else message["bytes"]
-            if frame is None:
+            if frame is None or isinstance(frame, ArrivingEnvelope):
                 messages_left = 1  # reading a piece takes as long as many messages
-            elif (answer := self._clients.process(self._client, frame, time())) is not None:
+            else:
+                messages_left -= len(frame) // BYTES_PER_MESSAGE
+            if frame is not None and (answer := self._clients.process(self._client, frame, time())) is not None:
                 await self._send({"type": "websocket.send", "text": answer})
             if self._ack_task is None:
                 self._ack_task = asyncio.create_task(self._acknowledge_soon())
             messages_left -= 1
-            if not messages_left:
+            if messages_left <= 0:
                 messages_left = MESSAGES_PER_TURN
                 await asyncio.sleep(0)
 
