@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.xdist_group("browser"),  # one browser for all
     pytest.mark.timeout(180),
 ]
+TRACES = "https://tempo.example/trace/{trace_id}"
 WIDE, PHONE = {"width": 1440, "height": 1000}, {"width": 390, "height": 844}
 HOSTILE = "<img src=x onerror=\"window.hit='it'\"><script>window.hit='it'</script>\u202egnp.exe\u2066\ufeff{{7*7}}${7*7}"
 LONG = "W" * 64_000
@@ -74,7 +75,9 @@ async def shown() -> AsyncIterator[Shown]:
     expect.set_options(timeout=seconds(5) * 1000)
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(otlp_receiver("http/protobuf"))
-        running = await stack.enter_async_context(exporting(environment(address_of(site), "http/protobuf"), session_linger=0.0))
+        running = await stack.enter_async_context(
+            exporting(environment(address_of(site), "http/protobuf"), session_linger=0.0, trace_url=TRACES)
+        )
         yield Shown(await stack.enter_async_context(chromium()), running, site)
 
 
@@ -155,7 +158,23 @@ async def test_a_turn_opens_to_its_fields(shown: Shown) -> None:
         await expect(line).to_contain_text("1,790 ms")
         await expect(line).to_contain_text("agentstack_llm_time_to_first_token_seconds")
         assert await page.locator(".fields tbody tr").count() == len(event) - 1
-        assert trace_id("as-fields") in await page.locator("#facts").inner_text()
+        await page.get_by_role("button", name="Copy").click()
+        assert await page.evaluate("getSelection().toString()") == trace_id("as-fields")
+        link = page.get_by_role("link", name="Open the trace")
+        assert await link.get_attribute("href") == TRACES.replace("{trace_id}", trace_id("as-fields"))
+
+
+async def test_a_slow_turn_is_found(shown: Shown) -> None:
+    """A slow turn is in the list, from where it is opened, and in the heat map, which the keyboard reads."""
+    async with shown.look() as page, call(shown.ws) as socket:
+        await send_all(socket, [started("as-slow", "agent-slow"), measured(time.time() - 5, waited=2.31)])
+        await expect(page.locator("#heat")).to_have_attribute("aria-label", re.compile(r": [1-9]\d* turns"))
+        await page.locator("#heat").press("ArrowLeft")
+        await expect(page.locator("#heat-note")).to_contain_text("turns waited 0 s to 200 ms")
+        await page.locator("#slow").get_by_role("link", name="agent-slow").click()
+        await expect(page.locator(".turn h3")).to_be_focused()
+        await expect(page.locator(".fields").first).to_be_visible()
+        await expect(page.locator("#shares")).to_contain_text("LLM")
 
 
 async def test_sorting_and_keyboard(shown: Shown) -> None:
@@ -215,6 +234,8 @@ async def test_hostile_texts(shown: Shown) -> None:
                     await page.locator(".fields").first.wait_for()
                 assert await page.evaluate(MADE) == [0, 1, 0, "undefined"], view
                 assert await page.evaluate(WIDEST) <= PHONE["width"], view
+                if view == "#debugging":
+                    await expect(page.locator("#problems")).to_contain_text("onerror")
             await expect(row(page, "onerror").first).to_be_visible()
 
 

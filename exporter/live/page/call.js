@@ -126,7 +126,7 @@ export class CallView {
   }
 }
 
-/** A turn with its waterfall, and all its fields when it is opened. It is changed in place, so that it stays open. */
+/** A turn with its waterfall, and all its fields when it is opened. Changed in place, it stays open. */
 class TurnView {
   constructor(key) {
     this.waterfall = new Waterfall();

@@ -6,7 +6,7 @@ export class ServerClock {
   #ahead = null; // seconds that the exporter's clock is ahead of performance.now()
   #stopped = null;
 
-  /** A message that was made at `now` has come; `anew` after a new beginning, when the clock may be another one. */
+  /** A message has come that was made at `now`; `anew`: the clock may be another one. */
   take(now, anew) {
     const ahead = now - performance.now() / 1000;
     // A late message tells a time that is too early, so the largest difference counts; it fades, since clocks drift.

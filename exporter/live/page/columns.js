@@ -1,10 +1,9 @@
-// The columns of the two tables of calls. A column says how it is drawn into a cell that is kept.
+// The columns of the two tables of calls.
 
 import { fill, h, mark, say } from "./dom.js";
 import { age, ago, count, money, time } from "./format.js";
 import { part } from "./words.js";
 
-/** The address of a call. */
 const path = (call) => encodeURIComponent(call.id);
 
 /** Links to the call's files. */

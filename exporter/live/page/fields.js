@@ -5,14 +5,9 @@ import { number } from "./format.js";
 
 let known; // the answer of /api/v1/fields, asked for once
 
-async function groups() {
+function ask() {
   known ??= fetch("api/v1/fields").then((answer) => answer.json());
-  try {
-    return (await known).groups ?? [];
-  } catch {
-    known = undefined;
-    return [];
-  }
+  return known.catch(() => (known = undefined));
 }
 
 function shown(value, unit) {
@@ -24,7 +19,7 @@ function shown(value, unit) {
 
 /** The fields of a turn as tables. What the exporter does not describe comes last. */
 export async function fieldsOf(turn) {
-  const left = new Map(Object.entries(turn.fields)), described = await groups();
+  const left = new Map(Object.entries(turn.fields)), described = (await ask())?.groups ?? [];
   const own = described.map(({ name, fields }) => ({ name, fields: fields.filter((field) => left.has(field.name)) }));
   for (const { fields } of own) for (const field of fields) left.delete(field.name);
   own.push({ name: "Other", fields: [...left.keys()].map((name) => ({ name })) });

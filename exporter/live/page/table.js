@@ -10,7 +10,8 @@ export class CallTable {
   constructor(root, { columns, sort, caption, empty, limit = 200 }) {
     Object.assign(this, { columns, empty, limit, rows: new Map(), calls: [], key: sort, descending: true });
     const focusin = ({ target }) => this.#activate(target.closest("tr").dataset.id);
-    this.body = h("tbody", { role: "rowgroup", on: { keydown: (event) => this.#keys(event), focusin } });
+    const pointermove = () => (this.held = performance.now() + 1500);
+    this.body = h("tbody", { role: "rowgroup", on: { keydown: (event) => this.#keys(event), focusin, pointermove } });
     this.heads = columns.map((column) => {
       const title = column.value ? h("button", { type: "button", on: { click: () => this.#sort(column) } }, column.title) : column.title;
       return h("th", { role: "columnheader", class: column.class }, title);
@@ -29,7 +30,13 @@ export class CallTable {
     [this.calls, this.env] = [calls, env];
     const sorted = this.#sorted(), shown = sorted.slice(0, this.limit), ids = new Set(shown.map(({ id }) => id));
     for (const [id, row] of this.rows) if (!ids.has(id)) this.#remove(id, row);
-    shown.forEach((call, index) => this.#place(this.#row(call), index));
+    // Nothing moves away from under a pointer that is about to click.
+    const held = performance.now() < this.held;
+    shown.forEach((call, index) => {
+      const row = this.#row(call);
+      if (!held) this.#place(row, index);
+      else if (!row.line.parentNode) this.body.append(row.line);
+    });
     this.more.hidden = sorted.length === shown.length;
     say(this.more, `Show ${sorted.length - shown.length} more`);
     say(this.note, sorted.length ? "" : this.empty);

@@ -4,7 +4,6 @@ import { fill, h, put, s, say, wire } from "./dom.js";
 import { time } from "./format.js";
 import { MARKS, STAGES, tint, word } from "./words.js";
 
-const LENGTHS = [2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1800, 3600];
 const point = (attributes) => s("svg", { overflow: "visible", ...attributes }, s("path", { d: "M0 2 5 8 0 14-5 8Z" }));
 const percent = (part) => `${(Math.min(Math.max(part, 0), 1) * 100).toFixed(4)}%`;
 
@@ -37,7 +36,7 @@ export class Waterfall {
   /** Time has gone on: bars without an end grow. */
   tick(now) {
     const { turn } = this, last = (turn.end ?? Math.max(now, turn.start)) - turn.start;
-    const whole = turn.end === null ? LENGTHS.find((each) => each >= last) ?? last : Math.max(last, 1e-6);
+    const whole = turn.end === null ? 2 ** Math.ceil(Math.log2(Math.max(last, 2))) : Math.max(last, 1e-6);
     put(this.list, "data-start", turn.start);
     put(this.list, "data-end", turn.start + whole);
     const place = (node, start, end) => {
