@@ -41,6 +41,10 @@ RECORD = """clock => {
   window.shown = [];
   new MutationObserver(() => shown.push([clock.textContent, ...clock.classList])).observe(clock, {childList: true});
 }"""
+POINT = """() => {
+  const point = () => document.querySelector('#table-calls tbody').dispatchEvent(new PointerEvent('pointermove'));
+  window.pointing = setInterval(point, 50);
+}"""
 HIDE = """hidden => {
   Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
   document.dispatchEvent(new Event('visibilitychange'));
@@ -204,6 +208,23 @@ async def test_sorting_and_keyboard(shown: Shown) -> None:
         await expect(page.get_by_role("heading", name="agent-c")).to_be_focused()
         await page.keyboard.press("Escape")
         await expect(names).to_have_count(3)
+
+
+async def test_rows_hold_still_under_a_pointer(shown: Shown) -> None:
+    """While a pointer moves over the rows they change, and stay where they are; later they are put in order."""
+    async with shown.look() as page, call(shown.ws) as first, call(shown.ws) as second:
+        await send_all(first, [started("as-still-1"), measured(time.time() - 5, waited=0.8)])
+        await send_all(second, [started("as-still-2"), measured(time.time() - 5, waited=0.7)])
+        await page.get_by_role("searchbox", name="Filter the calls").fill("as-still")
+        await page.get_by_role("button", name="Worst wait").click()
+        names = page.locator("#table-calls tbody tr bdi.soft")
+        await expect(names).to_have_text(["as-still-1", "as-still-2"])
+        await page.evaluate(POINT)
+        await send_all(second, [measured(time.time() - 1, 2, waited=0.9)])
+        await expect(row(page, "as-still-2")).to_contain_text("900 ms")
+        await expect(names).to_have_text(["as-still-1", "as-still-2"])
+        await page.evaluate("clearInterval(pointing)")
+        await expect(names).to_have_text(["as-still-2", "as-still-1"])
 
 
 async def test_hostile_texts(shown: Shown) -> None:

@@ -23,7 +23,7 @@ export function fill(node, ...children) {
   return node;
 }
 
-/** Set the text of a node if it changed: an equal text costs no layout, and no screen reader says it again. */
+/** Set the text of a node if it changed: an equal text costs no layout. */
 export function say(node, text) {
   if (node.said !== text) node.textContent = node.said = text;
 }

@@ -1,4 +1,4 @@
-// A stream of the exporter: the whole state first, then what differs. It reconnects for ever, and says how it goes.
+// A stream of the exporter: the whole state first, then what differs. It reconnects for ever.
 
 import { ServerClock } from "./clock.js";
 

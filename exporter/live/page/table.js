@@ -30,11 +30,10 @@ export class CallTable {
     [this.calls, this.env] = [calls, env];
     const sorted = this.#sorted(), shown = sorted.slice(0, this.limit), ids = new Set(shown.map(({ id }) => id));
     for (const [id, row] of this.rows) if (!ids.has(id)) this.#remove(id, row);
-    // Nothing moves away from under a pointer that is about to click.
-    const held = performance.now() < this.held;
+    // Nothing moves away from a pointer that is about to click.
     shown.forEach((call, index) => {
       const row = this.#row(call);
-      if (!held) this.#place(row, index);
+      if (!this.held) this.#place(row, index);
       else if (!row.line.parentNode) this.body.append(row.line);
     });
     this.more.hidden = sorted.length === shown.length;
@@ -47,6 +46,10 @@ export class CallTable {
 
   /** Time has gone on. */
   tick(env) {
+    if (this.held && this.held < performance.now()) {
+      this.held = 0;
+      this.show(this.calls, env);
+    }
     this.env = env;
     const clocks = this.columns.flatMap((column, index) => (column.clock ? [[column, index]] : []));
     for (const { call, cells, visible } of this.rows.values())
@@ -73,7 +76,7 @@ export class CallTable {
     return row;
   }
 
-  // Rows that nobody sees are not drawn: there can be hundreds, and all of them change.
+  // Rows that nobody sees are not drawn: there can be hundreds.
   #seen(row, visible) {
     if (!row) return;
     row.visible = visible;
