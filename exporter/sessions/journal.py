@@ -62,7 +62,7 @@ class KeptTurn(msgspec.Struct, frozen=True, gc=False):
     def frame(self) -> bytes:
         """The frame without what was said."""
         pieces = (self.head, self.middle, self.tail) if self.middle else (self.head, self.tail) if self.tail else (self.head,)
-        return _NOTHING_SAID.join(piece.encode("utf-8", "replace") if isinstance(piece, str) else piece for piece in pieces)
+        return _NOTHING_SAID.join(map(_in_utf8, pieces))
 
 
 class KeptEvent(msgspec.Struct, frozen=True, gc=False):
@@ -140,6 +140,8 @@ class CallJournal:
 
     def keep_turn(self, head: str | bytes, middle: str | bytes, tail: str | bytes, now: float) -> None:
         """Keep the pieces of a turn's frame, received at ``now``."""
+        if not (head.isascii() and middle.isascii() and tail.isascii()):
+            head, middle, tail = _in_utf8(head), _in_utf8(middle), _in_utf8(tail)
         written = self.written
         if written is None:
             kept = KeptTurn(head, middle, tail)
@@ -328,6 +330,11 @@ class JournalMemory:
         journal.room -= spare
         journal.granted -= spare
         self.used -= spare
+
+
+def _in_utf8(piece: str | bytes) -> bytes:
+    """The piece as bytes: as a text it would take up to four bytes a character."""
+    return piece.encode("utf-8", "replace") if isinstance(piece, str) else piece
 
 
 def live_id(session: JournaledSession) -> str:

@@ -166,9 +166,15 @@ def _stripper(spec: EventSpec) -> Keep:
             if getattr(event, outer) is not None:
                 force_setattr(getattr(event, outer), name, None)
         listed = sum(_strip_list(event, name, hidden) for name, hidden in containers)
-        journal.keep(event, weight + len(frame) + listed, now)
+        journal.keep(event, weight + _size(frame) + listed, now)
 
     return keep
+
+
+def _size(frame: str | bytes) -> int:
+    """The bytes that the texts of an event can take: up to four a character, if the frame has others than ASCII."""
+    escapes = "\\u" in frame if isinstance(frame, str) else b"\\u" in frame
+    return len(frame) if frame.isascii() and not escapes else 4 * len(frame)
 
 
 def _strip_list(event: msgspec.Struct, name: str, hidden: Collection[str]) -> int:
