@@ -10,7 +10,7 @@ from exporter.sessions.journal import KeptTurn
 def turn_of(kept: KeptTurn) -> TurnMetrics | None:
     """The event in a frame; ``None`` if the frame cannot be read any more, after a text was cut out of a peculiar one."""
     try:
-        decoded = decode(kept.frame())
+        decoded = decode(kept.frame)
     except FrameRejected:
         return None
     event = decoded.event if isinstance(decoded, PartialEvent) else decoded

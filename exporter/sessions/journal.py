@@ -22,8 +22,9 @@ _SHARES: Final = 32
 EMPTY: Final = 1_024
 """Bytes that a call without entries counts for."""
 _MOST_ALIASES: Final = 1_024
-_NOTHING_SAID: Final = b'"user_text":null'
-TURN_WEIGHT: Final = 300
+_STAGES: Final[dict[bytes, bytes]] = {}
+"""The sets of stages that turns had, so that equal ones are one object: there are at most 128."""
+TURN_WEIGHT: Final = 200
 """Bytes of a kept turn without its frame."""
 NOTE_WEIGHT: Final = 320
 """Bytes of a small entry that is no event."""
@@ -46,23 +47,16 @@ class Written(Protocol):
 
 
 class KeptTurn(msgspec.Struct, frozen=True, gc=False):
-    """The frame of a turn.metrics, in pieces: what was said stood between them.
+    """A turn: the frame of its turn.metrics, without what was said.
 
     ``earliest`` and ``lag`` are the state of the platform's clock that the turn's spans were made with, ``present`` the stages that
     have one; it is ``None`` if the turn has no spans.
     """
 
-    head: str | bytes
-    middle: str | bytes
-    tail: str | bytes
+    frame: str | bytes
     earliest: int = 0
     lag: int = 0
     present: bytes | None = None
-
-    def frame(self) -> bytes:
-        """The frame without what was said."""
-        pieces = (self.head, self.middle, self.tail) if self.middle else (self.head, self.tail) if self.tail else (self.head,)
-        return _NOTHING_SAID.join(piece.encode("utf-8", "replace") if isinstance(piece, str) else piece for piece in pieces)
 
 
 class KeptEvent(msgspec.Struct, frozen=True, gc=False):
@@ -138,16 +132,19 @@ class CallJournal:
         self.written: Written | None = None
         self.tally: Any = None
 
-    def keep_turn(self, head: str | bytes, middle: str | bytes, tail: str | bytes, now: float) -> None:
-        """Keep the pieces of a turn's frame, received at ``now``."""
+    def keep_turn(self, frame: str | bytes, now: float) -> None:
+        """Keep the frame of a turn, received at ``now``."""
+        if isinstance(frame, str) and not frame.isascii():
+            frame = frame.encode("utf-8", "replace")  # as a text it would take up to four bytes a character
         written = self.written
         if written is None:
-            kept = KeptTurn(head, middle, tail)
+            kept = KeptTurn(frame)
         else:
-            kept = KeptTurn(head, middle, tail, written.earliest, written.lag, bytes(written.present))
+            present = bytes(written.present)
+            kept = KeptTurn(frame, written.earliest, written.lag, _STAGES.setdefault(present, present))
             self.written = None
         self._extend((kept, now))
-        self.room -= TURN_WEIGHT + len(head) + len(middle) + len(tail)
+        self.room -= TURN_WEIGHT + len(frame)
         if self.room < 0:
             self.memory.make_room(self)
 
@@ -181,7 +178,7 @@ class CallJournal:
             kept: Kept = entries[end]
             if isinstance(kept, KeptTurn):
                 self.dropped_turns += 1
-                freed += TURN_WEIGHT + len(kept.head) + len(kept.middle) + len(kept.tail)
+                freed += TURN_WEIGHT + len(kept.frame)
             else:
                 freed += kept.weight
             end += STEP

@@ -84,14 +84,15 @@ class _Syntax(Generic[AnyStr]):
     quote: AnyStr
     backslash: AnyStr
     colon: AnyStr
+    null: AnyStr
 
 
-_TEXT: Final = _Syntax('"user_text"', '"agent_text"', '"', "\\", ":")
-_BYTES: Final = _Syntax(b'"user_text"', b'"agent_text"', b'"', b"\\", b":")
+_TEXT: Final = _Syntax('"user_text"', '"agent_text"', '"', "\\", ":", "null")
+_BYTES: Final = _Syntax(b'"user_text"', b'"agent_text"', b'"', b"\\", b":", b"null")
 
 
 def _keep_whole_turn(journal: CallJournal, _: TurnMetrics, frame: str | bytes, now: float) -> None:
-    journal.keep_turn(frame, "", "", now)
+    journal.keep_turn(frame, now)
 
 
 def _keep_turn(journal: CallJournal, event: TurnMetrics, frame: str | bytes, now: float) -> None:
@@ -102,35 +103,31 @@ def _keep_turn(journal: CallJournal, event: TurnMetrics, frame: str | bytes, now
     """
     user, agent = event.user_text, event.agent_text
     if not user and not agent:
-        _keep_whole_turn(journal, event, frame, now)
-        return
-    if isinstance(frame, bytes):
-        journal.keep_turn(*_cut(event, frame, _BYTES), now)
-        return
-    # The usual frame is cut here: both texts stand in it as they are, the user's first.
-    said, answer = f'"user_text":"{user}"', f'"agent_text":"{agent}"'
-    first = frame.find(said)
-    second = frame.find(answer, first + len(said))
-    if first < 0 or second < 0:
-        journal.keep_turn(*_cut(event, frame, _TEXT), now)
+        journal.keep_turn(frame, now)
+    elif isinstance(frame, bytes):
+        journal.keep_turn(_cut(event, frame, _BYTES), now)
     else:
-        journal.keep_turn(frame[:first], frame[first + len(said) : second], frame[second + len(answer) :], now)
+        # The usual frame is cut here: both texts stand in it as they are, the user's first.
+        said, answer = f'"user_text":"{user}",', f'"agent_text":"{agent}",'
+        first = frame.find(said)
+        second = frame.find(answer, first + len(said))
+        if first < 0 or second < 0:
+            journal.keep_turn(_cut(event, frame, _TEXT), now)
+        else:
+            journal.keep_turn(f"{frame[:first]}{frame[first + len(said) : second]}{frame[second + len(answer) :]}", now)
 
 
-def _cut(event: TurnMetrics, frame: AnyStr, syntax: _Syntax[AnyStr]) -> tuple[AnyStr, AnyStr, AnyStr]:
-    """The pieces around what was said; the last ones are empty if there are fewer."""
+def _cut(event: TurnMetrics, frame: AnyStr, syntax: _Syntax[AnyStr]) -> AnyStr:
+    """The frame with ``null`` for what was said."""
     user = _place(frame, syntax.user, syntax) if event.user_text else None
     agent = _place(frame, syntax.agent, syntax) if event.agent_text else None
-    nothing = frame[:0]
-    if user is None or agent is None:
-        start, end = user or agent or (len(frame), len(frame))
-        return frame[:start], nothing, frame[end:]
-    first, last = sorted((user, agent))
-    return frame[: first[0]], frame[first[1] : last[0]], frame[last[1] :]
+    for start, end in sorted((place for place in (user, agent) if place is not None), reverse=True):
+        frame = frame[:start] + syntax.null + frame[end:]
+    return frame
 
 
 def _place(frame: AnyStr, key: AnyStr, syntax: _Syntax[AnyStr]) -> tuple[int, int] | None:
-    """Where ``key`` and its text stand in a frame; ``None`` if they do not."""
+    """Where the text of ``key`` stands in a frame, with its quotes; ``None`` if the key is not there."""
     found = frame.find(key)
     start = frame.find(syntax.quote, found + len(key))
     if found < 0 or frame[found + len(key) : start].strip() != syntax.colon:
@@ -138,7 +135,7 @@ def _place(frame: AnyStr, key: AnyStr, syntax: _Syntax[AnyStr]) -> tuple[int, in
     end = frame.find(syntax.quote, start + 1)
     while end > 0 and frame[end - 1 : end] == syntax.backslash and _is_escaped(frame, end, syntax):
         end = frame.find(syntax.quote, end + 1)
-    return (found, end + 1) if end > start else None
+    return (start, end + 1) if end > start else None
 
 
 def _is_escaped(frame: AnyStr, at: int, syntax: _Syntax[AnyStr]) -> bool:
@@ -166,9 +163,15 @@ def _stripper(spec: EventSpec) -> Keep:
             if getattr(event, outer) is not None:
                 force_setattr(getattr(event, outer), name, None)
         listed = sum(_strip_list(event, name, hidden) for name, hidden in containers)
-        journal.keep(event, weight + len(frame) + listed, now)
+        journal.keep(event, weight + _size(frame) + listed, now)
 
     return keep
+
+
+def _size(frame: str | bytes) -> int:
+    """The bytes that the texts of an event can take: up to four a character, if the frame has others than ASCII."""
+    escapes = "\\u" in frame if isinstance(frame, str) else b"\\u" in frame
+    return len(frame) if frame.isascii() and not escapes else 4 * len(frame)
 
 
 def _strip_list(event: msgspec.Struct, name: str, hidden: Collection[str]) -> int:

@@ -222,3 +222,22 @@ def test_a_message_is_encoded_once_for_all() -> None:
     channel = core.update()
     assert channel.change_since(number) is channel.change_since(number)
     assert channel.state() is channel.state()
+
+
+def test_the_very_next_change_is_told() -> None:
+    """A single item that is set, and a single one that is removed, is in the change since the number before, and in no later one."""
+    channel = Channel(lambda *_: None, lambda _, parts, items, gone: [parts, items, gone])
+    channel.set_item("a", 1)
+    seen = channel.number
+    channel.set_item("b", 2)
+    assert msgspec.json.decode(channel.change_since(seen)) == [{}, [2], []]
+    assert msgspec.json.decode(channel.change_since(channel.number)) == [{}, [], []]
+    seen = channel.number
+    channel.remove("a")
+    assert msgspec.json.decode(channel.change_since(seen)) == [{}, [], ["a"]]
+    seen = channel.number
+    channel.set_part("p", 3)
+    assert msgspec.json.decode(channel.change_since(seen)) == [{"p": 3}, [], []]
+    channel.set_part("p", 3)
+    channel.set_item("b", 2)
+    assert channel.number == seen + 1

@@ -1,5 +1,8 @@
 """What is kept of calls for /live is bounded, and the bound is fair."""
 
+import json
+import sys
+
 import msgspec
 import pytest
 
@@ -28,7 +31,7 @@ def test_weight_of_what_is_kept_is_accounted() -> None:
         call.turn(number, llm_ttft_ms=400, llm_model="x" * (number % 900), user_text="said " * number, agent_text="answered")
         call.send("session.error", code="e" * (number % 300))
     journal = core.journal()
-    kept = [entry.frame() if isinstance(entry, KeptTurn) else msgspec.json.encode(entry) for entry in journal.entries[::STEP]]
+    kept = [entry.frame if isinstance(entry, KeptTurn) else msgspec.json.encode(entry) for entry in journal.entries[::STEP]]
     assert sum(map(len, kept)) <= journal.granted - journal.room <= LITTLE
     journal.drop(LITTLE)
     assert journal.room == journal.granted - EMPTY
@@ -56,6 +59,21 @@ def test_a_long_text_is_kept_by_no_call() -> None:
     assert core.journal().dropped == 2
     assert core.memory.used <= LITTLE
     assert core.row().errors == 1
+
+
+@pytest.mark.parametrize("text", ["😀" * 300, "x" * 600 + "😀"], ids=["wide", "widened"])
+@pytest.mark.parametrize("escaped", [True, False])
+def test_wide_characters_weigh_what_they_take(text: str, *, escaped: bool) -> None:
+    """Texts of wide characters count for the memory that they take."""
+    core = LiveCore()
+    call = core.call()
+    code = json.dumps(text, ensure_ascii=escaped)
+    for frame in (f'{{"type":"session.error","code":{code}}}', f'{{"type":"turn.metrics","llm_model":{code}}}'):
+        before = core.journal().granted - core.journal().room
+        call.feed.consume(frame, core.now)
+        kept = core.journal().entries[-STEP]
+        held = [kept.frame] if isinstance(kept, KeptTurn) else [kept.event.code]
+        assert core.journal().granted - core.journal().room - before >= sum(map(sys.getsizeof, held)) - 200
 
 
 def test_ended_calls_make_room_first() -> None:
