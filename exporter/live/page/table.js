@@ -30,12 +30,13 @@ export class CallTable {
     [this.calls, this.env] = [calls, env];
     const sorted = this.#sorted(), shown = sorted.slice(0, this.limit), ids = new Set(shown.map(({ id }) => id));
     for (const [id, row] of this.rows) if (!ids.has(id)) this.#remove(id, row);
-    // Nothing moves away from a pointer that is about to click.
-    shown.forEach((call, index) => {
+    let next = this.body.firstElementChild;
+    for (const call of shown) {
       const row = this.#row(call);
-      if (!this.held) this.#place(row, index);
-      else if (!row.line.parentNode) this.body.append(row.line);
-    });
+      if (row.line === next) next = next.nextElementSibling;
+      else if (!this.held) this.#place(row, next);
+      else if (!row.line.parentNode) this.body.append(row.line); // nothing moves away from a pointer that is about to click
+    }
     this.more.hidden = sorted.length === shown.length;
     say(this.more, `Show ${sorted.length - shown.length} more`);
     say(this.note, sorted.length ? "" : this.empty);
@@ -89,11 +90,9 @@ export class CallTable {
   }
 
   // The row that has the focus keeps it when it moves or goes.
-  #place(row, index) {
-    const { line } = row, there = this.body.children[index] ?? null;
-    if (there === line) return;
-    const had = line.contains(document.activeElement);
-    this.body.insertBefore(line, there);
+  #place(row, next) {
+    const had = row.line.contains(document.activeElement);
+    this.body.insertBefore(row.line, next);
     if (had) this.#link(row).focus();
   }
 
