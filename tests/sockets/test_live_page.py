@@ -120,9 +120,9 @@ async def test_the_clock_of_a_waiting_caller(shown: Shown) -> None:
     assert len(waits) > 10
     assert waits[-1] < time.time() - spoke
     # Beside a bound, the text is rounded.
-    assert {tuple(rest) for waited, *rest in recorded if waited < 1.5} == {("", "clock")}
-    assert {tuple(rest) for waited, *rest in recorded if 1.5 < waited < 3} == {("slow", "clock", "slow")}
-    assert {tuple(rest) for waited, *rest in recorded if waited > 3} == {("dead air", "clock", "dead")}
+    assert {tuple(rest) for waited, *rest in recorded if waited < 1.5} <= {("", "clock")}
+    assert {tuple(rest) for waited, *rest in recorded if 1.5 < waited < 3} <= {("slow", "clock", "slow")}
+    assert {tuple(rest) for waited, *rest in recorded if waited > 3} <= {("dead air", "clock", "dead")}
 
 
 def turn_of(shown: Shown, name: str) -> dict[str, Span]:

@@ -21,10 +21,19 @@ const STATUS = {
 const TICK = 100;
 
 const model = new Told("calls", "id");
+// What cells are drawn with.
+const env = {
+  get now() {
+    return stream.clock.now;
+  },
+  get config() {
+    return model.config;
+  },
+};
 const numbers = new Numbers();
 const heat = new HeatMap($("heat"), $("heat-note"));
-const now = new CallTable($("table-calls"), { columns: NOW, sort: "waiting", caption: "Calls now", empty: "No calls now." });
-const ended = new CallTable($("table-ended"), { columns: ENDED, sort: "ended_at", caption: "Ended calls", empty: "No call has ended yet." });
+const now = new CallTable($("table-calls"), env, { columns: NOW, sort: "waiting", caption: "Calls now", empty: "No calls now." });
+const ended = new CallTable($("table-ended"), env, { columns: ENDED, sort: "ended_at", caption: "Ended calls", empty: "No call has ended yet." });
 let view = "calls", opened = null, drawing = false;
 const shown = {}; // what each part was last drawn from: the same object is not drawn again
 
@@ -55,10 +64,6 @@ function draw() {
   });
 }
 
-function env() {
-  return { now: stream.clock.now, config: model.config };
-}
-
 /** Draw a part if what it is made of has changed. */
 function once(name, found, act) {
   if (shown[name] === found) return;
@@ -75,13 +80,13 @@ function render() {
   if (view === "calls") {
     const live = all.filter((call) => call.ended_at === null);
     const found = live.filter((call) => matches(call, $("filter").value));
-    now.show(found, env());
+    now.show(found);
     say($("matches"), found.length === live.length ? "" : `${count(found.length)} of ${count(live.length)}`);
     once("heat", model.heat, (data) => heat.show(data, model.config.objective.seconds));
     once("shares", model.summary, ({ shares }) => showShares(shares));
     once("slow", model.slow_turns, (turns) => showSlowTurns(turns, model.calls));
   } else if (view === "ended") {
-    ended.show(all.filter((call) => call.ended_at !== null && matches(call, $("filter-ended").value)), env());
+    ended.show(all.filter((call) => call.ended_at !== null && matches(call, $("filter-ended").value)));
   } else if (view === "debugging") {
     once("problems", model.problems, showProblems);
   } else {
@@ -100,11 +105,10 @@ function matches(call, text) {
 
 function tick() {
   if (!model.config || document.hidden) return;
-  const at = env();
   const waiting = [...model.calls.values()].filter((call) => call.waiting_since !== null && call.ended_at === null);
-  numbers.tick(model, at.now, waiting);
-  if (view === "calls") now.tick(at);
-  else if (view === "ended") ended.tick(at);
+  numbers.tick(model, env.now, waiting);
+  if (view === "calls") now.tick();
+  else if (view === "ended") ended.tick();
   else if (view === "call") opened?.tick();
 }
 

@@ -7,8 +7,8 @@ export class CallTable {
    * A column has `key`, `title`, `draw(cell, call, env)`, and perhaps `class`, `value(call)` to sort by, `ascending` (how it is sorted
    * first), and `clock`: it is drawn as time goes on. `empty` is said when there is no row.
    */
-  constructor(root, { columns, sort, caption, empty, limit = 200 }) {
-    Object.assign(this, { columns, empty, limit, rows: new Map(), calls: [], key: sort, descending: true });
+  constructor(root, env, { columns, sort, caption, empty, limit = 200 }) {
+    Object.assign(this, { env, columns, empty, limit, rows: new Map(), calls: [], key: sort, descending: true });
     const focusin = ({ target }) => this.#activate(target.closest("tr").dataset.id);
     const pointermove = () => (this.held = performance.now() + 1500);
     this.body = h("tbody", { role: "rowgroup", on: { keydown: (event) => this.#keys(event), focusin, pointermove } });
@@ -26,8 +26,8 @@ export class CallTable {
   }
 
   /** Show these calls. */
-  show(calls, env) {
-    [this.calls, this.env] = [calls, env];
+  show(calls) {
+    this.calls = calls;
     const sorted = this.#sorted(), shown = sorted.slice(0, this.limit), ids = new Set(shown.map(({ id }) => id));
     for (const [id, row] of this.rows) if (!ids.has(id)) this.#remove(id, row);
     let next = this.body.firstElementChild;
@@ -46,15 +46,14 @@ export class CallTable {
   }
 
   /** Time has gone on. */
-  tick(env) {
+  tick() {
     if (this.held && this.held < performance.now()) {
       this.held = 0;
-      this.show(this.calls, env);
+      this.show(this.calls);
     }
-    this.env = env;
     const clocks = this.columns.flatMap((column, index) => (column.clock ? [[column, index]] : []));
     for (const { call, cells, visible } of this.rows.values())
-      if (visible) for (const [column, index] of clocks) column.draw(cells[index], call, env);
+      if (visible) for (const [column, index] of clocks) column.draw(cells[index], call, this.env);
   }
 
   #sorted() {
@@ -127,12 +126,12 @@ export class CallTable {
   #sort(column) {
     this.descending = this.key === column.key ? !this.descending : !column.ascending;
     this.key = column.key;
-    this.show(this.calls, this.env);
+    this.show(this.calls);
   }
 
   #all() {
     this.limit = Infinity;
-    this.show(this.calls, this.env);
+    this.show(this.calls);
   }
 }
 
