@@ -529,8 +529,6 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "public_url", "has no effect without --plivo-auth-tokens"
     if settings.live_content and not settings.live:
         yield "live_content", "has no effect with --no-live"
-    if settings.live_content and settings.web_config is None:
-        yield "live_content", "shows what was said; it requires a --web-config with users or client certificates"
 
 
 def host_and_port(url: str) -> tuple[str, int]:

@@ -23,7 +23,7 @@ from exporter.config.setting_types import nearest
 from exporter.daemon.auth import TelemetryGuard
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
-from exporter.daemon.live import Live, create_journals
+from exporter.daemon.live import Live, create_journals, shown_to_anyone
 from exporter.daemon.logging_diagnostics import LoggingDiagnostics
 from exporter.daemon.otlp import span_options
 from exporter.daemon.ready_file import ReadyFile
@@ -132,6 +132,8 @@ class Daemon:
         log.info("serving metrics", extra={"url": self.page_url("/metrics")})
         if self._live is not None:
             log.info("showing calls", extra={"url": self.page_url("/live")})
+        if self._shown_to_anyone:
+            log.warning("anyone who reaches --telemetry-listen can read /live: set --no-live, or add users with --web-config")
 
     async def stop(self) -> None:
         """Stop in order: accept no calls, read what was sent, wait for a scrape with ``--linger``, flush, close."""
@@ -193,6 +195,7 @@ class Daemon:
         guard, address = TelemetryGuard(self._settings, self.watcher), self._settings.telemetry_listen
         if self._settings.live_content and not guard.authenticates:
             raise ValueError(f"--live-content: {self._settings.web_config} requires neither users nor client certificates")
+        self._shown_to_anyone = shown_to_anyone(self._settings, authenticates=guard.authenticates)
         live = () if self._live is None else self._live.routes()
         pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape, live=live)
         listener = Listener(

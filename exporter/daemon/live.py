@@ -27,6 +27,11 @@ def create_journals(settings: Settings) -> Journals | None:
     return Journals(JournalMemory(settings.live_memory), TurnNotes(), content=settings.live_content)
 
 
+def shown_to_anyone(settings: Settings, *, authenticates: bool) -> bool:
+    """Whether other machines can read /live without authentication."""
+    return settings.live and not authenticates and not settings.telemetry_listen.is_loopback
+
+
 class Live:
     """/live of one process. ``last_scrape`` returns when /metrics was scraped."""
 

@@ -12,11 +12,10 @@ from typing import Any
 import bcrypt
 import httpx
 import msgspec
-import pytest
 
 from exporter.live.hub import FRAME, MOST_VIEWERS
 from exporter.live.messages import CallDetail, CallList, Change, FieldList, State, SummaryAnswer
-from tests.support.daemon import Endpoints, call, http_client, program, running_daemon, send_all
+from tests.support.daemon import Endpoints, call, http_client, running_daemon, send_all
 from tests.support.waiting import eventually, seconds
 
 STARTED = {"type": "session.started", "agent_session_id": "as-1", "agent_id": "support"}
@@ -253,14 +252,3 @@ async def test_other_origins_cannot_read() -> None:
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         moved = await endpoints.get("/live/", Host="evil.example")
         assert (moved.status_code, moved.headers["location"]) == (308, "../live")
-
-
-@pytest.mark.external
-@pytest.mark.parametrize(("users", "code"), [(False, 2), (True, 0)])
-async def test_content_requires_users(tmp_path: Path, *, users: bool, code: int) -> None:
-    """--live-content is refused without users or client certificates on the telemetry listener."""
-    path = web_config(tmp_path)
-    if not users:
-        path.write_text("http_server_config: {}\n")
-    async with program(tmp_path, "check-config", "--live-content", "--web-config", "web.yml") as checking:
-        assert await checking.ended() == code, checking.log
