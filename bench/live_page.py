@@ -6,6 +6,7 @@ which nothing runs are left out, since they would make the median look better th
 """
 
 import json
+import shutil
 import statistics
 import threading
 from bisect import bisect_right
@@ -22,7 +23,7 @@ from bench.steady import CALLS, EVENTS_A_SECOND, scripts, send
 FRAME: Final = 1 / 60
 _SCRIPTS: Final = ("FunctionCall", "EvaluateScript")
 _LAYOUT: Final = ("UpdateLayoutTree", "Layout", "PrePaint", "Paint")
-_CHROMIUM: Final = "/usr/bin/chromium"
+_CHROMIUM: Final = shutil.which("chromium")
 
 
 def run(*, quick: bool) -> None:
