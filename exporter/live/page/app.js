@@ -18,7 +18,6 @@ const STATUS = {
   lost: "Connection lost. Reconnecting…",
   stopping: "The exporter is stopping. Reconnecting…",
 };
-const TICK = 100;
 
 const model = new Told("calls", "id");
 // What cells are drawn with.
@@ -41,7 +40,7 @@ const stream = new Stream("api/v1/stream", {
   state(message) {
     const restarted = model.boot && model.boot !== message.boot;
     model.state(message);
-    if (restarted) say($("restarted"), `The exporter was restarted, as seen at ${timeOfDay(message.now)}. It knows the calls that have reported since.`);
+    if (restarted) say($("restarted"), `The exporter was restarted (${timeOfDay(message.now)}). It knows the calls that have reported since.`);
     draw();
   },
   change(message) {
@@ -74,7 +73,7 @@ function once(name, found, act) {
 function render() {
   const all = [...model.calls.values()];
   once("summary", model.summary, () => numbers.show(model));
-  once("version", model.config.version, (version) => say($("version"), version));
+  say($("version"), model.config.version);
   say($("ended-count"), count(all.filter((call) => call.ended_at !== null).length));
   say($("problem-count"), model.problems.length ? count(model.problems.length) : "");
   if (view === "calls") {
@@ -136,8 +135,8 @@ function decoded(text) {
   }
 }
 
-for (const id of ["filter", "filter-ended"]) $(id).addEventListener("input", draw);
+addEventListener("input", draw);
 addEventListener("hashchange", route);
 addEventListener("keydown", (event) => event.key === "Escape" && view === "call" && (location.hash = "#calls"));
-setInterval(tick, TICK);
+setInterval(tick, 100);
 route();

@@ -8,16 +8,16 @@ import { Told } from "./state.js";
 import { Stream } from "./stream.js";
 import { partsOf } from "./summary.js";
 import { Waterfall, overview, within } from "./waterfall.js";
-import { MARKS, part, word } from "./words.js";
+import { COMPONENTS, MARKS, part, word } from "./words.js";
 
 const GONE = "The exporter does not have this call. It was restarted, or has dropped the call for newer ones.";
-const BUSY = "The exporter does not stream this call now; it may have too many viewers. Trying again.";
+const BUSY = "Not live: the exporter may have too many viewers. Trying again.";
 const STATES = { open: "goes on", completed: "waits for its turn.metrics", without_metrics: "without turn.metrics" };
 
 export class CallView {
   /** Show the call `id`. `page` has the `model`, and `draw` to be called when something has changed. */
   constructor(id, page) {
-    Object.assign(this, { id, page, detail: new Told("turns", "key"), drawn: new Map(), age: h("span"), clock: h("span.clock") });
+    Object.assign(this, { id, page, detail: new Told("turns", "key"), drawn: new Map(), facts: new Map(), now: h("span"), clock: h("span.clock") });
     this.picture = s("svg.overview", { height: 52, "aria-hidden": "true" });
     fill($("overview"), this.picture);
     for (const name of ["turns", "facts", "loose"]) fill($(name));
@@ -61,7 +61,7 @@ export class CallView {
     const { call } = this.detail, { now } = this.stream.clock;
     if (!call) return;
     this.present = this.#present();
-    say(this.age, age((call.ended_at ?? now) - call.started_at));
+    say(this.#fact("Length"), age((call.ended_at ?? now) - call.started_at));
     drawClock(this.clock, call, { now, config: this.page.model.config });
     for (const { turn, waterfall } of this.drawn.values()) if (turn.end === null) waterfall.tick(this.present);
     if (this.present - this.pictured < 0.5) return;
@@ -74,27 +74,37 @@ export class CallView {
     return (this.detail.call.ended_at ?? this.stream.clock.now) - this.detail.lag;
   }
 
+  // What can be clicked stays the same element: one that is replaced loses the click and the focus.
+  #fact(name, ...content) {
+    if (!this.facts.has(name)) {
+      this.facts.set(name, h("dd.wire", content));
+      $("facts").append(h("div", h("dt", name), this.facts.get(name)));
+    }
+    return this.facts.get(name);
+  }
+
   #facts() {
-    const { call, truncated } = this.detail;
+    const { call, truncated } = this.detail, live = call.ended_at === null;
     fill($("call-title"), wire(call.agent), " ", wire(call.session ?? "", { class: "soft" }));
-    const facts = {
-      Now: call.ended_at === null ? [call.connected ? call.activity : "disconnected", " ", this.clock] : "ended",
-      Ended: call.ended_at === null ? "–" : [timeOfDay(call.ended_at), " ", wire(call.end_reason ?? "")],
-      Length: this.age,
+    say(this.now, live ? (call.connected ? call.activity : "disconnected") : "ended");
+    this.#fact("Now", this.now, " ", this.clock);
+    this.#fact("Length");
+    const texts = {
       Began: timeOfDay(call.started_at),
+      Ended: live ? "–" : `${timeOfDay(call.ended_at)} ${call.end_reason ?? ""}`,
       Turns: count(call.turns),
-      "Worst wait": [time(call.worst_wait), " ", part(call.worst_bottleneck)],
+      "Worst wait": `${time(call.worst_wait)} ${word(COMPONENTS, call.worst_bottleneck) ?? ""}`,
       "Slow, unanswered": `${count(call.slow_turns)}, ${count(call.unanswered)}`,
       "Interruptions, errors": `${count(call.interruptions)}, ${count(call.errors)}`,
       Cost: money(call.cost),
       "Answered by": call.answered_by,
-      "Call id": wire(call.call ?? "–"),
-      Trace: this.#trace(call),
-      Download: files(call),
+      "Call id": call.call ?? "–",
     };
-    fill($("facts"), Object.entries(facts).map(([name, value]) => h("div", h("dt", name), h("dd", value))));
+    for (const [name, text] of Object.entries(texts)) say(this.#fact(name), text);
+    this.#fact("Trace", this.#trace(call));
+    this.#fact("Download", files(call));
     const { turns, events } = truncated;
-    say($("truncated"), turns || events ? `Memory is bounded: ${count(turns)} turns and ${count(events)} events of this call are no longer kept.` : "");
+    say($("truncated"), turns || events ? `Memory is bounded: ${count(turns)} turns and ${count(events)} events are no longer kept.` : "");
   }
 
   #trace(call) {

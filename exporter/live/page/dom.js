@@ -14,7 +14,7 @@ const made = (create) => (what, ...rest) => {
 /** `h("td.number", { attributes, on: listeners }, ...children)`: nodes, texts, lists of them; null and false are left out. */
 export const h = made((tag) => document.createElement(tag));
 
-/** The same for SVG, where places are presentation attributes and need no inline style. */
+/** The same for SVG. */
 export const s = made((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
 
 /** Replace the children of a node. */

@@ -24,6 +24,6 @@ export async function fieldsOf(turn) {
   for (const { fields } of own) for (const field of fields) left.delete(field.name);
   own.push({ name: "Other", fields: [...left.keys()].map((name) => ({ name })) });
   const row = ({ name, unit, metric, help }) =>
-    h("tr", h("th", { scope: "row" }, wire(name)), h("td", shown(turn.fields[name], unit)), h("td", metric && h("code", metric), help && h("small.block", help)));
+    h("tr", h("th", { scope: "row" }, wire(name)), h("td", shown(turn.fields[name], unit)), h("td", metric && h("code", metric), help && h("small", help)));
   return own.filter(({ fields }) => fields.length).map(({ name, fields }) => h("table.fields", h("caption", name), h("tbody", fields.map(row))));
 }

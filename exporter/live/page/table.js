@@ -4,8 +4,8 @@ import { h, put, say } from "./dom.js";
 
 export class CallTable {
   /**
-   * A column has `key`, `title`, `draw(cell, call, env)`, and perhaps `class`, `value(call)` to sort by, `ascending` (how it is sorted
-   * first), and `clock`: it is drawn as time goes on. `empty` is said when there is no row.
+   * A column has `key`, `title`, `draw(cell, call, env)`, perhaps `class`, `value(call)` to sort by (first `ascending`?), and `clock`: it
+   * is drawn as time goes on. `empty` is said when there is no row.
    */
   constructor(root, env, { columns, sort, caption, empty, limit = 200 }) {
     Object.assign(this, { env, columns, empty, limit, rows: new Map(), calls: [], key: sort, descending: true });
@@ -126,6 +126,7 @@ export class CallTable {
   #sort(column) {
     this.descending = this.key === column.key ? !this.descending : !column.ascending;
     this.key = column.key;
+    this.held = 0;
     this.show(this.calls);
   }
 
