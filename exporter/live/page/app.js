@@ -20,7 +20,6 @@ const STATUS = {
 };
 
 const model = new Told("calls", "id");
-// What cells are drawn with.
 const env = {
   get now() {
     return stream.clock.now;

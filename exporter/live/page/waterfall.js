@@ -41,7 +41,7 @@ export class Waterfall {
     put(this.list, "data-end", turn.start + whole);
     const place = (node, start, end) => {
       put(node, "x", percent((start - turn.start) / whole));
-      if (end !== undefined) put(node, "width", percent(((end ?? Math.max(now, start)) - start) / whole));
+      if (end !== undefined) put(node, "width", percent((Math.min(end ?? Math.max(now, start), turn.start + whole) - start) / whole));
     };
     for (const row of this.rows) {
       place(row.bar, row.start, row.end);
