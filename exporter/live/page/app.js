@@ -113,7 +113,7 @@ function tick() {
 function route() {
   const [name, id, turn] = location.hash.slice(1).split("/").map(decoded);
   const before = view;
-  view = VIEWS.includes(name) && (name !== "call" || id) ? name : "calls";
+  view = VIEWS.includes(name) && (name !== "call" || /^[\w-]+$/.test(id)) ? name : "calls";
   if (view !== before) scrollTo(0, 0);
   for (const each of VIEWS) $(`view-${each}`).hidden = each !== view;
   for (const link of document.querySelectorAll("nav a")) put(link, "aria-current", link.hash === `#${view}` ? "page" : null);
