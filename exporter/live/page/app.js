@@ -31,7 +31,7 @@ const env = {
 const numbers = new Numbers();
 const heat = new HeatMap($("heat"), $("heat-note"));
 const now = new CallTable($("table-calls"), env, { columns: NOW, sort: "waiting", caption: "Calls now", empty: "No calls now." });
-const ended = new CallTable($("table-ended"), env, { columns: ENDED, sort: "ended_at", caption: "Ended calls", empty: "No call has ended yet." });
+const ended = new CallTable($("table-ended"), env, { columns: ENDED, sort: "ended_at", caption: "Ended calls", empty: "No call has ended." });
 let view = "calls", opened = null, drawing = false;
 const shown = {}; // what each part was last drawn from: the same object is not drawn again
 
@@ -82,7 +82,7 @@ function render() {
     say($("matches"), found.length === live.length ? "" : `${count(found.length)} of ${count(live.length)}`);
     once("heat", model.heat, (data) => heat.show(data, model.config.objective.seconds));
     once("shares", model.summary, ({ shares }) => showShares(shares));
-    once("slow", model.slow_turns, (turns) => showSlowTurns(turns, model.calls));
+    if (!$("slow").matches(":focus-within")) once("slow", model.slow_turns, (turns) => showSlowTurns(turns, model.calls));
   } else if (view === "ended") {
     ended.show(all.filter((call) => call.ended_at !== null && matches(call, $("filter-ended").value)));
   } else if (view === "debugging") {

@@ -10,8 +10,8 @@ import { partsOf } from "./summary.js";
 import { Waterfall, overview, within } from "./waterfall.js";
 import { COMPONENTS, MARKS, part, word } from "./words.js";
 
-const GONE = "The exporter does not have this call. It was restarted, or has dropped the call for newer ones.";
-const BUSY = "Not live: the exporter may have too many viewers. Trying again.";
+const GONE = "The exporter does not have this call. It was restarted, or has dropped the call.";
+const BUSY = "Not live: the exporter may have too many viewers.";
 const STATES = { open: "goes on", completed: "waits for its turn.metrics", without_metrics: "without turn.metrics" };
 
 export class CallView {

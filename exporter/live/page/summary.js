@@ -84,7 +84,7 @@ export function partsOf(found, whole) {
   return all ? h("figure.parts", s("svg.bar", { "aria-hidden": "true" }, bars), h("ul", { "aria-label": "Parts of the wait" }, items)) : null;
 }
 
-export const showShares = (found) => fill($("shares"), partsOf(found, true) ?? h("p.soft", "No caller has waited yet."));
+export const showShares = (found) => fill($("shares"), partsOf(found, true) ?? h("p.soft", "Nobody has waited."));
 
 export function showSlowTurns(found, calls) {
   const items = found.slice(0, 100).map(({ call, turn, agent, at, wait, bottleneck, error }) => {
