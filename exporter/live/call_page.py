@@ -11,9 +11,13 @@ from exporter.live.fields import field_list
 from exporter.live.messages import CallDetail, FieldInfo, LiveConfig, Mark, Stage, Tool, Turn
 
 _STYLE: Final = """
-:root { color-scheme: light dark; --ink: #1d2430; --soft: #5b6675; --line: #d9dfe7; --page: #fff; --bad: #b3261e }
+:root { color-scheme: light dark; --ink: #1d2430; --soft: #5b6675; --line: #d9dfe7; --page: #fff; --bad: #b3261e;
+  --user: #0d8494; --stt: #4583e0; --detection: #1d55b0; --llm: #c96500; --tts: #2f8a3c; --agent: #5b8700; --realtime: #d0434f;
+  --tool: #5b58c9; --rest: #747c88 }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e8ecf2; --soft: #9aa6b6; --line: #313a48; --page: #12161d; --bad: #ff8a80 } }
+  :root { --ink: #e8ecf2; --soft: #9aa6b6; --line: #313a48; --page: #12161d; --bad: #ff8a80;
+    --user: #3fc4d4; --stt: #8ab8ff; --detection: #5794f2; --llm: #ff9830; --tts: #73bf69; --agent: #b5dd5c; --realtime: #ff7383;
+    --tool: #a3a1f7; --rest: #98a0ab } }
 body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere }
 h1 { font-size: 1.3rem } h2 { font-size: 1.05rem; margin: 2rem 0 .3rem } .soft { color: var(--soft) } .bad { color: var(--bad) }
@@ -21,9 +25,10 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem } dt
 svg { width: 100%; height: auto; border: 1px solid var(--line) } text { fill: var(--ink); font: 11px system-ui, sans-serif }
 table { border-collapse: collapse; width: 100%; font-size: .9rem } td, th { text-align: left; padding: .1rem .6rem .1rem 0;
   border-bottom: 1px solid var(--line); vertical-align: top }
-.user_speech { fill: #7f8c9b } .speech_to_text { fill: #3987d6 } .turn_detection { fill: #8e6fd1 } .chat { fill: #d98a1f }
-.text_to_speech { fill: #2f9e6e } .agent_speech { fill: #5fb3c9 } .realtime_inference { fill: #c75a93 } .response { fill: #b8bfc9 }
-.tool { fill: #a0703c } .failed { stroke: var(--bad); stroke-width: 2 }
+.user_speech { fill: var(--user) } .speech_to_text { fill: var(--stt) } .turn_detection { fill: var(--detection) }
+.chat { fill: var(--llm) } .text_to_speech { fill: var(--tts) } .agent_speech { fill: var(--agent) }
+.realtime_inference { fill: var(--realtime) } .response { fill: var(--rest) } .tool { fill: var(--tool) }
+.failed { stroke: var(--bad); stroke-width: 2 }
 """
 _HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 CALL_PAGE_POLICY: Final = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.live.call_page import _STYLE
+
 PAGE = Path(__file__).parents[2] / "exporter" / "live" / "page"
 FILES = sorted(PAGE.iterdir())
 LARGEST = 60_000
@@ -36,10 +38,10 @@ def test_nothing_needs_an_unsafe_policy(file: Path) -> None:
     assert re.findall(banned, text) == []
 
 
-def themes() -> dict[str, dict[str, tuple[int, ...]]]:
+def themes(style: str) -> dict[str, dict[str, tuple[int, ...]]]:
     """The colours of each theme; the dark one has those of the light one that it does not change."""
-    blocks = (PAGE / "style.css").read_text(encoding="utf-8").split("@media")[:2]
-    light, dark = ({key: _rgb(value) for key, value in re.findall(r"--([\w-]+): #(\w{3}|\w{6});", block)} for block in blocks)
+    blocks = style.split("@media")[:2]
+    light, dark = ({key: _rgb(value) for key, value in re.findall(r"--([\w-]+): #(\w{6}|\w{3})\b", block)} for block in blocks)
     return {"light": light, "dark": light | dark}
 
 
@@ -63,10 +65,19 @@ def _luminance(colour: tuple[int, ...]) -> float:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_contrast(theme: str) -> None:
     """Texts have a contrast of 4.5 to what is behind them, bars one of 3, as WCAG AA asks."""
-    colours = themes()[theme]
+    colours = themes((PAGE / "style.css").read_text(encoding="utf-8"))[theme]
     pairs = [*product(TEXTS, ("card", "page")), ("ink", "hover"), ("slow", "slow-back"), ("slow", "card")]
     found = {pair: contrast(colours[pair[0]], colours[pair[1]]) for pair in pairs}
     found["white", "bad-back"] = contrast((255, 255, 255), colours["bad-back"])
     assert {pair: ratio for pair, ratio in found.items() if ratio < 4.5} == {}
     bars = {name: contrast(colours[name], colours["card"]) for name in STAGES}
     assert {name: ratio for name, ratio in bars.items() if ratio < 3} == {}
+
+
+def test_files_have_the_colours_of_the_page() -> None:
+    """The file of a call, which is attached to tickets, draws stages in the colours that they have on the page."""
+    ours, page = themes(_STYLE), themes((PAGE / "style.css").read_text(encoding="utf-8"))
+    shared = ("user", "stt", "detection", "llm", "tts", "agent", "realtime", "tool", "rest")
+    assert {name: [found[each] for each in shared] for name, found in ours.items()} == {
+        name: [found[each] for each in shared] for name, found in page.items()
+    }
