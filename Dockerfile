@@ -17,15 +17,13 @@ RUN python3 -m venv --copies /opt/venv \
     && /opt/venv/bin/python -m pip install --require-hashes --only-binary :all: --requirement requirements.lock \
     && python3 -m venv /opt/build \
     && /opt/build/bin/python -m pip install --require-hashes --only-binary :all: --requirement requirements-build.lock
-COPY LICENSE ./
+COPY LICENSE README.md hatch_build.py pyproject.toml ./
 COPY exporter ./exporter
-# The package itself is put in as files: no build back end is needed, and what runs is what was tested.
-RUN site="$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
-    && cp -R exporter "$site/exporter" \
-    && /opt/build/bin/python exporter/compiled/build.py "$site/exporter" \
+# The wheel that anybody builds from these sources, and not a plain one. The tap's old name is not in the image, so neither is the tap.
+RUN /opt/build/bin/python -m hatchling build --target wheel --directory /src/dist \
+    && /opt/venv/bin/python -m pip install --no-deps --no-index /src/dist/*.whl \
+    && /opt/venv/bin/python -P -c 'from exporter.compiled import BUILD; assert BUILD == "compiled", BUILD' \
     && cp LICENSE /opt/venv/LICENSE \
-    && printf '#!/opt/venv/bin/python\nfrom exporter.cli import main\nmain(prog_name="agentstack-exporter")\n' >/opt/venv/bin/agentstack-exporter \
-    && chmod 0755 /opt/venv/bin/agentstack-exporter \
     && /opt/venv/bin/python -m pip uninstall --yes pip \
     && /opt/venv/bin/python -m compileall -q -j 0 /opt/venv/lib
 

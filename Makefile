@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Bytecode is kept, also where the environment says otherwise: the tests start the exporter some hundred times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test quick coverage check fix golden docs bench compiled image-test sbom release lock clean
+.PHONY: help demo test test-taps quick coverage check fix golden docs bench compiled image-test sbom release lock lock-taps clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,6 +28,11 @@ test: $(READY) ## run all tests on all cores; installs the real programs they ta
 	@.ci/peers
 	@$(PYTEST) $(PARALLEL) $(ONE_MORE) $(COVERAGE) -m "not alone" $(ARGS) || $(unless_none_was_chosen)
 	@$(PYTEST) -m alone $(ARGS) || $(unless_none_was_chosen)
+
+test-taps: export TAPS := all
+test-taps: $(READY) ## run the taps for frameworks in every version that is supported; make test runs the newest
+	@.ci/peers
+	@$(PYTEST) $(wildcard tests/sockets/test_tap_livekit.py tests/sockets/test_tap_pipecat.py) $(ARGS)
 
 quick: export HYPOTHESIS_PROFILE := $(or $(HYPOTHESIS_PROFILE),quick)
 quick: $(READY) ## run the tests that need no server, process or peer: what one runs while editing
@@ -76,7 +81,7 @@ compiled: .cache/compiled/.ready ## compile the hot path, as in the image, in a 
 
 .cache/compiled/.ready: $(READY) $(shell find exporter -name '*.py' -o -name '*.pyx' -o -name '*.pxd')
 	@rm -rf $(@D) && mkdir -p $(@D) && cp -R exporter $(@D)/exporter && find $(@D) -name __pycache__ -prune -exec rm -rf {} +
-	@$(BIN)/python -m exporter.compiled.build $(@D)/exporter >/dev/null
+	@COMPILED_CACHE="$${XDG_CACHE_HOME:-$$HOME/.cache}/agentstack-exporter/compiled" $(BIN)/python -m exporter.compiled.build $(@D)/exporter >/dev/null
 	@touch $@
 
 image-test: ## build the image and run it as Kubernetes would (Debian, root, two minutes)
@@ -98,16 +103,21 @@ lock: $(READY) ## pin the dependencies of pyproject.toml by hash
 	@$(BIN)/$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements-build.lock >/dev/null
 	@$(BIN)/$(subst 3.11,3.10,$(COMPILE)) tap/pyproject.toml --resolution lowest --output-file tap/requirements-oldest.lock >/dev/null
 
+lock-taps: $(READY) ## pin the environments of the frameworks that taps are made for, one a version
+	@for wanted in tap/environments/*.in; do $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --no-emit-index-url $(ARGS) $$wanted --output-file $${wanted%.in}.lock >/dev/null; done
+
 clean: ## remove everything that make made
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The generated pages, each from the code it describes; written aside so that a failure leaves the old ones.
-PAGES := metrics.md configuration.md live-api.schema.json
+PAGES := metrics.md configuration.md semconv.md live-api.schema.json
 define write_pages
 mkdir -p .cache/docs; \
 $(BIN)/agentstack-exporter catalogue --format markdown > .cache/docs/metrics.md; \
 $(BIN)/python -m exporter.config.reference > .cache/docs/configuration.md; \
+$(BIN)/python -m exporter.tools.semconv_page > .cache/docs/semconv.md; \
 $(BIN)/python -m exporter.live.schema > .cache/docs/live-api.schema.json
 endef
 OPERATOR_RULES := deploy/kubernetes/monitoring/prometheusrule.yaml

@@ -10,6 +10,8 @@ BENCHMARKS = {
     "fairness": "how long one loop turn takes when connections flood, and what others feel of it",
     "memory": "memory at the start and for each connection",
     "steady": "500 calls of 20 events a second for a minute: nothing lost, nothing growing",
+    "growth": "cost of a turn with 5,000 sessions alive against 50, and after a million sessions",
+    "soak": "10,000 events a second of calls that come and go for ten minutes (--long: an hour), everything on; only by name",
     "cardinality": "a million hostile label combinations: series, overflow, memory",
     "delivered": "processor time a frame with every turn traced and delivered over OTLP",
     "post": "processor time of a request to a collector, against a client library",
@@ -30,15 +32,17 @@ def main() -> None:
     )
     arguments.add_argument("names", metavar="NAME", nargs="*", help="a benchmark; the default is all")
     arguments.add_argument("--quick", action="store_true", help="a short smoke run; its numbers are not reliable")
+    arguments.add_argument("--long", action="store_true", help="soak for an hour")
     chosen = arguments.parse_args()
     for name in chosen.names:
         if name not in BENCHMARKS:
             arguments.error(f"there is no benchmark {name!r}")
     machine.pin(0, machine.GENERATOR_CORE)
     print(f"{machine.about()}\n", flush=True)
-    for name in chosen.names or BENCHMARKS:
+    for name in chosen.names or [name for name in BENCHMARKS if name != "soak" or chosen.quick]:
         print(f"## {name}: {BENCHMARKS[name]}\n", flush=True)
-        import_module(f"bench.{name}").run(quick=chosen.quick)
+        options = {"long": chosen.long} if name == "soak" else {}
+        import_module(f"bench.{name}").run(quick=chosen.quick, **options)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 ``sink``: the same uvicorn with an application that only decodes. ``naive``: the usual wiring by hand, Starlette's JSON and
 ``prometheus_client`` with ``.labels()`` at each field. ``instrumented``: the same with OpenTelemetry's meter and tracer on top.
-``watched``: the exporter with a heartbeat task. ``plain``: the exporter without compiled modules. ``no-live``: the exporter with
-``--no-live``.
+``watched``: the exporter with a heartbeat task. ``plain``: the exporter without compiled modules. ``library``: the exporter with a
+client library's HTTP connection. ``no-live``: the exporter with ``--no-live``.
 """
 
 import json
@@ -56,7 +56,7 @@ class Contestant:
         """Wait until it has processed ``expected`` events in all and is idle; returns its processor time then."""
         deadline = time.monotonic() + _PATIENCE
         while True:
-            used = self._rest()
+            used = self.rest()
             processed = self.processed()
             if processed == expected:
                 return used
@@ -74,7 +74,8 @@ class Contestant:
         longest, late = self.process.stdout.readline().split()
         return float(longest), float(late)
 
-    def _rest(self) -> float:
+    def rest(self) -> float:
+        """Wait until it is idle; returns its processor time then. To ask how many events it has processed takes some, too."""
         used = self.cpu
         while True:
             time.sleep(_IDLE)
@@ -84,12 +85,12 @@ class Contestant:
 
 
 @contextmanager
-def running(name: str) -> Iterator[Contestant]:
-    """Run a server during the block, on the server's core."""
+def running(name: str, *flags: str) -> Iterator[Contestant]:
+    """Run a server during the block, on the server's core. Only the exporter takes flags."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready"
         environment = python.environment(compiled=name != "plain")
-        process = subprocess.Popen(_command(name, ready), stdout=subprocess.PIPE, text=True, env=environment)
+        process = subprocess.Popen([*_command(name, ready), *flags], stdout=subprocess.PIPE, text=True, env=environment)
         try:
             pin(process.pid, SERVER_CORE)
             yield wait_for(name, ready, process)

@@ -12,7 +12,7 @@ from statistics import median
 from bench import frames, machine
 from bench.contestants import Contestant, running
 from bench.frames import Load, load
-from bench.ingest import CONNECTIONS, cost, flood
+from bench.ingest import CONNECTIONS, Row, cost, flawed_turns, flood
 from bench.instrumented import ENDPOINT
 from bench.peers import peers
 from bench.report import table
@@ -57,35 +57,43 @@ def _contestants(url: str) -> Iterator[dict[str, Contestant]]:
         os.environ[ENDPOINT] = url
         try:
             found |= {"all": stack.enter_context(running("exporter")), "plain": stack.enter_context(running("plain"))}
+            found["library"] = stack.enter_context(running("library"))
             found["by hand"] = stack.enter_context(running("instrumented"))
         finally:
             del os.environ[ENDPOINT]
         yield found
 
 
-def _costs(contestants: dict[str, Contestant], traffic: Load, rounds: int) -> dict[str, list[float]]:
+def _measure(rows: list[Row], contestants: dict[str, Contestant], rounds: int) -> None:
     """The cost of a frame for each server in each round. A round before the first fills caches and is discarded."""
-    costs: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
-        for name, contestant in contestants.items():
-            sent = traffic.part(8) if name == "by hand" else traffic
-            found = cost(contestant, partial(flood, sent))
-            if number:
-                costs[name].append(found)
-    return costs
+        for row in rows:
+            for name in row.rivals:
+                sent = row.load.part(8) if name == "by hand" else row.load
+                found = cost(contestants[name], partial(flood, sent))
+                if number:
+                    row.costs.setdefault(name, []).append(found)
 
 
-def _line(traffic: Load, costs: dict[str, list[float]]) -> tuple[str, ...]:
-    def ratio(name: str, of: str) -> float:
-        return median(one / other for one, other in zip(costs[name], costs[of], strict=True))
+def _lines(rows: list[Row]) -> list[tuple[str, ...]]:
+    sinks = {row.load.name: row.costs["sink"] for row in rows if "sink" in row.costs}
+    return [_line(row, sinks[row.like or row.load.name]) for row in rows]
 
-    ours = (f"{median(costs[name]):.1f} µs = **{ratio(name, 'sink'):.2f} ×**" for name in ("metrics", "all", "plain"))
-    return (
-        traffic.name,
-        f"{median(costs['sink']):.1f} µs",
-        *ours,
-        f"{median(costs['by hand']):.0f} µs = {ratio('by hand', 'all'):.1f} × ours",
-    )
+
+def _line(row: Row, sink: list[float]) -> tuple[str, ...]:
+    def ratio(costs: list[float], of: list[float]) -> float:
+        return median(one / other for one, other in zip(costs, of, strict=True))
+
+    def ours(name: str) -> str:
+        costs = row.costs.get(name)
+        return f"{median(costs):.1f} µs = **{ratio(costs, sink):.2f} ×**" if costs else ""
+
+    def others(name: str, digits: int) -> str:
+        costs = row.costs.get(name)
+        return f"{median(costs):.0f} µs = {ratio(costs, row.costs['all']):.{digits}f} × ours" if costs else ""
+
+    bare = f"{median(sink):.1f} µs"
+    return row.load.name, bare, ours("metrics"), ours("all"), ours("plain"), others("library", 2), others("by hand", 1)
 
 
 def _lateness(url: str, seconds: float, turns: Load) -> tuple[str, ...]:
@@ -102,14 +110,32 @@ def _lateness(url: str, seconds: float, turns: Load) -> tuple[str, ...]:
         del os.environ[ENDPOINT]
 
 
+def rows_for(turns: int, small: int) -> list[Row]:
+    """The kinds of traffic. The sink reads only clean turns, so other turns are compared with its cost of clean ones."""
+    everybody = ("sink", "metrics", "all", "plain", "library", "by hand")
+    rows = [Row(load("turn.metrics", frames.turns(), turns), everybody)]
+    rows.append(Row(load("turn.metrics, all fields", frames.full(), turns), everybody))
+    rows.append(Row(load("small events as they come", frames.small(), small), everybody))
+    return rows + [Row(traffic, ("metrics", "all"), like="turn.metrics") for traffic in flawed_turns(turns)]
+
+
 def run(*, quick: bool) -> None:
     """Measure and print."""
     rounds, turns, small, seconds = (1, 50, 200, 2.0) if quick else (9, 200, 1000, 15.0)
-    loads = (load("turn.metrics", frames.turns(), turns), load("small events as they come", frames.small(), small))
+    rows = rows_for(turns, small)
     with receiver() as url:
         with _contestants(url) as contestants:
-            lines = [_line(traffic, _costs(contestants, traffic, rounds)) for traffic in loads]
-        table(("a frame of", "bare sink", "metrics only", "traced and delivered too", "the same, not compiled", "by hand"), lines)
+            _measure(rows, contestants, rounds)
+        heads = (
+            "a frame of",
+            "bare sink",
+            "metrics only",
+            "traced and delivered too",
+            "the same, not compiled",
+            "over aiohttp",
+            "by hand",
+        )
+        table(heads, _lines(rows))
         late = _lateness(url, seconds, load("turns", frames.turns(), round(RATE * (seconds + 2)) // CONNECTIONS))
     table(("steadily, traced and delivered", "turns", "event loop late, p99", "longest"), [late])
 

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any
 
 import msgspec
 from websockets.frames import Frame, Opcode
 
+from exporter.events.turn_metrics import TurnMetrics
 from exporter.simulate.call import plan_call
 from exporter.simulate.profiles import fleet_of
 
@@ -16,6 +17,16 @@ SMALL = 250
 """The largest small event, in bytes: states, speech, transcripts, but not the reports on a turn."""
 _FLEET = fleet_of(("typical",))
 _NOT_SMALL = ("session.", "turn.", "agent_tool.", "call.")
+
+_NEVER_SIMULATED: dict[str, str | float] = {
+    "context_msg_count": 12,
+    "fallback_silence_ms": 120,
+    "interruption_reason": "barge_in",
+    "on_user_turn_completed_ms": 9,
+    "pause_duration_ms": 150,
+    "tts_gate_wait_ms": 5,
+    "tts_pipeline_ms": 40,
+}
 
 Event = dict[str, Any]
 
@@ -63,9 +74,32 @@ def of_type(kind: str) -> Iterator[Event]:
     return (event for call in calls() for event in call if event["type"] == kind)
 
 
+def full() -> Iterator[Event]:
+    """Turns in which every field of turn.metrics is filled, also those that one turn never has together."""
+    kinds = chain.from_iterable(islice(plan_events(name), 2000) for name in ("messy", "s2s", "typical"))
+    filled = {key: value for event in kinds if event.get("type") == "turn.metrics" for key, value in event.items() if value is not None}
+    rest = {key: filled[key] if key in filled else _NEVER_SIMULATED[key] for key in TurnMetrics.__struct_encode_fields__}
+    return ({**rest, **{key: value for key, value in event.items() if value is not None}} for event in turns())
+
+
+def plan_events(profile: str) -> Iterator[Event]:
+    """The events of calls of one kind."""
+    return (event for number in count() for _, event in plan_call(7, number, fleet_of((profile,)), turns=8).steps(time.time()))
+
+
 def drifted() -> Iterator[Event]:
     """Turns of a platform that sends a field unknown to the exporter."""
     return ({**event, "llm_reasoning_effort": 3} for event in turns())
+
+
+def small_drifted() -> Iterator[Event]:
+    """Small events of the same platform."""
+    return ({**event, "sequence": 3} for event in small())
+
+
+def mistyped() -> Iterator[Event]:
+    """Turns of a platform that sends a number where there was a text."""
+    return ({**event, "llm_model": 4} for event in turns())
 
 
 def sentinel() -> Iterator[Event]:

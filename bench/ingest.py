@@ -51,20 +51,28 @@ def rows_for(size: Size) -> list[Row]:
     turn = load("turn.metrics", frames.turns(), size.turns)
     mixed = load("small events as they come", frames.small(), size.small)
     alike = [load(kind, frames.of_type(kind), size.small) for kind in ("user.state_changed", "user.transcription")]
-    flawed = [
-        load("turn.metrics with an unknown field", frames.drifted(), size.turns),
-        load("turn.metrics with a −1", frames.sentinel(), size.turns),
-    ]
+    alike.append(load("turn.metrics, all fields", frames.full(), size.turns))
     rows = [Row(traffic, ("sink", "exporter", "naive")) for traffic in (turn, mixed)]
     rows += [Row(traffic, ("sink", "exporter")) for traffic in alike]
-    return rows + [Row(traffic, ("exporter",), like=turn.name) for traffic in flawed]
+    rows += [Row(traffic, ("exporter",), like=turn.name) for traffic in flawed_turns(size.turns)]
+    return [*rows, Row(load("small events with an unknown field", frames.small_drifted(), size.small), ("exporter",), like=mixed.name)]
+
+
+def flawed_turns(number: int) -> list[Load]:
+    """Turns of a platform that is newer than the exporter, or that sends values that are not plausible."""
+    return [
+        load("turn.metrics with an unknown field", frames.drifted(), number),
+        load("turn.metrics with a −1", frames.sentinel(), number),
+        load("turn.metrics with a number for a text", frames.mistyped(), number),
+    ]
 
 
 def cost(contestant: Contestant, send: Callable[[Peers], int]) -> float:
     """Processor time of a frame, in microseconds."""
     known = contestant.processed()
     with peers(contestant.port, CONNECTIONS) as group:
-        begun = contestant.settle(known + CONNECTIONS)
+        contestant.settle(known + CONNECTIONS)
+        begun = contestant.rest()
         sent = send(group)
         return (contestant.settle(known + CONNECTIONS + sent) - begun) / sent * 1e6
 

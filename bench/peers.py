@@ -21,32 +21,40 @@ _session_numbers = itertools.count(1)
 
 
 class Peers:
-    """Connections to one server, each of them a call that has begun."""
+    """Connections to one server, each of them a call of one of some agents that has begun."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, agents: int = 5) -> None:
         self._port = port
+        self._agents = agents
         self.sockets: list[socket.socket] = []
 
     def open(self, number: int) -> None:
         """Open this many more connections, and begin a call on each."""
-        for _ in range(number):
-            peer = socket.create_connection(("127.0.0.1", self._port))
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SLICE)
-            peer.sendall(_HANDSHAKE)
-            answer = b""
-            while b"\r\n\r\n" not in answer:
-                answer += peer.recv(4096)
-            assert b" 101 " in answer, answer
-            name = next(_session_numbers)
-            begin = {
-                "type": "session.started",
-                "agent_session_id": f"as-{name:016x}",
-                "call_id": f"c-{name}",
-                "agent_id": f"a-{name % 5}",
-            }
-            peer.sendall(masked(begin))
-            self.sockets.append(peer)
+        self.sockets += [self._begin() for _ in range(number)]
+
+    def replace(self, which: int) -> None:
+        """End the connection at a place, and begin a new call there."""
+        self.sockets[which].close()
+        self.sockets[which] = self._begin()
+
+    def _begin(self) -> socket.socket:
+        peer = socket.create_connection(("127.0.0.1", self._port))
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SLICE)
+        peer.sendall(_HANDSHAKE)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += peer.recv(4096)
+        assert b" 101 " in answer, answer
+        name = next(_session_numbers)
+        begin = {
+            "type": "session.started",
+            "agent_session_id": f"as-{name:016x}",
+            "call_id": f"c-{name}",
+            "agent_id": f"a-{name % self._agents}",
+        }
+        peer.sendall(masked(begin))
+        return peer
 
     def answer_pings(self) -> None:
         """Read what the server sent, and answer its pings. Call it every few seconds while connections stay open."""
@@ -68,22 +76,25 @@ class Peers:
             peer.close()
         self.sockets.clear()
 
-    def flood(self, load: Load) -> int:
-        """Send the whole load on each connection as fast as the server takes it; returns how many frames that were."""
-        view, positions = memoryview(load.data), dict.fromkeys(self.sockets, 0)
+    def flood(self, *loads: Load) -> int:
+        """Send a whole load on each connection as fast as the server takes it; returns how many frames that were.
+
+        Connections take the loads in turn.
+        """
+        views, positions = [memoryview(load.data) for load in loads], dict.fromkeys(self.sockets, 0)
         with selectors.DefaultSelector() as selector:
-            for peer in self.sockets:
+            for number, peer in enumerate(self.sockets):
                 peer.settimeout(0)
-                selector.register(peer, selectors.EVENT_WRITE, peer)
+                selector.register(peer, selectors.EVENT_WRITE, (peer, views[number % len(views)]))
             while selector.get_map():
                 for key, _ in selector.select():
-                    peer = key.data
+                    peer, view = key.data
                     at = positions[peer]
                     positions[peer] = at + peer.send(view[at : at + _SLICE])
                     if positions[peer] == len(view):
                         selector.unregister(peer)
                         peer.settimeout(None)
-        return len(load.ends) * len(self.sockets)
+        return sum(len(loads[number % len(loads)].ends) for number in range(len(self.sockets)))
 
     def pace(self, load: Load, rate: float, number: int, first: int = 0) -> int:
         """Send ``number`` frames from frame ``first`` on, one at a time over all connections in turn, ``rate`` per second."""
@@ -99,9 +110,9 @@ class Peers:
 
 
 @contextmanager
-def peers(port: int, number: int) -> Iterator[Peers]:
+def peers(port: int, number: int, agents: int = 5) -> Iterator[Peers]:
     """``number`` connections during the block."""
-    group = Peers(port)
+    group = Peers(port, agents)
     try:
         group.open(number)
         yield group

@@ -1,4 +1,4 @@
-"""Processor time of a request to a collector: the exporter's own connection, against a client library on the same event loop."""
+"""Processor time of a request to a collector: the exporter's own connection, against client libraries on the same event loop."""
 
 import os
 import time
@@ -8,13 +8,16 @@ from statistics import median
 import httpx
 import uvloop
 
+from bench.client_library import LibraryTransport
 from bench.delivered import receiver
 from bench.report import table
 from exporter.exporters.otlp.sender import create_transport
 from exporter.exporters.otlp.target import Target
 
-SIZES = (1_000, 230_000)
-"""Sizes of a request in bytes. 512 spans take about the larger one."""
+SIZES = (1_000, 230_000, 4_000_000)
+"""Sizes of a request in bytes. 512 spans take about the second one, and no request is longer than the last."""
+_BYTES = 100_000_000
+"""The most that is sent in a round."""
 Post = Callable[[bytes], Awaitable[object]]
 
 
@@ -28,20 +31,29 @@ async def _cost(post: Post, body: bytes, requests: int) -> float:
 
 
 async def _compare(url: str, rounds: int, requests: int) -> list[tuple[str, ...]]:
-    ours = create_transport(Target("traces", "http/protobuf", url))
+    target = Target("traces", "http/protobuf", url)
+    ours, library = create_transport(target), LibraryTransport(target)
     lines: list[tuple[str, ...]] = []
     async with httpx.AsyncClient() as client:
-        rivals: dict[str, Post] = {"ours": ours.send, "httpx": lambda body: client.post(url, content=body)}
+        rivals: dict[str, Post] = {"ours": ours.send, "aiohttp": library.send, "httpx": lambda body: client.post(url, content=body)}
         for size in SIZES:
             body = os.urandom(size)
             costs: dict[str, list[float]] = {name: [] for name in rivals}
             for _ in range(rounds):
                 for name, post in rivals.items():
-                    costs[name].append(await _cost(post, body, requests))
-            ratio = median(other / own for own, other in zip(costs["ours"], costs["httpx"], strict=True))
-            lines.append((f"{size:,} B", f"{median(costs['ours']):.0f} µs", f"{median(costs['httpx']):.0f} µs", f"**{ratio:.1f} ×**"))
+                    costs[name].append(await _cost(post, body, max(10, min(requests, _BYTES // size))))
+            lines.append((f"{size:,} B", *_row(costs)))
+    await library.close()
     await ours.close()
     return lines
+
+
+def _row(costs: dict[str, list[float]]) -> tuple[str, ...]:
+    def against(name: str) -> str:
+        ratio = median(other / own for own, other in zip(costs["ours"], costs[name], strict=True))
+        return f"{median(costs[name]):.0f} µs = **{ratio:.1f} ×**"
+
+    return f"{median(costs['ours']):.0f} µs", against("aiohttp"), against("httpx")
 
 
 def run(*, quick: bool) -> None:
@@ -49,4 +61,4 @@ def run(*, quick: bool) -> None:
     rounds, requests = (1, 50) if quick else (7, 300)
     with receiver() as url:
         lines = uvloop.run(_compare(f"{url}/v1/traces", rounds, requests))
-    table(("a request of", "exporter", "httpx", "factor"), lines)
+    table(("a request of", "exporter", "aiohttp", "httpx"), lines)

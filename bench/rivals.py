@@ -16,6 +16,7 @@ import msgspec
 import uvicorn
 import uvloop
 
+import exporter.daemon.otlp
 from bench.wired_by_hand import Event, Naive
 from exporter.config import Address, Settings
 from exporter.config.otel import read_otel
@@ -143,13 +144,23 @@ async def _watched(ready: Path) -> None:
     beating.cancel()
 
 
+async def _over_library(ready: Path) -> None:
+    """The exporter with a client library's HTTP connection instead of its own."""
+    from bench.client_library import LibraryTransport  # noqa: PLC0415 - the others are not to carry aiohttp
+
+    setattr(exporter.daemon.otlp, "create_transport", LibraryTransport)  # noqa: B010 - it is imported there, not declared
+    any_port = Address("127.0.0.1", 0)
+    await serve(Settings(listen=any_port, telemetry_listen=any_port, ready_file=ready, log_level="warning"), read_otel(os.environ)[0])
+
+
 def main() -> None:
     """Run one of them until SIGTERM."""
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("name", choices=("sink", "naive", "instrumented", "watched"))
+    arguments.add_argument("name", choices=("sink", "naive", "instrumented", "watched", "library"))
     arguments.add_argument("--ready-file", type=Path, required=True)
     chosen = arguments.parse_args()
-    uvloop.run(_watched(chosen.ready_file) if chosen.name == "watched" else _serve_rival(chosen.name, chosen.ready_file))
+    whole = {"watched": _watched, "library": _over_library}
+    uvloop.run(whole[chosen.name](chosen.ready_file) if chosen.name in whole else _serve_rival(chosen.name, chosen.ready_file))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ _STAMP = b'"timestamp":"'
 _PLACEHOLDER = "2026-01-01T00:00:00.000000Z"
 _EVENT_LAG = "agentstack_exporter_event_lag_seconds_bucket"
 _LOOP_LAG = "agentstack_exporter_event_loop_lag_seconds_bucket"
-_PINGS_EVERY = 5.0
+PINGS_EVERY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def frame_of(event: Event) -> Frame:
 def send(group: Peers, talks: list[list[Frame]], seconds: float) -> int:
     """Send at the wanted rate; returns the number of frames."""
     sockets, begun, sent = group.sockets, time.perf_counter(), 0
-    rate, pings_at = len(sockets) * EVENTS_A_SECOND, _PINGS_EVERY
+    rate, pings_at = len(sockets) * EVENTS_A_SECOND, PINGS_EVERY
     while (passed := time.perf_counter() - begun) < seconds:
         moment = now_text()
         while sent < passed * rate:
@@ -127,7 +127,7 @@ def send(group: Peers, talks: list[list[Frame]], seconds: float) -> int:
             sockets[which].sendall(talks[which % len(talks)][round_].at(moment))
             sent += 1
         if passed > pings_at:
-            pings_at += _PINGS_EVERY
+            pings_at += PINGS_EVERY
             group.answer_pings()
         time.sleep(0.0005)
     return sent

@@ -13,7 +13,8 @@ from typing import Any, BinaryIO, Literal
 
 import click
 
-from exporter import __version__, compiled
+from exporter import __version__
+from exporter.compiled import BUILD
 from exporter.config import CONFIG_OPTION, OPTIONS, Address, Loaded, SettingsCommand
 from exporter.config.setting_types import FileName, Number, OneOf, Url, Whole
 from exporter.config.usage_errors import Command
@@ -28,8 +29,7 @@ _MOST_AT_ONCE = 100_000
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
 _SEED = Whole(0, 2**32 - 1)
 _SPEED = Number(0, 1_000_000)
-_RUNS = "compiled" if compiled.RecordWriter else "plain"
-_VERSION = f"%(prog)s %(version)s ({_RUNS}), Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+_VERSION = f"%(prog)s %(version)s ({BUILD}), Python {platform.python_version()}, {platform.system()} {platform.machine()}"
 
 _seed_option = click.option(
     "--seed", type=_SEED, help="Seed of the simulated calls. The same seed gives the same calls.  [default: random]"

@@ -1,7 +1,9 @@
 """Builds what a release consists of into ``dist/``: ``python -m deploy.release.build``, or ``make release``.
 
-That is an sdist and a wheel of each distribution, the image's build context (``docker build - < FILE`` makes the image from it) and the
+That is an sdist and wheels of each distribution, the image's build context (``docker build - < FILE`` makes the image from it) and the
 Helm chart. The versions are checked first. The same commit gives the same bytes, which ``helm package`` does not.
+
+The exporter gets a compiled wheel for each supported Python of this machine, and each is tried. ``RELEASE_PYTHONS`` names fewer.
 """
 
 import gzip
@@ -11,8 +13,10 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from deploy.release import versions
+from deploy.release.pythons import SUPPORTED, UV, find_python
 
 ROOT = Path(__file__).parents[2]
 CHART = "deploy/helm/agentstack-exporter"
@@ -39,17 +43,45 @@ def release() -> None:
     shutil.rmtree(dist, ignore_errors=True)
     dist.mkdir()
     when = versions.git(ROOT, "log", "-1", "--format=%ct").strip()
-    for source in (ROOT, ROOT / "tap"):
-        build_distribution(source, dist, when)
+    build_distribution(ROOT / "tap", dist, when)
+    build_distribution(ROOT, dist, when, "--target", "sdist")
+    build_wheels(next(dist.glob("agentstack_exporter-*.tar.gz")), dist, when)
     pack(dist / f"agentstack-exporter-{checkout.version}-image.tar.gz", context_files(), int(when))
     pack(dist / f"agentstack-exporter-{checkout.version}.tgz", chart_files(), int(when))
     print("\n".join(f"dist/{file.name}" for file in sorted(dist.iterdir())))
 
 
-def build_distribution(source: Path, dist: Path, when: str) -> None:
-    """Build the sdist and the wheel of the distribution in a folder, dated ``when``."""
-    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(dist)]
-    subprocess.run(command, cwd=source, env={**os.environ, "SOURCE_DATE_EPOCH": when}, check=True, capture_output=True, text=True)
+def build_distribution(source: Path, dist: Path, when: str, *options: str) -> None:
+    """Build the sdist and the wheel of the distribution in a folder, dated ``when``, or the one that the options name."""
+    run([sys.executable, "-m", "hatchling", "build", "--directory", str(dist), *options], when, cwd=source)
+
+
+def build_wheels(sdist: Path, dist: Path, when: str) -> None:
+    """Build the exporter's compiled wheel for each supported Python that is here, install it with the locked packages, and try it."""
+    for version in os.environ.get("RELEASE_PYTHONS", " ".join(SUPPORTED)).split():
+        python = find_python(version)
+        if python is None:
+            print(f"no wheel for Python {version}, which is not here", file=sys.stderr)
+            continue
+        with TemporaryDirectory() as folder:
+            run([UV, "build", "--wheel", "--python", python, "--out-dir", folder, str(sdist)], when)
+            wheel = next(Path(folder).glob("*.whl"))
+            try_wheel([wheel, next(dist.glob("agentstack_tap-*.whl"))], python, Path(folder, "venv"), when)
+            shutil.move(wheel, dist)
+
+
+def try_wheel(wheels: list[Path], python: str, venv: Path, when: str) -> None:
+    """Install wheels in an environment of their own, and run what says whether they work."""
+    run([UV, "venv", "--python", python, str(venv)], when)
+    install = [UV, "pip", "install", "--python", str(venv / "bin" / "python")]
+    run([*install, "--require-hashes", "--requirement", str(ROOT / "requirements.lock")], when)
+    run([*install, "--no-deps", "--no-index", *map(str, wheels)], when)
+    run([str(venv / "bin" / "python"), str(ROOT / "deploy" / "release" / "try_wheel.py")], when)
+
+
+def run(command: list[str], when: str, cwd: Path = ROOT) -> None:
+    """Run a program that dates what it makes ``when``. Raises ``subprocess.CalledProcessError``."""
+    subprocess.run(command, cwd=cwd, env={**os.environ, "SOURCE_DATE_EPOCH": when}, check=True, capture_output=True, text=True)
 
 
 def context_files() -> dict[str, str]:

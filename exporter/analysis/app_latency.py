@@ -8,7 +8,9 @@ before its first token. An answer that was interrupted and never finished is rep
 from functools import partial
 from typing import Final
 
+from exporter.analysis.genai_durations import GenAiDurations
 from exporter.catalogue import app_metrics
+from exporter.catalogue.genai import FUNCTION
 from exporter.events.speech import AgentSpeechInterrupted
 from exporter.events.tools import ToolCalled
 from exporter.events.turns import UserTranscription
@@ -29,7 +31,8 @@ _OUTCOMES: Final = {"tool.result": "result", "tool.error": "error"}
 class AppLatencyTracker:
     """Measures the app, and returns the answers that become spans."""
 
-    def __init__(self, store: Store, limiter: LabelLimiter) -> None:
+    def __init__(self, store: Store, limiter: LabelLimiter, durations: GenAiDurations) -> None:
+        self._durations = durations
         self._store = store
         self._limiter = limiter
         self._commands = Instrument(store, app_metrics.APP_COMMANDS)
@@ -99,6 +102,8 @@ class AppLatencyTracker:
             return None
         outcome, seconds = _OUTCOMES[command.kind], max(0.0, now - call.called)
         self._tool_duration.observe(seconds, agent=session.agent_label, tool=call.tool, outcome=outcome, now=now)
+        error = "tool_error" if outcome == "error" else ""
+        self._durations.tool(session, call.tool, FUNCTION, seconds, error=error, now=now)
         return ToolAnswer(call_id, outcome == "error")
 
     def _token(self, session: Session, app: AppState, now: float, *, last: bool) -> LlmAnswer | None:

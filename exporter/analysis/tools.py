@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Final
 
+from exporter.analysis.genai_durations import GenAiDurations
 from exporter.bounded_dict import BoundedDict
 from exporter.catalogue import derived
+from exporter.catalogue.genai import EXTENSION
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, LlmAvailabilityChanged, ToolExecuted
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import MAX_RAW, OTHER, UNKNOWN, LabelLimiter
@@ -22,8 +24,9 @@ MOST_LLMS: Final = 64
 class ToolTracker:
     """Counts tool executions, times sub-agents from start to end, and keeps the availability of LLMs."""
 
-    def __init__(self, store: Store, limiter: LabelLimiter) -> None:
+    def __init__(self, store: Store, limiter: LabelLimiter, durations: GenAiDurations) -> None:
         self._limiter = limiter
+        self._durations = durations
         self._tool_executions = Instrument(store, derived.TOOL_EXECUTIONS)
         self._agent_tool_duration = Instrument(store, derived.AGENT_TOOL_DURATION)
         self._llm_available = Instrument(store, derived.LLM_AVAILABLE)
@@ -76,3 +79,5 @@ class ToolTracker:
             agent_tool = self._limiter.value("agent_tool", running.type, now)
             seconds = max(0.0, now - running.started)
             self._agent_tool_duration.observe(seconds, agent=session.agent_label, agent_tool=agent_tool, outcome=outcome, now=now)
+            error = "agent_tool_error" if outcome == "failed" else ""
+            self._durations.tool(session, agent_tool, EXTENSION, seconds, error=error, now=now)

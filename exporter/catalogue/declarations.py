@@ -8,9 +8,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from exporter.catalogue.names import Kind, scraped_name, unit_words
+from exporter.catalogue.names import Kind, scraped_label, scraped_name, unit_words
 
 PREFIX = "agentstack."
+GENAI = "gen_ai."
+"""The prefix of the metrics that the GenAI conventions define; their labels are attributes of the conventions, with dots."""
+_PREFIXES = (PREFIX, GENAI, "process.")
 
 SpanName = Literal[
     "session",
@@ -38,7 +41,7 @@ class MetricSpec:
     """One metric family, as ``/metrics`` and OTLP export it.
 
     ``bounds`` are the finite upper bounds of a histogram's buckets in ``unit``. ``labels`` are in the order in which series hold their
-    values. ``name`` is the scraped name.
+    values; an empty value means that a series does not have the label. ``name`` is the scraped name.
     """
 
     kind: Kind
@@ -52,7 +55,7 @@ class MetricSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", scraped_name(self.otel_name, self.unit, self.kind))
-        if not self.otel_name.startswith(PREFIX) and not self.otel_name.startswith("process."):
+        if not self.otel_name.startswith(_PREFIXES):
             raise DeclarationError(f"{self.otel_name}: every name starts with {PREFIX!r}")
         if not self.help.endswith("."):
             raise DeclarationError(f"{self.otel_name}: help is a sentence and ends with a full stop")
@@ -60,8 +63,14 @@ class MetricSpec:
             raise DeclarationError(f"{self.otel_name}: a histogram has bounds, nothing else does")
         if list(self.bounds) != sorted(set(self.bounds)):
             raise DeclarationError(f"{self.otel_name}: bounds must rise")
-        if not all(re.fullmatch(r"[a-z][a-z_]*", label) for label in self.labels):
+        form = r"[a-z][a-z_.]*" if self.otel_name.startswith(GENAI) else r"[a-z][a-z_]*"
+        if not all(re.fullmatch(form, label) for label in self.labels):
             raise DeclarationError(f"{self.otel_name}: labels are snake_case, got {self.labels}")
+
+    @property
+    def scraped_labels(self) -> tuple[str, ...]:
+        """The labels as ``/metrics`` names them."""
+        return tuple(map(scraped_label, self.labels))
 
     @property
     def unit_suffix(self) -> str:
@@ -119,18 +128,28 @@ class Const:
     value: str
 
 
-Source = OfSession | Text | Flag | OneOf | Const
+@dataclass(frozen=True, slots=True)
+class OneIf:
+    """Label source: the text of a field if it is one of ``values``. Any other text, or none → the series does not have the label."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+Source = OfSession | Text | Flag | OneOf | Const | OneIf
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
     """The labels of a metric, and the source of each label's value.
 
-    ``component`` is the component whose (provider, model) pairs are limited together; empty if the labels hold no such pair.
+    ``component`` is the component whose (provider, model) pairs are limited together; empty if the labels hold no such pair. ``also``
+    are fields that other labels are read from: metrics whose labels are read from the same fields find their rows in one look-up.
     """
 
     sources: tuple[tuple[str, Source], ...] = ()
     component: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -139,13 +158,14 @@ class Labels:
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The event fields that the values are read from."""
-        return tuple(source.field for _, source in self.sources if isinstance(source, Text | Flag | OneOf))
+        """The event fields that the values are read from, and :attr:`also`."""
+        read = (source.field for _, source in self.sources if isinstance(source, Text | Flag | OneOf | OneIf))
+        return tuple(dict.fromkeys((*read, *self.also)))
 
 
-def labels(component: str = "", /, **sources: Source) -> Labels:
+def labels(component: str = "", also: tuple[str, ...] = (), /, **sources: Source) -> Labels:
     """A label set, by name: ``labels("llm", provider=Text("llm_provider"), …)``."""
-    return Labels(tuple(sources.items()), component)
+    return Labels(tuple(sources.items()), component, also)
 
 
 NO_LABELS = Labels()
@@ -173,11 +193,17 @@ class BecomesLabel:
 
 @dataclass(frozen=True, slots=True)
 class SpanAttribute:
-    """The field is an attribute of a span. A ``personal`` one is left out unless content capture is switched on."""
+    """The field is an attribute of a span. A ``personal`` one is left out unless content capture is switched on.
+
+    With ``zero_is_absent``, 0 means that there is nothing to count, and the attribute is left out. With ``as_flag``, the attribute is
+    ``true`` if the field has any value.
+    """
 
     span: SpanName
     name: str
     personal: bool = False
+    zero_is_absent: bool = False
+    as_flag: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +248,26 @@ class Ignored:
     reason: str
 
 
-Declaration = Feeds | BecomesLabel | SpanAttribute | SpanTime | SpanEvent | DrivesLogic | AliasOf | Ignored
+GenAiMeasure = Literal["duration", "time_to_first_chunk", "input_tokens", "output_tokens", "cache_read_tokens"]
+"""What a field says of an operation of the GenAI conventions."""
+Modality = Literal["text", "audio", "image"]
+
+
+@dataclass(frozen=True, slots=True)
+class GenAiMetric:
+    """The field feeds metrics of the GenAI conventions for ``measure`` of an operation of ``component`` (``llm``, ``stt``, …).
+
+    Which metrics these are, and with which labels, says :mod:`exporter.catalogue.genai_metrics`. Tokens whose ``modality`` is known are
+    counted by it. A ``part`` is only counted: it is contained in another field.
+    """
+
+    measure: GenAiMeasure
+    component: str
+    modality: Modality | None = None
+    part: bool = False
+
+
+Declaration = Feeds | GenAiMetric | BecomesLabel | SpanAttribute | SpanTime | SpanEvent | DrivesLogic | AliasOf | Ignored
 
 
 def histogram(

@@ -1,10 +1,12 @@
 """Derived metrics: session logic computes them from several events."""
 
+from itertools import chain
 from typing import Final
 
 from exporter.catalogue import buckets
 from exporter.catalogue.app_metrics import APP_METRICS
 from exporter.catalogue.declarations import PREFIX, MetricSpec, counter_spec, gauge_spec
+from exporter.catalogue.genai import AGENT_NAME, TOOL_NAME
 from exporter.catalogue.operator_metrics import OPERATOR_METRICS
 
 SESSIONS: Final = counter_spec("sessions", "{session}", "Sessions started.", "agent")
@@ -23,6 +25,12 @@ SESSION_CONFLICTS: Final = counter_spec(
     "{session}",
     "Sessions whose id a live session of another agent or call had: each is counted as a session of its own, under its own agent.",
     "agent",
+)
+FRAMEWORK_INFO: Final = gauge_spec(
+    "framework_info",
+    "",
+    "Always 1; its labels say which framework, in which version, feeds sessions of the agent through a tap.",
+    *("agent", "framework", "framework_version"),
 )
 SESSIONS_WITHOUT_TURN_METRICS: Final = counter_spec(
     "sessions_without_turn_metrics",
@@ -76,14 +84,18 @@ USAGE_AUDIO_DURATION: Final = counter_spec(
 )
 USAGE_REQUESTS: Final = counter_spec("usage.requests", "{request}", "Requests, from session.usage.", *_USAGE_LABELS)
 
-_LABELS_FROM_THE_WIRE: Final = frozenset({"agent", "agent_tool", "llm", "pipeline", "reason", "tool"})
+_LABELS_FROM_THE_WIRE: Final = frozenset({"agent", "agent_tool", "framework", "framework_version", "llm", "pipeline", "reason", "tool"})
+_ATTRIBUTES_FROM_THE_WIRE: Final = {AGENT_NAME: ("agent",), TOOL_NAME: ("tool", "agent_tool")}
 USAGE_PAIRS: Final = "usage"
 """The table of all components' (provider, model) pairs in session.usage."""
 
 
 def tables(spec: MetricSpec) -> frozenset[str]:
     """The tables of label values that bound the series of a derived metric; its other labels have a few fixed values."""
-    return frozenset({USAGE_PAIRS}) if "provider" in spec.labels else _LABELS_FROM_THE_WIRE.intersection(spec.labels)
+    if "provider" in spec.labels:
+        return frozenset({USAGE_PAIRS})
+    attributes = (_ATTRIBUTES_FROM_THE_WIRE.get(label, ()) for label in spec.labels)
+    return _LABELS_FROM_THE_WIRE.intersection(chain(spec.labels, *attributes))
 
 
 DERIVED: Final[tuple[MetricSpec, ...]] = (
@@ -92,6 +104,7 @@ DERIVED: Final[tuple[MetricSpec, ...]] = (
     SESSIONS_ENDED,
     SESSION_RESUMPTIONS,
     SESSION_CONFLICTS,
+    FRAMEWORK_INFO,
     SESSIONS_WITHOUT_TURN_METRICS,
     TURNS,
     TURNS_WITHOUT_METRICS,

@@ -16,14 +16,16 @@ from exporter.catalogue.declarations import (
     DeclarationError,
     DrivesLogic,
     Feeds,
+    GenAiMetric,
     Ignored,
     SpanAttribute,
     SpanEvent,
     SpanTime,
 )
+from exporter.catalogue.genai_metrics import DEFAULT, Generation, genai_feeds
 from exporter.catalogue.quantities import Quantity
 
-_DECLARATIONS = (Feeds, BecomesLabel, SpanAttribute, SpanTime, SpanEvent, DrivesLogic, AliasOf, Ignored)
+_DECLARATIONS = (Feeds, GenAiMetric, BecomesLabel, SpanAttribute, SpanTime, SpanEvent, DrivesLogic, AliasOf, Ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,16 @@ class FieldSpec:
 
     @property
     def feeds(self) -> tuple[Feeds, ...]:
-        """The metrics that the field feeds directly."""
-        return tuple(item for item in self.declarations if isinstance(item, Feeds))
+        """The metrics that the field feeds directly, those of the GenAI conventions by their default names."""
+        return self.feeds_in(DEFAULT)
+
+    def feeds_in(self, generation: Generation | None) -> tuple[Feeds, ...]:
+        """The metrics that the field feeds directly, those of the GenAI conventions by the names of ``generation``, if any."""
+        own = tuple(item for item in self.declarations if isinstance(item, Feeds))
+        if generation is None:
+            return own
+        declared = (item for item in self.declarations if isinstance(item, GenAiMetric))
+        return own + tuple(feeds for item in declared for feeds in genai_feeds(item, generation))
 
     @property
     def alias_of(self) -> str | None:

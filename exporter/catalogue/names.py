@@ -41,6 +41,11 @@ def scraped_name(otel_name: str, unit: str, kind: Kind) -> str:
     return "_".join(tokens)
 
 
+def scraped_label(attribute: str) -> str:
+    """The label under which Prometheus stores an OTel attribute."""
+    return re.sub(r"[^a-zA-Z0-9_]", "_", attribute)
+
+
 def _clean(text: str) -> str:
     return re.sub(r"[^a-zA-Z0-9]+", "_", text).strip("_")
 

@@ -11,12 +11,14 @@ from exporter.catalogue.declarations import (
     Declaration,
     DrivesLogic,
     Feeds,
+    GenAiMetric,
     Ignored,
     MetricSpec,
     SpanAttribute,
     SpanEvent,
     SpanTime,
 )
+from exporter.catalogue.genai_metrics import DEFAULT, genai_feeds
 from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.catalogue.names import scraped_name
 
@@ -62,6 +64,8 @@ def _becomes(item: Declaration, event: str, names: dict[str, str]) -> Iterator[E
     match item:
         case Feeds(spec):
             yield _metric(spec)
+        case GenAiMetric():
+            yield from (_metric(feeds.spec) for feeds in genai_feeds(item, DEFAULT))
         case BecomesLabel(name):
             yield {"kind": "label", "name": name}
         case SpanAttribute(span, name, personal):
@@ -82,7 +86,7 @@ def _metric(spec: MetricSpec) -> Entry:
         "name": spec.name,
         "otel_name": spec.otel_name,
         "unit": spec.unit,
-        "labels": list(spec.labels),
+        "labels": list(spec.scraped_labels),
         "help": spec.help,
     }
     return entry | ({"buckets": list(spec.bounds), "exemplars": spec.exemplars} if spec.bounds else {})
@@ -126,7 +130,7 @@ def _metric_tables(events: Sequence[EventSpec], other_metrics: Sequence[MetricSp
     yield "|---|---|---|---|---|"
     for name in sorted(specs):
         spec = specs[name]
-        labels = ", ".join(f"`{label}`" for label in spec.labels)
+        labels = ", ".join(f"`{label}`" for label in spec.scraped_labels)
         yield f"| `{name}` | {spec.kind} | {labels} | {_cell(spec.help)} | {', '.join(filter(None, sources[name]))} |"
     yield ""
     yield from _bucket_table([spec for spec in specs.values() if spec.bounds])

@@ -1,10 +1,10 @@
-"""The innermost loops in C, if they were compiled (``make compiled``; the image has them). Otherwise every name here is ``None``.
+"""The innermost loops in C, if they were compiled, as wheels and the image are. Otherwise every name here but the last is ``None``.
 
 Each name has an equal in Python, which its callers use where it is ``None``.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from exporter.compiled import attributes, record
@@ -13,9 +13,14 @@ AttributeWriter: "type[attributes.AttributeWriter] | None"
 RecordWriter: "type[record.RecordWriter] | None"
 stage_spans: Callable[..., list[bytes]] | None
 join: Callable[..., bytes] | None
+take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[str, Any]]]] | None
 try:
     from exporter.compiled.attributes import AttributeWriter
+    from exporter.compiled.frames import take_messages
     from exporter.compiled.record import RecordWriter
     from exporter.compiled.spans import join, stage_spans
 except ImportError:
-    AttributeWriter = RecordWriter = stage_spans = join = None
+    AttributeWriter = RecordWriter = stage_spans = join = take_messages = None
+
+BUILD: Final = "plain" if RecordWriter is None else "compiled"
+"""How the hot path of this process runs, as ``--version``, the log and ``agentstack_exporter_build_info`` say."""

@@ -26,11 +26,13 @@ if sys.byteorder != "little":
     raise ImportError("this module copies doubles in the machine's byte order, which must be little-endian, as protobuf's is")
 
 cdef enum:
-    DOUBLE, INTEGER, BOOLEAN, TEXT, CACHED, WRITTEN
+    DOUBLE, INTEGER, NONZERO, BOOLEAN, TEXT, CACHED, WRITTEN
     MAX_ALIASES = 4
     MAX_AROUND = 32  # bytes around an attribute's key and value: tags, lengths, a number
 
-_KINDS = {"double": DOUBLE, "integer": INTEGER, "boolean": BOOLEAN, "text": TEXT, "cached": CACHED, "written": WRITTEN}
+_KINDS = {
+    "double": DOUBLE, "integer": INTEGER, "nonzero": NONZERO, "boolean": BOOLEAN, "text": TEXT, "cached": CACHED, "written": WRITTEN
+}
 
 cdef struct Entry:
     int kind
@@ -89,7 +91,7 @@ cdef class AttributeWriter:
             e.field[number] = place
         e.head, e.head_size = PyBytes_AS_STRING(<bytes?>head), PyBytes_GET_SIZE(<bytes?>head)
         e.no, e.no_size = PyBytes_AS_STRING(<bytes?>no), PyBytes_GET_SIZE(<bytes?>no)
-        if e.kind == INTEGER and e.head_size > 100:
+        if (e.kind == INTEGER or e.kind == NONZERO) and e.head_size > 100:
             raise ValueError("the key of an integer attribute may take up to 100 bytes")
         if (e.kind == CACHED and not isinstance(write, dict)) or (e.kind == WRITTEN and not callable(write)):
             raise ValueError(f"{write!r} cannot write values of kind {kind}")
@@ -142,6 +144,9 @@ cdef class AttributeWriter:
             self._double(e, value)
         elif e.kind == INTEGER:
             self._integer(e, value)
+        elif e.kind == NONZERO:
+            if value:
+                self._integer(e, value)
         elif e.kind == TEXT:
             self._text(e, value)
         elif e.kind == CACHED or e.kind == WRITTEN:

@@ -1,25 +1,36 @@
-"""Compiles the hot path of an exporter package in place: ``python -m exporter.compiled.build DIRECTORY``.
+"""Compiles the hot path of an exporter package in place: ``python exporter/compiled/build.py DIRECTORY``.
 
-Needs Cython, a C compiler (``CC``, or cc) and Python's headers. It compiles the modules beside this one, written in Cython, and those
-in :data:`PLAIN`, which are plain Python. Python prefers a compiled module to its source, so compile a copy (``make compiled``), not the
-files you work on.
+Needs Cython, a C compiler (``CC``, or cc; ``CFLAGS`` are passed on) and Python's headers. It compiles the modules beside this one,
+written in Cython, and those in :data:`PLAIN`, which are plain Python. Python prefers a compiled module to its source, so compile a copy
+(``make compiled``), not the files you work on. The same sources give the same bytes wherever the package stands.
+
+With ``COMPILED_CACHE`` in the environment, modules are kept in that folder, and those that were compiled before are taken from it. The
+time of a file there says when it was last taken.
 """
 
+import hashlib
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 PLAIN: Final = ("protocol/ids", "sessions/clock", "sessions/span_state", "tracing/processor", "tracing/timeline", "tracing/turn_spans")
 """Python modules that every turn's spans pass, and that gain from being compiled as they are; others were measured and do not."""
+CACHE: Final = "COMPILED_CACHE"
 _SUFFIX: Final = str(sysconfig.get_config_var("EXT_SUFFIX"))
-_FLAGS: Final = ("-O2", "-shared", "-fPIC", "-fwrapv", "-fno-strict-aliasing", "-DNDEBUG", f"-I{sysconfig.get_path('include')}")
+_LINKED: Final = ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared",)
+_HEADERS: Final = sysconfig.get_path("include")
+_FLAGS: Final = ("-O2", *_LINKED, "-fPIC", "-fwrapv", "-fno-strict-aliasing", "-DNDEBUG", f"-I{_HEADERS}")
+_FROM_OUTSIDE: Final = ("CC", "CFLAGS", "ARCHFLAGS")
+"""Variables that change what is compiled. cibuildwheel sets the last on macOS."""
 
 
 def sources(package: Path) -> list[Path]:
@@ -32,36 +43,81 @@ def compiled_file(source: Path) -> Path:
     return source.with_suffix(_SUFFIX)
 
 
-def compile_package(package: Path, without: Collection[Path] = ()) -> list[Path]:
+def missing() -> str | None:
+    """What of the tools is not there."""
+    compiler = _compiler()[0]
+    if find_spec("Cython") is None:
+        return f"there is no Cython in {sys.executable}"
+    if shutil.which(compiler) is None:
+        return f"there is no C compiler {compiler}"
+    return None if Path(_HEADERS, "Python.h").exists() else f"there is no Python.h in {_HEADERS}"
+
+
+def compile_package(package: Path, cache: Path | None = None) -> list[Path]:
     """Compile a package, as many modules at once as there are processors; returns the files it made.
 
-    Sources in ``without`` are left out. Raises ``subprocess.CalledProcessError``; the compilers write their messages to standard error.
+    Raises ``subprocess.CalledProcessError`` or ``OSError``; the compilers write their messages to standard error.
     """
     with ThreadPoolExecutor(os.cpu_count()) as workers:
-        return list(workers.map(lambda source: _compile(source, package), [each for each in sources(package) if each not in without]))
+        return list(workers.map(lambda source: _made(source, package, cache), sources(package)))
+
+
+def _made(source: Path, package: Path, cache: Path | None) -> Path:
+    """The compiled module: from the cache if it is there, else compiled, and kept."""
+    if cache is None:
+        return _compile(source, package)
+    made, kept = compiled_file(source), cache / f"{source.stem}-{_digest(source, package)}.so"
+    if kept.exists():
+        kept.touch()
+        return Path(shutil.copy(kept, made))
+    _compile(source, package)
+    cache.mkdir(parents=True, exist_ok=True)
+    Path(shutil.copy(made, kept.with_suffix(f".{os.getpid()}"))).rename(kept)
+    return made
+
+
+def _digest(source: Path, package: Path) -> str:
+    """What a compiled module is made of and with: its source, all declarations, how it is built, and for which Python."""
+    found = hashlib.sha256(f"{sys.version} {sysconfig.get_platform()} {version('cython')}".encode())
+    found.update("\0".join(os.environ.get(name, "") for name in _FROM_OUTSIDE).encode())
+    for file in [source, *sorted(package.rglob("*.pxd")), package / "compiled" / "build.py"]:
+        found.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return found.hexdigest()[:16]
 
 
 def _compile(source: Path, package: Path) -> Path:
-    module = ".".join((package.name, *source.relative_to(package).with_suffix("").parts))
-    made = compiled_file(source)
+    """Compile one module. Both compilers see names relative to their folder, so that no path of this machine is in what they make."""
+    inside, made = source.relative_to(package.parent), compiled_file(source)
     hints = f"annotation_typing={not source.with_suffix('.pxd').exists()}"  # types come from the .pxd file if there is one
     with tempfile.TemporaryDirectory() as folder:
-        text = Path(folder) / f"{source.stem}.c"
-        options = ["-3", "-X", hints, "--module-name", module, "--output-file", str(text)]
-        subprocess.run([sys.executable, "-m", "cython", *options, str(source)], check=True)  # noqa: S603 - our own sources
-        compiler = shlex.split(os.environ.get("CC", "cc"))
-        subprocess.run([*compiler, *_FLAGS, str(text), "-o", str(made)], check=True)  # noqa: S603 - as above
+        text = f"{source.stem}.c"
+        module = ".".join(inside.with_suffix("").parts)
+        options = ["-3", "-X", hints, "--module-name", module, "--output-file", str(Path(folder, text))]
+        subprocess.run([sys.executable, "-P", "-m", "cython", *options, str(inside)], cwd=package.parent, check=True)  # noqa: S603 - our own sources
+        command = [*_compiler(), *_FLAGS, *_words("CFLAGS"), *_words("ARCHFLAGS"), text, "-o", str(made)]
+        subprocess.run(command, cwd=folder, check=True)  # noqa: S603 - as above
     return made
+
+
+def _compiler() -> list[str]:
+    return _words("CC") or ["cc"]
+
+
+def _words(name: str) -> list[str]:
+    return shlex.split(os.environ.get(name, ""))
 
 
 def main(arguments: list[str]) -> None:
     """Compile the package in the one argument; exit with a message if that fails."""
     if len(arguments) != 1 or not (Path(arguments[0]) / "compiled").is_dir():
-        sys.exit("usage: python -m exporter.compiled.build DIRECTORY, where DIRECTORY is the package: …/exporter")
+        sys.exit("usage: python exporter/compiled/build.py DIRECTORY, where DIRECTORY is the package: …/exporter")
+    if (what := missing()) is not None:
+        sys.exit(f"compiling failed; it needs Cython, a C compiler and Python's headers: {what}")
+    cache = os.environ.get(CACHE)
     try:
-        made = compile_package(Path(arguments[0]).resolve())
+        made = compile_package(Path(arguments[0]).resolve(), Path(cache) if cache else None)
     except (OSError, subprocess.CalledProcessError) as error:
-        sys.exit(f"compiling failed; it needs Cython, a C compiler and Python's headers: {error}")
+        sys.exit(f"compiling failed: {error}")
     print("\n".join(map(str, made)))  # noqa: T201 - a program
 
 

@@ -33,11 +33,11 @@ cdef inline unsigned char *put_time(unsigned char *at, unsigned char tag, unsign
     return at + 9
 
 
-cdef bytes _stage(bytes trace, bytes span, bytes name, bytes always, bytes attributes, bytes mark, bytes status,
+cdef bytes _stage(bytes trace, bytes span, bytes name, bytes always, bytes session, bytes attributes, bytes mark, bytes status,
                   int stage, unsigned long long start, unsigned long long end, double delay):
     cdef Py_ssize_t size = (
         PyBytes_GET_SIZE(trace) + ID + PARENT + PyBytes_GET_SIZE(name) + START_END + PyBytes_GET_SIZE(always)
-        + PyBytes_GET_SIZE(attributes) + (0 if mark is None else MARK_HEAD + PyBytes_GET_SIZE(mark)) + PyBytes_GET_SIZE(status)
+        + PyBytes_GET_SIZE(session) + PyBytes_GET_SIZE(attributes) + (0 if mark is None else MARK_HEAD + PyBytes_GET_SIZE(mark)) + PyBytes_GET_SIZE(status)
     )
     cdef bytes made = PyBytes_FromStringAndSize(NULL, size)
     cdef unsigned char *at = put(<unsigned char *>PyBytes_AS_STRING(made), trace)
@@ -46,7 +46,7 @@ cdef bytes _stage(bytes trace, bytes span, bytes name, bytes always, bytes attri
     at[0], at[1] = 0x22, ID  # parent_span_id = 4
     at = put(put(at + 2, span), name)
     at = put_time(put_time(at, 0x39, start), 0x41, end)  # start_time_unix_nano = 7, end_time_unix_nano = 8
-    at = put(put(at, always), attributes)
+    at = put(put(put(at, always), session), attributes)
     if mark is not None:
         at[0], at[1] = 0x5A, <unsigned char>(9 + PyBytes_GET_SIZE(mark))  # events = 11
         at = put(put_time(at + 2, 0x09, start + <unsigned long long>(delay * 1e6)), mark)  # time_unix_nano = 1
@@ -65,7 +65,8 @@ def stage_spans(bytes trace not None, bytes span not None, stages, constants):
     """Write the spans of the stages that are present; see :func:`exporter.tracing.stage_spans.python_stage_spans`."""
     cdef list starts = stages.starts, ends = stages.ends, attributes = stages.attributes, spans = []
     cdef tuple names = stages.names, first_output = stages.first_output
-    cdef tuple always = constants.attributes, marks = constants.first_output
+    cdef tuple always = constants.attributes, marks = constants.first_output, with_session = constants.with_session
+    cdef bytes session = stages.session, nothing = b""
     cdef bytes succeeded = constants.succeeded, failed = constants.failed
     cdef int stage, failed_stage = stages.failed
     cdef object delay
@@ -74,7 +75,8 @@ def stage_spans(bytes trace not None, bytes span not None, stages, constants):
     for stage in <list?>stages.present:
         delay = first_output[stage]
         spans.append(
-            _stage(trace, span, <bytes?>names[stage], <bytes?>always[stage], <bytes?>attributes[stage],
+            _stage(trace, span, <bytes?>names[stage], <bytes?>always[stage], <bytes?>(session if with_session[stage] else nothing),
+                   <bytes?>attributes[stage],
                    None if delay is None else _mark(marks[stage]), <bytes?>(failed if stage == failed_stage else succeeded),
                    stage, starts[stage], ends[stage], 0.0 if delay is None else delay)
         )

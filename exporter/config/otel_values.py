@@ -7,6 +7,7 @@ default: a variable that was meant for another program must not keep the exporte
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -46,6 +47,17 @@ class EnvironmentReader:
     def text(self, *names: str) -> str:
         """The text of the first variable that is set; empty if none is."""
         return self.variable(*names).text
+
+    def either_case(self, name: str) -> Variable:
+        """A variable that is written in lower or in upper case, as ``http_proxy``. Lower case wins, even if it is empty."""
+        for spelling in (name, name.upper()):
+            if spelling in self._environ:
+                return Variable(spelling, self._environ[spelling].strip())
+        return Variable("", "")
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """A list of names, separated by commas; each counts once."""
+        return tuple(dict.fromkeys(word.strip() for word in self.text(name).split(",") if word.strip()))
 
     def boolean(self, *names: str) -> bool:
         """Whether a variable is ``true``, in any case. Other words than ``true`` and ``false`` give a warning."""
@@ -103,16 +115,14 @@ class EnvironmentReader:
         return self.interval(name, default) or NO_TIMEOUT
 
     def attributes(self, name: str) -> tuple[tuple[str, str], ...]:
-        """``key=value`` pairs separated by commas, percent-decoded. One bad pair discards all pairs, as the specification requires."""
-        text = self.text(name)
+        """``key=value`` pairs separated by commas, percent-decoded. As in the SDK, a bad pair discards only itself."""
         found: dict[str, str] = {}
-        for place, pair in enumerate(_pairs(text), 1):
+        for place, pair in enumerate(_pairs(self.text(name)), 1):
             key, equals, value = (part.strip() for part in pair.partition("="))
-            decoded = _percent_decoded(key), _percent_decoded(value)
-            if not equals or not decoded[0] or decoded[1] is None:
-                self.warn(name, f"entry {place} is not key=value with percent-encoding; the variable is ignored")
-                return ()
-            found[decoded[0]] = decoded[1]
+            if equals and (decoded := unquote(key)):
+                found[decoded] = unquote(value)
+            else:
+                self.warn(name, f"entry {place} is not key=value; it is left out")
         return tuple(found.items())
 
     def headers(self, *names: str) -> tuple[tuple[str, str], ...]:
@@ -151,19 +161,22 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 60 else text[:59] + "…")
 
 
-ExporterChoice = Literal["auto", "on", "off"]
+@dataclass(frozen=True, slots=True)
+class ChosenExporters:
+    """What an ``OTEL_…_EXPORTER`` variable asks for. With ``auto``, OTLP is on if there is an endpoint.
 
-
-def otlp_choice(reader: EnvironmentReader, name: str, others: Sequence[str]) -> ExporterChoice:
-    """Whether an ``OTEL_…_EXPORTER`` variable turns OTLP ``on`` or ``off``; with ``auto`` it is on if there is an endpoint.
-
-    ``others`` are known exporters that need no setting here, such as ``prometheus``.
+    ``others`` are exporters of other packages, by name.
     """
-    words = [word.strip().lower() for word in reader.text(name).split(",") if word.strip()]
-    known = [word for word in words if word in {"otlp", "none", *others}]
-    for word in words:
-        if word not in known:
-            reader.warn(name, f"{_shown(word)} is not supported, only {', '.join(['otlp', *others, 'none'])}")
-    if "otlp" in known:
-        return "on"
-    return "off" if known or words else "auto"
+
+    otlp: Literal["auto", "on", "off"]
+    others: tuple[str, ...] = ()
+
+
+def chosen_exporters(reader: EnvironmentReader, name: str, built_in: Sequence[str]) -> ChosenExporters:
+    """The exporters in a list of names. ``built_in`` are names that need no setting here, such as ``prometheus``."""
+    words = reader.names(name)
+    ours = {"otlp", "none", *built_in}
+    others = tuple(word for word in words if word.lower() not in ours)
+    if not words:
+        return ChosenExporters("auto")
+    return ChosenExporters("on" if any(word.lower() == "otlp" for word in words) else "off", others)

@@ -6,7 +6,7 @@ from the declaration. To add a setting, add one field to :class:`Settings`. Conf
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated, Literal, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -31,6 +31,9 @@ from exporter.config.setting_types import (
     Whole,
 )
 from exporter.logs import LogFormat, LogLevel
+
+GenAiMetrics = Literal["operation", "inference", "none"]
+"""Which names the metrics of the GenAI conventions have, if there are any."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -316,6 +319,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 1.5
 
+    genai_metrics: Annotated[
+        GenAiMetrics,
+        About(
+            OneOf(get_args(GenAiMetrics)),
+            "Calls",
+            "Names of the metrics of the OpenTelemetry GenAI conventions. With operation, they are gen_ai.client.operation.duration, "
+            "gen_ai.client.token.usage and so on, which dashboards for GenAI read. With inference, they are the later names "
+            "gen_ai.client.inference.duration and so on. With none, there are no metrics of these conventions. docs/semconv.md lists "
+            "them.",
+        ),
+    ] = "operation"
+
     prices: Annotated[
         Path | None,
         About(
@@ -422,6 +437,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    otlp_proxy: Annotated[
+        bool,
+        About(
+            Switch(),
+            "Traces",
+            "Send spans and metrics through the proxy that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name. The relay never "
+            "uses a proxy.",
+        ),
+    ] = True
+
     trace_per_turn: Annotated[
         bool,
         About(
@@ -451,7 +476,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         About(
             Switch(),
             "Traces",
-            "Write attributes that the GenAI conventions only propose, such as audio tokens, under their proposed names.",
+            "Write attributes that the GenAI conventions only propose, such as the language of speech, under their proposed names.",
         ),
     ] = False
 

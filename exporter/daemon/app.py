@@ -16,41 +16,31 @@ from typing import Final
 import msgspec
 
 from exporter import __version__
+from exporter.compiled import BUILD
 from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings
-from exporter.config.price_file import read_prices
-from exporter.config.setting_types import nearest
 from exporter.daemon.auth import TelemetryGuard
+from exporter.daemon.core import PRODUCT, create_pipeline
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
 from exporter.daemon.live import Live, create_journals, shown_to_anyone
-from exporter.daemon.logging_diagnostics import LoggingDiagnostics
-from exporter.daemon.otlp import span_options
 from exporter.daemon.ready_file import ReadyFile
 from exporter.daemon.receiver import Receiver
 from exporter.daemon.receiver_metrics import ReceiverMetrics
 from exporter.daemon.ticker import Ticker
-from exporter.exporters.landing_page import Product, StatusLine
+from exporter.exporters.landing_page import StatusLine
 from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.logs import lines_dropped
-from exporter.metrics import inventory
-from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
-from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
+from exporter.pipeline.pipeline import Journals
 from exporter.server.daemon_threads import run_in_thread
 from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
 from exporter.server.reloading_file import FileWatcher
-from exporter.sessions.registry import SessionTimeouts
+from exporter.server.tested_versions import untested
 from exporter.tracing.span_handlers import Emit
-
-PRODUCT: Final = Product(
-    name="agentstack-exporter",
-    version=__version__,
-    description="Prometheus and OpenTelemetry metrics of Plivo AgentStack voice agents, while the calls are going on.",
-)
 
 READY_FILE_TIMEOUT: Final = 2.0
 """Seconds that a start or a stop waits for the disk of the ready file."""
@@ -77,10 +67,11 @@ class Daemon:
         self.watcher = FileWatcher()
         self._scraped_at: float | None = None
         journals = create_journals(settings)
-        self.pipeline = self._new_pipeline(settings, otel, journals)
+        emit = self._emit if exports_spans(settings, otel) or on_spans else None
+        self.pipeline = create_pipeline(settings, otel, self.watcher, emit, journals)
         self._live = None if journals is None else self._new_live(settings, otel, journals)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
-        self.pipeline.metrics.build_info(__version__, platform.python_version())
+        self.pipeline.metrics.build_info(__version__, platform.python_version(), BUILD)
         receiver_metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
         self._receiver = Receiver(settings, self.pipeline, receiver_metrics, self.watcher)
         self._ticker = Ticker(self.pipeline, self._receiver.sweep)
@@ -112,6 +103,8 @@ class Daemon:
     async def start(self) -> None:
         """Open both listeners. Raises ``OSError`` that names the address or file that cannot be used."""
         await self._set_ready(ready=False)
+        if untested():
+            log.warning("%s: listeners fall back to uvicorn's own protocols, which do not limit hostile peers", untested())
         try:
             await self._telemetry.start()
             await self._receiver.start()
@@ -167,24 +160,6 @@ class Daemon:
             changed.remove("auth_tokens")
             self._settings = msgspec.structs.replace(self._settings, auth_tokens=settings.auth_tokens)
         return tuple(name for name in changed if name not in ("log_level", "log_format"))
-
-    def _new_pipeline(self, settings: Settings, otel: OtelSettings, journals: Journals | None) -> Pipeline:
-        pipeline = Pipeline(
-            _label_limits(settings),
-            SessionTimeouts(resume=settings.session_resume, turn=settings.turn_wait, idle=settings.idle_timeout),
-            LoggingDiagnostics(subscribes=settings.subscribe),
-            time.time(),
-            settings.max_frame_bytes,
-            exponential=otel.metrics is not None and otel.histogram_aggregation == "base2_exponential_bucket_histogram",
-            slow_turn=settings.slow_turn,
-            exemplars=otel.exemplar_filter != "always_off",
-            tracing=Tracing(span_options(settings, otel), self._emit) if exports_spans(settings, otel) or self._on_spans else None,
-            journals=journals,
-        )
-        if settings.prices is not None:
-            path, cost = settings.prices, pipeline.trackers.cost
-            cost.replace_prices(self.watcher.watch([path], lambda: read_prices(path), cost.replace_prices).current())
-        return pipeline
 
     def _new_live(self, settings: Settings, otel: OtelSettings, journals: Journals) -> Live:
         signals = tuple(name for name, signal in (("traces", otel.traces), ("metrics", otel.metrics)) if signal is not None)
@@ -243,21 +218,3 @@ class Daemon:
         self.pipeline.metrics.scrape_size.set(scrape.size)
         self._scraped_at = time.time()
         self._final_scrape.scraped(began_at=perf_counter() - scrape.duration)
-
-
-def _label_limits(settings: Settings) -> LabelLimits:
-    """The limits of labels. Raises ``ValueError`` for a label that no metric has."""
-    allow: dict[str, set[str]] = {}
-    labels = {label for spec in inventory.metrics().values() for label in spec.labels} if settings.label_allow else set()
-    for item in settings.label_allow:
-        if item.label not in labels:
-            near = nearest(item.label, labels)
-            raise ValueError(f"--label-allow: no metric has the label {item.label!r}" + (f"; did you mean {near!r}?" if near else ""))
-        allow.setdefault(item.label, set()).add(item.value)
-    return LabelLimits(
-        agents=settings.max_agents,
-        pairs=settings.max_pairs,
-        values=settings.max_label_values,
-        series=settings.max_series,
-        allow={label: frozenset(values) for label, values in allow.items()},
-    )

@@ -4,19 +4,21 @@ A signal without a target has no sender. Both signals share the resource and sto
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from exporter import __version__
 from exporter.catalogue.genai import SCHEMA_URL
 from exporter.config import Settings
-from exporter.config.otel import OtelSettings
+from exporter.config.otel import DEFAULT_BATCH_SIZE, OtelSettings
+from exporter.daemon.export_context import ExportContext
+from exporter.daemon.sdk_parts import other_sampler
+from exporter.daemon.sender_observer import OtlpObserver
 from exporter.exporters.otlp.metrics import SCOPE, MetricsEncoder
 from exporter.exporters.otlp.metrics_source import SnapshotSource
-from exporter.exporters.otlp.resource import encoded_resource, resource_attributes
+from exporter.exporters.otlp.resource import encoded_resource
 from exporter.exporters.otlp.sender import (
-    BackoffConfig,
     BatchConfig,
     DiskQueueConfig,
     MetricsSender,
@@ -25,11 +27,8 @@ from exporter.exporters.otlp.sender import (
     SpanSender,
     create_transport,
 )
-from exporter.exporters.otlp.sender.observer import DROP_REASONS, AttemptOutcome
 from exporter.exporters.otlp.span_limits import SpanLimiter
-from exporter.exporters.otlp.target import Signal
-from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.snapshot import Snapshot
+from exporter.exporters.otlp.target import Signal, Target
 from exporter.protobuf import AttributeValue, utf8
 from exporter.tracing.sampling import SpanOptions
 
@@ -39,83 +38,18 @@ _CAPTURING: Final = ("span_only", "span_and_event")
 _MAX_ATTRIBUTE_LENGTH: Final = 4096
 
 
-class SelfMetricsObserver:
-    """A :class:`exporter.exporters.otlp.sender.SenderObserver` that counts in the exporter's own metrics."""
-
-    def __init__(self, metrics: SelfMetrics, signal: Signal) -> None:
-        self._metrics = metrics
-        self._signal = signal
-        self._queued_items = metrics.otlp_queue_items.row(signal=signal)
-        self._queued_bytes = metrics.otlp_queue.row(signal=signal)
-
-    def start_at_zero(self) -> None:
-        """Create the series of losses before the first loss: ``increase()`` does not see a series that begins at 1."""
-        for reason in DROP_REASONS:
-            self._metrics.otlp_dropped.add(0, signal=self._signal, reason=reason)
-        self._metrics.otlp_foreign_answers.add(0, signal=self._signal)
-
-    def delivered(self, items: int) -> None:
-        """Count items that the receiver has accepted."""
-        self._metrics.otlp_items.add(items, signal=self._signal, outcome="delivered")
-
-    def rejected(self, items: int) -> None:
-        """Count items that the receiver has rejected in an accepted request."""
-        self._metrics.otlp_items.add(items, signal=self._signal, outcome="rejected")
-
-    def dropped(self, reason: str, items: int) -> None:
-        """Count lost items by reason."""
-        self._metrics.otlp_items.add(items, signal=self._signal, outcome="dropped")
-        self._metrics.otlp_dropped.add(items, signal=self._signal, reason=reason)
-
-    def replaced(self, items: int) -> None:
-        """Count data points that were replaced by newer ones."""
-        self._metrics.otlp_items.add(items, signal=self._signal, outcome="replaced")
-
-    def attempted(self, outcome: AttemptOutcome, reason: str) -> None:
-        """Count a request by outcome, and by reason if it failed."""
-        self._metrics.otlp_attempts.add(1, signal=self._signal, outcome=outcome)
-        if outcome != "delivered":
-            self._metrics.otlp_failures.add(1, signal=self._signal, reason=reason)
-
-    def foreign_answer(self) -> None:
-        """Count an accepted request whose answer is no OTLP response."""
-        self._metrics.otlp_foreign_answers.add(1, signal=self._signal)
-
-    def queued(self, items: int, size: int) -> None:
-        """Set the size of the queue."""
-        # Called with every turn, so the rows are kept; rows of the exporter's own metrics are never evicted.
-        self._queued_items[0], self._queued_bytes[0] = items, size
-
-    def disk_failed(self) -> None:
-        """Count a failure of the queue's directory."""
-        self._metrics.otlp_disk_errors.add(1, signal=self._signal)
-
-    def disk_damaged(self, places: int) -> None:
-        """Count damaged places in the queue's files."""
-        self._metrics.otlp_disk_damaged.add(places, signal=self._signal)
-
-
 class OtlpExporter:
     """An :class:`exporter.exporters.interface.Exporter` with one sender for each signal that has a target.
 
     Raises ``ValueError`` if the queue's directory is a file.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        otel: OtelSettings,
-        metrics: SelfMetrics,
-        snapshot: Callable[[], Snapshot],
-        backoff: BackoffConfig | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, context: ExportContext) -> None:
         if settings.otlp_queue_dir is not None:
             _check_directory(settings.otlp_queue_dir)
-        backoff = backoff or BackoffConfig()
-        resource = resource_attributes(dict(otel.resource_attributes), service_name=otel.service_name)
-        self._limiter = SpanLimiter(otel.limits)
-        self._spans = _span_sender(otel, resource, SelfMetricsObserver(metrics, "traces"), settings.otlp_queue_dir, backoff)
-        self._metrics = _metrics_sender(otel, resource, SelfMetricsObserver(metrics, "metrics"), snapshot, backoff)
+        self._limiter = SpanLimiter(context.otel.limits)
+        self._spans = _span_sender(context, settings.otlp_queue_dir)
+        self._metrics = _metrics_sender(context)
 
     def offer(self, spans: Sequence[bytes]) -> None:
         """Queue serialised spans of one turn or session; never waits."""
@@ -135,10 +69,15 @@ class OtlpExporter:
 
 def described_target(otel: OtelSettings, signal: Signal) -> str:
     """Where a signal is sent, and how; without credentials."""
-    target = otel.traces if signal == "traces" else otel.metrics
+    target = target_of(otel, signal)
     if target is None:
         return "none"
-    return f"{target.protocol} {target.address}"
+    return f"{target.protocol} {target.address}" + (f" (proxy {target.proxy.address})" if target.proxy else "")
+
+
+def target_of(otel: OtelSettings, signal: Signal) -> Target | None:
+    """The OTLP receiver of a signal, if it has one."""
+    return otel.traces if signal == "traces" else otel.metrics
 
 
 def _check_directory(path: Path) -> None:
@@ -158,6 +97,7 @@ def span_options(settings: Settings, otel: OtelSettings) -> SpanOptions:
         per_turn=settings.trace_per_turn,
         sampler=otel.sampler,
         ratio=otel.sampler_ratio,
+        decide=other_sampler(otel),
         keep_slow_above=settings.slow_turn if settings.keep_slow_turns else None,
         keep_interrupted=settings.keep_interrupted_turns,
         keep_failed=settings.keep_failed_turns,
@@ -165,43 +105,39 @@ def span_options(settings: Settings, otel: OtelSettings) -> SpanOptions:
     )
 
 
-def _span_sender(
-    otel: OtelSettings,
-    resource: dict[str, AttributeValue],
-    observer: SelfMetricsObserver,
-    queue_dir: Path | None,
-    backoff: BackoffConfig,
-) -> SpanSender | None:
+def span_envelope(resource: dict[str, AttributeValue]) -> SpanEnvelope:
+    """What stands around the spans of a request."""
+    return SpanEnvelope(encoded_resource(resource), utf8(1, SCOPE) + utf8(2, __version__), SCHEMA_URL)
+
+
+def _span_sender(context: ExportContext, queue_dir: Path | None) -> SpanSender | None:
+    otel = context.otel
     if otel.traces is None:
         return None
+    observer = OtlpObserver(context.metrics, "traces")
     observer.start_at_zero()
-    scope = utf8(1, SCOPE) + utf8(2, __version__)
     return SpanSender(
         create_transport(otel.traces),
-        SpanEnvelope(encoded_resource(resource), scope, SCHEMA_URL),
+        span_envelope(context.resource),
         observer,
-        batch=BatchConfig(delay=otel.schedule_delay, max_items=otel.max_batch_size),
+        batch=BatchConfig(otel.schedule_delay, otel.max_batch_size or DEFAULT_BATCH_SIZE, grows=otel.max_batch_size is None),
         limits=QueueLimits(max_items=otel.max_queue_size),
         disk=DiskQueueConfig(queue_dir) if queue_dir is not None else None,
-        backoff=backoff,
+        backoff=context.backoff,
     )
 
 
-def _metrics_sender(
-    otel: OtelSettings,
-    resource: dict[str, AttributeValue],
-    observer: SelfMetricsObserver,
-    snapshot: Callable[[], Snapshot],
-    backoff: BackoffConfig,
-) -> MetricsSender | None:
+def _metrics_sender(context: ExportContext) -> MetricsSender | None:
+    otel = context.otel
     if otel.metrics is None:
         return None
+    observer = OtlpObserver(context.metrics, "metrics")
     observer.start_at_zero()
     return MetricsSender(
         create_transport(otel.metrics),
-        SnapshotSource(snapshot, MetricsEncoder(resource, otel.temporality)),
+        SnapshotSource(context.snapshot, MetricsEncoder(context.resource, otel.temporality)),
         observer,
         interval=otel.metric_interval,
         timeout=otel.metric_timeout,
-        backoff=backoff,
+        backoff=context.backoff,
     )

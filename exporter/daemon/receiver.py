@@ -39,7 +39,7 @@ class Receiver:
         self._listener: Listener | RawListener
         budget = ReadBudget()
         if settings.upstream is None:
-            self._application = endpoint = _endpoint(settings, pipeline, metrics, self.tokens, budget)
+            self._application = endpoint = create_endpoint(settings, pipeline, metrics, self.tokens, budget)
             self._listener = _endpoint_listener(settings, endpoint, tls, metrics, budget)
         else:
             self._application = relay = _relay(settings, settings.upstream, pipeline, metrics, self.tokens)
@@ -79,7 +79,10 @@ def drain_timeout(settings: Settings) -> float:
     return DRAIN_ENDPOINT if settings.upstream is None else DRAIN_RELAY
 
 
-def _endpoint(settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens, budget: ReadBudget) -> Endpoint:
+def create_endpoint(
+    settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens, budget: ReadBudget
+) -> Endpoint:
+    """The ASGI application that receives events."""
     config = EndpointConfig(
         subscription=SUBSCRIPTION if settings.subscribe else None,
         linger=settings.session_linger,

@@ -6,17 +6,20 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, get_args
 
 import uvloop
 
-from exporter import __version__, compiled
+from exporter import __version__
+from exporter.compiled import BUILD
 from exporter.config import Loaded, Settings
 from exporter.config.otel import OtelSettings, read_otel
 from exporter.daemon.app import Daemon
 from exporter.daemon.otlp import FLUSH_TIMEOUT, described_target
 from exporter.daemon.receiver import drain_timeout
 from exporter.daemon.reload import Reloader
+from exporter.daemon.sdk_parts import exporter_names, problems
+from exporter.exporters.otlp.target import Signal
 from exporter.logs import log_uncaught_errors, setup
 
 FAILURE: Final = 1
@@ -83,11 +86,12 @@ def described(settings: Settings, otel: OtelSettings) -> dict[str, str]:
     }
     return {
         "version": __version__,
-        "build": "compiled" if compiled.RecordWriter else "plain",
+        "build": BUILD,
         "receivers": "websocket, tap" if settings.upstream is None else "relay",
         "authentication": ", ".join(kind for kind, given in kinds.items() if given) or "none",
         "otlp_traces": described_target(otel, "traces"),
         "otlp_metrics": described_target(otel, "metrics"),
+        **{f"{signal}_exporters": ", ".join(names) for signal in get_args(Signal) if (names := exporter_names(otel, signal))},
     }
 
 
@@ -126,9 +130,10 @@ def setup_log(loaded: Loaded, otel: OtelSettings) -> None:
     setup(level, loaded.settings.log_format, show_peers=loaded.settings.log_peers)
 
 
-def otel_from_environment() -> tuple[OtelSettings, tuple[str, ...]]:
-    """The ``OTEL_*`` settings, and their problems."""
-    return read_otel(os.environ)
+def otel_from_environment(settings: Settings) -> tuple[OtelSettings, tuple[str, ...]]:
+    """The ``OTEL_*`` settings, and their problems. Raises ``ValueError`` for an endpoint that leads nowhere."""
+    otel, warnings = read_otel(os.environ, use_proxies=settings.otlp_proxy)
+    return otel, (*warnings, *problems(otel))
 
 
 def log_warnings(warnings: tuple[str, ...]) -> None:
@@ -141,7 +146,12 @@ def run_serve(loaded: Loaded, read_settings: Callable[[], Loaded] | None = None)
     """The ``serve`` command. ``read_settings`` reads the settings again, for a reload."""
     ignore_other_signals()
     log_uncaught_errors()
-    otel, warnings = otel_from_environment()
+    try:
+        otel, warnings = otel_from_environment(loaded.settings)
+    except ValueError as error:
+        setup_log(loaded, OtelSettings())
+        log.error("cannot start: %s", error)  # noqa: TRY400 - the reason says all
+        return MISCONFIGURED
     setup_log(loaded, otel)
     log_warnings((*loaded.warnings, *warnings))
     return uvloop.run(serve(loaded.settings, otel, read_settings))

@@ -21,10 +21,11 @@ from exporter.catalogue.quantities import Count, DateTime, DurationMs, DurationS
 from exporter.events.base import AGENT, BY_AGENT, Event
 
 SESSIONS = ("agentstack.sessions", "agentstack.sessions_active", "agentstack.sessions_ended")
+_FRAMEWORK = DrivesLogic(("agentstack.framework_info",), "says what feeds the session")
 
 
 class SessionStarted(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="session.started"):
-    """The first event of a managed call."""
+    """The first event of a managed call. ``framework`` comes from taps: the platform's own sessions name none."""
 
     earlier_names: ClassVar[tuple[str, ...]] = ("agent_session.started",)
 
@@ -58,6 +59,12 @@ class SessionStarted(Event, frozen=True, gc=False, forbid_unknown_fields=True, t
     plc_enabled: Annotated[bool | None, BecomesLabel("loss_concealed"), SpanAttribute("session", "agentstack.audio.loss_concealed")] = (
         None
     )
+    framework: Annotated[str | None, BecomesLabel("framework"), _FRAMEWORK, SpanAttribute("session", "agentstack.framework.name")] = (
+        None
+    )
+    framework_version: Annotated[
+        str | None, BecomesLabel("framework_version"), _FRAMEWORK, SpanAttribute("session", "agentstack.framework.version")
+    ] = None
 
 
 class SessionEnded(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="session.ended"):

@@ -8,6 +8,7 @@ from exporter.catalogue.declarations import (
     BecomesLabel,
     DrivesLogic,
     Flag,
+    GenAiMetric,
     Labels,
     Source,
     SpanAttribute,
@@ -47,14 +48,15 @@ _REALTIME: dict[str, Source] = {
     "model": Text("realtime_model"),
     "cancelled": Flag("realtime_cancelled"),
 }
-STT: Labels = labels("stt", **_STT)
-LLM: Labels = labels("llm", **_LLM)
-TTS: Labels = labels("tts", **_TTS)
-REALTIME: Labels = labels("realtime", **_REALTIME)
-STT_BY_AGENT: Labels = labels("stt", agent=AGENT, **_STT)
-LLM_BY_AGENT: Labels = labels("llm", agent=AGENT, **_LLM)
-TTS_BY_AGENT: Labels = labels("tts", agent=AGENT, **_TTS)
-REALTIME_BY_AGENT: Labels = labels("realtime", agent=AGENT, **_REALTIME)
+_ALSO = ("error_source",)  # which the GenAI metrics of the same component read
+STT: Labels = labels("stt", _ALSO, **_STT)
+LLM: Labels = labels("llm", _ALSO, **_LLM)
+TTS: Labels = labels("tts", _ALSO, **_TTS)
+REALTIME: Labels = labels("realtime", _ALSO, **_REALTIME)
+STT_BY_AGENT: Labels = labels("stt", _ALSO, agent=AGENT, **_STT)
+LLM_BY_AGENT: Labels = labels("llm", _ALSO, agent=AGENT, **_LLM)
+TTS_BY_AGENT: Labels = labels("tts", _ALSO, agent=AGENT, **_TTS)
+REALTIME_BY_AGENT: Labels = labels("realtime", _ALSO, agent=AGENT, **_REALTIME)
 
 TURNS = "agentstack.turns"
 CALLER_TURNS = "agentstack.caller_turns"
@@ -262,13 +264,16 @@ class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
     llm_ttft_ms: Annotated[
         LatencyMs | None,
         histogram("llm.time_to_first_token", "LLM request to first token.", buckets.COMPONENT, LLM_BY_AGENT, exemplars=True),
+        GenAiMetric("time_to_first_chunk", "llm"),
         _PART,
         SpanTime("chat", "duration"),
+        SpanAttribute("chat", "gen_ai.request.stream", as_flag=True),
         SpanAttribute("chat", "gen_ai.response.time_to_first_chunk"),
     ] = None
     llm_duration_ms: Annotated[
         DurationMs | None,
         histogram("llm.duration", "Whole generation of the LLM.", buckets.DURATION, LLM),
+        GenAiMetric("duration", "llm"),
         SpanTime("chat", "duration"),
     ] = None
     llm_cancelled: Annotated[
@@ -280,11 +285,13 @@ class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
     llm_prompt_tokens: Annotated[
         Tokens | None,
         counter("llm.prompt_tokens", "Tokens of prompts, cached ones included.", LLM, unit="{token}"),
+        GenAiMetric("input_tokens", "llm", "text"),
         SpanAttribute("chat", "gen_ai.usage.input_tokens"),
     ] = None
     llm_completion_tokens: Annotated[
         Tokens | None,
         counter("llm.completion_tokens", "Tokens of completions.", LLM, unit="{token}"),
+        GenAiMetric("output_tokens", "llm", "text"),
         SpanAttribute("chat", "gen_ai.usage.output_tokens"),
     ] = None
     llm_total_tokens: Annotated[
@@ -310,6 +317,7 @@ class Llm(Vad, frozen=True, gc=False, forbid_unknown_fields=True):
             LLM,
             unit="{token}",
         ),
+        GenAiMetric("cache_read_tokens", "llm", "text", part=True),
         SpanAttribute("chat", "gen_ai.usage.cache_read.input_tokens"),
     ] = None
     llm_cache_hit_ratio: Annotated[
@@ -331,12 +339,14 @@ class Tts(Llm, frozen=True, gc=False, forbid_unknown_fields=True):
     tts_ttfb_ms: Annotated[
         LatencyMs | None,
         histogram("tts.time_to_first_byte", "Text to first audio byte.", buckets.COMPONENT, TTS_BY_AGENT, exemplars=True),
+        GenAiMetric("time_to_first_chunk", "tts"),
         _AUDIO,
         SpanTime("text_to_speech", "duration"),
     ] = None
     tts_duration_ms: Annotated[
         DurationMs | None,
         histogram("tts.duration", "Whole synthesis.", buckets.DURATION, TTS),
+        GenAiMetric("duration", "tts"),
         SpanTime("text_to_speech", "duration"),
     ] = None
     tts_audio_duration_ms: Annotated[
@@ -355,16 +365,18 @@ class Tts(Llm, frozen=True, gc=False, forbid_unknown_fields=True):
         counter("tts.characters", "Characters synthesised, from turn.metrics.", TTS, unit="{character}"),
         SpanAttribute("text_to_speech", "agentstack.tts.characters"),
     ] = None
-    tts_streamed: Annotated[bool | None, SpanAttribute("text_to_speech", "agentstack.tts.streamed")] = None
+    tts_streamed: Annotated[bool | None, SpanAttribute("text_to_speech", "gen_ai.request.stream")] = None
     tts_input_tokens: Annotated[
         Tokens | None,
         counter("tts.input_tokens", "Text tokens taken by token-priced synthesis.", TTS, unit="{token}"),
-        SpanAttribute("text_to_speech", "gen_ai.usage.input_tokens"),
+        GenAiMetric("input_tokens", "tts", "text"),
+        SpanAttribute("text_to_speech", "gen_ai.usage.input_tokens", zero_is_absent=True),
     ] = None
     tts_output_tokens: Annotated[
         Tokens | None,
         counter("tts.output_tokens", "Audio tokens given by token-priced synthesis.", TTS, unit="{token}"),
-        SpanAttribute("text_to_speech", "gen_ai.usage.output_tokens"),
+        GenAiMetric("output_tokens", "tts", "audio"),
+        SpanAttribute("text_to_speech", "gen_ai.usage.output_tokens", zero_is_absent=True),
     ] = None
     tts_model: Annotated[str | None, BecomesLabel("model"), SpanAttribute("text_to_speech", "gen_ai.request.model")] = None
     tts_provider: Annotated[str | None, BecomesLabel("provider"), SpanAttribute("text_to_speech", "gen_ai.provider.name")] = None
@@ -387,6 +399,7 @@ class Stt(Tts, frozen=True, gc=False, forbid_unknown_fields=True):
             STT,
             zero_is_unknown=True,
         ),
+        GenAiMetric("duration", "stt"),
         SpanAttribute("speech_to_text", "agentstack.stt.duration"),
     ] = None
     stt_audio_duration_ms: Annotated[
@@ -394,16 +407,18 @@ class Stt(Tts, frozen=True, gc=False, forbid_unknown_fields=True):
         counter("stt.audio_duration", "Audio transcribed, from turn.metrics.", STT, unit="s"),
         SpanAttribute("speech_to_text", "agentstack.stt.audio_duration"),
     ] = None
-    stt_streamed: Annotated[bool | None, SpanAttribute("speech_to_text", "agentstack.stt.streamed")] = None
+    stt_streamed: Annotated[bool | None, SpanAttribute("speech_to_text", "gen_ai.request.stream")] = None
     stt_input_tokens: Annotated[
         Tokens | None,
         counter("stt.input_tokens", "Audio tokens taken by token-priced transcription.", STT, unit="{token}"),
-        SpanAttribute("speech_to_text", "gen_ai.usage.input_tokens"),
+        GenAiMetric("input_tokens", "stt", "audio"),
+        SpanAttribute("speech_to_text", "gen_ai.usage.input_tokens", zero_is_absent=True),
     ] = None
     stt_output_tokens: Annotated[
         Tokens | None,
         counter("stt.output_tokens", "Text tokens given by token-priced transcription.", STT, unit="{token}"),
-        SpanAttribute("speech_to_text", "gen_ai.usage.output_tokens"),
+        GenAiMetric("output_tokens", "stt", "text"),
+        SpanAttribute("speech_to_text", "gen_ai.usage.output_tokens", zero_is_absent=True),
     ] = None
     stt_model: Annotated[str | None, BecomesLabel("model"), SpanAttribute("speech_to_text", "gen_ai.request.model")] = None
     stt_provider: Annotated[str | None, BecomesLabel("provider"), SpanAttribute("speech_to_text", "gen_ai.provider.name")] = None
@@ -495,6 +510,7 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
     realtime_duration_ms: Annotated[
         DurationMs | None,
         histogram("realtime.duration", "Whole response of the speech-to-speech model.", buckets.DURATION, REALTIME),
+        GenAiMetric("duration", "realtime"),
         SpanTime("realtime_inference", "duration"),
     ] = None
     realtime_session_duration_ms: Annotated[
@@ -516,11 +532,13 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
     realtime_input_tokens: Annotated[
         Tokens | None,
         counter("realtime.input_tokens", "Tokens into the speech-to-speech model, of all kinds.", REALTIME, unit="{token}"),
+        GenAiMetric("input_tokens", "realtime"),
         SpanAttribute("realtime_inference", "gen_ai.usage.input_tokens"),
     ] = None
     realtime_output_tokens: Annotated[
         Tokens | None,
         counter("realtime.output_tokens", "Tokens out of the speech-to-speech model, of all kinds.", REALTIME, unit="{token}"),
+        GenAiMetric("output_tokens", "realtime"),
         SpanAttribute("realtime_inference", "gen_ai.usage.output_tokens"),
     ] = None
     realtime_total_tokens: Annotated[
@@ -547,32 +565,38 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
     realtime_input_audio_tokens: Annotated[
         Tokens | None,
         counter("realtime.input_audio_tokens", "Audio tokens in. Part of the input tokens.", REALTIME, unit="{token}"),
-        SpanAttribute("realtime_inference", "gen_ai.usage.audio.input_tokens"),
+        GenAiMetric("input_tokens", "realtime", "audio", part=True),
+        SpanAttribute("realtime_inference", "gen_ai.usage.audio.input_tokens", zero_is_absent=True),
     ] = None
     realtime_input_text_tokens: Annotated[
         Tokens | None,
         counter("realtime.input_text_tokens", "Text tokens in. Part of the input tokens.", REALTIME, unit="{token}"),
-        SpanAttribute("realtime_inference", "agentstack.realtime.input_text_tokens"),
+        GenAiMetric("input_tokens", "realtime", "text", part=True),
+        SpanAttribute("realtime_inference", "gen_ai.usage.text.input_tokens", zero_is_absent=True),
     ] = None
     realtime_input_image_tokens: Annotated[
         Tokens | None,
         counter("realtime.input_image_tokens", "Image tokens in. Part of the input tokens.", REALTIME, unit="{token}"),
-        SpanAttribute("realtime_inference", "agentstack.realtime.input_image_tokens"),
+        GenAiMetric("input_tokens", "realtime", "image", part=True),
+        SpanAttribute("realtime_inference", "gen_ai.usage.image.input_tokens", zero_is_absent=True),
     ] = None
     realtime_output_audio_tokens: Annotated[
         Tokens | None,
         counter("realtime.output_audio_tokens", "Audio tokens out. Part of the output tokens.", REALTIME, unit="{token}"),
-        SpanAttribute("realtime_inference", "gen_ai.usage.audio.output_tokens"),
+        GenAiMetric("output_tokens", "realtime", "audio", part=True),
+        SpanAttribute("realtime_inference", "gen_ai.usage.audio.output_tokens", zero_is_absent=True),
     ] = None
     realtime_output_text_tokens: Annotated[
         Tokens | None,
         counter("realtime.output_text_tokens", "Text tokens out. Part of the output tokens.", REALTIME, unit="{token}"),
-        SpanAttribute("realtime_inference", "agentstack.realtime.output_text_tokens"),
+        GenAiMetric("output_tokens", "realtime", "text", part=True),
+        SpanAttribute("realtime_inference", "gen_ai.usage.text.output_tokens", zero_is_absent=True),
     ] = None
     realtime_output_image_tokens: Annotated[
         Tokens | None,
         counter("realtime.output_image_tokens", "Image tokens out. Part of the output tokens.", REALTIME, unit="{token}"),
-        SpanAttribute("realtime_inference", "agentstack.realtime.output_image_tokens"),
+        GenAiMetric("output_tokens", "realtime", "image", part=True),
+        SpanAttribute("realtime_inference", "gen_ai.usage.image.output_tokens", zero_is_absent=True),
     ] = None
     realtime_cached_tokens: Annotated[
         Tokens | None,
@@ -582,17 +606,20 @@ class Realtime(Interruption, frozen=True, gc=False, forbid_unknown_fields=True):
     realtime_cached_audio_tokens: Annotated[
         Tokens | None,
         counter("realtime.cached_audio_tokens", "Cached audio tokens. Part of the cached tokens.", REALTIME, unit="{token}"),
-        SpanAttribute("realtime_inference", "agentstack.realtime.cached_audio_tokens"),
+        GenAiMetric("cache_read_tokens", "realtime", "audio", part=True),
+        SpanAttribute("realtime_inference", "gen_ai.usage.audio.cache_read.input_tokens", zero_is_absent=True),
     ] = None
     realtime_cached_text_tokens: Annotated[
         Tokens | None,
         counter("realtime.cached_text_tokens", "Cached text tokens. Part of the cached tokens.", REALTIME, unit="{token}"),
-        SpanAttribute("realtime_inference", "agentstack.realtime.cached_text_tokens"),
+        GenAiMetric("cache_read_tokens", "realtime", "text", part=True),
+        SpanAttribute("realtime_inference", "gen_ai.usage.text.cache_read.input_tokens", zero_is_absent=True),
     ] = None
     realtime_cached_image_tokens: Annotated[
         Tokens | None,
         counter("realtime.cached_image_tokens", "Cached image tokens. Part of the cached tokens.", REALTIME, unit="{token}"),
-        SpanAttribute("realtime_inference", "agentstack.realtime.cached_image_tokens"),
+        GenAiMetric("cache_read_tokens", "realtime", "image", part=True),
+        SpanAttribute("realtime_inference", "gen_ai.usage.image.cache_read.input_tokens", zero_is_absent=True),
     ] = None
     realtime_cache_hit_ratio: Annotated[
         Ratio | None,

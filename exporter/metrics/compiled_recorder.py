@@ -31,20 +31,19 @@ def record_program(
 def _group(
     event: EventSpec, group: LabelGroup, index: int, layouts: Mapping[str, Layout], places: Mapping[str, int]
 ) -> GroupInstruction:
-    rows = [layouts[names[0]] for names in group.metrics]
     return GroupInstruction(
         number=index,
         key=tuple(places[event.field(name).path[0]] for name in group.fields),
-        updates=[_update(update, rows, layouts[update.feeds.spec.name], places) for update in group.updates],
+        updates=[_update(update, group.row_of(update), layouts[update.feeds.spec.name], places) for update in group.updates],
     )
 
 
-def _update(update: Update, rows: list[Layout], layout: Layout, places: Mapping[str, int]) -> UpdateInstruction:
+def _update(update: Update, row: int, layout: Layout, places: Mapping[str, int]) -> UpdateInstruction:
     spec = update.feeds.spec
     return UpdateInstruction(
         kind=_kind(update),
         fields=tuple(places[field.path[0]] for field in update.fields),
-        row=rows.index(layout),
+        row=row,
         column=layout.specs.index(spec),
         bounds=wire_bounds(spec.bounds, update.divisor),
         zero_is_unknown=update.feeds.zero_is_unknown,

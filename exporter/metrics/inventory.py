@@ -2,6 +2,7 @@
 
 from exporter.catalogue.declarations import DeclarationError, DrivesLogic, MetricSpec
 from exporter.catalogue.derived import DERIVED
+from exporter.catalogue.genai_metrics import LOGIC_METRICS
 from exporter.catalogue.inspect import EventSpec
 from exporter.metrics.self_metrics import SELF_METRICS
 from exporter.protocol.decoder import SPECS
@@ -13,8 +14,8 @@ def events() -> tuple[EventSpec, ...]:
 
 
 def other_metrics() -> tuple[MetricSpec, ...]:
-    """The metrics that no single event feeds: derived ones and the exporter's own."""
-    return (*DERIVED, *SELF_METRICS)
+    """The metrics that no single event feeds: derived ones, those of the GenAI conventions, and the exporter's own."""
+    return (*DERIVED, *LOGIC_METRICS, *SELF_METRICS)
 
 
 def metrics() -> dict[str, MetricSpec]:

@@ -10,22 +10,26 @@ from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from exporter.catalogue.declarations import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneOf, Source, Text
+from exporter.catalogue.declarations import Const, DeclarationError, Flag, Labels, MetricSpec, OfSession, OneIf, OneOf, Source, Text
+from exporter.catalogue.genai import MODEL, PROVIDER
+from exporter.catalogue.genai_metrics import DEFAULT, ERROR_SOURCES, Generation, label_value
 from exporter.catalogue.generated_code import run_generated
 from exporter.catalogue.inspect import EventSpec
 from exporter.compiled import RecordWriter
 from exporter.metrics.compiled_recorder import record_program
-from exporter.metrics.label_limits import PAIR, UNKNOWN, LabelLimiter, pairs_of
+from exporter.metrics.label_limits import UNKNOWN, LabelLimiter, pairs_of
 from exporter.metrics.recorder_source import LabelGroup, Update, label_groups, recorder_source
 from exporter.metrics.store import Layout, Observe, Row, Store
 from exporter.protocol.commands import Direction
 from exporter.protocol.ids import TurnRef
 
 _MOST_CACHED = 1024
+_PLACES: Final = {"provider": 0, "model": 1, PROVIDER: 0, MODEL: 1}
+"""Labels that hold one half of a (provider, model) pair → which half."""
 
 EventT = TypeVar("EventT", bound=msgspec.Struct)
 EventT_contra = TypeVar("EventT_contra", bound=msgspec.Struct, contravariant=True)
@@ -75,8 +79,8 @@ class SeriesCache:
     ``agent`` and ``answered_by`` are the label values of these sessions. ``rows`` has a dictionary for each label group: the raw
     values of its fields (``None``, one value, or a tuple) → its rows. The others keep the rows of the analysis modules of the same
     names: ``latency_breakdown`` by pipeline, ``turn_position`` by position, ``turns`` by kind of turn, ``states`` by participant and
-    state, ``app_commands`` by kind of command, ``audio`` and ``audio_jitter`` by direction. All are emptied once an hour, so that
-    label values that are still in use are looked up again.
+    state, ``app_commands`` by kind of command, ``audio`` and ``audio_jitter`` by direction; ``invocations`` has those of the length of
+    turns, by error. All are emptied once an hour, so that label values that are still in use are looked up again.
     """
 
     __slots__ = (
@@ -85,6 +89,7 @@ class SeriesCache:
         "app_commands",
         "audio",
         "audio_jitter",
+        "invocations",
         "latency_breakdown",
         "rows",
         "states",
@@ -96,6 +101,7 @@ class SeriesCache:
         self.agent = agent
         self.answered_by = answered_by
         self.rows: list[dict[Hashable, tuple[Row, ...]]] = [{} for _ in range(groups)]
+        self.invocations: dict[str, Observe] = {}
         self.latency_breakdown: dict[str, list[Row | None]] = {}
         self.turn_position: dict[str, tuple[Observe, Observe]] = {}
         self.turns: dict[Hashable, tuple[Row, ...]] = {}  # by TurnKind, or the equal plain tuple, which is cheaper to make
@@ -110,6 +116,7 @@ class SeriesCache:
         self.app_commands.clear()
         self.audio.clear()
         self.audio_jitter.clear()
+        self.invocations.clear()
         self.latency_breakdown.clear()
         self.turn_position.clear()
         self.turns.clear()
@@ -118,14 +125,14 @@ class SeriesCache:
 
 
 class Recorder:
-    """The recorders of all event types, and the rows they write to."""
+    """The recorders of all event types, and the rows they write to. ``genai`` says which names the GenAI metrics have, if any."""
 
-    def __init__(self, events: Iterable[EventSpec], store: Store, limiter: LabelLimiter) -> None:
+    def __init__(self, events: Iterable[EventSpec], store: Store, limiter: LabelLimiter, genai: Generation | None = DEFAULT) -> None:
         self._store = store
         self._limiter = limiter
         self._groups: list[tuple[LabelGroup, tuple[Layout, ...]]] = []
         self._caches: dict[tuple[str, str], SeriesCache] = {}
-        updates = {event: tuple(_updates(event)) for event in events}
+        updates = {event: tuple(_updates(event, genai)) for event in events}
         layouts = _add_layouts(updates, store)
         self.record: RecordTable = {event.type: self._compile(event, updates[event], layouts) for event in updates}
 
@@ -147,14 +154,15 @@ class Recorder:
     def find_rows(self, index: int, cache: SeriesCache, key: Hashable, now: float) -> tuple[Row, ...]:
         """The rows of label group ``index`` for the raw wire values ``key``, which ``cache`` does not have.
 
-        They are cached only if each text of the wire is a label value unchanged: such texts are few, while any number of texts can be
-        cut, masked or replaced to give the same label value.
+        They are cached only if each text of the wire is a label value unchanged or a known ``error_source``: such texts are few, while
+        any number of texts can be cut, masked or replaced to give the same label value.
         """
         group, layouts = self._groups[index]
         raw = dict(zip(group.fields, key if isinstance(key, tuple) else (key,), strict=False))
         values = [self._label_values(labels, raw, cache, now) for labels in group.labels]
         find = partial(self._rows, layouts, values, now)
-        if not {text for text in raw.values() if isinstance(text, str)}.issubset(chain(*values)):
+        texts = {text for text in raw.values() if isinstance(text, str)}
+        if not texts.issubset(chain(ERROR_SOURCES, *values)):
             return find()
         rows_by_key = cache.rows[index]
         if len(rows_by_key) >= _MOST_CACHED:
@@ -167,7 +175,9 @@ class Recorder:
     def _label_values(self, labels: Labels, raw: _RawValues, cache: SeriesCache, now: float) -> tuple[str, ...]:
         pair = self._pair(labels, raw, now) if labels.component else None
         return tuple(
-            pair[name == "model"] if pair and name in PAIR else self._label_value(name, source, raw, cache, now)
+            label_value(name, pair[_PLACES[name]], labels.component)
+            if pair and name in _PLACES
+            else self._label_value(name, source, raw, cache, now)
             for name, source in labels.sources
         )
 
@@ -187,6 +197,8 @@ class Recorder:
                 return "true" if raw[field] else "false"
             case OneOf(field, allowed):
                 return one_of(raw[field], allowed)
+            case OneIf(field, allowed):
+                return text if (text := (raw[field] or "").lower()) in allowed else ""
             case Text(field):
                 return self._limiter.value(name, raw[field], now)
 
@@ -228,17 +240,17 @@ def _label_tables(labels: Labels) -> Iterator[str]:
     for name, source in labels.sources:
         match source:
             case Text():
-                yield pairs_of(labels.component) if labels.component and name in PAIR else name
+                yield pairs_of(labels.component) if labels.component and name in _PLACES else name
             case OfSession("agent"):
                 yield "agent"
 
 
-def _updates(event: EventSpec) -> Iterator[Update]:
+def _updates(event: EventSpec, genai: Generation | None) -> Iterator[Update]:
     """What recording an event updates: each metric that the event or one of its fields feeds."""
     for feeds in event.metrics:
         yield Update(feeds, None)
     for field in event.fields:
-        for feeds in field.feeds:
+        for feeds in field.feeds_in(genai):
             yield Update(feeds, field)
 
 

@@ -39,7 +39,7 @@ class Update:
 class LabelGroup:
     """The updates whose labels are read from the same wire ``fields``.
 
-    ``labels`` and ``metrics`` run in parallel: for each layout its labels, and the names of the group's metrics in it.
+    ``labels`` and ``metrics`` run in parallel, with one entry for each row: its labels, and the names of the group's metrics in it.
     """
 
     fields: tuple[str, ...]
@@ -47,17 +47,22 @@ class LabelGroup:
     metrics: list[list[str]] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
 
+    def row_of(self, update: Update) -> int:
+        """Which of the group's rows the update changes."""
+        rows = zip(self.labels, self.metrics, strict=True)
+        return next(place for place, (of, names) in enumerate(rows) if of == update.feeds.labels and update.feeds.spec.name in names)
+
 
 def label_groups(updates: Iterable[Update], layouts: Mapping[str, Layout]) -> list[LabelGroup]:
     """Put an event's updates into label groups; ``layouts`` are by metric name."""
     groups: dict[tuple[str, ...], LabelGroup] = {}
     for update in updates:
-        fields = tuple(dict.fromkeys(update.feeds.labels.fields))
+        fields = tuple(sorted(update.feeds.labels.fields))
         group = groups.setdefault(fields, LabelGroup(fields))
         name = update.feeds.spec.name
         group.updates.append(update)
-        for names in group.metrics:
-            if layouts[names[0]] is layouts[name]:
+        for of, names in zip(group.labels, group.metrics, strict=True):
+            if layouts[names[0]] is layouts[name] and of == update.feeds.labels:
                 names.append(name)
                 break
         else:
@@ -101,12 +106,10 @@ class _Writer:
         self.line(depth + 1, f"rows = rows_by_key[{index}][key]")
         self.line(depth, "except KeyError:")
         self.line(depth + 1, f"rows = find_rows({index}, cache, key, now)")
-        places = [self._layouts[names[0]] for names in group.metrics]
-        for place in range(len(places)):
+        for place in range(len(group.metrics)):
             self.line(depth, f"row{place} = rows[{place}]")
         for update in group.updates:
-            layout = self._layouts[update.feeds.spec.name]
-            self._update(depth, update, places.index(layout), layout)
+            self._update(depth, update, group.row_of(update), self._layouts[update.feeds.spec.name])
 
     def _update(self, depth: int, update: Update, place: int, layout: Layout) -> None:
         cell = f"row{place}[{layout.specs.index(update.feeds.spec)}]"

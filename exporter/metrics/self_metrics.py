@@ -32,7 +32,7 @@ def _process(kind: Literal["counter", "gauge"], name: str, unit: str, text: str)
     return MetricSpec(kind=kind, otel_name="process." + name, unit=unit, help=text)
 
 
-BUILD_INFO: Final = _gauge("build_info", "", "Always 1; its labels say which exporter this is.", "version", "python")
+BUILD_INFO: Final = _gauge("build_info", "", "Always 1; its labels say which exporter this is.", "version", "python", "build")
 FRAMES_RECEIVED: Final = _counter("frames_received", "{frame}", "WebSocket messages received.")
 FRAMES: Final = _counter("frames", "{frame}", "WebSocket messages by outcome; adds up to the messages received.", "outcome")
 FRAMES_REJECTED: Final = _counter(
@@ -128,6 +128,31 @@ OTLP_DISK_ERRORS: Final = _counter(
 OTLP_DISK_DAMAGED: Final = _counter(
     "otlp_disk_damaged", "{place}", "Places in the queue's files that could not be read and were skipped.", "signal"
 )
+SDK_ITEMS: Final = _counter(
+    "sdk_items",
+    "{item}",
+    "Spans and data points for exporters of other packages by outcome: delivered, dropped here, replaced by newer ones.",
+    *("exporter", "signal", "outcome"),
+)
+SDK_DROPPED: Final = _counter(
+    "sdk_dropped",
+    "{item}",
+    "Spans and data points for exporters of other packages that were lost, by reason.",
+    *("exporter", "signal", "reason"),
+)
+SDK_ATTEMPTS: Final = _counter(
+    "sdk_attempts",
+    "{attempt}",
+    "Calls of exporters of other packages by outcome: delivered, failed (will be retried), refused (will not be retried).",
+    *("exporter", "signal", "outcome"),
+)
+SDK_FAILURES: Final = _counter(
+    "sdk_failures", "{attempt}", "Calls of exporters of other packages that failed, by reason.", *("exporter", "signal", "reason")
+)
+SDK_QUEUE: Final = _gauge("sdk_queue", "By", "Size of the queue before an exporter of another package.", "exporter", "signal")
+SDK_QUEUE_ITEMS: Final = _gauge(
+    "sdk_queue_items", "{item}", "Spans and data points in the queue before an exporter of another package.", "exporter", "signal"
+)
 LOG_LINES_DROPPED: Final = _counter(
     "log_lines_dropped", "{line}", "Lines of the log that were dropped because the reader of stderr did not take them in time."
 )
@@ -175,6 +200,12 @@ SELF_METRICS: Final[tuple[MetricSpec, ...]] = (
     OTLP_QUEUE_ITEMS,
     OTLP_DISK_ERRORS,
     OTLP_DISK_DAMAGED,
+    SDK_ITEMS,
+    SDK_DROPPED,
+    SDK_ATTEMPTS,
+    SDK_FAILURES,
+    SDK_QUEUE,
+    SDK_QUEUE_ITEMS,
     LOG_LINES_DROPPED,
     PROCESS_CPU,
     PROCESS_RESIDENT,
@@ -193,6 +224,25 @@ FROM_ZERO: Final[dict[MetricSpec, tuple[str, ...]]] = {
     TAP_DROPPED: ("overflow", "too_large", "unreadable"),
 }
 """Faults that are exported as 0 before the first one happens. A series that starts at 1 has no increase, so no alert would fire."""
+
+
+class SenderMetrics:
+    """A handle on the metrics of all senders of one kind."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        items: MetricSpec,
+        dropped: MetricSpec,
+        attempts: MetricSpec,
+        failures: MetricSpec,
+        queue: MetricSpec,
+        queue_items: MetricSpec,
+    ) -> None:
+        self.items, self.dropped = Instrument(store, items), Instrument(store, dropped)
+        self.attempts, self.failures = Instrument(store, attempts), Instrument(store, failures)
+        self.queue, self.queue_items = Instrument(store, queue), Instrument(store, queue_items)
 
 
 class SelfMetrics:
@@ -240,13 +290,25 @@ class SelfMetrics:
         self.series.set(0)
 
     def _create_otlp(self, store: Store) -> None:
-        self.otlp_items = Instrument(store, OTLP_ITEMS)
-        self.otlp_dropped = Instrument(store, OTLP_DROPPED)
-        self.otlp_attempts = Instrument(store, OTLP_ATTEMPTS)
-        self.otlp_failures = Instrument(store, OTLP_FAILURES)
+        self.otlp = SenderMetrics(
+            store,
+            items=OTLP_ITEMS,
+            dropped=OTLP_DROPPED,
+            attempts=OTLP_ATTEMPTS,
+            failures=OTLP_FAILURES,
+            queue=OTLP_QUEUE,
+            queue_items=OTLP_QUEUE_ITEMS,
+        )
+        self.sdk = SenderMetrics(
+            store,
+            items=SDK_ITEMS,
+            dropped=SDK_DROPPED,
+            attempts=SDK_ATTEMPTS,
+            failures=SDK_FAILURES,
+            queue=SDK_QUEUE,
+            queue_items=SDK_QUEUE_ITEMS,
+        )
         self.otlp_foreign_answers = Instrument(store, OTLP_FOREIGN_ANSWERS)
-        self.otlp_queue = Instrument(store, OTLP_QUEUE)
-        self.otlp_queue_items = Instrument(store, OTLP_QUEUE_ITEMS)
         self.otlp_disk_errors = Instrument(store, OTLP_DISK_ERRORS)
         self.otlp_disk_damaged = Instrument(store, OTLP_DISK_DAMAGED)
 
@@ -254,9 +316,9 @@ class SelfMetrics:
         """The row that counts events of type ``event``."""
         return self._row(EVENTS, event=event)
 
-    def build_info(self, version: str, python: str) -> None:
-        """Export the version of the exporter and of Python."""
-        Instrument(self._store, BUILD_INFO).set(1, version=version, python=python, now=self._now)
+    def build_info(self, version: str, python: str, build: str) -> None:
+        """Export the version of the exporter and of Python, and whether the hot path is ``compiled`` or ``plain``."""
+        Instrument(self._store, BUILD_INFO).set(1, version=version, python=python, build=build, now=self._now)
 
     def reject(self, reason: str) -> None:
         """Count a rejected frame by its reason."""

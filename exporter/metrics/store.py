@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from exporter.catalogue.declarations import DeclarationError, MetricSpec
+from exporter.catalogue.declarations import GENAI, DeclarationError, MetricSpec
 from exporter.catalogue.exponential import SCALE, ZERO, ZERO_THRESHOLD
-from exporter.metrics.label_limits import OTHER
+from exporter.catalogue.genai_metrics import evicted_labels
+from exporter.metrics.label_limits import OTHER, component_of
 from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 from exporter.protocol.ids import TurnRef
 
@@ -205,8 +206,12 @@ class Store:
         for layout in self._layouts:
             if table not in layout.tables:
                 continue
-            places = [layout.label_names.index(name) for name in names]
-            for labels in [key for key in layout.rows if tuple(key[place] for place in places) == values]:
+            wanted = dict(zip(names, values, strict=True))
+            if layout.specs[0].otel_name.startswith(GENAI):
+                wanted = evicted_labels(component_of(table), wanted)
+            places = [layout.label_names.index(name) for name in wanted]
+            sought = tuple(wanted.values())
+            for labels in [key for key in layout.rows if tuple(key[place] for place in places) == sought]:
                 del layout.rows[labels], layout.since[labels]
                 self._series -= layout.series_per_row
                 dropped += 1

@@ -13,7 +13,7 @@ from exporter.metrics.self_metrics import INTERNAL_ERROR
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
-from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason, decode
+from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason
 from exporter.protocol.long_event import LONGEST_EVENT, shorten
 from exporter.sessions.app_state import AppState
 from exporter.sessions.session import Session
@@ -45,10 +45,10 @@ class CallFeed:
         try:
             if len(frame) > pipeline.max_characters and _size(frame) > pipeline.max_frame:
                 frame = _shortened(frame)
-                event = decode(frame)
+                event = pipeline.decode(frame)
                 metrics.truncated[0] += 1.0
             else:
-                event = decode(frame)  # type: ignore[arg-type] # what was shortened while it arrived is longer
+                event = pipeline.decode(frame)  # type: ignore[arg-type] # what was shortened while it arrived is longer
             if not isinstance(event, PartialEvent):
                 return self._process(event, now, frame)
             self._count_flaws(event, now)
@@ -151,8 +151,8 @@ class CallFeed:
 
     def _count_flaws(self, partial: PartialEvent, now: float) -> None:
         pipeline = self._pipeline
-        for refusal in partial.refused_values:
-            pipeline.refuse(refusal.field, refusal.reason)
+        for refused in partial.refused_values:
+            pipeline.refuse_value(refused)
         if partial.event is None:
             pipeline.unknown_event(partial.name, now)
         else:

@@ -76,7 +76,7 @@ class EventHandlers:
     def _register(self) -> None:
         trackers, states, tools = self._trackers, self._trackers.states, self._trackers.tools
         turn_taking, app_latency = trackers.turn_taking, trackers.app_latency
-        self._on(SessionStarted, self._session_started)
+        self._on(SessionStarted, in_sequence(trackers.provenance.session_started, self._session_started))
         self._on(SessionEnded, self._session_ended)
         self._on(SessionUsage, trackers.usage.session_usage)
         self._on(VoicemailDetected, self._voicemail_detected)

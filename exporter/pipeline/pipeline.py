@@ -9,6 +9,7 @@ from exporter.analysis.latency_breakdown import SLOW_TURN
 from exporter.analysis.prices import PriceList
 from exporter.analysis.turns import TurnCounter
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
+from exporter.catalogue.genai_metrics import DEFAULT, LOGIC_METRICS, Generation
 from exporter.events import Wire
 from exporter.events.base import event_name
 from exporter.events.turn_metrics import TurnMetrics
@@ -17,13 +18,15 @@ from exporter.metrics.label_limits import PAIR, LabelLimiter, LabelLimits, compo
 from exporter.metrics.recorder import Recorder
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.snapshot import Snapshot
-from exporter.metrics.store import Store
+from exporter.metrics.store import Row, Store
 from exporter.pipeline.diagnostics import Diagnostics
 from exporter.pipeline.event_handlers import EventHandlers
 from exporter.pipeline.event_steps import create_steps
 from exporter.pipeline.trackers import create_trackers
-from exporter.protocol.decoder import SPECS, RefusalReason
+from exporter.pipeline.turn_lengths import TurnLengths
+from exporter.protocol.decoder import SPECS, RefusalReason, RefusedValue
 from exporter.protocol.ids import TurnRef, turn_key
+from exporter.protocol.learning_decoder import LearningDecoder
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.journal import NOTE_WEIGHT, JournalMemory
 from exporter.sessions.registry import SessionRegistry, SessionTimeouts
@@ -71,8 +74,8 @@ class Pipeline:
 
     ``max_frame`` is the size in bytes above which events are shortened. With ``exponential``, histograms keep exponential buckets
     beside the explicit ones. With ``exemplars``, latencies point at the spans of their turns. Turns whose caller waited longer than
-    ``slow_turn`` (seconds) are slow. Without ``prices`` no cost is counted, without ``tracing`` no spans are made, and without
-    ``journals`` nothing is kept for /live.
+    ``slow_turn`` (seconds) are slow. ``genai`` says which names the metrics of the GenAI conventions have, if there are any. Without
+    ``prices`` no cost is counted, without ``tracing`` no spans are made, and without ``journals`` nothing is kept for /live.
     """
 
     def __init__(
@@ -87,10 +90,12 @@ class Pipeline:
         exemplars: bool = True,
         slow_turn: float = SLOW_TURN,
         prices: PriceList | None = None,
+        genai: Generation | None = DEFAULT,
         tracing: Tracing | None = None,
         journals: Journals | None = None,
     ) -> None:
         self.diagnostics = diagnostics
+        self.decode: Final = LearningDecoder().decode
         self.max_frame = max_frame
         self.max_characters = max_frame // _MOST_BYTES_A_CHARACTER
         """A text of at most this many characters is within ``max_frame``, whatever the characters are."""
@@ -103,8 +108,8 @@ class Pipeline:
             overflow=lambda label: self.metrics.label_overflow.add(1, label=label),
             masked=lambda label: self.metrics.label_masked.add(1, label=label),
         )
-        self._recorder = Recorder(SPECS, self.store, self._limiter)
-        for spec in DERIVED:
+        self._recorder = Recorder(SPECS, self.store, self._limiter, genai)
+        for spec in (*DERIVED, *(LOGIC_METRICS if genai else ())):
             self.store.add_layout([spec], tables=tables(spec))
         self.spans = SpanProcessor(tracing.options, SPECS, tracing.emit) if tracing else None
         turns = TurnCounter(
@@ -115,16 +120,27 @@ class Pipeline:
             diagnostics.metrics_missing,
             on_without_metrics=self._without_metrics,
         )
-        self.trackers = create_trackers(self.store, self._limiter, turns, self.refuse, slow_turn=slow_turn, prices=prices)
+        self.trackers = create_trackers(
+            self.store, self._limiter, turns, self.refuse, slow_turn=slow_turn, prices=prices, genai=genai is not None
+        )
         memory = None if journals is None else journals.memory
         self.sessions = SessionRegistry(self.store, self._recorder, self._limiter, timeouts, self._finish, journals=memory)
         handlers = EventHandlers(self.trackers, self.sessions, self.spans, self.app_answered, self.note_lag)
         if journals is not None:
             self.trackers.latency_breakdown.on_slow, handlers.on_failed = journals.notes.slow, journals.notes.failed
-        content = journals is not None and journals.content
-        self.steps = create_steps(handlers, self.turn_reference, self._recorder, self.metrics, self.spans, keep_content=content)
+        self.steps = create_steps(
+            handlers,
+            self.turn_reference,
+            self._recorder,
+            self.metrics,
+            spans=self.spans,
+            lengths=TurnLengths(self.trackers.genai_durations) if genai else None,
+            keep_content=journals is not None and journals.content,
+        )
         self._swept_at = self._cleared_at = now
         self._least_lag: float | None = None
+        self._refused_rows: dict[RefusedValue, Row] = {}
+        self._unknown_rows: dict[tuple[type[Wire], str], Row] = {}
 
     def app_answered(self, session: Session, answer: ToolAnswer | LlmAnswer | None, now: float) -> None:
         """Pass an answer of the customer's app to the spans and the journal."""
@@ -138,6 +154,14 @@ class Pipeline:
     def refuse(self, field: str, reason: RefusalReason) -> None:
         """Count a value that was not observed."""
         self.metrics.values_refused.add(1, field=field, reason=reason.value)
+
+    def refuse_value(self, refused: RefusedValue) -> None:
+        """As :meth:`refuse`, for the hot path. The declarations and the reasons bound how many rows are remembered."""
+        row = self._refused_rows.get(refused)
+        if row is None:
+            row = self.metrics.values_refused.row(field=refused.field, reason=refused.reason.value)
+            self._refused_rows[refused] = row
+        row[0] += 1.0
 
     def note_lag(self, lag: float) -> None:
         """Record the time between an event's timestamp and its receipt, in seconds."""
@@ -154,8 +178,18 @@ class Pipeline:
     def unknown_fields(self, event: Wire, fields: tuple[str, ...], now: float) -> None:
         """Count unknown fields of a known event by their names."""
         for field in fields:
-            label = self._limiter.value("field", field, now)
-            self.metrics.unknown_fields.add(1, event=event_name(type(event)), field=label)
+            row = self._unknown_rows.get((type(event), field))
+            if row is None:
+                row = self._unknown_row(type(event), field, now)
+            row[0] += 1.0
+
+    def _unknown_row(self, event: type[Wire], field: str, now: float) -> Row:
+        """The row of an unknown field. It is remembered only if the name is a label value unchanged: others are counted each time."""
+        label = self._limiter.value("field", field, now)
+        row = self.metrics.unknown_fields.row(event=event_name(event), field=label)
+        if label == field:
+            self._unknown_rows[event, field] = row
+        return row
 
     def turn_reference(self, session: Session, event: TurnMetrics) -> TurnRef | None:
         """The turn that exemplars point at: only if its span is exported, or if no spans are made here at all."""
@@ -219,4 +253,5 @@ class Pipeline:
             self._clear_caches()
 
     def _clear_caches(self) -> None:
+        self._unknown_rows.clear()
         self._recorder.clear_caches(session.series_cache for session in self.sessions)

@@ -35,6 +35,8 @@ class TapFeed(CallFeed):
         agent = saved.agent or (first.agent_id if isinstance(first, SessionStarted) else None)
         session, is_new = self._pipeline.sessions.attach(name, agent, now, start=first, over=saved.over)
         self.session = session
+        if isinstance(first, SessionStarted):
+            self._pipeline.trackers.provenance.session_started(session, first, now)
         if not is_new:
             return
         if saved is not _NOTHING_SAVED:

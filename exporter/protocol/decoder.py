@@ -1,13 +1,15 @@
 """A frame → an event, or the reason why it is rejected.
 
 The strict decoder reads a whole event at once and checks types and plausible ranges while it reads. Only if it fails is the frame
-read a second time, field by field: a bad or unknown field then costs that field and nothing else.
+read a second time, field by field: a bad or unknown field then costs that field and nothing else. What comes again and again is read at
+once by :mod:`exporter.protocol.learning_decoder`, with the same result as here.
 """
 
 import contextlib
 import math
 import sys
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Union
@@ -26,12 +28,16 @@ _WITHOUT_NAME: Final = {
     RefusalReason.LONE_SURROGATE: RejectionReason.LONE_SURROGATE,
 }
 """Why a frame is rejected whose event has no name, because the name itself cannot be used."""
-_TAG_FIELDS: Final = ("type", "event")
-_STREAM_START = ('{"event"', b'{"event"')
+_NUMBERS: Final = frozenset({int, float})
+TAG_FIELDS: Final = ("type", "event")
+STREAM_START: Final = ('{"event"', b'{"event"')
+NOT_READ: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What a decoder raises that cannot read a frame."""
+OnFlaws = Callable[[str, str, list[str]], None]
+"""Called with the field that names an event, its name there, and the event's fields that are unknown or have a bad value somewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartialEvent:
+class PartialEvent(msgspec.Struct, frozen=True, gc=False):
     """An event with refused values or unknown fields, or of an unknown type.
 
     ``name`` is the event's name on the wire. ``event`` has the fields that could be read; it is ``None`` if the type is unknown.
@@ -44,11 +50,11 @@ class PartialEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class Field:
     """How the lenient reader reads a field.
 
-    A value of type ``plain``, or a number from ``least`` to ``most``, is used as it is. ``msgspec`` converts any other value to
-    ``hint``, the field's type with its plausible range.
+    A value of type ``plain``, or a number from ``least`` to ``most``, is used as it is, and no other value of such a field. Where a
+    field has neither, ``msgspec`` converts the value to ``hint``, the field's type with its plausible range.
     """
 
     attribute: str
@@ -58,10 +64,10 @@ class _Field:
     most: float = -math.inf
 
 
-_strict: msgspec.json.Decoder[Wire] = msgspec.json.Decoder(Union[EVENTS])  # noqa: UP007 - built from a tuple
-_strict_stream: msgspec.json.Decoder[Wire] = msgspec.json.Decoder(Union[STREAM_EVENTS])  # noqa: UP007 - as above
+STRICT: Final[msgspec.json.Decoder[Wire]] = msgspec.json.Decoder(Union[EVENTS])  # noqa: UP007 - built from a tuple
+STRICT_STREAM: Final[msgspec.json.Decoder[Wire]] = msgspec.json.Decoder(Union[STREAM_EVENTS])  # noqa: UP007 - as above
 _untyped = msgspec.json.Decoder()
-_BY_NAME: dict[tuple[str, str], type[Wire]] = {
+BY_NAME: Final[dict[tuple[str, str], type[Wire]]] = {
     (str(event.__struct_config__.tag_field), name): event
     for event in ALL_EVENTS
     for name in (str(event.__struct_config__.tag), *event.earlier_names)
@@ -75,29 +81,33 @@ def decode(frame: str | bytes) -> Wire | PartialEvent:
     frame is not an event.
     """
     try:
-        return _strict_stream.decode(frame) if frame[:8] in _STREAM_START else _strict.decode(frame)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return _decode_leniently(frame)
+        return STRICT_STREAM.decode(frame) if frame[:8] in STREAM_START else STRICT.decode(frame)
+    except NOT_READ:
+        return decode_leniently(frame)
 
 
-def _decode_leniently(frame: str | bytes) -> Wire | PartialEvent:
+def decode_leniently(frame: str | bytes, on_flaws: OnFlaws | None = None) -> Wire | PartialEvent:
+    """As :func:`decode`, field by field. ``on_flaws`` is called for an event that is sound JSON."""
     try:
-        return _read_document(*_object(frame))
+        document, is_sound = _object(frame)
+        return _read_document(document, is_sound, on_flaws if is_sound else None)
     except RecursionError:
         document = read_without_depth(frame)
-    if not isinstance(document, dict) or not any(isinstance(document.get(tag_field), str) for tag_field in _TAG_FIELDS):
+    if not isinstance(document, dict) or not any(isinstance(document.get(tag_field), str) for tag_field in TAG_FIELDS):
         raise FrameRejected(RejectionReason.TOO_DEEP)
     return _read_document(document, is_sound=False)
 
 
-def _read_document(document: dict[str, Any], is_sound: bool) -> Wire | PartialEvent:
+def _read_document(document: dict[str, Any], is_sound: bool, on_flaws: OnFlaws | None = None) -> Wire | PartialEvent:
     tag_field, name = _name(document)
-    event = _BY_NAME.get((tag_field, name))
+    event = BY_NAME.get((tag_field, name))
     if event is None:
         return PartialEvent(name, None, (), ())
     del document[tag_field]
-    reader = _LenientReader(is_sound=is_sound)
+    reader = LenientReader(is_sound=is_sound)
     found: Wire = reader.read(event, document)
+    if on_flaws is not None:
+        on_flaws(tag_field, name, reader.flawed)
     if not reader.refused_values and not reader.unknown:
         return found
     return PartialEvent(name, found, tuple(reader.refused_values), tuple(reader.unknown))
@@ -117,7 +127,7 @@ def _object(frame: str | bytes) -> tuple[dict[str, Any], bool]:
 
 def _name(document: dict[str, Any]) -> tuple[str, str]:
     """The name of the event, and the field that it stands in before it."""
-    for tag_field in _TAG_FIELDS:
+    for tag_field in TAG_FIELDS:
         name = document.get(tag_field)
         if isinstance(name, str) and name:
             return tag_field, name
@@ -125,21 +135,26 @@ def _name(document: dict[str, Any]) -> tuple[str, str]:
     raise FrameRejected(_WITHOUT_NAME[unusable.reason] if isinstance(unusable, Unusable) else RejectionReason.NO_TYPE)
 
 
-class _LenientReader:
+class LenientReader:
     """Builds an event from the valid fields of a document; collects refused values and unknown fields.
 
-    A document that is not ``is_sound`` may have :class:`Unusable` values anywhere.
+    A document that is not ``is_sound`` may have :class:`Unusable` values anywhere. ``flawed`` are the event's own fields that are
+    unknown, or that have something unknown or refused in their value; a field may be there more than once.
     """
 
     def __init__(self, *, is_sound: bool) -> None:
         self._is_sound = is_sound
         self.refused_values: list[RefusedValue] = []
         self.unknown: list[str] = []
+        self.flawed: list[str] = []
+        self._current = ""
 
     def read(self, struct: type[Any], document: dict[str, Any], *, nested: bool = False) -> Any:
-        fields = _FIELDS[struct]
+        """Build ``struct``; the document loses its unknown fields."""
+        fields = FIELDS[struct]
         for key in [key for key in document if key not in fields]:
             self.unknown.append(key)
+            self.flawed.append(self._current if nested else key)
             del document[key]
         if self._is_sound:
             with contextlib.suppress(msgspec.ValidationError):
@@ -149,21 +164,34 @@ class _LenientReader:
     def _read_each(self, struct: type[Any], document: dict[str, Any], prefix: str | None) -> Any:
         """Build ``struct`` value by value; ``prefix`` stands before the names of nested fields, and is ``None`` for the event's own."""
         values = {}
-        fields = _FIELDS[struct]
+        fields = FIELDS[struct]
         for key, value in document.items():
-            field, found = fields[key], type(value)
-            if found is field.plain:
-                values[field.attribute] = value
-            elif (found is float or found is int) and field.least <= value <= field.most:
-                values[field.attribute] = float(value)
-            elif value is not None:
-                converted = self._convert(key if prefix is None else prefix + field.attribute, field.hint, value)
-                if converted is not None:
-                    values[field.attribute] = converted
+            if value is not None:
+                field = fields[key]
+                if prefix is None:
+                    self._current = name = key
+                else:
+                    name = prefix + field.attribute
+                values[field.attribute] = self.value(name, field, value)
         return struct(**values)
 
+    def value(self, name: str, field: Field, value: Any) -> Any:
+        """The value of a field, or ``None`` if it is refused, which is noted under ``name``."""
+        found = type(value)
+        if found is field.plain:
+            return value
+        if found in _NUMBERS and field.least <= field.most:
+            if field.least <= value <= field.most:
+                return float(value)
+            self._refuse(name, out_of_range(field.most, value))
+            return None
+        if field.plain is None:
+            return self._convert(name, field.hint, value)
+        self._refuse(name, _refusal_reason(field.hint, value))
+        return None
+
     def _convert(self, name: str, hint: Any, value: Any) -> Any:
-        if hint in _FIELDS and isinstance(value, dict):
+        if hint in FIELDS and isinstance(value, dict):
             return self.read(hint, value, nested=True)
         entry = _entry_type(hint)
         if entry is not None and isinstance(value, list):
@@ -199,14 +227,17 @@ class _LenientReader:
 
     def _refuse(self, name: str, reason: RefusalReason) -> None:
         self.refused_values.append(RefusedValue(name, reason))
+        self.flawed.append(self._current)
 
     def _entry(self, name: str, struct: type[Any], item: Any) -> Any:
         """An entry of a list: a bad value costs no other entry. Unknown fields are counted under the list's name and their own."""
         if not isinstance(item, dict):
             self._refuse(name, item.reason if isinstance(item, Unusable) else RefusalReason.WRONG_TYPE)
             return None
-        fields = _FIELDS[struct]
-        self.unknown += [f"{name}.{key}" for key in item if key not in fields]
+        fields = FIELDS[struct]
+        unknown = [f"{name}.{key}" for key in item if key not in fields]
+        self.unknown += unknown
+        self.flawed += [self._current] * len(unknown)
         return self._read_each(struct, {key: item[key] for key in fields if key in item}, f"{name}.")
 
 
@@ -216,13 +247,16 @@ def _refusal_reason(hint: Any, value: Any) -> RefusalReason:
     wanted = getattr(hint, "__origin__", hint)
     if wanted is datetime and isinstance(value, str):
         return RefusalReason.NOT_A_TIME
-    if wanted is not float or isinstance(value, bool) or not isinstance(value, int | float):
-        return RefusalReason.WRONG_TYPE
+    return out_of_range(_range(hint)[1], value) if wanted is float and type(value) in _NUMBERS else RefusalReason.WRONG_TYPE
+
+
+def out_of_range(most: float, value: float) -> RefusalReason:
+    """Why a number is refused that is not in its range, which ends at ``most``."""
     if value == -1:
         return RefusalReason.SENTINEL
     if value < 0:
         return RefusalReason.NEGATIVE
-    return RefusalReason.TOO_LARGE if value > _range(hint)[1] else RefusalReason.TOO_SMALL
+    return RefusalReason.TOO_LARGE if value > most else RefusalReason.TOO_SMALL
 
 
 def _range(hint: Any) -> tuple[float, float]:
@@ -261,21 +295,21 @@ def _is_struct(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, msgspec.Struct)
 
 
-def _field(attribute: str, hint: Any) -> _Field:
+def _field(attribute: str, hint: Any) -> Field:
     if getattr(hint, "__origin__", None) is float:
-        return _Field(attribute, hint, None, *_range(hint))
-    return _Field(attribute, hint, hint if hint in (str, bool) else None)
+        return Field(attribute, hint, None, *_range(hint))
+    return Field(attribute, hint, hint if hint in (str, bool) else None)
 
 
-def _struct_fields(struct: type[msgspec.Struct]) -> dict[str, _Field]:
+def _struct_fields(struct: type[msgspec.Struct]) -> dict[str, Field]:
     hints = typing.get_type_hints(struct, include_extras=True)
     names = zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True)
     return {wire_name: _field(attribute, _plain_type(hints[attribute])) for wire_name, attribute in names}
 
 
-def _collect(structs: tuple[type[msgspec.Struct], ...]) -> dict[Any, dict[str, _Field]]:
+def _collect(structs: tuple[type[msgspec.Struct], ...]) -> dict[Any, dict[str, Field]]:
     """The fields, by wire name, of these structs and of all structs within them."""
-    found: dict[Any, dict[str, _Field]] = {}
+    found: dict[Any, dict[str, Field]] = {}
     for struct in structs:
         found[struct] = _struct_fields(struct)
         within = [_entry_type(field.hint) or field.hint for field in found[struct].values()]
@@ -283,6 +317,6 @@ def _collect(structs: tuple[type[msgspec.Struct], ...]) -> dict[Any, dict[str, _
     return found
 
 
-_FIELDS = _collect(ALL_EVENTS)
+FIELDS = _collect(ALL_EVENTS)
 SPECS = tuple(inspect_event(event) for event in ALL_EVENTS)
 """Every event's declarations."""

@@ -1,7 +1,8 @@
 """Why a frame is rejected and why a value is refused."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class RejectionReason(StrEnum):
@@ -44,8 +45,7 @@ class FrameRejected(Exception):  # noqa: N818 - an outcome, not an error of the 
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedValue:
+class RefusedValue(msgspec.Struct, frozen=True, gc=False):
     """A field whose value was refused, and why. The value itself is not kept: it may be personal."""
 
     field: str

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, time
 from typing import Final
+from urllib.parse import quote
 
 from starlette.types import Message, Receive, Scope, Send
 from websockets.frames import CloseCode
@@ -37,6 +38,8 @@ _SEND_TIMEOUT: Final = 1.0
 PROTOCOL_ERROR: Final = "protocol_error"
 """Key of a ``websocket.disconnect`` message after the peer violated the protocol. Its ``code`` names the violation."""
 
+_ANSWERS_HANDSHAKE: Final = "websocket.http.response"
+"""Extension of a server that sends our answer to a handshake that is refused."""
 _LINGERED: Final = "lingered"
 """Type of the message that stands for none: the platform has not closed the connection of a finished call in time."""
 
@@ -120,7 +123,7 @@ class Endpoint:
                 await self._serve(_Connection(receive, send, self._config.max_rate, scope.get("client")))
             else:
                 self._observer.refused(refusal.reason, scope.get("client"), status=refusal.status)
-                await _refuse_websocket(refusal, send)
+                await _refuse_websocket(refusal, scope, send)
 
     async def drain(self, within: float) -> None:
         """Refuse new connections, and close each open one once it is quiet, at the latest after ``within`` seconds."""
@@ -267,10 +270,20 @@ async def _receive_within(receive: Receive, seconds: float) -> Message:
 
 def _handshake(scope: Scope) -> Handshake:
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-    return Handshake(scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
+    return Handshake(_path(scope), scope["query_string"].decode("latin-1"), headers)
 
 
-async def _refuse_websocket(refusal: Refusal, send: Send) -> None:
+def _path(scope: Scope) -> str:
+    """The path as the peer sent it, below the place where the application is mounted. Not every server has it undecoded."""
+    raw: bytes | None = scope.get("raw_path")
+    path = quote(scope["path"]) if raw is None else raw.decode("latin-1")
+    return path.removeprefix(scope.get("root_path", "").rstrip("/"))
+
+
+async def _refuse_websocket(refusal: Refusal, scope: Scope, send: Send) -> None:
+    if _ANSWERS_HANDSHAKE not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close"})  # the server answers with a status of its own, usually 403
+        return
     body = f"{refusal.message}\n".encode()
     headers = _text_headers(body)
     if refusal.status == 401:

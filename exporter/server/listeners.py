@@ -5,16 +5,15 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from exporter.auth.peer import OnRefused, ignore_refusal
-from exporter.server.http_protocol import HttpProtocol
 from exporter.server.listener_config import TRANSPORT_CAP, ListenerConfig, ListenerLimits
+from exporter.server.tested_versions import untested
 from exporter.server.tls_server import ListenerTls, TlsServer
-from exporter.server.uvicorn_protocols import WebSocketProtocol
 
 PING_INTERVAL: Final = 20.0
 """Seconds between pings. They detect peers that have vanished."""
@@ -23,6 +22,20 @@ PONG_TIMEOUT: Final = 20.0
 _BACKLOG: Final = 2048
 _SHUTDOWN_TIMEOUT: Final = 2
 """Seconds for requests in progress when the server stops."""
+
+_COMMON: Final[dict[str, Any]] = {
+    "ws_max_size": TRANSPORT_CAP,
+    "ws_per_message_deflate": False,
+    "ws_ping_interval": PING_INTERVAL,
+    "ws_ping_timeout": PONG_TIMEOUT,
+    "lifespan": "off",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "timeout_graceful_shutdown": _SHUTDOWN_TIMEOUT,
+    "backlog": _BACKLOG,
+}
+"""uvicorn's settings, whichever protocols are used."""
 
 
 class _Server(uvicorn.Server):
@@ -39,8 +52,19 @@ class _Server(uvicorn.Server):
                 async with asyncio.timeout(1.0):
                     await self.exit_requested.wait()
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the daemon."""
+        yield
+
+
+class _HardenedServer(_Server):
+    """A server with our own protocols, see :mod:`exporter.server.uvicorn_protocols`."""
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen on the bound sockets. uvicorn's own way allows a TLS handshake a minute."""
+        from exporter.server.http_protocol import HttpProtocol  # noqa: PLC0415 - an untested uvicorn may not have what it needs
+
         config = self.config
         assert isinstance(config, ListenerConfig)  # noqa: S101 - for the types
 
@@ -53,17 +77,13 @@ class _Server(uvicorn.Server):
         self.servers = [await _serve(protocol, bound, tls) for bound in sockets or ()]  # type: ignore[misc] # uvicorn only closes them
         self.started = True
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the daemon."""
-        yield
-
 
 class Listener:
     """One address with an ASGI application.
 
     With ``tls`` it speaks TLS. ``on_refused`` is called when a connection exceeds one of the ``limits``, sends no request, or fails in
-    its TLS handshake.
+    its TLS handshake. Unless it is ``hardened``, it speaks through uvicorn's own protocols, which know none of these limits. By default
+    it is if the installed uvicorn and websockets are versions that our protocols were tested with.
     """
 
     def __init__(
@@ -75,29 +95,18 @@ class Listener:
         tls: ssl.SSLContext | None = None,
         limits: ListenerLimits | None = None,
         on_refused: OnRefused | None = None,
+        hardened: bool | None = None,
     ) -> None:
         self._host = host
         self._port = port
         self._socket: socket.socket | None = None
         self._serving: asyncio.Task[None] | None = None
-        config = ListenerConfig(
-            app,
-            http=HttpProtocol,
-            ws=WebSocketProtocol,
-            ws_max_size=TRANSPORT_CAP,
-            ws_per_message_deflate=False,
-            ws_ping_interval=PING_INTERVAL,
-            ws_ping_timeout=PONG_TIMEOUT,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
-            backlog=_BACKLOG,
-            ssl_context_factory=None if tls is None else lambda *_: tls,
-        )
+        hardened = not untested() if hardened is None else hardened
+        config = _hardened_config(app) if hardened else ListenerConfig(app, **_COMMON)
         config.limit(limits or ListenerLimits(), on_refused or ignore_refusal)
-        self._server = _Server(config)
+        config.load()
+        config.ssl = tls
+        self._server = _HardenedServer(config) if hardened else _Server(config)
 
     @property
     def bound(self) -> tuple[str, int]:
@@ -125,6 +134,13 @@ class Listener:
             self._server.exit_requested.set()
             await self._serving
             self._serving = None
+
+
+def _hardened_config(app: ASGIApp) -> ListenerConfig:
+    from exporter.server.http_protocol import HttpProtocol  # noqa: PLC0415 - an untested uvicorn may not have what they need
+    from exporter.server.uvicorn_protocols import WebSocketProtocol  # noqa: PLC0415 - as above
+
+    return ListenerConfig(app, http=HttpProtocol, ws=WebSocketProtocol, **_COMMON)
 
 
 class RawListener:

@@ -11,6 +11,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from exporter.receivers.long_messages import LOST, MORE
 from exporter.server.listener_config import ListenerConfig, ListenerLimits
 from exporter.server.long_message import LongMessage
+from exporter.server.message_queue import MessageQueue
 
 
 class MessageDelivery(WebSocketsSansIOProtocol):
@@ -23,7 +24,9 @@ class MessageDelivery(WebSocketsSansIOProtocol):
         self._long: LongMessage | None = None
         self._held = 0
         self._fragments = bytearray()
-        self._enqueue: Callable[[Message], None] = self.queue.put_nowait  # type: ignore[assignment] # uvicorn's message types are private
+        self._queue = MessageQueue()
+        self.queue = self._queue  # type: ignore[assignment] # in place of uvicorn's, which uses these methods only
+        self._enqueue: Callable[[Message], None] = self._queue.put_nowait
 
     def send_receive_event_to_app(self) -> None:
         """Queue the message that the library has read. Text that is not UTF-8 ends the connection with 1007.

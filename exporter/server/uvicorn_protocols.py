@@ -17,6 +17,7 @@ from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.protocol import CLOSED, CLOSING, OPEN
 from websockets.speedups import apply_mask
 
+from exporter.compiled import take_messages
 from exporter.receivers.websocket import PROTOCOL_ERROR
 from exporter.server.listener_config import ListenerConfig
 from exporter.server.long_message import LongMessage
@@ -85,9 +86,9 @@ class WebSocketProtocol(MessageDelivery):
 
     async def receive(self) -> Any:  # noqa: ANN401 - uvicorn's type of a message is private
         """Return the next message. After the last one continue parsing, or else reading."""
-        queue = self.queue
-        message = await queue.get() if queue.empty() else queue.get_nowait()
-        if queue.empty() and (self._unparsed or self.read_paused):
+        messages = self._queue.messages
+        message = messages.popleft() if messages else await self._queue.get()
+        if not messages and (self._unparsed or self.read_paused):
             self._parse_next()
         return message
 
@@ -188,7 +189,7 @@ class WebSocketProtocol(MessageDelivery):
 
     def _is_idle(self) -> bool:
         """Whether frames may be parsed. Those of a peer that has not waited for the answer to its handshake wait for it."""
-        return self.close_sent or (self.queue.empty() and (self.handshake_complete or not self.handshake_initiated))
+        return self.close_sent or (not self._queue.messages and (self.handshake_complete or not self.handshake_initiated))
 
     def _parse_piece(self) -> None:
         """Parse frames until a piece is done, or only an incomplete frame is left."""
@@ -203,7 +204,7 @@ class WebSocketProtocol(MessageDelivery):
                     return
                 continue
             if not self._to_library and not self._uses_library_only():
-                after = self._whole_frame(read, at, end)
+                after = self._whole_frames(read, at, stop)
                 if after == at:
                     after = self._library_frame(read, at)
                 if self._unparsed is not read:
@@ -224,6 +225,15 @@ class WebSocketProtocol(MessageDelivery):
 
     def _uses_library_only(self) -> bool:
         return not self.whole_frames or self.close_sent or self.conn.state is not OPEN
+
+    def _whole_frames(self, read: bytes, at: int, stop: int) -> int:
+        """Queue the messages in the frames that begin from offset ``at`` to ``stop``, or just the first. Returns as the next method."""
+        if take_messages is not None and self.conn.current_size is None:
+            after, messages = take_messages(read, at, stop, PIECE)
+            if messages:
+                self._queue.extend(messages)
+                return after
+        return self._whole_frame(read, at, len(read))
 
     def _whole_frame(self, read: bytes, at: int, end: int) -> int:
         """Queue the message in the frame at offset ``at``. Returns the offset of the next frame.

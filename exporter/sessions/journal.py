@@ -22,7 +22,7 @@ _SHARES: Final = 32
 EMPTY: Final = 1_024
 """Bytes that a call without entries counts for."""
 _MOST_ALIASES: Final = 1_024
-_STAGES: Final[dict[bytes, bytes]] = {}
+_STAGES: Final[dict[tuple[int, ...], tuple[int, ...]]] = {}
 """The sets of stages that turns had, so that equal ones are one object: there are at most 128."""
 TURN_WEIGHT: Final = 200
 """Bytes of a kept turn without its frame."""
@@ -56,7 +56,7 @@ class KeptTurn(msgspec.Struct, frozen=True, gc=False):
     frame: str | bytes
     earliest: int = 0
     lag: int = 0
-    present: bytes | None = None
+    present: tuple[int, ...] | None = None
 
 
 class KeptEvent(msgspec.Struct, frozen=True, gc=False):
@@ -72,7 +72,7 @@ class WithoutMetrics(msgspec.Struct, frozen=True, gc=False):
     event: Any
     earliest: int = 0
     lag: int = 0
-    present: bytes | None = None
+    present: tuple[int, ...] | None = None
 
 
 Kept = KeptTurn | KeptEvent
@@ -140,7 +140,7 @@ class CallJournal:
         if written is None:
             kept = KeptTurn(frame)
         else:
-            present = bytes(written.present)
+            present = tuple(written.present)
             kept = KeptTurn(frame, written.earliest, written.lag, _STAGES.setdefault(present, present))
             self.written = None
         self._extend((kept, now))
@@ -158,7 +158,7 @@ class CallJournal:
     def keep_without_metrics(self, event: object, now: float) -> None:
         """Keep a turn that was counted without its turn.metrics."""
         written, self.written = self.written, None
-        known = () if written is None else (written.earliest, written.lag, bytes(written.present))
+        known = () if written is None else (written.earliest, written.lag, tuple(written.present))
         self.keep(WithoutMetrics(event, *known), NOTE_WEIGHT, now)
 
     @property

@@ -75,6 +75,11 @@ def is_personal(field: FieldSpec) -> bool:
     return any(isinstance(item, SpanAttribute | SpanEvent) and item.personal for item in field.declarations)
 
 
+_USER: Final = '"user_text":"'
+_BETWEEN: Final = '","agent_text":"'
+_BEHIND: Final = '",'
+
+
 @dataclass(frozen=True, slots=True)
 class _Syntax(Generic[AnyStr]):
     """What is looked for in frames of one type."""
@@ -102,19 +107,18 @@ def _keep_turn(journal: CallJournal, event: TurnMetrics, frame: str | bytes, now
     that comes twice.
     """
     user, agent = event.user_text, event.agent_text
-    if not user and not agent:
-        journal.keep_turn(frame, now)
-    elif isinstance(frame, bytes):
-        journal.keep_turn(_cut(event, frame, _BYTES), now)
-    else:
-        # The usual frame is cut here: both texts stand in it as they are, the user's first.
-        said, answer = f'"user_text":"{user}",', f'"agent_text":"{agent}",'
-        first = frame.find(said)
-        second = frame.find(answer, first + len(said))
-        if first < 0 or second < 0:
-            journal.keep_turn(_cut(event, frame, _TEXT), now)
-        else:
-            journal.keep_turn(f"{frame[:first]}{frame[first + len(said) : second]}{frame[second + len(answer) :]}", now)
+    if user is not None and agent is not None and isinstance(frame, str):
+        # The usual frame: both texts stand in it as they are, one behind the other. Otherwise their lengths lead elsewhere.
+        start = frame.find(_USER)
+        end = start + len(_USER) + len(user)
+        if start > 0 and frame.startswith(_BETWEEN, end):
+            end += len(_BETWEEN) + len(agent)
+            if frame.startswith(_BEHIND, end):
+                journal.keep_turn(frame[:start] + frame[end + len(_BEHIND) :], now)
+                return
+    if user or agent:
+        frame = _cut(event, frame, _BYTES) if isinstance(frame, bytes) else _cut(event, frame, _TEXT)
+    journal.keep_turn(frame, now)
 
 
 def _cut(event: TurnMetrics, frame: AnyStr, syntax: _Syntax[AnyStr]) -> AnyStr:

@@ -132,7 +132,9 @@ class UnwrittenRoot(NamedTuple):
 class SpanState:
     """A session's spans so far.
 
-    ``trace_part``, ``parent_part``, ``turn_name`` and ``identity`` are serialised once, because every turn needs them; they change with
+    ``turn_length`` is that of the turn that was written last, in nanoseconds, or 0 if that turn was not exported.
+    ``trace_part``, ``parent_part``, ``turn_name``, ``identity`` (the session and its agent, for the spans of turns and the session) and
+    ``session_part`` (the same for spans below a turn) are serialised once, because every turn needs them; they change with
     the session's name. ``sampled`` says that the trace is exported, ``collects`` that a span of the session can be, ``kept`` that a
     turn was. ``finished`` says that the session is over. ``own_id`` is the id of the session's span, ``root_id`` that of the span its
     turns belong to: another one where the session continues one of the same id.
@@ -157,6 +159,7 @@ class SpanState:
         "root_id",
         "running_agents",
         "sampled",
+        "session_part",
         "span_end",
         "span_start",
         "started_at",
@@ -165,6 +168,7 @@ class SpanState:
         "trace_part",
         "turn_buffer",
         "turn_count",
+        "turn_length",
         "turn_name",
         "unnumbered",
         "unwritten_root",
@@ -178,7 +182,7 @@ class SpanState:
         self.trace = ""
         self.root_id = self.own_id = b""
         self.continued = 0
-        self.trace_part = self.parent_part = self.identity = b""
+        self.trace_part = self.parent_part = self.identity = self.session_part = b""
         self.turn_name = b""
         self.sampled = self.collects = self.kept = self.finished = self.failed = False
         self.clock = PlatformClock()
@@ -192,6 +196,7 @@ class SpanState:
         self.reported = _NOT_REPORTED
         self.span_start = self.span_end = 0
         self.tool_count = self.unnumbered = self.turn_count = self.highest_turn = 0
+        self.turn_length = 0
         self.unwritten_root: UnwrittenRoot | None = None
 
     def for_turn(self) -> SpanBuffer:

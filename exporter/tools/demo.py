@@ -39,7 +39,7 @@ def run_demo(settings: Settings, *, calls: int, seed: int | None, speed: float, 
 async def _demo(settings: Settings, calls: int, seed: int | None, speed: float, *, print_traces: bool) -> int:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     try:
-        otel, warnings = otel_from_environment()
+        otel, warnings = otel_from_environment(settings)
         log_warnings(warnings)
         daemon = Daemon(settings, otel, _Traces(waterfall_console()).add if print_traces else None)
         await daemon.start()

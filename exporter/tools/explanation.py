@@ -88,7 +88,7 @@ def _outcome(changed: list[Change]) -> str:
 
 
 def _labels(change: Change) -> dict[str, str]:
-    return dict(zip(change.spec.labels, change.labels, strict=True))
+    return {name: value for name, value in zip(change.spec.scraped_labels, change.labels, strict=True) if value}
 
 
 def _notes(change: Change) -> Iterator[str]:

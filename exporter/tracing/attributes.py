@@ -48,10 +48,15 @@ _VARINTS: Final = VarintCache()
 
 @dataclass(frozen=True, slots=True)
 class AttributeField:
-    """A field, and the key of the attribute it becomes. Where the field is absent, its aliases are read."""
+    """A field, and the key of the attribute it becomes. Where the field is absent, its aliases are read.
+
+    ``zero_is_absent`` and ``as_flag`` are as in :class:`exporter.catalogue.declarations.SpanAttribute`.
+    """
 
     field: FieldSpec
     key: str
+    zero_is_absent: bool = False
+    as_flag: bool = False
 
 
 class TextAttributeCache(dict[str, bytes]):
@@ -92,7 +97,7 @@ def attributes_of(
             if isinstance(item, SpanAttribute) and item.span == span and (options.capture or not item.personal):
                 key = attribute_key(item.name, proposals=options.proposals)
                 if key not in without:
-                    yield AttributeField(field, key)
+                    yield AttributeField(field, key, item.zero_is_absent, item.as_flag)
 
 
 def event_attributes(event_spec: EventSpec, span: SpanName, options: SpanOptions) -> list[AttributeField]:
@@ -161,9 +166,11 @@ class _Source:
         for alias in item.field.aliases:
             self._line(1, "if v is None:")
             self._line(2, f"v = {alias.expression}")
-        self._line(1, "if v is not None:")
+        self._line(1, "if v:" if item.zero_is_absent else "if v is not None:")
         kind = item.field.type
-        if kind is float:
+        if item.as_flag:
+            self._line(2, f"out.append({self._constant(attribute(self._on, item.key, value=True))})")
+        elif kind is float:
             self._number(item)
         elif kind is bool:
             yes, no = (self._constant(attribute(self._on, item.key, value)) for value in (True, False))
@@ -211,10 +218,10 @@ class _Source:
 def text_cache(item: AttributeField, options: SpanOptions, on: int = ON_SPAN) -> TextAttributeCache:
     """The cache of a text attribute that repeats; a provider gets the name that the GenAI conventions have for it."""
     convert = label_text(options)
-    as_provider = item.key == PROVIDER
-    return TextAttributeCache(
-        on, item.key, options.attribute_length, lambda text: convert(provider_name(text) if as_provider else text)
-    )
+    if item.key != PROVIDER:
+        return TextAttributeCache(on, item.key, options.attribute_length, convert)
+    component = item.field.name.removesuffix("_provider")
+    return TextAttributeCache(on, item.key, options.attribute_length, lambda text: convert(provider_name(text, component)))
 
 
 def label_text(options: SpanOptions) -> Callable[[str], str]:

@@ -6,19 +6,18 @@ from exporter.catalogue.genai import constants
 from exporter.protobuf import attribute, attributes
 from exporter.sessions.span_state import SpanState, ToolCall
 from exporter.tracing.encoder import CLIENT, ON_SPAN, event, event_name, name_part
-from exporter.tracing.sampling import SpanOptions
 
 _NAME: Final = name_part("chat", CLIENT)
 _FIRST_TOKEN: Final = event_name("first_token")
-_FROM_APP: Final = attribute(ON_SPAN, "agentstack.llm.source", "app")
+_FROM_APP: Final = attribute(ON_SPAN, "agentstack.llm.source", "app") + attribute(ON_SPAN, "gen_ai.request.stream", value=True)
 _ABANDONED: Final = attribute(ON_SPAN, "agentstack.llm.abandoned", value=True)
 
 
 class ChatSpans:
     """Adds answers to the open turn's buffer, as tool calls are added. Times are unix nanoseconds."""
 
-    def __init__(self, options: SpanOptions) -> None:
-        self._constants = attributes(ON_SPAN, constants("chat", proposals=options.proposals)) + _FROM_APP
+    def __init__(self) -> None:
+        self._constants = attributes(ON_SPAN, constants("chat")) + _FROM_APP
 
     def add(self, state: SpanState, *, start: int, first_token: int, end: int, abandoned: bool) -> bool:
         """Add an answer; returns whether there was room."""

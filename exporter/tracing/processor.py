@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from exporter.catalogue.genai import AGENT, CONVERSATION
+from exporter.catalogue.genai import AGENT, AGENT_NAME, CONVERSATION
 from exporter.catalogue.inspect import EventSpec
 from exporter.events.audio_stream import Start
 from exporter.events.base import Stamped
@@ -20,7 +20,7 @@ from exporter.events.turns import TurnCompleted, UserTranscription
 from exporter.protobuf import attribute
 from exporter.protocol.ids import TurnKey, TurnRef, continued_span_id, further_key, root_span_id, turn_key, turn_trace_id
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
-from exporter.sessions.span_state import SpanBuffer, SpanState, TracedSession, UnwrittenRoot
+from exporter.sessions.span_state import SpanBuffer, SpanState, ToolCall, TracedSession, UnwrittenRoot
 from exporter.tracing.attributes import TextAttributeCache
 from exporter.tracing.chat_spans import ChatSpans
 from exporter.tracing.encoder import INTERNAL, ON_SPAN, SpanNameCache, parent_part, trace_part
@@ -44,14 +44,15 @@ class SpanProcessor:
 
     def __init__(self, options: SpanOptions, specs: Collection[EventSpec], emit: Emit) -> None:
         self._options = options
-        self._sampler = Sampler(options.sampler, options.ratio)
+        self._sampler = Sampler(options.sampler, options.ratio, options.decide)
         self._turns = TurnSpans(options, emit)
         self._session = SessionSpan(options, emit)
         self.tools = ToolSpans(options)
-        self._chats = ChatSpans(options)
+        self._chats = ChatSpans()
         self._turn_names = SpanNameCache("invoke_agent", INTERNAL)
         self._conversations = TextAttributeCache(ON_SPAN, CONVERSATION, options.attribute_length)
         self._agents = TextAttributeCache(ON_SPAN, AGENT, options.attribute_length)
+        self._agent_names = TextAttributeCache(ON_SPAN, AGENT_NAME, options.attribute_length)
         self.handlers = SpanHandlers()
         self._add_handlers(specs)
 
@@ -104,7 +105,7 @@ class SpanProcessor:
     def _write_root(self, state: SpanState, root: UnwrittenRoot) -> None:
         for call in (*root.buffer.tools, *self.tools.unfinished(state, root.end)):
             state.extend(call.start, call.end)
-            self._turns.write_tool(call, state.trace_part, state.own_id, state.next_tool())
+            self._turns.write_tool(call, state)
         self._session.write(state, root.buffer, root.reason, root.end)
 
     def _turn_metrics(self, session: TracedSession, event: TurnMetrics, receipt: float) -> None:
@@ -128,6 +129,7 @@ class SpanProcessor:
         if turn is None:
             state.unnumbered += 1
         state.note_turn(turn or key)
+        state.turn_length = 0
         if not exported:
             return
         if mark:
@@ -137,12 +139,13 @@ class SpanProcessor:
         if session.journal is not None:
             session.journal.written = written
         state.kept = True
+        state.turn_length = written.end - written.start
         state.extend(written.start, written.end)
         for call in written.tools_outside:
             if state.finished:
-                self._turns.write_tool(call, state.trace_part, state.own_id, state.next_tool())
+                self._turns.write_tool(call, state)
             else:
-                self.tools.dropped += not state.for_root().add_tool(call)
+                self.tools.dropped += not _buffer_for(call, written.end, state).add_tool(call)
         if state.unwritten_root is not None:
             root, state.unwritten_root = state.unwritten_root, None
             self._write_root(state, root)
@@ -277,8 +280,14 @@ class SpanProcessor:
         state.parent_part = parent_part(state.root_id)
         state.turn_name = self._turn_names[session.agent]
         conversation = b"" if session.has_generated_id else self._conversations[session.id]
-        state.identity = conversation + (self._agents[session.agent] if session.agent else b"")
+        state.session_part = conversation + (self._agent_names[session.agent] if session.agent else b"")
+        state.identity = state.session_part + (self._agents[session.agent] if session.agent else b"")
         state.collects = state.sampled or self._options.keeps_some or self._options.per_turn
+
+
+def _buffer_for(call: ToolCall, turn_end: int, state: SpanState) -> SpanBuffer:
+    """Where a call goes that lies outside the turn whose buffer had it: to a later turn if it is younger, else to the session."""
+    return state.for_turn() if call.start > turn_end else state.for_root()
 
 
 def _finals_only(collect: SpanHandler[msgspec.Struct]) -> SpanHandler[UserTranscription]:

@@ -1,5 +1,6 @@
 """Which traces are exported: the samplers of the OpenTelemetry specification, and turns that are kept although not sampled."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -18,8 +19,8 @@ class SpanOptions:
     """What is written into spans, and which spans are written.
 
     ``capture``: write personal data too. ``proposals``: use attributes that the GenAI conventions only propose. ``per_turn``: one trace
-    a turn instead of one a session. ``sampler``, ``ratio``: see :class:`Sampler`. ``keep_slow_above``: keep turns that are not sampled
-    if the caller waited longer (seconds); ``keep_interrupted``, ``keep_failed``: keep interrupted, failed turns.
+    a turn instead of one a session. ``sampler``, ``ratio``, ``decide``: see :class:`Sampler`. ``keep_slow_above``: keep turns that are
+    not sampled if the caller waited longer (seconds); ``keep_interrupted``, ``keep_failed``: keep interrupted, failed turns.
     ``attribute_length``: longest text attribute, in characters.
     """
 
@@ -28,6 +29,7 @@ class SpanOptions:
     per_turn: bool = False
     sampler: SamplerName = "parentbased_always_on"
     ratio: float = 1.0
+    decide: Callable[[str], bool] | None = None
     keep_slow_above: float | None = None
     keep_interrupted: bool = False
     keep_failed: bool = False
@@ -42,19 +44,22 @@ class SpanOptions:
 class Sampler:
     """Decides from the trace id alone, as the SDK's ``TraceIdRatioBased`` does, so that every process decides the same.
 
-    Raises ``ValueError`` for a ratio outside 0 to 1.
+    ``decide`` is a sampler of another package, which is asked instead. Raises ``ValueError`` for a ratio outside 0 to 1.
     """
 
-    def __init__(self, name: SamplerName, ratio: float = 1.0) -> None:
+    def __init__(self, name: SamplerName, ratio: float = 1.0, decide: Callable[[str], bool] | None = None) -> None:
         if not 0.0 <= ratio <= 1.0:
             raise ValueError(f"a sampling ratio is between 0 and 1, not {ratio}")
         kind = name.removeprefix("parentbased_")
         self._bound = {"always_on": _LOW_64 + 1, "always_off": 0}.get(kind, round(ratio * (_LOW_64 + 1)))
-        self.always = self._bound > _LOW_64
+        self._decide = decide
+        self.always = self._bound > _LOW_64 and decide is None
         """Whether every trace is exported."""
 
     def samples(self, trace_id: str) -> bool:
         """Whether spans of the trace (32 hexadecimal digits) are exported."""
+        if self._decide is not None:
+            return self._decide(trace_id)
         return self.always or int(trace_id[16:], 16) < self._bound
 
 

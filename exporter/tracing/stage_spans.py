@@ -16,7 +16,7 @@ class TurnStages(msgspec.Struct, frozen=True, gc=False):
 
     ``present``: the stages that get a span. ``starts`` and ``ends``: unix nanoseconds. ``names``: serialised name and kind.
     ``attributes``: serialised. ``first_output``: milliseconds from the stage's start to the model's first output, if known.
-    ``failed``: the stage that failed, -1 for none.
+    ``failed``: the stage that failed, -1 for none. ``session``: serialised attributes that name the session.
     """
 
     present: list[int]
@@ -26,16 +26,18 @@ class TurnStages(msgspec.Struct, frozen=True, gc=False):
     attributes: list[bytes]
     first_output: tuple[float | None, ...]
     failed: int
+    session: bytes
 
 
 class StageConstants(msgspec.Struct, frozen=True):
     """What is the same in every turn, serialised.
 
-    By stage: ``attributes``, and in ``first_output`` the name of the event that marks a model's first output (up to 100 bytes).
-    ``succeeded`` and ``failed`` are the last fields of a span.
+    By stage: ``attributes``, whether its span has attributes ``with_session``, and in ``first_output`` the name of the event that marks
+    a model's first output (up to 100 bytes). ``succeeded`` and ``failed`` are the last fields of a span.
     """
 
     attributes: tuple[bytes, ...]
+    with_session: tuple[bool, ...]
     first_output: tuple[bytes, ...]
     succeeded: bytes
     failed: bytes
@@ -48,7 +50,7 @@ def python_stage_spans(trace: bytes, span: bytes, stages: TurnStages, constants:
     differ from it in the last byte.
     """
     starts, ends, names, attributes, first_output = stages.starts, stages.ends, stages.names, stages.attributes, stages.first_output
-    always, marks = constants.attributes, constants.first_output
+    always, with_session, marks = constants.attributes, constants.with_session, constants.first_output
     prefix, last, parent = trace + span[:7], span[7], parent_part(span)
     spans = []
     for stage in stages.present:
@@ -57,7 +59,8 @@ def python_stage_spans(trace: bytes, span: bytes, stages: TurnStages, constants:
         spans.append(
             b"".join((
                 prefix, _BYTES[last ^ stage + 1], parent, names[stage], START_END.pack(0x39, start, 0x41, ends[stage]),
-                always[stage], attributes[stage], mark, constants.failed if stage == stages.failed else constants.succeeded,
+                always[stage], stages.session if with_session[stage] else b"", attributes[stage], mark,
+                constants.failed if stage == stages.failed else constants.succeeded,
             ))
         )  # fmt: skip
     return spans

@@ -171,6 +171,13 @@ def _user_speech(e: TurnMetrics, low: int, high: int, speech_end: int) -> int:
     return speech_end - began if began and 0 <= speech_end - began <= _LONGEST_SPEECH else 0
 
 
+def turn_length(e: TurnMetrics, window: tuple[int, int]) -> int:
+    """How long a turn took whose span is not written, in nanoseconds."""
+    times = lay_out(e, window)
+    start, end = times.envelope([stage for stage, timed in enumerate(_TIMED) if timed(e)], 0)
+    return end - start
+
+
 def is_timed(e: TurnMetrics, stage: int) -> bool:
     """Whether the event has a time stamp or duration of the stage."""
     return _TIMED[stage](e)

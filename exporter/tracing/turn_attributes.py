@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WriteAll = Callable[[msgspec.Struct], list[bytes]]
 """Takes an event; returns the attributes of each span, serialised."""
-Kind = Literal["double", "integer", "boolean", "text", "cached", "written"]
+Kind = Literal["double", "integer", "nonzero", "boolean", "text", "cached", "written"]
 
 
 class AttributeEntry(NamedTuple):
@@ -25,7 +25,8 @@ class AttributeEntry(NamedTuple):
 
     ``places``: the indices of the field and its aliases among the event's fields. ``divisor``: what a double is divided by. ``head``:
     the bytes before a double's value; the key of an integer or text; the whole attribute of a boolean that is true. ``false``: that of
-    a boolean that is false. ``write``: the cache of a ``cached`` text, or the function that writes a ``written`` value.
+    a boolean that is false. A ``nonzero`` is an integer that is left out if it is 0. ``write``: the cache of a ``cached`` text, or the
+    function that writes a ``written`` value.
     """
 
     kind: Kind
@@ -63,8 +64,11 @@ def compiled_writer(
 def _entry(item: AttributeField, places: dict[str, int], options: SpanOptions) -> AttributeEntry:
     read = tuple(places[field.path[0]] for field in (item.field, *item.field.aliases))
     kind = item.field.type
+    if item.as_flag:
+        present = attribute(ON_SPAN, item.key, value=True)
+        return AttributeEntry("boolean", read, head=present, false=present)
     if kind is float and item.field.quantity and item.field.quantity.wire_unit in WHOLE:
-        return AttributeEntry("integer", read, head=encoded_key(item.key))
+        return AttributeEntry("nonzero" if item.zero_is_absent else "integer", read, head=encoded_key(item.key))
     if kind is float:
         return AttributeEntry("double", read, item.field.divisor, double_prefix(ON_SPAN, item.key))
     if kind is bool:

@@ -32,6 +32,7 @@ from exporter.tracing.encoder import (
     start_end_part,
     trace_part,
 )
+from exporter.tracing.messages import Messages
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.span_handlers import Emit
 from exporter.tracing.stage_spans import StageConstants, TurnStages, stage_spans
@@ -124,13 +125,15 @@ class TurnSpans:
         self._write_attributes = turn_attributes_writer([span_attributes(spec, name, options) for name in names], TurnMetrics, options)
         self._names = [SpanNameCache(name, kind, label_text(options)) for name, kind in STAGES]
         self._stage_constants = StageConstants(
-            attributes=tuple(attributes(ON_SPAN, constants(name, proposals=options.proposals)) for name, _ in STAGES),
+            attributes=tuple(attributes(ON_SPAN, constants(name)) for name, _ in STAGES),
+            with_session=tuple(kind == CLIENT for _, kind in STAGES),
             first_output=_FIRST_OUTPUT,
             succeeded=FLAGS,
             failed=FAILED + FLAGS,
         )
+        self._messages = Messages(options.attribute_length) if options.capture else None
         self._error_type = TextAttributeCache(ON_SPAN, "error.type", options.attribute_length, label_text(options))
-        turn_constants = attributes(ON_SPAN, constants("turn", proposals=options.proposals))
+        turn_constants = attributes(ON_SPAN, constants("turn"))
         reason = attribute_key(END_REASON, proposals=options.proposals)
         self._turn_constants = {
             (estimated, ended): turn_constants
@@ -158,19 +161,22 @@ class TurnSpans:
             for call in buffer.tools:
                 if earliest <= call.start and call.end <= end:
                     start = min(start, call.start)  # an estimated turn begins with the first of them
-                    spans.append(_tool_span(call, ids.trace, ids.span, state.next_tool()))
+                    spans.append(_tool_span(call, ids.trace, ids.span, state))
                 else:
                     tools_outside.append(call)
         constant = self._turn_constants[times.estimated, _end_reason(event)]
         spans.append(_turn_span(event, state, ids, buffer, start_end_part(start, end) + state.identity + constant + written[TURN]))
-        stages = TurnStages(present, times.starts, times.ends, self._stage_names(event), written, _first_output(event), failed)
+        if self._messages is not None:
+            self._messages.add(event, present, written)
+        names = self._stage_names(event)
+        stages = TurnStages(present, times.starts, times.ends, names, written, _first_output(event), failed, state.session_part)
         spans += stage_spans(ids.trace, ids.span, stages, self._stage_constants)
         self._emit(spans)
         return WrittenTurn(start, end, tools_outside, earliest, lag, present)
 
-    def write_tool(self, call: ToolCall, trace: bytes, parent: bytes, number: int) -> None:
+    def write_tool(self, call: ToolCall, state: SpanState) -> None:
         """Emit the span of a tool call that lies in no turn."""
-        self._emit((_tool_span(call, trace, parent, number),))
+        self._emit((_tool_span(call, state.trace_part, state.own_id, state),))
 
     def _attributes(self, event: TurnMetrics, failed: int, buffer: SpanBuffer | None) -> list[bytes]:
         """The attributes of each stage and, last, of the turn."""
@@ -206,10 +212,10 @@ def _turn_span(event: TurnMetrics, state: SpanState, ids: TurnIds, buffer: SpanB
     ))  # fmt: skip
 
 
-def _tool_span(call: ToolCall, trace: bytes, parent: bytes, number: int) -> bytes:
+def _tool_span(call: ToolCall, trace: bytes, parent: bytes, state: SpanState) -> bytes:
     return b"".join((
-        trace, child_span_id(parent, number), parent_part(parent), call.name, start_end_part(call.start, call.end),
-        call.attributes, FAILED if call.failed else b"", FLAGS,
+        trace, child_span_id(parent, state.next_tool()), parent_part(parent), call.name, start_end_part(call.start, call.end),
+        state.session_part, call.attributes, FAILED if call.failed else b"", FLAGS,
     ))  # fmt: skip
 
 

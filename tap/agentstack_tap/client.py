@@ -42,6 +42,7 @@ class Tap:
     """Sends calls' events to the exporter at ``url`` (``ws://127.0.0.1:8790/ws``).
 
     ``token`` is the bearer token, if the exporter asks for one. ``tls`` replaces the default certificate checks of a ``wss://`` URL.
+    ``framework`` and ``framework_version`` name what feeds the sessions, where it is not AgentStack; ``session.started`` carries them.
     Nothing is opened before the first event. All methods may be called from any thread; those for events never raise and never wait.
 
     Raises ``ValueError`` for a URL that is no WebSocket's, and for ``tls`` without ``wss://``.
@@ -53,6 +54,8 @@ class Tap:
         *,
         token: str | None = None,
         tls: ssl.SSLContext | None = None,
+        framework: str | None = None,
+        framework_version: str | None = None,
         max_events: int = MOST_EVENTS,
         max_characters: int = MOST_CHARACTERS,
     ) -> None:
@@ -63,6 +66,8 @@ class Tap:
         self._where = Where(url, {} if token is None else {"Authorization": f"Bearer {token}"}, tls)
         self._buffer = Buffer(max_events, max_characters)
         self._bounds = (max_events, max_characters)
+        named = {"framework": framework, "framework_version": framework_version}
+        self._provenance = {name: value for name, value in named.items() if value}
         self._starting = Lock()
         self._link: Link | None = None
         self._process = os.getpid()
@@ -74,11 +79,15 @@ class Tap:
             return
         try:
             if isinstance(event, Mapping):
-                text, starts = _as_json(event), _is_start(event)
+                starts = _is_start(event)
+                text = _as_json(self._named(event) if starts else event)
                 size = _bytes_of(text)
             else:
                 frame = event if isinstance(event, str) else event.decode("utf-8", "replace")
-                text, starts, size = _as_json(frame), _begins(frame), _bytes_of(frame)
+                starts = _begins(frame)
+                if starts and self._provenance:
+                    frame = _as_json(self._named(json.loads(frame)))
+                text, size = _as_json(frame), _bytes_of(frame)
             self._awake().event(str(session), text, starts=starts, size=size)
         except Exception:  # noqa: BLE001 - nothing that the app passes may raise into it
             self._buffer.drop("unreadable")
@@ -100,6 +109,23 @@ class Tap:
         """Wait at most ``timeout`` seconds until the exporter has counted everything. Return whether it has."""
         return self._buffer.wait_until_empty(timeout)
 
+    @property
+    def closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
+    def rest(self) -> None:
+        """End the connection and its thread as soon as everything is acknowledged. A later event opens them again. Never waits."""
+        with self._starting:
+            if self._link is not None and self._process == os.getpid():
+                self._link.finish(self._may_end)
+
+    def stay(self) -> None:
+        """Take :meth:`rest` back."""
+        with self._starting:
+            if self._link is not None:
+                self._link.finish(None)
+
     def close(self, timeout: float = 5.0) -> bool:
         """Flush and end the connection. Later events are not sent. Return whether everything was counted."""
         atexit.unregister(self.close)
@@ -109,6 +135,10 @@ class Tap:
         if link is not None:
             link.stop(1.0)
         return counted
+
+    def _named(self, start: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The first event of a call, with what feeds the call. What the event itself says is left as it is."""
+        return {**self._provenance, **start} if self._provenance and "type" in start else start
 
     def _awake(self) -> Buffer:
         """The buffer, with a link that sends what is in it. A forked process starts both anew."""
@@ -126,13 +156,29 @@ class Tap:
             atexit.register(self.close, _AT_EXIT)
 
     def _wake(self) -> None:
-        if self._link is not None:
-            self._link.wake()
+        link = self._link
+        if link is None:  # it ended between the check for one and the new event
+            self._awake()
+        else:
+            link.wake()
+
+    def _may_end(self) -> bool:
+        """Whether the link may end: nothing is left to send. An event that comes later starts a new one."""
+        with self._starting:
+            if len(self._buffer) or not self._buffer.idle:
+                return False
+            self._link = None
+            atexit.unregister(self.close)
+            return True
+
+
+_encode: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
+"""Made once: ``json.dumps`` makes one for each event, which takes as long as a short event."""
 
 
 def _as_json(event: Mapping[str, Any] | str) -> str:
     """JSON with letters as they are: escaped, those that are not Latin take up to three times as much."""
-    text = json.dumps(event, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = _encode(event)
     try:
         text.encode()
     except UnicodeEncodeError:  # half of an emoji cannot be sent as it is

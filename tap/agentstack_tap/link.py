@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any, Final
@@ -51,6 +52,7 @@ class Link:
         self._running: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._stopping = False
+        self._may_end: Callable[[], bool] | None = None
         self.connected = False
         self._thread = Thread(target=self._run, name="agentstack-tap", daemon=True)
 
@@ -63,6 +65,13 @@ class Link:
         if self._loop is not None and not self._wake.is_set():
             with contextlib.suppress(RuntimeError):  # the loop is closed: it was stopped meanwhile
                 self._loop.call_soon_threadsafe(self._wake.set)
+
+    def finish(self, may_end: Callable[[], bool] | None) -> None:
+        """End the connection and the thread once ``may_end`` says so, which is asked after each acknowledgement; ``None``: go on."""
+        self._may_end = may_end
+        if may_end is not None and self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._end_if_finished)
 
     def stop(self, within: float) -> None:
         """End the connection and the thread. Wait for that at most ``within`` seconds."""
@@ -80,6 +89,7 @@ class Link:
         self._running = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
         pause, reported = SHORTEST_PAUSE, False
+        self._end_if_finished()
         while not self._stopping:
             try:
                 async with self._connect() as socket:
@@ -120,6 +130,7 @@ class Link:
             await socket.send(resumption)
         self.connected = True
         log.info("connected to the exporter")
+        self._end_if_finished()
         writing = asyncio.create_task(self._write(socket))
         try:
             async for text in socket:
@@ -143,10 +154,17 @@ class Link:
                 turn = SENT_AT_ONCE
                 await asyncio.sleep(0)
 
+    def _end_if_finished(self) -> None:
+        if self._may_end is not None and not self._stopping and self._may_end():
+            self._stopping = True
+            if self._running is not None:
+                self._running.cancel()
+
     def _take(self, answer: dict[str, Any]) -> None:
         if "ack" in answer:
             self._buffer.acked(int(answer["ack"]))
             self._buffer.resumed()
+            self._end_if_finished()
         elif "state" in answer:
             self._buffer.keep(str(answer["session"]), str(answer["state"]))
         elif "error" in answer:

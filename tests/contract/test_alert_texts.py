@@ -111,3 +111,36 @@ def test_what_silences_others_says_why() -> None:
     assert silenced == {name for name, rule in ALERTS.items() if "cause" in rule["annotations"]}
     assert {target for _, target in pairs if target.endswith("Slow")} == {name for name in ALERTS if name.endswith("Slow")}
     assert not {target for _, target in pairs if ALERTS[target]["labels"]["area"] == "cost"} - {"AgentStackCostHigh"}
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("name", ["AgentStackExporterExportFails", "AgentStackExporterDrops"])
+def test_an_exporter_of_another_package_is_named(name: str, tmp_path: Path) -> None:
+    """The failures and losses of an exporter of another package have an alert of their own, which names it."""
+    labels = {"exporter": "console", "signal": "traces"}
+    kind = 'exporter="console",signal="traces"'
+    series = f'agentstack_exporter_sdk_attempts_total{{{HERE},{kind},outcome="failed"}}'
+    summary = "traces do not reach the exporter console"
+    if name == "AgentStackExporterDrops":
+        series = f'agentstack_exporter_sdk_dropped_total{{{HERE},{kind},reason="failure"}}'
+        labels["reason"], summary = "failure", "traces are lost (failure)"
+    with_place = ALERTS[name]["labels"] | labels | {"job": "agentstack-exporter"} | dict(re.findall(r'(instance)="([^"]*)"', HERE))
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": series, "values": "0+5x60"}],
+        "alert_rule_test": [
+            {
+                "eval_time": "30m",
+                "alertname": name,
+                "exp_alerts": [
+                    {
+                        "exp_labels": with_place,
+                        "exp_annotations": ALERTS[name]["annotations"]
+                        | {"summary": summary}
+                        | ({"description": "50 in 10 minutes were dropped for good."} if "Drops" in name else {}),
+                    }
+                ],
+            }
+        ],
+    }
+    run_cases(RELEASES[0], tmp_path, [case], alone(name, tmp_path), "1m")

@@ -19,6 +19,7 @@ SLEEPERS = {
     "tests/support/waiting.py": "the polling that saves everybody else from sleeping",
 }
 LOCKS = ["requirements.lock", "requirements-dev.lock", "tap/requirements-oldest.lock", ".ci/rotel.lock"]
+LOCKS += sorted(lock.relative_to(rules.ROOT).as_posix() for lock in (rules.ROOT / "tap/environments").glob("*.lock"))
 NPM_LOCK = ".ci/grafana-types/package-lock.json"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter import __version__
+from tests.support.compiled import require_compiler
 from tests.support.distributions import SOURCES, build_wheel
 from tests.support.house_rules import ROOT
 
@@ -32,6 +33,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "PATH": os.pathsep.join([str(home / "venv" / "bin"), str(home / ".local" / "bin"), TOOLS, os.environ["PATH"]]),
         "PIP_FIND_LINKS": str(home / "wheels"),
         "UV_FIND_LINKS": str(home / "wheels"),
+        "UV_PYTHON": sys.executable,  # the wheels are for this one
         "PIPX_DEFAULT_PYTHON": sys.executable,
     }
     for cache in ("UV_CACHE_DIR", "PIP_CACHE_DIR"):
@@ -53,7 +55,8 @@ def shell(command: str, environment: dict[str, str]) -> str:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("tool", ["pip", "pipx", "uvx"])
 def test_it_can_be_installed(tool: str, index: dict[str, str]) -> None:
-    """With each tool the command of the page leads to a program that says its version."""
+    """With each tool the command of the page leads to a compiled program that says its version."""
+    require_compiler()
     [command] = re.findall(rf"`({tool} .*?)`", PAGE)[:1]
     if tool == "uvx":
         said = shell(command.replace(" serve", " --version"), index)
@@ -61,7 +64,7 @@ def test_it_can_be_installed(tool: str, index: dict[str, str]) -> None:
         shell(command, index)
         place = "venv/bin" if tool == "pip" else ".local/bin"
         said = shell(f"{place}/{PROGRAM} --version", index)
-    assert f"{PROGRAM} {__version__}" in said
+    assert f"{PROGRAM} {__version__} (compiled)" in said
 
 
 def test_the_shell_completes(index: dict[str, str]) -> None:

@@ -1,9 +1,11 @@
 """What ``make release`` checks, and what it builds."""
 
+import itertools
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from deploy.release import versions
+from deploy.release.pythons import SUPPORTED
 from exporter import __version__
+from exporter.compiled.build import CACHE
+from tests.support.compiled import OBJECTS, require_compiler
 from tests.support.house_rules import ROOT, files
 from tests.support.kubernetes import charted
 from tests.support.peers import require
@@ -75,9 +80,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run(root: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a folder, whatever repository a git hook says is the one to work on."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {CACHE: str(OBJECTS), **variables}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -86,28 +92,45 @@ def git(root: Path, *arguments: str) -> None:
     run(root, "git", *identity, *arguments).check_returncode()
 
 
-def build(root: Path) -> subprocess.CompletedProcess[str]:
-    return run(root, sys.executable, "-m", "deploy.release.build")
+def build(root: Path, pythons: str = "") -> subprocess.CompletedProcess[str]:
+    """Build a release, with a wheel of the exporter for some versions of Python."""
+    return run(root, sys.executable, "-m", "deploy.release.build", RELEASE_PYTHONS=pythons)
 
 
 @pytest.mark.external
 @pytest.mark.xdist_group("release")
+@pytest.mark.timeout(600)  # it may compile
 def test_everything_is_built(checkout: Path) -> None:
     """A tagged checkout gives sdists and wheels of both distributions, the image's context and the chart, of committed files only."""
+    require_compiler()
     git(checkout, "tag", "--force", f"v{__version__}")
-    done = build(checkout)
+    minor = sys.version_info.minor
+    done = build(checkout, f"3.{minor}")
     assert (done.returncode, done.stderr) == (0, "")
     names = {
         f"agentstack-exporter-{__version__}-image.tar.gz",
         f"agentstack-exporter-{__version__}.tgz",
-        *(f"agentstack_{name}-{__version__}{end}" for name in ("exporter", "tap") for end in (".tar.gz", "-py3-none-any.whl")),
+        *(f"agentstack_{name}-{__version__}.tar.gz" for name in ("exporter", "tap")),
+        f"agentstack_exporter-{__version__}-cp3{minor}-cp3{minor}-{sysconfig.get_platform().replace('-', '_')}.whl",
+        f"agentstack_tap-{__version__}-py3-none-any.whl",
     }
     assert {Path(line).name for line in done.stdout.splitlines()} == names
     assert {file.name for file in (checkout / "dist").iterdir()} == names
     with tarfile.open(checkout / "dist" / f"agentstack-exporter-{__version__}-image.tar.gz") as packed:
         context = packed.getnames()
-    assert {"Dockerfile", ".dockerignore", "LICENSE", "requirements.lock", "exporter/cli.py"} <= set(context)
+    assert {"Dockerfile", ".dockerignore", "LICENSE", "requirements.lock", "hatch_build.py", "exporter/cli.py"} <= set(context)
     assert {name.partition("/")[0] for name in context if "/" in name} == {"exporter"}
+
+
+@pytest.mark.external
+def test_the_wheels_of_the_package_index() -> None:
+    """cibuildwheel builds for Linux with glibc and with musl, on x86-64 and arm64, for every supported Python."""
+    command = [str(Path(sys.executable).with_name("cibuildwheel")), "--print-build-identifiers", "--platform", "linux"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    wanted = itertools.product(SUPPORTED, ("manylinux", "musllinux"), ("x86_64", "aarch64"))
+    assert set(done.stdout.split()) == {f"cp{python.replace('.', '')}-{libc}_{machine}" for python, libc, machine in wanted}, (
+        done.stderr
+    )
 
 
 @pytest.mark.external

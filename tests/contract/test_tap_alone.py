@@ -13,7 +13,7 @@ from exporter import __version__
 from tests.support.house_rules import ROOT, files
 
 TAP = ROOT / "tap"
-SOURCES = sorted((TAP / "agentstack_tap").glob("*.py"))
+SOURCES = sorted((TAP / "agentstack_tap").rglob("*.py"))
 OLD_NAME = ROOT / "exporter" / "tap" / "__init__.py"
 
 

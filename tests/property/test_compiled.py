@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
 
 from exporter.catalogue.declarations import SpanName
 from exporter.catalogue.inspect import inspect_event
@@ -45,6 +46,7 @@ CHECKS = (
     "tests/unit/test_timeline.py",
     "tests/unit/test_pipeline.py",
     "tests/property/test_turn_spans.py",
+    "tests/property/test_whole_frames.py",
     "tests/sockets/test_every_field.py",
     "tests/sockets/test_truth.py::test_the_page_equals_the_truth[messy-s2s-outbound-streaming]",
     "tests/sockets/test_truth.py::test_calls_that_are_cut_off",
@@ -64,6 +66,7 @@ class Compiled:
 
     folder: Path
     attributes: ModuleType
+    frames: ModuleType
     record: ModuleType
     spans: ModuleType
 
@@ -71,7 +74,7 @@ class Compiled:
 @pytest.fixture(scope="module")
 def compiled() -> Compiled:
     folder = compiled_copy()
-    return Compiled(folder, *(load(folder, name) for name in ("attributes", "record", "spans")))
+    return Compiled(folder, *(load(folder, name) for name in ("attributes", "frames", "record", "spans")))
 
 
 class Loud(NoDiagnostics):
@@ -85,6 +88,7 @@ def keyed(options: SpanOptions) -> Any:
 
 @given(events=st.lists(turn_metrics, min_size=1, max_size=3), capture=st.booleans(), length=st.sampled_from([0, 5, 4096]))
 @example(events=[TurnMetrics()], capture=True, length=4096)
+@example(events=[TurnMetrics(llm_ttft_ms=0, stt_input_tokens=0, realtime_input_audio_tokens=300)], capture=False, length=4096)
 @example(events=[TurnMetrics(llm_prompt_tokens=0, tts_characters=128, stt_input_tokens=2**62)], capture=False, length=4096)
 @example(
     events=[TurnMetrics(llm_request_id="é" * length) for length in (0, 50, 60, 63, 64, 127, 128, 4096)], capture=False, length=4096
@@ -143,8 +147,9 @@ def test_stages(
 ) -> None:
     """Any stages give the same bytes; the names of marks are short."""
     names, constants, attributes = pieces
-    stages = TurnStages(present, *times, names, [*attributes], marked, failed)
-    same = StageConstants(constants, tuple(name[:100] for name in names), b"went well", b"failed")
+    stages = TurnStages(present, *times, names, [*attributes], marked, failed, b"session")
+    with_session = tuple(bool(constant) for constant in constants)
+    same = StageConstants(constants, with_session, tuple(name[:100] for name in names), b"went well", b"failed")
     assert compiled.spans.stage_spans(b"trace", span, stages, same) == python_stage_spans(b"trace", span, stages, same)
 
 
@@ -152,6 +157,49 @@ def test_stages(
 def test_join(compiled: Compiled, spans: list[bytes]) -> None:
     """Spans are joined to the same bytes, however long they are and whatever holds them."""
     assert compiled.spans.join(spans) == compiled.spans.join(iter(spans)) == requests.python_join(spans)
+
+
+def taken(read: bytes, at: int, stop: int, longest: int) -> tuple[int, list[dict[str, Any]]]:
+    """As ``take_messages`` of exporter/compiled/frames.pyx, slowly."""
+    messages: list[dict[str, Any]] = []
+    while at < stop and read[at : at + 1] in (b"\x81", b"\x82") and read[at + 1 : at + 2] >= b"\x80":
+        size, body = read[at + 1] & 0x7F, at + 2
+        if size == 126:
+            size, body = int.from_bytes(read[body : body + 2], "big"), body + 2
+        key, content = read[body : body + 4], read[body + 4 : body + 4 + size]
+        if read[at + 1] == 0xFF or len(key) < 4 or len(content) < size or body + 4 + size - at > longest:
+            break
+        data = bytes(byte ^ key[place % 4] for place, byte in enumerate(content))
+        try:
+            messages.append({"type": "websocket.receive"} | ({"text": data.decode()} if read[at] == 0x81 else {"bytes": data}))
+        except UnicodeDecodeError:
+            break
+        at = body + 4 + size
+    return at, messages
+
+
+_sizes = st.sampled_from((0, 1, 7, 8, 9, 125, 126, 127, 8184, 8185)) | st.integers(0, 300)
+_contents = st.binary(max_size=40) | st.text(max_size=20).map(str.encode) | _sizes.map(lambda size: b"x" * size)
+_frames = st.builds(
+    lambda opcode, content, mask: Frame(opcode, content).serialize(mask=mask),
+    st.sampled_from((Opcode.TEXT, Opcode.BINARY)),
+    _contents,
+    st.sampled_from((True, True, True, False)),
+)
+
+
+@given(
+    read=st.lists(_frames | st.binary(max_size=5), max_size=5).map(b"".join),
+    cut=st.integers(0, 3),
+    at=st.integers(0, 9),
+    stop=st.integers(0, 20_000),
+    longest=st.sampled_from((8192, 8192, 100, 0)),
+)
+def test_taking_messages(compiled: Compiled, read: bytes, cut: int, at: int, stop: int, longest: int) -> None:
+    """From any bytes the same messages are taken, and none beyond where they end."""
+    read = read[: len(read) - cut]
+    for start in (0, min(at, len(read))):
+        assert compiled.frames.take_messages(read, start, stop, longest) == taken(read, start, stop, longest)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +228,7 @@ def test_values_no_decoder_lets_through(compiled: Compiled, wrong: dict[str, Any
 
 def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     """A program that would read or write beyond its memory is refused."""
-    same = StageConstants((), (), b"", b"")
+    same = StageConstants((), (), (), b"", b"")
     entry = AttributeEntry("double", (5,), head=b"head")
     with pytest.raises(ValueError, match="must be the places"):
         compiled.attributes.AttributeWriter([[entry]], 5, 9, 100)
@@ -189,9 +237,12 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     with pytest.raises(ValueError, match="4 values, not 6"):
         compiled.attributes.AttributeWriter([[entry]], 6, 9, 100).write((1, 2, 3, 4))
     with pytest.raises(ValueError, match="a span id has 8 bytes"):
-        compiled.spans.stage_spans(b"", b"short", TurnStages([], [], [], (), [], (), -1), same)
+        compiled.spans.stage_spans(b"", b"short", TurnStages([], [], [], (), [], (), -1, b""), same)
+    for at, longest in ((0, 8193), (-1, 8192)):
+        with pytest.raises(ValueError, match="cannot be taken"):
+            compiled.frames.take_messages(b"", at, 0, longest)
     with pytest.raises(IndexError):
-        compiled.spans.stage_spans(b"", b"8 bytes!", TurnStages([7], [1], [1], (), [b""], (None,), -1), same)
+        compiled.spans.stage_spans(b"", b"8 bytes!", TurnStages([7], [1], [1], (), [b""], (None,), -1, b""), same)
 
 
 def test_the_whole_package(compiled: Compiled) -> None:

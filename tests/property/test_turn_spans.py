@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.catalogue.declarations import SpanAttribute
 from exporter.catalogue.genai import PROVIDERS
-from exporter.catalogue.inspect import EventSpec
+from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.decoder import SPECS
 from exporter.sessions.clock import LATEST
@@ -34,7 +34,9 @@ def reference(spec: EventSpec, event: Any, span: str, options: SpanOptions) -> d
         value = next((got for got in (_read(event, name.path) for name in names) if got is not None), None)
         for item in field.declarations:
             if isinstance(item, SpanAttribute) and item.span == span and value is not None and (options.capture or not item.personal):
-                found[item.name] = _converted(item.name, field.quantity.wire_unit if field.quantity else "", value)
+                if item.zero_is_absent and not value:
+                    continue
+                found[item.name] = item.as_flag or _converted(item.name, field, value)
     return found
 
 
@@ -44,7 +46,8 @@ def _read(event: Any, path: tuple[str, ...]) -> Any:
     return event
 
 
-def _converted(name: str, unit: str, value: Any) -> Any:
+def _converted(name: str, field: FieldSpec, value: Any) -> Any:
+    unit = field.quantity.wire_unit if field.quantity else ""
     if unit == "milliseconds":
         return value / 1000
     if unit in ("tokens", "characters", "count", "ordinal"):
@@ -52,7 +55,8 @@ def _converted(name: str, unit: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     if name == "gen_ai.provider.name":
-        return PROVIDERS.get(value.strip().lower(), value.strip().lower())[:4096]
+        known = PROVIDERS[field.name.split("_")[0]]
+        return known.get(value.strip().lower().replace("-", "_"), value)[:4096]
     if isinstance(value, bool | float):
         return value
     return (value if isinstance(value, str) else msgspec.json.encode(value).decode())[:4096]

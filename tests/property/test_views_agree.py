@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.catalogue.names import Kind, scraped_name
+from exporter.catalogue.names import Kind, scraped_label, scraped_name
 from exporter.exporters.otlp.metrics import MetricsEncoder
 from exporter.exporters.prometheus.exposition import Renderer
 from exporter.exporters.prometheus.negotiation import Format
@@ -54,7 +54,7 @@ def _samples(metric: Metric) -> Iterator[Sample]:
     kinds: dict[str, Kind] = {"gauge": "gauge", "sum": "counter"}
     name = scraped_name(metric.name, metric.unit, kinds.get(str(shape), "histogram"))
     for point in getattr(metric, str(shape)).data_points:
-        labels = {attribute.key: attribute.value.string_value for attribute in point.attributes}
+        labels = {scraped_label(attribute.key): attribute.value.string_value for attribute in point.attributes}
         if isinstance(point, NumberDataPoint):
             yield name, _ordered(labels), repr(point.as_double)
             continue

@@ -97,6 +97,7 @@ def masked(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
 
 
 texts = st.text(max_size=40).map(str.encode) | st.integers(0, 300).map(lambda size: b"x" * size) | st.just(b"y" * 9000)
+texts |= st.sampled_from((125, 126, 8184, 8185)).map(lambda size: b"z" * size)  # where lengths take more bytes, and where a piece ends
 whole = st.builds(masked, st.sampled_from((Opcode.TEXT, Opcode.BINARY)), texts)
 fragments = st.builds(
     lambda opcode, first, last: masked(opcode, first, fin=False) + masked(Opcode.CONT, last),

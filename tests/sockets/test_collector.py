@@ -31,12 +31,13 @@ def text_of(span: Span) -> str:
     return str(span)
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf", "http/json"])
 async def test_the_collector_takes_spans(tmp_path: Path, protocol: Protocol) -> None:
-    """Every span goes through the shipped collector as it was made, over both protocols."""
+    """Every span goes through the shipped collector as it was made, over all protocols."""
     made: list[bytes] = []
     async with otlp_receiver("grpc") as behind, collector(tmp_path, behind.endpoint) as addresses:
-        variables = environment(addresses[protocol], protocol, OTEL_METRICS_EXPORTER="none")
+        address = addresses["grpc" if protocol == "grpc" else "http/protobuf"]
+        variables = environment(address, protocol, OTEL_METRICS_EXPORTER="none")
         async with exporting(variables, watched=made) as running:
             await simulate(subdirectory(tmp_path, "calls"), running.endpoints, calls=10, profiles=["mixed", "s2s"], seed=9)
         await eventually(lambda: len(spans_of(behind.receiver)) == len(made), within=10)

@@ -52,7 +52,7 @@ USUAL = {
 }
 """What moves with any event that begins a session, and with any scrape."""
 DERIVED = {
-    "turn.metrics": {"agentstack_turns_total", "agentstack_caller_turns_total"},
+    "turn.metrics": {"agentstack_turns_total", "agentstack_caller_turns_total", "gen_ai_invoke_agent_duration_seconds"},
     "turn.completed": set[str](),
     "session.ended": {"agentstack_sessions_ended_total", "agentstack_session_duration_seconds"},
     "stop": {"agentstack_sessions_ended_total", "agentstack_session_duration_seconds"},

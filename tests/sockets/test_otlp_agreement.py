@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-from exporter.catalogue.names import Kind, scraped_name
+from exporter.catalogue.names import Kind, scraped_label, scraped_name
 from exporter.exporters.otlp.target import Protocol
 from tests.support.daemon import LabelSet, Samples, samples_of
 from tests.support.otlp_daemon import address_of, environment, exporting
@@ -40,7 +40,7 @@ def points(requests: Iterable[Any]) -> Iterator[tuple[Metric, str, LabelSet, Any
         for metric in message.resource_metrics[0].scope_metrics[0].metrics:
             name = scraped_name(metric.name, metric.unit, kind_of(metric))
             for point in getattr(metric, metric.WhichOneof("data")).data_points:
-                labels = frozenset((each.key, each.value.string_value) for each in point.attributes)
+                labels = frozenset((scraped_label(each.key), each.value.string_value) for each in point.attributes)
                 yield metric, name, labels, point
 
 

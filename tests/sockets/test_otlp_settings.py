@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id, turn_trace_id
-from tests.support.daemon import call, daemon_process, running_daemon, send_all
+from tests.support.daemon import call, daemon_process, program, running_daemon, send_all
 from tests.support.otlp_daemon import address_of, attributes_of, environment, exporting, ids, kind_of, spans_of
 from tests.support.otlp_receiver import Site, otlp_receiver
 from tests.support.waiting import eventually
@@ -95,7 +95,6 @@ async def test_values_that_make_no_sense(tmp_path: Path) -> None:
     """Bad OTEL_* values are warned of by name and replaced by their defaults; spans arrive as ever."""
     bad = {
         "OTEL_TRACES_SAMPLER": "sometimes",
-        "OTEL_TRACES_SAMPLER_ARG": "2",
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "many",
         "OTEL_EXPORTER_OTLP_COMPRESSION": "zip",
         "OTEL_EXPORTER_OTLP_TIMEOUT": "10s",
@@ -112,6 +111,14 @@ async def test_values_that_make_no_sense(tmp_path: Path) -> None:
             warned = [line for line in daemon.log.splitlines() if " warning " in line]
     assert [name for name in bad if not any(name in line for line in warned)] == []
     assert "secret-token" not in daemon.log
+
+
+@pytest.mark.parametrize("command", ["serve", "check-config"])
+async def test_an_endpoint_that_leads_nowhere(tmp_path: Path, command: str) -> None:
+    """An endpoint without a scheme keeps the exporter from starting, with what to write, instead of losing every span."""
+    async with program(tmp_path, command, env={"OTEL_EXPORTER_OTLP_ENDPOINT": "foo"}) as started:
+        assert await started.ended() == 2
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT: has no scheme, so it leads nowhere; write http://foo:4318" in started.log
 
 
 @pytest.mark.parametrize("level", ["debug", "error"])

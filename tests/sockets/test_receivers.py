@@ -29,6 +29,8 @@ KINDS = ("typical", "slow", "s2s", "outbound", "messy", "streaming")
 BY_RECEIPT = {
     "agentstack_agent_tool_duration_seconds",
     "agentstack_session_duration_seconds",
+    "gen_ai_execute_tool_duration_seconds",
+    "gen_ai_invoke_agent_duration_seconds",  # a turn without times begins with its first tool, which has the time of receipt
 }
 """Measured between receipts, because the platform sends no times: the counts are equal, the durations are not."""
 TIMES_ALONE = {"agentstack_state_duration_seconds_total"}

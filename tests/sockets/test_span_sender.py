@@ -162,8 +162,8 @@ class TestDelivery:
             await run.arrived(50)
         assert run.receiver.connections == 1
 
-    async def test_proxies_are_ignored(self, protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Proxy variables of the environment do not redirect the telemetry."""
+    async def test_only_the_target_names_a_proxy(self, protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The settings have read the environment's proxies; no library reads them again."""
         for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, "http://127.0.0.1:9")
         async with sending(protocol) as run:
@@ -357,7 +357,7 @@ async def test_http_retryable(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
-        (301, "http_3xx"),
+        (304, "http_3xx"),
         (400, "http_400"),
         (404, "http_404"),
         (413, "http_413"),
@@ -373,6 +373,44 @@ async def test_http_not_retryable(status: int, reason: str) -> None:
         run.offer(1)
         await eventually(lambda: run.observer.drops == {reason: 1})
     assert len(run.receiver.attempts) == 1
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("location", ["/other/traces?a=b", "http://127.0.0.1:{port}/other/traces?a=b"])
+async def test_a_redirect_of_the_same_server(status: int, location: str) -> None:
+    """A redirect to the same server is followed with method, headers and body."""
+    async with sending(HTTP, headers=(("api-key", "secret"),)) as run:
+        run.receiver.answers.append(HttpAnswer(status, {"location": location.format(port=run.site.listener.port)}))
+        run.offer(3)
+        await run.arrived(3)
+        (request,) = run.receiver.requests
+        assert (request.headers[":path"], request.headers["api-key"]) == ("/other/traces?a=b", "secret")
+        assert run.observer.attempts == {"delivered": 1}
+        run.offer(3, 4)
+        await run.arrived(4)
+        assert run.receiver.requests[-1].headers[":path"] == "/v1/traces"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "location", "named", "failures"),
+    [
+        ([307], "https://user:secret@other.example/v1/traces?token=secret", "https://other.example/v1/traces", 2),
+        ([302], "/login", "elsewhere", 2),
+        ([307, 307], "/again", "elsewhere", 2),
+        ([308], "http://[", "elsewhere", 2),
+        ([307], "", "elsewhere", 1),
+    ],
+)
+async def test_other_redirects(statuses: list[int], location: str, named: str, failures: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A redirect to another server or to another redirect is not followed, costs no span, and the log names where it leads."""
+    async with sending(HTTP) as run:
+        run.receiver.answers += [HttpAnswer(status, {"location": location}) for status in [*statuses, *statuses]]
+        run.offer(1)
+        await run.arrived(1)
+        assert run.observer.reasons == {"redirect": failures}
+    assert run.observer.drops == {}
+    assert f"the receiver redirects to {named}; set the endpoint" in caplog.text
+    assert "secret" not in caplog.text
 
 
 async def test_http_retry_after() -> None:
@@ -576,6 +614,43 @@ async def test_a_request_that_always_causes_an_error() -> None:
         await run.arrived(10)
     assert run.observer.drops == {"internal_error": 10}
     assert run.observer.reasons == {"internal_error": MAX_INTERNAL_ERRORS}
+
+
+class TestLongRequests:
+    """A backlog of 4,000 spans of 1 kB behind a batch size of 10."""
+
+    grows = BatchConfig(delay=0.01, max_items=10, grows=True)
+
+    @asynccontextmanager
+    async def backlog(self, *answers: HttpAnswer) -> AsyncIterator[Sending]:
+        async with sending(HTTP, batch=self.grows) as run:
+            run.receiver.answer = HttpAnswer(503)
+            for number in range(4000):
+                assert run.sender.offer([span(number, size=1000)])
+            await run.failed()
+            run.receiver.answer = None
+            run.receiver.answers += answers
+            yield run
+
+    async def test_grow_with_the_backlog(self) -> None:
+        """Each delivered request allows one twice as long, up to 4 MB, and all spans arrive in order."""
+        async with self.backlog() as run:
+            await run.arrived(4000)
+        sizes = [len(request.names()) for request in run.receiver.requests]
+        assert sizes[:6] == [10, 20, 40, 80, 160, 320]
+        assert len(sizes) < 12
+        assert max(request.size for request in run.receiver.requests) <= 4_000_000
+
+    async def test_a_refusal(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A long request that the receiver refuses is sent again in short ones, so that nothing is lost."""
+        async with self.backlog() as run:
+            await eventually(lambda: len(run.receiver.requests) >= 2)
+            run.receiver.answers.append(HttpAnswer(413))
+            await run.arrived(4000)
+        assert run.observer.drops == {}
+        assert run.observer.attempts["refused"] == 1
+        assert [len(request.names()) for request in run.receiver.requests].count(10) == 2
+        assert "spans are sent again in smaller requests" in caplog.text
 
 
 async def test_a_login_page(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -214,6 +215,10 @@ async def platform_calls(app: VoiceApp) -> AsyncIterator[str]:
         yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
 
 
+def tap_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "agentstack-tap"}
+
+
 FULL = {"type": "turn.metrics", "turn_number": 1, "user_perceived_ms": 900, "llm_ttft_ms": 300, "tts_ttfb_ms": 120}
 
 
@@ -298,6 +303,26 @@ class TestClient:
             assert await asyncio.to_thread(tap.close)
             tap.send("s1", STARTED)
             assert tap.stats.buffered == 0
+
+    async def test_a_tap_that_rests(self) -> None:
+        """It delivers what it has, ends its connection and its thread, and opens them again for what comes later."""
+        async with running_daemon() as endpoints:
+            tap, others = Tap(endpoints.ws), tap_threads()
+            for events in (1, 2):
+                tap.send("s1", STARTED if events == 1 else {"type": "play.completed"})
+                tap.rest()
+                await endpoints.reaches(EVENTS, events)
+                await eventually(lambda: tap_threads() <= others, because="the end of the thread")
+                assert tap.stats.buffered == 0
+            tap.stay()
+            tap.send("s1", {"type": "play.completed"})
+            tap.rest()
+            tap.stay()
+            await endpoints.reaches(EVENTS, 3)
+            await asyncio.to_thread(tap.flush)
+            assert len(tap_threads() - others) == 1
+            assert await endpoints.total(SESSIONS) == 1
+            assert await asyncio.to_thread(tap.close)
 
     async def test_a_frame_that_is_no_event(self) -> None:
         """What the platform sent is passed on as it is, counted as the endpoint would, and holds up nothing."""

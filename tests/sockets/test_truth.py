@@ -151,10 +151,10 @@ def differences(expected: Expectation, samples: Samples) -> list[str]:
     for name, spec in metrics_of(inventory.events()).items():
         if name in NOT_FROM_FIELDS_ALONE:
             continue
-        labels = spec.labels
+        labels = spec.scraped_labels
         for sample in (f"{name}_count", f"{name}_sum", f"{name}_bucket") if spec.bounds else (name,):
             found[sample] = {
-                (*(carried[label] for label in labels), *([repr(float(carried["le"]))] if "le" in carried else [])): value
+                (*(carried.get(label, "") for label in labels), *([repr(float(carried["le"]))] if "le" in carried else [])): value
                 for carried, value in shown.get(sample, ())
             }
             wanted[sample] = {}

@@ -155,7 +155,7 @@ def _labels(name: str) -> set[str] | None:
     spec = METRICS.get(base)
     if spec is None or (spec.kind == "histogram") != (base != name):
         return None
-    return {*spec.labels, "le"} if name.endswith("_bucket") else {*spec.labels}
+    return {*spec.scraped_labels, "le"} if name.endswith("_bucket") else {*spec.scraped_labels}
 
 
 def _matched(selector: Any) -> set[str]:

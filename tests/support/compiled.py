@@ -7,32 +7,32 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import time
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from exporter.compiled.build import compile_package, compiled_file, sources
+from exporter.compiled.build import compile_package, missing
 
 ROOT = Path(__file__).parents[2]
 COPIES = ROOT / ".cache" / "compiled-tests"
 OBJECTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "agentstack-exporter" / "compiled"
-EXTENSION = ".so"
+"""Compiled modules that all checkouts of this user share: most changes touch none of them."""
 UNUSED = 60 * 86_400
 """Seconds after which a compiled module that no test has used is removed."""
 
 
-def compiled_copy() -> Path:
-    """A folder with a compiled copy of the package. Without a C compiler or Python's headers the test is skipped; in CI it fails.
+def require_compiler() -> None:
+    """Skip the test where there is no C compiler, or none of Python's headers; in CI it fails."""
+    if (what := missing()) is not None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(what)
 
-    It is built once for the same files: the first process builds it, the others wait.
-    """
-    if shutil.which("cc") is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no C compiler, or no Python.h")
+
+def compiled_copy() -> Path:
+    """A folder with a compiled copy of the package, built once for the same files: the first process builds it, the others wait."""
+    require_compiler()
     COPIES.mkdir(parents=True, exist_ok=True)
     folder = COPIES / _digest()
     with (COPIES / "lock").open("w") as lock:
@@ -43,35 +43,16 @@ def compiled_copy() -> Path:
                     shutil.rmtree(old)
             unfinished = COPIES / "unfinished"
             shutil.copytree(ROOT / "exporter", unfinished / "exporter", ignore=shutil.ignore_patterns("__pycache__"))
-            _compile(unfinished / "exporter")
+            compile_package(unfinished / "exporter", OBJECTS)
+            _remove_unused()
             unfinished.rename(folder)
     return folder
 
 
-def _compile(package: Path) -> None:
-    """Compile what no checkout of this user has compiled before, and keep it: most changes touch none of these modules."""
-    OBJECTS.mkdir(parents=True, exist_ok=True)
-    kept = {source: OBJECTS / f"{source.stem}-{_source_digest(package, source)}{EXTENSION}" for source in sources(package)}
-    at_hand = [source for source, file in kept.items() if file.exists()]
-    for source in at_hand:
-        shutil.copy(kept[source], compiled_file(source))
-        kept[source].touch()
-    compile_package(package, at_hand)
-    for source, file in kept.items():
-        if source not in at_hand:
-            made = Path(shutil.copy(compiled_file(source), file.with_suffix(f".{os.getpid()}")))
-            made.rename(file)
+def _remove_unused() -> None:
     for file in OBJECTS.iterdir():
         if time.time() - file.stat().st_mtime > UNUSED:
-            file.unlink()
-
-
-def _source_digest(package: Path, source: Path) -> str:
-    """What a compiled module is made of and with: its source, all declarations, how it is built, and for which Python."""
-    found = hashlib.sha256(f"{sys.version} {sysconfig.get_platform()} {version('cython')}".encode())
-    for file in [source, *sorted(package.rglob("*.pxd")), package / "compiled" / "build.py"]:
-        found.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    return found.hexdigest()[:16]
+            file.unlink(missing_ok=True)
 
 
 def _digest() -> str:

@@ -132,12 +132,13 @@ def contributions(spec: EventSpec, event: Any) -> Iterator[tuple[str, str]]:
     """The spans of which an event says something, each with the attribute that says it, or with nothing for a time."""
     declared = {each.name: each.declarations for each in spec.fields}
     for each in spec.fields:
-        if value_at(event, each) is None:
+        value = value_at(event, each)
+        if value is None:
             continue
         for item in declared[each.alias_of] if each.alias_of else each.declarations:
             if isinstance(item, SpanTime):
                 yield item.span, ""
-            elif isinstance(item, SpanAttribute) and not item.personal:
+            elif isinstance(item, SpanAttribute) and not item.personal and (value or not item.zero_is_absent):
                 yield item.span, genai.attribute_key(item.name, proposals=False)
 
 

@@ -51,6 +51,24 @@ def require(name: str, release: Release = "oldest") -> str:
     return path
 
 
+def versions(framework: str) -> list[str]:
+    """The versions of a framework that its tap is tested with, as ``livekit-1.8.9``: the newest, or with ``TAPS=all`` every one."""
+    found = [lock.stem for lock in (ROOT / "tap" / "environments").glob(f"{framework}-*.lock")]
+    found.sort(key=lambda name: [int(number) for number in name.removeprefix(f"{framework}-").split(".")])
+    return found if os.environ.get("TAPS") == "all" else found[-1:]
+
+
+def python_with(version: str) -> str:
+    """The Python of the environment that has that version of a framework. If it is not there, as :func:`require`."""
+    python = PEERS / version / "bin" / "python"
+    if not python.exists():
+        message = f"the environment {version} is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return str(python)
+
+
 def _path(name: str, release: Release) -> str | None:
     pinned = _NEWEST[name] if release == "newest" else _PINNED.get(name)
     return shutil.which(name if pinned is None else pinned)

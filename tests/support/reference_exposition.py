@@ -45,14 +45,14 @@ def client_family(family: Family) -> Metric:
     """One family as a type of the client library."""
     spec = family.spec
     if spec.kind == "histogram":
-        histogram = HistogramMetricFamily(spec.name, spec.help, labels=spec.labels, unit=spec.unit_suffix)
+        histogram = HistogramMetricFamily(spec.name, spec.help, labels=spec.scraped_labels, unit=spec.unit_suffix)
         for series in family.series:
             point = series.value
             assert isinstance(point, HistogramPoint)
             histogram.add_metric(series.labels, _buckets(spec.bounds, point), point.sum)
         return histogram
     kind = CounterMetricFamily if spec.kind == "counter" else GaugeMetricFamily
-    single = kind(spec.name, spec.help, labels=spec.labels, unit=spec.unit_suffix)
+    single = kind(spec.name, spec.help, labels=spec.scraped_labels, unit=spec.unit_suffix)
     for series in family.series:
         single.add_metric(series.labels, _number(series))
     return single

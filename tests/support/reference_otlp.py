@@ -59,7 +59,7 @@ def _histogram(family: Family, at: float) -> Histogram | ExponentialHistogram:
 
 
 def _attributes(family: Family, series: Series) -> dict[str, str]:
-    return dict(zip(family.spec.labels, series.labels, strict=True))
+    return {name: value for name, value in zip(family.spec.labels, series.labels, strict=True) if value}
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from exporter.catalogue.declarations import Const, Feeds, Flag, Labels, MetricSpec, OfSession, OneOf, Text
+from exporter.catalogue.declarations import Const, Feeds, Flag, Labels, MetricSpec, OfSession, OneIf, OneOf, Text
+from exporter.catalogue.genai import provider_name
 from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.metrics.label_limits import normalise
 
@@ -150,9 +151,21 @@ def _label_values(labels: Labels, values: dict[str, Json], agent: str | None, an
         elif isinstance(source, OneOf):
             raw = values[source.field]
             yield raw if raw in source.values else "other" if raw else "unknown"
+        elif isinstance(source, OneIf):
+            raw = (values[source.field] or "").lower()
+            yield raw if raw in source.values else ""
         else:
             assert isinstance(source, Text)
-            yield normalise(values[source.field], name)
+            yield _text(name, values[source.field], labels.component)
+
+
+def _text(name: str, raw: str | None, component: str) -> str:
+    if name == "gen_ai.provider.name":
+        known = normalise(raw, "provider")
+        return known if known == "unknown" else provider_name(known, component)
+    if name == "gen_ai.request.model":
+        return normalise(raw, "model") if normalise(raw, "model") != "unknown" else ""
+    return normalise(raw, name)
 
 
 def _look_up(event: EventSpec, spec: FieldSpec, document: dict[str, Json]) -> tuple[Json, float, float]:

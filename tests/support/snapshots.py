@@ -65,7 +65,7 @@ def families(draw: st.DrawFn) -> Family:
         values = _points(len(spec.bounds) + 1)
     elif spec.kind == "gauge":
         values = st.floats() | st.integers(-(2**53), 2**53).map(float)
-    labels = st.lists(label_values, min_size=len(spec.labels), max_size=len(spec.labels)).map(tuple)
+    labels = st.lists(label_values.map(lambda text: text or "none"), min_size=len(spec.labels), max_size=len(spec.labels)).map(tuple)
     series = draw(st.lists(st.builds(Series, labels, values, st.just(0.0)), max_size=4, unique_by=lambda one: one.labels))
     return Family(spec, tuple(series))
 

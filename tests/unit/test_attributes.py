@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.catalogue.genai import attribute_key, provider_name
+from exporter.catalogue.genai import attribute_key
 from exporter.catalogue.inspect import inspect_event
 from exporter.events.session import ModelUsage, SessionUsage
 from exporter.events.speech import UserBackchannel
@@ -77,25 +77,45 @@ def test_keys_of_event_attributes(event: str, field: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wire", "name"),
+    ("wire", "model", "speech"),
     [
-        ("OpenAI", "openai"),
-        ("openai_realtime", "openai"),
-        ("Google ", "gcp.gemini"),
-        ("mistral", "mistral_ai"),
-        ("Deepgram", "deepgram"),
+        ("OpenAI", "openai", "openai"),
+        ("openai_realtime", "openai", "openai"),
+        ("Google ", "gcp.gemini", "Google "),
+        ("azure", "azure.ai.openai", "azure"),
+        ("azure-openai", "azure.ai.openai", "azure.ai.openai"),
+        ("gemini", "gcp.gemini", "gcp.gemini"),
+        ("vertex", "gcp.vertex_ai", "gcp.vertex_ai"),
+        ("bedrock", "aws.bedrock", "aws.bedrock"),
+        ("xai", "x_ai", "x_ai"),
+        ("mistral", "mistral_ai", "mistral_ai"),
+        ("Deepgram", "Deepgram", "Deepgram"),
     ],
 )
-def test_providers_have_the_conventions_names(wire: str, name: str) -> None:
-    """A provider the conventions know has their name, any other its own in lower case."""
-    assert provider_name(wire) == name
-    assert written(TurnMetrics(llm_provider=wire), "chat") == {"gen_ai.provider.name": name}
+def test_providers_have_the_conventions_names(wire: str, model: str, speech: str) -> None:
+    """A provider the conventions know has their name, which a cloud has for models only; any other keeps its own."""
+    assert written(TurnMetrics(llm_provider=wire), "chat") == {"gen_ai.provider.name": model}
+    assert written(TurnMetrics(realtime_provider=wire), "realtime_inference") == {"gen_ai.provider.name": model}
+    assert written(TurnMetrics(stt_provider=wire), "speech_to_text") == {"gen_ai.provider.name": speech}
+    assert written(TurnMetrics(tts_provider=wire), "text_to_speech") == {"gen_ai.provider.name": speech}
+
+
+def test_a_component_without_tokens_has_no_attributes_of_them() -> None:
+    """Tokens of speech, and of kinds that a model did not use, are left out if there are none."""
+    assert written(TurnMetrics(stt_input_tokens=0, stt_output_tokens=3), "speech_to_text") == {"gen_ai.usage.output_tokens": 3}
+    assert written(TurnMetrics(realtime_input_image_tokens=0), "realtime_inference") == {}
+    assert written(TurnMetrics(llm_completion_tokens=0), "chat") == {"gen_ai.usage.output_tokens": 0}
+
+
+def test_an_answer_with_a_first_token_is_streamed() -> None:
+    """A time to the first token, even none at all, says that the request was streamed."""
+    assert written(TurnMetrics(llm_ttft_ms=0), "chat") == {"gen_ai.request.stream": True, "gen_ai.response.time_to_first_chunk": 0.0}
 
 
 def test_proposals_are_behind_a_switch() -> None:
     """A proposed attribute has our own name unless proposals are on."""
-    assert attribute_key("gen_ai.usage.audio.input_tokens", proposals=False) == "agentstack.realtime.input_audio_tokens"
-    assert attribute_key("gen_ai.usage.audio.input_tokens", proposals=True) == "gen_ai.usage.audio.input_tokens"
+    assert attribute_key("gen_ai.speech.input.language", proposals=False) == "agentstack.stt.language"
+    assert attribute_key("gen_ai.speech.input.language", proposals=True) == "gen_ai.speech.input.language"
 
 
 def test_cached_texts_are_bounded() -> None:

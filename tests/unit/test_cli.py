@@ -206,6 +206,28 @@ def test_check_config_prints_where_otlp_is_sent(monkeypatch: pytest.MonkeyPatch)
     assert "Warning: AGENTSTACK_EXPORTER_VERSION: unknown environment variable" in result.stderr
 
 
+def test_check_config_prints_headers_and_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """check-config prints the names of the headers and the proxy of each signal, and other exporters, but no secret."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "api-key=hunter2,team=voice")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp,console,nobody")
+    monkeypatch.setenv("https_proxy", "http://user:hunter2@proxy.example:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    result = run("check-config")
+    assert result.stdout.splitlines()[-5:] == [
+        "# OTLP traces: http/protobuf https://collector.example:4318 (proxy http://proxy.example:3128)",
+        "# OTLP metrics: http/protobuf https://collector.example:4318 (proxy http://proxy.example:3128)",
+        "# OTLP traces: headers api-key, team; proxy http://proxy.example:3128",
+        "# OTLP metrics: headers none; proxy http://proxy.example:3128",
+        "# traces: exporter console",
+    ]
+    assert "hunter2" not in result.output
+    assert "Warning: OTEL_TRACES_EXPORTER: no installed package has the exporter 'nobody'" in result.stderr
+    ignored = run("check-config", "--no-otlp-proxy")
+    assert "# OTLP traces: headers api-key, team; proxy none" in ignored.stdout
+
+
 def test_check_config_lists_every_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several problems are one line, with a number each."""
     monkeypatch.setenv("AGENTSTACK_EXPORTER_LISEN", "x")

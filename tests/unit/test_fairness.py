@@ -50,7 +50,10 @@ async def received(feed: Feed, messages: list[bytes]) -> None:
     """A connection to the endpoint, whose messages have all arrived."""
     taps = TapClients(TapLimits(65_536, 30, 60), lambda _: feed, Feed())
     endpoint = Endpoint(AuthPolicy(AccessRules("/ws", 10)), EndpointConfig(), lambda: feed, taps, Feed())
-    arrived = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": each.decode()} for each in messages)]
+    arrived: list[AsgiMessage] = [
+        {"type": "websocket.connect"},
+        *({"type": "websocket.receive", "text": each.decode()} for each in messages),
+    ]
     left = iter([*arrived, {"type": "websocket.disconnect", "code": 1000}])
 
     async def receive() -> AsgiMessage:

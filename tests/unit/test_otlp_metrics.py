@@ -1,6 +1,7 @@
 """OTLP metrics: temporality, deliveries, slices, and the resource."""
 
 import asyncio
+from importlib.metadata import version
 
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -235,6 +236,9 @@ def test_given_attributes_win() -> None:
     given = {"service.name": "from attributes", "service.instance.id": "7", "service.version": "", "team": "voice"}
     assert resource_attributes(given)["service.name"] == "from attributes"
     assert resource_attributes(given, service_name="from name") == {
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.name": "opentelemetry",
+        "telemetry.sdk.version": version("opentelemetry-sdk"),
         "service.name": "from name",
         "service.version": __version__,
         "service.instance.id": "7",

@@ -97,6 +97,34 @@ def test_unknown_names_are_bounded(core: Core, call: Connection) -> None:
         assert len(core.series(f"agentstack_exporter_unknown_{name}_total")) <= LabelLimits().values + 1
 
 
+def test_flaws_are_counted_with_every_frame(core: Core, call: Connection) -> None:
+    """What is wrong in every frame counts each time, before and after it was learned, and so do names without room."""
+    for number in range(10):
+        call.turn(number, user_perceived_ms=900, llm_ttft_ms=-1, llm_model=5, **{f"new_{name}": name for name in range(40)})
+    unknown, refused = "agentstack_exporter_unknown_fields_total", "agentstack_exporter_values_refused_total"
+    assert core.value(unknown, event="turn.metrics") == 400
+    assert core.value(unknown, field="_other") == core.value("agentstack_exporter_label_overflow_total", label="field") == 100
+    assert {series.value for series in core.series(unknown)} == {10, 100}
+    assert core.value(refused, field="llm_ttft_ms", reason="sentinel") == 10
+    assert core.value(refused, field="llm_model", reason="wrong_type") == 10
+    assert core.value(refused) == 20
+    assert core.observations("agentstack_user_perceived_latency_seconds") == 10
+
+
+def test_an_unknown_field_that_made_room(core: Core, call: Connection) -> None:
+    """The series of an unknown field that was not sent for a day makes room for others, and is not written to any more."""
+    unknown = "agentstack_exporter_unknown_fields_total"
+    for number in range(5):
+        call.turn(number, **{f"old_{name}": name for name in range(30)})
+    core.now += 90_000
+    for number in range(5, 10):
+        call.turn(number, **{f"new_{name}": name for name in range(30)})
+    call.turn(11, old_0=1)
+    assert core.value(unknown, field="old_0") == 0
+    assert core.value(unknown, field="_other") == 1
+    assert core.value(unknown) == 5 * 30 + 1
+
+
 def test_lag_is_observed_where_it_can_be_true(core: Core, call: Connection) -> None:
     """Lag is receipt minus timestamp; events from the future and recordings over an hour old have none."""
     for lag in (0.25, 2.0, -3.0, 4_000.0, -4_000.0):

@@ -436,5 +436,23 @@ def test_an_answer_of_the_customers_llm_is_a_chat_span() -> None:
     assert chat.kind == Span.SPAN_KIND_CLIENT
     assert chat.end_time_unix_nano - chat.start_time_unix_nano == 1_000_000_000
     assert [(found.name, found.time_unix_nano - chat.start_time_unix_nano) for found in chat.events] == [("first_token", 500_000_000)]
-    assert values(chat.attributes) == {"gen_ai.operation.name": "chat", "agentstack.llm.source": "app"}
+    assert values(chat.attributes) == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.conversation.id": "as-7f3c",
+        "gen_ai.agent.name": "agent-support",
+        "gen_ai.request.stream": True,
+        "agentstack.llm.source": "app",
+    }
     assert chat.parent_span_id == player.named("invoke_agent").span_id
+
+
+def test_a_tool_of_the_next_turn_waits_for_it() -> None:
+    """A sub-agent's tool, called after the turn whose report comes late, hangs under the sub-agent's turn that it falls in."""
+    called = {"type": "tool.executed", "calls": [{"name": "look_up"}], "timestamp": "2026-05-04T09:00:08Z"}
+    late = turn(user_stopped_speaking_at="2026-05-04T09:00:01Z", agent_started_speaking_at="2026-05-04T09:00:02Z")
+    own = turn(
+        2, agent_tool_id="at-1", user_stopped_speaking_at="2026-05-04T09:00:07Z", agent_started_speaking_at="2026-05-04T09:00:09Z"
+    )
+    player = Player().play(event("user.speech_started", timestamp="2026-05-04T09:00:00Z"), called, late, own).finish()
+    first, second = (span for span in player.emitted if span.name.startswith("invoke_agent"))
+    assert player.named("execute_tool").parent_span_id == second.span_id != first.span_id

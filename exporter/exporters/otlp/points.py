@@ -85,7 +85,7 @@ class FamilyWriter:
         return delimited(2, self._head + delimited(_DATA_FIELD[self._shape], data))
 
     def _constant(self, values: tuple[str, ...]) -> bytes:
-        labels = dict(zip(self._spec.labels, values, strict=True))
+        labels = {name: value for name, value in zip(self._spec.labels, values, strict=True) if value}
         return attributes(_ATTRIBUTES_FIELD[self._shape], labels) + self._bounds
 
 

@@ -1,6 +1,7 @@
 """The resource: the attributes that describe this process in every request."""
 
 from collections.abc import Mapping
+from importlib.metadata import version as installed_version
 from typing import Final
 from uuid import uuid4
 
@@ -14,19 +15,29 @@ SERVICE_NAME: Final = "agentstack-exporter"
 def resource_attributes(
     given: Mapping[str, AttributeValue] | None = None, *, service_name: str | None = None, version: str = __version__
 ) -> dict[str, AttributeValue]:
-    """The resource's attributes. Call it once, so that all signals share them.
+    """The resource's attributes. Call it once, so that all signals share them. See the two functions below."""
+    return default_attributes(version) | given_attributes(given or {}, service_name)
 
-    ``given`` comes from ``OTEL_RESOURCE_ATTRIBUTES``; ``service_name`` comes from ``OTEL_SERVICE_NAME`` and wins. Without a given
-    ``service.instance.id`` the instance has a random one. Empty values are ignored.
-    Source: OpenTelemetry semantic conventions, "Service".
+
+def default_attributes(version: str = __version__) -> dict[str, AttributeValue]:
+    """The attributes unless others are given. Every process has its own instance id.
+
+    Source: OpenTelemetry semantic conventions, "Service", "Telemetry SDK".
     """
-    given = {name: value for name, value in (given or {}).items() if value != ""}
-    defaults: dict[str, AttributeValue] = {
+    return {
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.name": "opentelemetry",
+        "telemetry.sdk.version": installed_version("opentelemetry-sdk"),
         "service.name": SERVICE_NAME,
         "service.version": version,
         "service.instance.id": str(uuid4()),
     }
-    return {**defaults, **given, **({"service.name": service_name} if service_name else {})}
+
+
+def given_attributes(given: Mapping[str, AttributeValue], service_name: str | None) -> dict[str, AttributeValue]:
+    """What ``OTEL_RESOURCE_ATTRIBUTES`` says, and ``OTEL_SERVICE_NAME``, which wins. Empty values are ignored."""
+    found = {name: value for name, value in given.items() if value != ""}
+    return found | {"service.name": service_name} if service_name else found
 
 
 def encoded_resource(resource: Mapping[str, AttributeValue]) -> bytes:

@@ -141,7 +141,7 @@ def _exemplar(exemplar: Exemplar) -> str:
 
 def _histogram_template(spec: MetricSpec, values: tuple[str, ...]) -> str:
     """The lines of one histogram with ``%d.0`` for each count and ``%s`` for the sum."""
-    labels = list(zip(spec.labels, values, strict=True))
+    labels = list(zip(spec.scraped_labels, values, strict=True))
     bounds = [*map(go_float, spec.bounds), "+Inf"]
     plain = _literal(_braced(labels))
     buckets = [f"{spec.name}_bucket{_literal(_braced([*labels, ('le', bound)]))} %d.0\n" for bound in bounds]
@@ -150,7 +150,7 @@ def _histogram_template(spec: MetricSpec, values: tuple[str, ...]) -> str:
 
 def _sample_prefix(spec: MetricSpec, values: tuple[str, ...]) -> str:
     """The line of one counter or gauge up to its value."""
-    return f"{spec.name}{_braced(list(zip(spec.labels, values, strict=True)))} "
+    return f"{spec.name}{_braced(list(zip(spec.scraped_labels, values, strict=True)))} "
 
 
 def _head(spec: MetricSpec) -> str:
@@ -171,7 +171,7 @@ def _samples_each(spec: MetricSpec) -> int:
 
 
 def _braced(labels: list[tuple[str, str]]) -> str:
-    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in sorted(labels))
+    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in sorted(labels) if value)
     return f"{{{pairs}}}" if pairs else ""
 
 

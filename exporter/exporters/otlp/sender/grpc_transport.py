@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import grpc
 import grpc.aio
@@ -19,24 +19,31 @@ from exporter.exporters.otlp.sender.response import (
     guarded,
 )
 from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, read_pem
-from exporter.exporters.otlp.target import Signal, Target
+from exporter.exporters.otlp.target import Signal, Target, bracketed
 
 METHODS: Final[dict[Signal, str]] = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 }
+_DNS_PORT: Final = 443
+"""What gRPC takes for a name without a port."""
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _METADATA_KEY = re.compile(r"[0-9a-z_.-]+")
 _OPTIONS: Final = (
     ("grpc.primary_user_agent", USER_AGENT),
-    # The environment's proxy variables are meant for the agent's own traffic.
-    ("grpc.enable_http_proxy", 0),
     # A new channel must not inherit the back-off of the failed one before it.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_send_message_length", -1),
 )
 
 log = logging.getLogger(__name__)
+
+
+class _Route(NamedTuple):
+    """The address that a channel connects to, and its options."""
+
+    address: str
+    options: tuple[tuple[str, str | int], ...]
 
 
 class GrpcTransport:
@@ -80,13 +87,37 @@ class GrpcTransport:
             return PermanentFailure("grpc_usage", str(error))
 
     async def _connect(self) -> grpc.aio.Channel:
-        endpoint, files = self.target.endpoint, self.target.tls_files
+        route, files = _route(self.target), self.target.tls_files
+        options = (*_OPTIONS, *route.options)
         if not self.target.tls:
-            return grpc.aio.insecure_channel(endpoint, options=_OPTIONS, compression=self._compression)
+            return grpc.aio.insecure_channel(route.address, options=options, compression=self._compression)
         paths = (files.authorities, files.client_key or files.client_certificate, files.client_certificate)
         roots, key, chain = await self._files.submit(lambda: [read_pem(path) for path in paths])
         credentials = grpc.ssl_channel_credentials(root_certificates=roots, private_key=key, certificate_chain=chain)
-        return grpc.aio.secure_channel(endpoint, credentials, options=_OPTIONS, compression=self._compression)
+        return grpc.aio.secure_channel(route.address, credentials, options=options, compression=self._compression)
+
+
+def _route(target: Target) -> _Route:
+    """The channel to a target, or to its proxy, which opens a tunnel to the target.
+
+    The settings have decided about the proxy. gRPC's own mapper would read the environment's ``no_proxy`` again, by other rules.
+    """
+    proxy = target.proxy
+    if proxy is None:
+        return _Route(target.endpoint, (("grpc.enable_http_proxy", 0),))
+    authority = target.endpoint.rpartition("/")[2].removeprefix("dns:")
+    host, _, port = authority.rpartition(":")
+    if not host or not port.isdigit():
+        host, authority = authority, f"{authority}:{_DNS_PORT}"
+    options: list[tuple[str, str | int]] = [
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.http_connect_server", authority),
+        ("grpc.default_authority", authority),
+        ("grpc.ssl_target_name_override", host.strip("[]")),
+    ]
+    if proxy.authorization:
+        options.append(("grpc.http_connect_headers", f"Proxy-Authorization:{proxy.authorization}"))
+    return _Route(f"{bracketed(proxy.host)}:{proxy.port}", tuple(options))
 
 
 def _metadata(target: Target) -> list[tuple[str, str | bytes]]:

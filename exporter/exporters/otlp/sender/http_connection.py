@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection that posts one request after the other. httptools parses the responses, as it parses uvicorn's requests.
 
 A client library uses several times the processor time for a request (``bench post``). It pays for features that are not wanted
-here: connection pools, redirects, cookies, and the environment's proxies.
+here, as connection pools and cookies.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ MAX_HEAD: Final = 65_536
 _CLOSE_TIMEOUT: Final = 1.0
 _FIRST_FINAL_STATUS: Final = 200
 """Lower statuses are informational; the final response follows."""
+_FIRST_REDIRECT: Final = 300
+_PROXY_ADVICE: Final = {407: ": it wants a user and a password, as in http://USER:PASSWORD@HOST:PORT"}
 _SETTINGS: Final = b"\x04"
 """The type of the frame with which an HTTP/2 server begins, in its fourth byte (RFC 9113, sections 3.4 and 6.5)."""
 _SPEAKS_GRPC: Final = (
@@ -29,6 +31,19 @@ _SPEAKS_GRPC: Final = (
 
 class InvalidResponseError(Exception):
     """The peer sent something that is not an HTTP/1.1 response."""
+
+
+class ProxyError(Exception):
+    """The proxy cannot be reached, or it opened no tunnel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A proxy that forwards bytes to the receiver, and the complete request that asks it to."""
+
+    host: str
+    port: int
+    request: bytes
 
 
 @dataclass(slots=True)
@@ -49,18 +64,46 @@ class HttpConnection(asyncio.Protocol):
         self._lost = asyncio.Event()
         self._transport: asyncio.Transport | None = None
         self._pending: asyncio.Future[HttpResponse] | None = None
+        self._requests_tunnel = False
         self._reset()
 
     @classmethod
-    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None) -> Self:
-        """Connect; raises ``OSError``, or ``ssl.SSLError`` if TLS failed."""
+    async def open(cls, host: str, port: int, tls: ssl.SSLContext | None, tunnel: Tunnel | None = None) -> Self:
+        """Connect, through a ``tunnel`` if there is one.
+
+        Raises ``OSError``, ``ssl.SSLError`` if TLS failed, and :class:`ProxyError` if the tunnel failed.
+        """
+        connection = await (cls._connected(host, port) if tunnel is None else cls._tunnelled(tunnel))
+        if tls is not None:
+            await connection.start_tls(host, tls)
+        return connection
+
+    @classmethod
+    async def _connected(cls, host: str, port: int) -> Self:
         try:
             _, connection = await asyncio.get_running_loop().create_connection(cls, host, port)
         except UnicodeError as error:  # raised for a name with an empty or too long part
             raise OSError(f"{host!r} is not a valid host name") from error
-        if tls is not None:
-            await connection.start_tls(host, tls)
         return connection
+
+    @classmethod
+    async def _tunnelled(cls, tunnel: Tunnel) -> Self:
+        try:
+            connection = await cls._connected(tunnel.host, tunnel.port)
+            status = await connection.request_tunnel(tunnel.request)
+        except (OSError, InvalidResponseError) as error:
+            raise ProxyError(f"the proxy failed: {str(error) or type(error).__name__}") from error
+        if not _FIRST_FINAL_STATUS <= status < _FIRST_REDIRECT:
+            connection.abort()
+            raise ProxyError(f"the proxy answered {status}{_PROXY_ADVICE.get(status, '')}")
+        return connection
+
+    async def request_tunnel(self, request: bytes) -> int:
+        """Ask a proxy to forward all that follows; returns the status of its response, which has no body if it agrees."""
+        self._requests_tunnel = True
+        response = await self.post(request, b"")
+        self._requests_tunnel = False
+        return response.status
 
     async def post(self, head: bytes, body: bytes) -> HttpResponse:
         """Send a request and wait for its response. Only one request may be in progress.
@@ -165,6 +208,8 @@ class HttpConnection(asyncio.Protocol):
             return
         self._response.status = self._parser.get_status_code()
         self._head_complete = self._response.status >= _FIRST_FINAL_STATUS
+        if self._requests_tunnel and self._head_complete:
+            self._finish()
 
     def on_body(self, body: bytes) -> None:
         """Keep the first :data:`MAX_BODY` bytes."""

@@ -1,32 +1,23 @@
-"""OTLP over HTTP with protobuf bodies."""
+"""OTLP over HTTP, with bodies in protobuf or JSON."""
 
 import asyncio
-import base64
 import gzip
 import ssl
-from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from exporter.exporters.otlp.sender.file_thread import FileThread
-from exporter.exporters.otlp.sender.http_connection import HttpConnection, InvalidResponseError
-from exporter.exporters.otlp.sender.response import ExportResult, RetryableFailure, from_http
-from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, ssl_context
+from exporter.exporters.otlp.sender.http_connection import HttpConnection, HttpResponse, InvalidResponseError, ProxyError
+from exporter.exporters.otlp.sender.http_request import RequestTemplate, redirected, request_template
+from exporter.exporters.otlp.sender.json_body import json_body
+from exporter.exporters.otlp.sender.response import ExportResult, RetryableFailure, from_http, from_proxy, redirect
+from exporter.exporters.otlp.sender.transport import TlsFileError, ssl_context
 from exporter.exporters.otlp.target import Target
 
 GZIP_LEVEL: Final = 1
 """Spans are so repetitive that a higher level costs more than it saves."""
-_UNQUOTED: Final = "/?:@!$&'()*+,;=~%"
-"""What the path and query of a URL may contain besides letters and digits (RFC 3986, section 3.3)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _RequestTemplate:
-    """What all requests to a target have in common: ``head`` is the request up to its last fixed header."""
-
-    host: str
-    port: int
-    head: bytes
+_FOLLOWED: Final = frozenset({307, 308})
+"""Redirects that keep method and body. The others would turn the request into a GET without spans."""
+_REDIRECTS: Final = frozenset({301, 302, 303, *_FOLLOWED})
 
 
 class HttpTransport:
@@ -35,7 +26,8 @@ class HttpTransport:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._connection: HttpConnection | None = None
-        self._template = _request_template(target)
+        self._template = request_template(target)
+        self._through = f" (through the proxy {target.proxy.address})" if target.proxy else ""
         self._files = FileThread("otlp-files")
 
     async def send(self, body: bytes) -> ExportResult:
@@ -54,22 +46,38 @@ class HttpTransport:
     async def _attempt(self, body: bytes) -> ExportResult:
         try:
             async with asyncio.timeout(self.target.timeout):
-                return await self._post(body)
+                return await self._export(body)
         except TimeoutError:
-            return RetryableFailure("timeout", f"timeout: no response within {self.target.timeout:g} s")
+            return RetryableFailure("timeout", f"timeout: no response within {self.target.timeout:g} s{self._through}")
         except TlsFileError as error:
             return RetryableFailure("tls", str(error))
+        except ProxyError as error:
+            return RetryableFailure("proxy", f"{error}{self._through}")
         except (InvalidResponseError, OSError) as error:
-            return _connection_failure(error)
+            return self._connection_failure(error)
 
-    async def _post(self, body: bytes) -> ExportResult:
+    async def _export(self, body: bytes) -> ExportResult:
+        if self.target.protocol == "http/json":
+            body = await asyncio.to_thread(json_body, self.target.signal, body)
+        if self.target.compression == "gzip":
+            body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
+        response = await self._post(self._template, body)
+        if response.status in _FOLLOWED and (target := redirected(self.target, response.headers.get("location", ""))):
+            response = await self._post(request_template(target), body)
+        return self._result(response)
+
+    async def _post(self, template: RequestTemplate, body: bytes) -> HttpResponse:
         if self._connection is None or self._connection.closed:
             await self.close()
             self._connection = await self._connect()
-        if self.target.compression == "gzip":
-            body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
-        head = b"%bcontent-length: %d\r\n\r\n" % (self._template.head, len(body))
-        response = await self._connection.post(head, body)
+        head = b"%bcontent-length: %d\r\n\r\n" % (template.head, len(body))
+        return await self._connection.post(head, body)
+
+    def _result(self, response: HttpResponse) -> ExportResult:
+        if self.target.proxy is not None and not self.target.tls and (failure := from_proxy(response.status, response.headers)):
+            return failure
+        if response.status in _REDIRECTS:
+            return redirect(response.headers.get("location", ""))
         return from_http(
             response.status,
             retry_after=response.headers.get("retry-after", ""),
@@ -79,37 +87,16 @@ class HttpTransport:
 
     async def _connect(self) -> HttpConnection:
         tls = await self._files.submit(lambda: ssl_context(self.target.tls_files)) if self.target.tls else None
-        return await HttpConnection.open(self._template.host, self._template.port, tls)
+        return await HttpConnection.open(self._template.host, self._template.port, tls, self._template.tunnel)
 
-
-def _request_template(target: Target) -> _RequestTemplate:
-    url = urlsplit(target.endpoint)
-    path = quote(url._replace(scheme="", netloc="", fragment="").geturl() or "/", safe=_UNQUOTED)
-    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in _headers(target, url).items()), ""]
-    return _RequestTemplate(
-        host=url.hostname or "", port=url.port or (443 if target.tls else 80), head="\r\n".join(lines).encode("latin-1")
-    )
-
-
-def _headers(target: Target, url: SplitResult) -> dict[str, str]:
-    """The headers of the settings and those of OTLP, which win. A user and password in the URL become basic authentication."""
-    user, _, host = url.netloc.rpartition("@")
-    headers = dict(target.headers)
-    if user:
-        credentials = base64.b64encode(unquote(user).encode()).decode()
-        headers.setdefault("authorization", f"Basic {credentials}")
-    headers |= {"host": host, "content-type": "application/x-protobuf", "user-agent": USER_AGENT}
-    if target.compression == "gzip":
-        headers["content-encoding"] = "gzip"
-    return headers
-
-
-def _connection_failure(error: Exception) -> RetryableFailure:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return RetryableFailure("tls", f"TLS: the receiver's certificate is not trusted: {cause.verify_message}")
-        if isinstance(cause, ssl.SSLError):
-            return RetryableFailure("tls", f"TLS failed: {getattr(cause, 'reason', None) or cause}")
-        cause = cause.__cause__ or cause.__context__
-    return RetryableFailure("connection", f"connection failed: {str(error) or type(error).__name__}")
+    def _connection_failure(self, error: Exception) -> RetryableFailure:
+        """Without TLS the connection is one to the proxy, if there is one."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                return RetryableFailure("tls", f"TLS: the receiver's certificate is not trusted: {cause.verify_message}{self._through}")
+            if isinstance(cause, ssl.SSLError):
+                return RetryableFailure("tls", f"TLS failed: {getattr(cause, 'reason', None) or cause}{self._through}")
+            cause = cause.__cause__ or cause.__context__
+        reason = "proxy" if self._through and not self.target.tls else "connection"
+        return RetryableFailure(reason, f"connection failed: {str(error) or type(error).__name__}{self._through}")

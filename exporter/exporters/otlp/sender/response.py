@@ -4,11 +4,12 @@ import contextlib
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import RetryInfo
@@ -107,6 +108,7 @@ def guarded(read: Callable[[], T], otherwise: T) -> T:
 
 
 _HTTP_RETRYABLE = frozenset({429, 502, 503, 504})
+_PROXY_AUTHENTICATION: Final = 407
 _HTTP_STATUSES = _HTTP_RETRYABLE | {400, 401, 403, 404, 405, 413, 415, 500}
 
 
@@ -122,6 +124,28 @@ def from_http(status: int, *, retry_after: str, content_type: str, body: bytes) 
     if status in _HTTP_RETRYABLE:
         return RetryableFailure(reason, detail, guarded(lambda: read_retry_after(retry_after, datetime.now(UTC)), None))
     return PermanentFailure(reason, detail)
+
+
+def from_proxy(status: int, headers: Mapping[str, str]) -> RetryableFailure | None:
+    """The failure of a proxy that forwards requests; ``None`` if the answer is the receiver's. A proxy refuses no data for good.
+
+    Squid marks its own errors, and others do so as RFC 9209 says. Header names are lower case.
+    """
+    if status == _PROXY_AUTHENTICATION:
+        return RetryableFailure("proxy", "the proxy answered 407: it wants a user and a password, as in http://USER:PASSWORD@HOST:PORT")
+    error = headers.get("x-squid-error") or ("error=" in headers.get("proxy-status", "") and headers["proxy-status"])
+    if not error or 200 <= status < 300:
+        return None
+    retry_after = guarded(lambda: read_retry_after(headers.get("retry-after", ""), datetime.now(UTC)), None)
+    return RetryableFailure("proxy", f"the proxy answered {status}: {error[:_MAX_DETAIL]}", retry_after)
+
+
+def redirect(location: str) -> RetryableFailure:
+    """A redirect that was not followed. The data is kept, because another endpoint would take it."""
+    parts = guarded(lambda: urlsplit(location), None)
+    host = parts.netloc.rpartition("@")[2] if parts else ""
+    place = f"{parts.scheme}://{host}{parts.path}"[:_MAX_DETAIL] if parts and host else "elsewhere"
+    return RetryableFailure("redirect", f"the receiver redirects to {place}; set the endpoint to the address that is to be used")
 
 
 def read_retry_after(text: str, now: datetime) -> float | None:
@@ -147,6 +171,7 @@ def _http_message(content_type: str, body: bytes) -> str:
 
 _GRPC_RETRYABLE = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
 _TLS_SIGNS = ("ssl handshake failed", "certificate_verify_failed", "tls handshake", "peer name", "ssl_error", "wrong_version_number")
+_PROXY_SIGN: Final = "http proxy returned response code"
 _SPEAKS_HTTP1: Final = "trying to connect an http1.x server"
 """What gRPC says of an answer in HTTP/1.1."""
 _HTTP1_ADVICE: Final = (
@@ -163,6 +188,8 @@ def from_grpc(code: str, message: str, status_details: bytes | None) -> ExportRe
     if code in _GRPC_RETRYABLE:
         if code == "UNAVAILABLE" and any(sign in message.lower() for sign in _TLS_SIGNS):
             reason = "tls"
+        if _PROXY_SIGN in message.lower():
+            reason = "proxy"
         return RetryableFailure(reason, detail, retry_after)
     # Without RetryInfo the receiver does not expect to have room again.
     if code == "RESOURCE_EXHAUSTED" and retry_after is not None:

@@ -85,6 +85,27 @@ class RetrySender:
                     if should_abandon():
                         return None
 
+    async def attempt(self, request: ExportRequest) -> ExportResult:
+        """Send once, and drop nothing if that fails: the caller sends the items again, in smaller requests."""
+        await self._wait()
+        result = await self._attempt(request)
+        match result:
+            case Delivered():
+                self._delivered(request, result)
+            case PermanentFailure():
+                self._observer.attempted("refused", result.reason)
+                log.warning(
+                    "export of %s to %s failed: %s; its %d %s are sent again in smaller requests",
+                    self._signal,
+                    self._address,
+                    result.detail,
+                    request.items,
+                    self._item_name,
+                )
+            case RetryableFailure():
+                self._failed(result)
+        return result
+
     def flush(self) -> None:
         """End the current pause, or skip the next one."""
         self._flush.set()

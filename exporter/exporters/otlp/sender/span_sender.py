@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from exporter.exporters.otlp.sender.batch_size import BatchConfig, BatchSize
 from exporter.exporters.otlp.sender.disk_queue import DiskQueueConfig
 from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, SenderObserver
 from exporter.exporters.otlp.sender.requests import ExportRequest, SpanEnvelope, join
+from exporter.exporters.otlp.sender.response import Delivered, ExportResult
 from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.segment import QueueEntry
 from exporter.exporters.otlp.sender.sending_queue import DEFAULT_QUEUE_LIMITS, QueueLimits, SendingQueue
@@ -19,18 +20,6 @@ DISK_RESERVE: Final = 1.0
 """Seconds of a stop that are kept for writing to disk and for closing the connection."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchConfig:
-    """A request is sent ``delay`` seconds after the first waiting span, or when ``max_items`` spans or ``max_size`` bytes wait.
-
-    Collectors reject requests over 4 MiB by default.
-    """
-
-    delay: float = 5.0
-    max_items: int = 512
-    max_size: int = 4_000_000
 
 
 DEFAULT_BATCH: Final = BatchConfig()
@@ -56,6 +45,7 @@ class SpanSender:
         self._envelope = envelope
         self._observer = observer
         self._batch = batch
+        self._size = BatchSize(batch)
         self._address = transport.target.address
         self._queue = SendingQueue(limits, observer, disk)
         self._retry_sender = RetrySender(transport, observer, backoff)
@@ -154,7 +144,8 @@ class SpanSender:
 
     async def _send_batch(self) -> bool:
         """Send one batch; ``False`` means to end: all is sent, or the rest is left to the next process."""
-        batch = await self._queue.dequeue(self._batch.max_items, self._batch.max_size - self._envelope.size)
+        size = self._size
+        batch = await self._queue.dequeue(size.max_items, size.max_size - self._envelope.size)
         if batch is None:
             if self._queue.items and not self._stopping:  # on a disk that does not answer
                 with contextlib.suppress(TimeoutError):
@@ -163,10 +154,20 @@ class SpanSender:
                 self._wake()
             return not self._stopping
         request = ExportRequest(self._envelope.wrap(batch.bodies), batch.items)
-        if await self._retry_sender.deliver(request, should_abandon=self._can_leave_to_next_process) is None:
+        if size.has_grown(batch.items):
+            result: ExportResult | None = await self._retry_sender.attempt(request)
+            if result is not None and not isinstance(result, Delivered):
+                size.failed(result)
+                self._wake()
+                return not self._can_leave_to_next_process()
+        else:
+            result = await self._retry_sender.deliver(request, should_abandon=self._can_leave_to_next_process)
+        if result is None:
             return False
         # Not cancelled by a stop: the receiver has the spans.
         await asyncio.shield(self._queue.ack())
+        if isinstance(result, Delivered):
+            size.delivered(waiting=self._queue.items)
         self._wake()
         return True
 

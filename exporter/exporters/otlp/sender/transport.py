@@ -6,7 +6,7 @@ from typing import Protocol
 
 from exporter import __version__
 from exporter.exporters.otlp.sender.response import ExportResult
-from exporter.exporters.otlp.target import ClientTlsFiles, Target
+from exporter.exporters.otlp.target import ClientTlsFiles, Destination
 
 USER_AGENT = f"agentstack-exporter/{__version__}"
 
@@ -15,7 +15,7 @@ class Transport(Protocol):
     """Sends requests to one target, one at a time. It connects with the first request, and again after a failure."""
 
     @property
-    def target(self) -> Target:
+    def target(self) -> Destination:
         """Where the requests go."""
 
     async def send(self, body: bytes) -> ExportResult:

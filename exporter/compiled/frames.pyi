@@ -1,0 +1,4 @@
+from collections.abc import MutableMapping
+from typing import Any
+
+def take_messages(read: bytes, at: int, stop: int, longest: int) -> tuple[int, list[MutableMapping[str, Any]]]: ...

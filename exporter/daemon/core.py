@@ -1,0 +1,71 @@
+"""What the daemon and the ASGI application share: the pipeline that the settings ask for."""
+
+import time
+from typing import Final
+
+from exporter import __version__
+from exporter.catalogue.declarations import PREFIX
+from exporter.config import Settings
+from exporter.config.otel import OtelSettings
+from exporter.config.price_file import read_prices
+from exporter.config.setting_types import nearest
+from exporter.daemon.logging_diagnostics import LoggingDiagnostics
+from exporter.daemon.otlp import span_options
+from exporter.exporters.landing_page import Product
+from exporter.metrics import inventory
+from exporter.metrics.label_limits import LabelLimits
+from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
+from exporter.server.reloading_file import FileWatcher
+from exporter.sessions.registry import SessionTimeouts
+from exporter.tracing.span_handlers import Emit
+
+PRODUCT: Final = Product(
+    name="agentstack-exporter",
+    version=__version__,
+    description="Prometheus and OpenTelemetry metrics of Plivo AgentStack voice agents, while the calls are going on.",
+)
+
+
+def create_pipeline(
+    settings: Settings, otel: OtelSettings, watcher: FileWatcher, emit: Emit | None, journals: Journals | None = None
+) -> Pipeline:
+    """The pipeline. Finished spans go to ``emit``; without it none are made. ``journals`` keep calls for /live.
+
+    Raises ``ValueError`` for a label that no metric has.
+    """
+    pipeline = Pipeline(
+        label_limits(settings),
+        SessionTimeouts(resume=settings.session_resume, turn=settings.turn_wait, idle=settings.idle_timeout),
+        LoggingDiagnostics(subscribes=settings.subscribe),
+        time.time(),
+        settings.max_frame_bytes,
+        exponential=otel.metrics is not None and otel.histogram_aggregation == "base2_exponential_bucket_histogram",
+        slow_turn=settings.slow_turn,
+        genai=None if settings.genai_metrics == "none" else settings.genai_metrics,
+        exemplars=otel.exemplar_filter != "always_off",
+        tracing=None if emit is None else Tracing(span_options(settings, otel), emit),
+        journals=journals,
+    )
+    if settings.prices is not None:
+        path, cost = settings.prices, pipeline.trackers.cost
+        cost.replace_prices(watcher.watch([path], lambda: read_prices(path), cost.replace_prices).current())
+    return pipeline
+
+
+def label_limits(settings: Settings) -> LabelLimits:
+    """The limits of labels. Raises ``ValueError`` for a label that no metric has."""
+    allow: dict[str, set[str]] = {}
+    own = (spec for spec in inventory.metrics().values() if spec.otel_name.startswith(PREFIX))
+    labels = {label for spec in own for label in spec.labels} if settings.label_allow else set()
+    for item in settings.label_allow:
+        if item.label not in labels:
+            near = nearest(item.label, labels)
+            raise ValueError(f"--label-allow: no metric has the label {item.label!r}" + (f"; did you mean {near!r}?" if near else ""))
+        allow.setdefault(item.label, set()).add(item.value)
+    return LabelLimits(
+        agents=settings.max_agents,
+        pairs=settings.max_pairs,
+        values=settings.max_label_values,
+        series=settings.max_series,
+        allow={label: frozenset(values) for label, values in allow.items()},
+    )

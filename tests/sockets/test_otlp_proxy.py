@@ -1,0 +1,171 @@
+"""Sending through a proxy that refuses, resets, answers 407 and recovers: nothing is lost, and no credential is in the log."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from exporter.exporters.otlp.sender import BackoffConfig, BatchConfig, SpanEnvelope, SpanSender, create_transport
+from exporter.exporters.otlp.sender.response import Delivered
+from exporter.exporters.otlp.target import ClientTlsFiles, Protocol, Proxy, Target
+from tests.sockets.test_sender_tls import server_side
+from tests.support.http_proxy import HttpProxy, http_proxy
+from tests.support.otlp_receiver import Site, otlp_receiver
+from tests.support.pki import Pki, make_pki
+from tests.support.recording_observer import RecordingObserver
+from tests.support.waiting import eventually, seconds
+
+LOGIN = "Basic dXNlcjpzM2NyZXQ="
+CREDENTIALS = "user:s3cret"
+ROUTES = [("http/protobuf", False), ("http/protobuf", True), ("grpc", False), ("grpc", True)]
+each_route = pytest.mark.parametrize(("protocol", "tls"), ROUTES, ids=["http", "https", "grpc", "grpc with TLS"])
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
+    return make_pki(tmp_path_factory.mktemp("pki"))
+
+
+@dataclass
+class Route:
+    """A sender, the proxy, and the receiver behind it."""
+
+    sender: SpanSender
+    observer: RecordingObserver
+    proxy: HttpProxy
+    site: Site
+    offered: int = 0
+
+    async def send(self) -> None:
+        """Offer a span."""
+        name = f"s{self.offered}".encode()
+        assert self.sender.offer([b"\x2a" + bytes([len(name)]) + name])
+        self.offered += 1
+
+    async def arrived(self) -> None:
+        """Wait until all have arrived, once each and in order."""
+        await eventually(lambda: self.observer.items["delivered"] == self.offered, within=20)
+        assert self.site.receiver.spans() == [f"s{number}" for number in range(self.offered)]
+
+    async def fails(self, attempts: int = 1) -> None:
+        """Wait until further attempts have failed."""
+        before = self.observer.attempts["failed"]
+        await eventually(lambda: self.observer.attempts["failed"] >= before + attempts, within=20)
+
+
+@asynccontextmanager
+async def route(protocol: Protocol, pki: Pki, *, tls: bool, credentials: str = CREDENTIALS) -> AsyncIterator[Route]:
+    """A sender to a receiver that it is told to reach through a proxy, which wants a password."""
+    async with otlp_receiver(protocol, tls=server_side(protocol, pki) if tls else None) as site, http_proxy(LOGIN) as proxy:
+        target = Target(
+            *("traces", protocol, site.endpoint.replace("http:", "https:") if tls else site.endpoint, tls),
+            timeout=seconds(10.0),
+            tls_files=ClientTlsFiles(pki.certificate),
+            proxy=Proxy("127.0.0.1", proxy.port, credentials),
+        )
+        observer = RecordingObserver()
+        backoff = BackoffConfig(time_scale=0.02)
+        sender = SpanSender(create_transport(target), SpanEnvelope(), observer, batch=BatchConfig(delay=0.0), backoff=backoff)
+        sender.start()
+        try:
+            yield Route(sender, observer, proxy, site)
+        finally:
+            await sender.stop(within=0.2)
+
+
+@each_route
+async def test_nothing_is_lost(protocol: Protocol, tls: bool, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    """A proxy that refuses connections, resets them, answers 407 and breaks tunnels costs no span, and its password is in no line."""
+    caplog.set_level(logging.DEBUG, "exporter")
+    async with route(protocol, pki, tls=tls) as run:
+        await run.send()
+        await run.arrived()
+        await run.proxy.shut()
+        await run.send()
+        await run.fails(2)
+        await run.proxy.open()
+        await run.arrived()
+        for trouble in ("reset", 407, 407) if protocol == "grpc" else ("reset", 407, "reset"):
+            await run.proxy.shut()  # the next attempt needs a new connection
+            run.proxy.answers.append(trouble)
+            await run.proxy.open()
+            await run.send()
+            await eventually(lambda: not run.proxy.answers, within=20)
+            await run.arrived()
+        assert (run.observer.drops, run.observer.items) == ({}, {"delivered": run.offered})
+        tunnels = {target for method, target, _ in run.proxy.requests if method == "CONNECT"}
+        assert tunnels <= {f"127.0.0.1:{run.site.listener.port}"}
+    forwarded = protocol == "http/protobuf" and not tls
+    assert set(run.proxy.methods()) == {"POST" if forwarded else "CONNECT"}
+    assert "s3cret" not in caplog.text + repr(run)
+    assert "dXNlcj" not in caplog.text
+
+
+@each_route
+async def test_a_wrong_password(protocol: Protocol, tls: bool, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    """Spans wait while the proxy answers 407, counted as a failure of the proxy, and the log says what is missing."""
+    async with route(protocol, pki, tls=tls, credentials="") as run:
+        await run.send()
+        await run.fails(2)
+        assert run.observer.reasons.keys() == {"proxy"}
+        assert run.observer.queue[0] == 1
+        run.proxy.login = ""
+        await run.arrived()
+    assert "407" in caplog.text
+
+
+@pytest.mark.parametrize("header", ["X-Squid-Error: ERR_ACCESS_DENIED 0", "Proxy-Status: corp; error=http_request_denied"])
+async def test_an_error_of_the_proxy_itself(header: str, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    """A 403 that the proxy marks as its own is not a refusal of the collector, which would lose the spans."""
+    async with route("http/protobuf", pki, tls=False) as run:
+        run.proxy.error_headers = f"{header}\r\n"
+        run.proxy.answers += [403, 503]
+        await run.send()
+        await run.arrived()
+        assert run.observer.reasons == {"proxy": 2}
+    assert "the proxy answered 403" in caplog.text
+
+
+async def test_a_refused_tunnel(pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+    """A tunnel that the proxy refuses for any reason is asked for again."""
+    async with route("http/protobuf", pki, tls=True) as run:
+        run.proxy.answers += [403, 502]
+        await run.send()
+        await run.arrived()
+        assert run.observer.reasons == {"proxy": 2}
+    assert f"the proxy answered 403 (through the proxy http://127.0.0.1:{run.proxy.port})" in caplog.text
+
+
+@pytest.mark.parametrize("form", ["{}", "dns:{}", "dns:///{}"])
+async def test_grpc_does_not_read_the_environment_again(form: str, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings decide about the proxy of every form of a target, also where gRPC's own rule for no_proxy would decide otherwise."""
+    monkeypatch.setenv("no_proxy", "0.0.1,localhost")
+    async with otlp_receiver("grpc") as site, http_proxy(LOGIN) as proxy:
+        address = Proxy("127.0.0.1", proxy.port, CREDENTIALS)
+        transport = create_transport(Target("traces", "grpc", form.format(site.endpoint), proxy=address))
+        assert await transport.send(b"") == Delivered()
+        await transport.close()
+    assert [(method, target) for method, target, _ in proxy.requests] == [("CONNECT", site.endpoint)]
+
+
+async def test_a_silent_proxy(pki: Pki) -> None:
+    """A proxy that never answers is a timeout, and the connection to it is closed."""
+
+    async def never(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    silent = await asyncio.start_server(never, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    target = Target("traces", "http/protobuf", "https://127.0.0.1:1/v1/traces", tls=True, timeout=0.05, proxy=Proxy("127.0.0.1", port))
+    transport: Any = create_transport(target)
+    result = await transport.send(b"")
+    assert (result.reason, result.detail) == (
+        "timeout",
+        f"timeout: no response within 0.05 s (through the proxy http://127.0.0.1:{port})",
+    )
+    assert transport._connection is None
+    silent.close()

@@ -1,0 +1,78 @@
+# mypy: ignore-errors
+# It runs where LiveKit Agents is installed, which is not where types are checked.
+"""Calls with real sessions of LiveKit Agents, all at once in one process. Prints what really happened, as JSON.
+
+``shop`` is the call of examples/livekit. ``fails`` has a model that fails, which ends the session, and an app whose callbacks raise.
+``absent`` reports to an exporter that is not there.
+"""
+
+import asyncio
+import importlib.metadata
+import json
+import logging
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "livekit"))
+from demo import ANSWERS, Call, shop_call
+from livekit.agents.voice.agent_session import SessionConnectOptions
+from stand_ins import Delays
+
+from agentstack_tap.livekit import attach
+
+NOWHERE = "ws://127.0.0.1:1/ws"
+
+
+def raises(_):
+    raise RuntimeError("the app's own")
+
+
+def raises_again(_):
+    raise RuntimeError("the app's own")
+
+
+async def failing_call(url):
+    """The model fails at the first question, and the session closes."""
+    ANSWERS["fail, please"] = "fail"
+    call = Call(["fail, please"], Delays(), conn_options=SessionConnectOptions(max_unrecoverable_errors=0))
+    closed = asyncio.Event()
+    call.session.on("close", lambda _: closed.set())
+    for event in ("conversation_item_added", "agent_state_changed", "speech_created", "close", "error"):
+        call.session.on(event, raises)
+    call.tap = attach(call.session, url, agent="fails", session_id="lk-fails")
+    for event in ("conversation_item_added", "agent_state_changed", "speech_created", "close", "error"):
+        call.session.on(event, raises_again)
+    await call.start()
+    await call.until(lambda: len(call.truth.played) == 1 and call.session.agent_state == "listening")
+    await call.caller.speak(0.6)
+    await asyncio.wait_for(closed.wait(), 10)
+    return call
+
+
+def taps():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("agentstack-tap")]
+
+
+async def main(url):
+    calls = await asyncio.gather(
+        shop_call(url, agent="shop", session_id="lk-shop"),
+        failing_call(url),
+        shop_call(NOWHERE, agent="absent", session_id="lk-absent"),
+    )
+    names = ("shop", "fails", "absent")
+    found = {name: asdict(call.truth) for name, call in zip(names, calls, strict=True)}
+    await asyncio.to_thread(calls[0].tap.flush, 20.0)
+    await calls[0].until(lambda: len(taps()) == 1)  # the shared tap of the first two disconnects by itself
+    found["threads"] = taps()
+    found["shared"] = calls[0].tap is calls[1].tap
+    found["stats"] = {name: asdict(call.tap.stats) for name, call in zip(names, calls, strict=True)}
+    found["version"] = importlib.metadata.version("livekit-agents")
+    calls[2].tap.close(0.0)  # at exit it would wait for its exporter
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    asyncio.run(main(sys.argv[1]))
