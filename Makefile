@@ -51,7 +51,7 @@ check: $(READY) ## lint, format, types, imports, generated pages
 	@for page in $(PAGES); do diff -u docs/$$page .cache/docs/$$page \
 	  || { echo "docs/$$page is stale: run make docs" >&2; exit 1; }; done
 	@echo "boards" && $(write_boards)
-	@for form in dashboards export; do diff -ru grafana/$$form .cache/grafana/$$form \
+	@for form in dashboards dashboards-native export; do diff -ru grafana/$$form .cache/grafana/$$form \
 	  || { echo "grafana/$$form is stale: run make docs" >&2; exit 1; }; done
 	@echo "chart" && rm -rf .cache/chart && $(BIN)/python -m deploy.helm.render .cache/chart
 	@for made in README.md values.schema.json files; do diff -ru $(CHART)/$$made .cache/chart/$$made \
@@ -70,8 +70,10 @@ docs: $(READY) ## write the generated pages, dashboards and parts of the Helm ch
 	@$(write_pages)
 	@mkdir -p docs && for page in $(PAGES); do cp .cache/docs/$$page docs/$$page; done
 	@$(write_boards)
-	@rm -rf grafana/dashboards grafana/export && cp -r .cache/grafana/* grafana/
-	@$(BIN)/python deploy/kubernetes/monitoring/render.py > .cache/prometheusrule.yaml && mv .cache/prometheusrule.yaml $(OPERATOR_RULES)
+	@rm -rf grafana/dashboards grafana/dashboards-native grafana/export && cp -r .cache/grafana/* grafana/
+	@$(BIN)/python deploy/prometheus/native_rules.py > .cache/recording.rules.yml && mv .cache/recording.rules.yml $(NATIVE_RULES)
+	@$(BIN)/python deploy/kubernetes/monitoring/render.py > .cache/rules.yaml && mv .cache/rules.yaml $(OPERATOR_RULES)/prometheusrule.yaml
+	@$(BIN)/python deploy/kubernetes/monitoring/render.py native > .cache/rules.yaml && mv .cache/rules.yaml $(OPERATOR_RULES)/prometheusrule-native.yaml
 	@$(BIN)/python -m deploy.helm.render $(CHART)
 
 bench: $(READY) compiled ## measure what the exporter costs
@@ -120,7 +122,8 @@ $(BIN)/python -m exporter.config.reference > .cache/docs/configuration.md; \
 $(BIN)/python -m exporter.tools.semconv_page > .cache/docs/semconv.md; \
 $(BIN)/python -m exporter.live.schema > .cache/docs/live-api.schema.json
 endef
-OPERATOR_RULES := deploy/kubernetes/monitoring/prometheusrule.yaml
+NATIVE_RULES := deploy/prometheus/native/recording.rules.yml
+OPERATOR_RULES := deploy/kubernetes/monitoring
 CHART := deploy/helm/agentstack-exporter
 
 # The dashboards' JSON, from their source in grafana/boards.

@@ -14,11 +14,11 @@ from time import perf_counter
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 
-from bench.synthetic import snapshot_of
+from bench.synthetic import exponential, snapshot_of
 from exporter.exporters.otlp.delta import Temporality
 from exporter.exporters.otlp.metrics import MetricsEncoder
 from exporter.exporters.prometheus.exposition import sample_count
-from exporter.metrics.snapshot import ExponentialPoint, Family, HistogramPoint, Series, Snapshot
+from exporter.metrics.snapshot import Family, HistogramPoint, Series, Snapshot
 from tests.support.reference_otlp import sdk_data
 
 RESOURCE = {"service.name": "agentstack-exporter"}
@@ -81,20 +81,6 @@ def _halved(series: Series) -> Series:
     if not isinstance(point, HistogramPoint):
         return replace(series, value=point / 2)
     return replace(series, value=replace(point, counts=tuple(count // 2 for count in point.counts), sum=point.sum / 2))
-
-
-def exponential(snapshot: Snapshot) -> Snapshot:
-    """The same with exponential buckets: about 100 of them, as latencies of 10 ms to 1 s have."""
-    families = [Family(family.spec, tuple(map(_exponential, family.series))) for family in snapshot.families]
-    return Snapshot(snapshot.at, tuple(families))
-
-
-def _exponential(series: Series) -> Series:
-    point = series.value
-    if not isinstance(point, HistogramPoint):
-        return series
-    counts = {-106 + 5 * place + step: count // 5 for place, count in enumerate(point.counts) for step in range(5)}
-    return replace(series, value=replace(point, exponential=ExponentialPoint(4, 2.0**-20, 0, counts)))
 
 
 def measure_all(subjects: list[Subject], rounds: int) -> None:

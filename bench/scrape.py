@@ -25,10 +25,11 @@ from bench.contestants import Contestant, running
 from bench.frames import load
 from bench.peers import peers
 from bench.report import table
-from bench.synthetic import snapshot_of
+from bench.synthetic import exponential, snapshot_of
 from exporter.exporters.prometheus.endpoint import MetricsEndpoint
 from exporter.exporters.prometheus.exposition import sample_count
-from exporter.exporters.prometheus.negotiation import Format
+from exporter.exporters.prometheus.negotiation import TEXT_FORMATS, Format
+from exporter.exporters.prometheus.protobuf_exposition import Histograms, ProtobufRenderer
 from exporter.metrics.snapshot import Snapshot
 from tests.support.asgi import RawHeaders, call
 from tests.support.reference_exposition import reference_registry
@@ -50,6 +51,7 @@ class Subject:
     headers: RawHeaders
     times: list[float] = field(default_factory=list)
     stalls: list[float] = field(default_factory=list)
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Row:
 def rows_for(snapshot: Snapshot) -> list[Row]:
     """Every format with and without gzip, and a first scrape, for which nothing is cached."""
     warm, theirs = MetricsEndpoint(lambda: snapshot), make_asgi_app(reference_registry(snapshot))
-    kinds = [(into, coding) for into in Format for coding in ("identity", "gzip")]
+    kinds = [(into, coding) for into in TEXT_FORMATS for coding in ("identity", "gzip")]
     rows = [_row(into, coding, lambda: warm, lambda: theirs) for into, coding in kinds]
     first = _row(Format.OPENMETRICS_1_0_0, "gzip", lambda: MetricsEndpoint(lambda: snapshot), lambda: theirs, ", first scrape")
     return [*rows, first]
@@ -95,19 +97,19 @@ async def measure(subject: Subject) -> None:
     subject.times.append(perf_counter() - started)
     await asyncio.sleep(2 * HEARTBEAT)
     subject.stalls.append(worst)
+    subject.size = len(answer.body)
     beating.cancel()
     assert answer.status == 200
 
 
-async def measure_all(rows: list[Row], rounds: int) -> None:
+async def measure_all(subjects: list[Subject], rounds: int) -> None:
     """Interleaved rounds. A round before the first fills caches and is discarded."""
     for number in range(rounds + 1):
-        for row in rows:
-            for subject in (row.ours, row.theirs):
-                await measure(subject)
-                if number == 0:
-                    subject.times.clear()
-                    subject.stalls.clear()
+        for subject in subjects:
+            await measure(subject)
+            if number == 0:
+                subject.times.clear()
+                subject.stalls.clear()
 
 
 def report(samples: int, rows: list[Row]) -> Iterator[tuple[str, ...]]:
@@ -136,10 +138,43 @@ def alone(sizes: tuple[int, ...], rounds: int) -> None:
         gc.collect()
         gc.freeze()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(measure_all(rows, rounds))
+            runner.run(measure_all([subject for row in rows for subject in (row.ours, row.theirs)], rounds))
         lines += report(sample_count(snapshot), rows)
         gc.unfreeze()
     table(heads, lines)
+
+
+FORMATS: tuple[tuple[str, Format, Histograms], ...] = (
+    ("text 0.0.4", Format.TEXT_0_0_4, "classic"),
+    ("OpenMetrics 1.0.0", Format.OPENMETRICS_1_0_0, "classic"),
+    ("protobuf, classic buckets", Format.PROTOBUF, "classic"),
+    ("protobuf, both kinds of buckets", Format.PROTOBUF, "both"),
+    ("protobuf, native buckets", Format.PROTOBUF, "native"),
+)
+
+
+def formats(samples: int, rounds: int) -> None:
+    """Measure each format on the same series, ``samples`` with classic buckets, and print; each histogram has 100 native buckets."""
+    snapshot = exponential(snapshot_of(samples))
+    subjects = {
+        (name, coding): _format(snapshot, into, histograms, coding)
+        for name, into, histograms in FORMATS
+        for coding in ("identity", "gzip")
+    }
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(measure_all(list(subjects.values()), rounds))
+    lines = []
+    for name, _, _ in FORMATS:
+        plain, packed = subjects[name, "identity"], subjects[name, "gzip"]
+        shown = [f"{median(each.times) * 1e3:.1f} ms" for each in (plain, packed)]
+        stalls = f"{median(packed.stalls) * 1e3:.2f} ms (worst {max(packed.stalls) * 1e3:.2f})"
+        lines.append((name, *shown, stalls, f"{plain.size / 1e3:,.0f} kB", f"{packed.size / 1e3:,.0f} kB"))
+    table((f"{samples:,} samples as", "time", "with gzip", "stall with gzip", "size", "with gzip"), lines)
+
+
+def _format(snapshot: Snapshot, into: Format, histograms: Histograms, coding: str) -> Subject:
+    app = MetricsEndpoint(lambda: snapshot, protobuf=ProtobufRenderer(histograms))
+    return Subject(lambda: app, [(b"accept", into.content_type.encode()), (b"accept-encoding", coding.encode())])
 
 
 def busy(rounds: int, seconds: float) -> None:
@@ -191,5 +226,7 @@ def scraping(exporter: Contestant, took: list[float]) -> Iterator[None]:
 def run(*, quick: bool) -> None:
     """Measure and print."""
     alone((1_000,) if quick else (1_000, 10_000, 50_000), 2 if quick else 7)
+    print("The same series in each format:\n")
+    formats(1_000 if quick else 10_000, 2 if quick else 7)
     print("The exporter itself, in a process of its own:\n")
     busy(1 if quick else 5, 1.0 if quick else 3.0)

@@ -1,9 +1,11 @@
 """Snapshots of a given size for measurements: 90 % of the samples are histograms of 20 buckets, the rest counters."""
 
 import random
+from dataclasses import replace
 
 from exporter.catalogue.declarations import MetricSpec
-from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series, Snapshot
+from exporter.catalogue.exponential import SCALE
+from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
 
 _BOUNDS = (*(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4), *(0.5, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0))
 _SERIES_OF_A_FAMILY = 40
@@ -21,6 +23,20 @@ def snapshot_of(samples: int, *, exemplars: bool = True, seed: int = 1) -> Snaps
         *(_counters(rng, number, size) for number, size in enumerate(_sizes(counters))),
     ]
     return Snapshot(_AT, tuple(families))
+
+
+def exponential(snapshot: Snapshot) -> Snapshot:
+    """The same with exponential buckets too: 100 of them, as latencies of 200 ms to 1.8 s have."""
+    families = [Family(family.spec, tuple(map(_exponential, family.series))) for family in snapshot.families]
+    return Snapshot(snapshot.at, tuple(families))
+
+
+def _exponential(series: Series) -> Series:
+    point = series.value
+    if not isinstance(point, HistogramPoint):
+        return series
+    counts = {-75 + 5 * place + step: count // 5 for place, count in enumerate(point.counts) for step in range(5)}
+    return replace(series, value=replace(point, exponential=ExponentialPoint(SCALE, 2.0**-10, 0, counts)))
 
 
 def _sizes(series: int) -> list[int]:

@@ -17,6 +17,7 @@ ROOT: Final = Path(__file__).parents[2]
 CHART: Final = ROOT / "deploy" / "helm" / "agentstack-exporter"
 COPIES: Final = {
     "rules": sorted((ROOT / "deploy" / "prometheus").glob("*.rules.yml")),
+    "rules/native": sorted((ROOT / "deploy" / "prometheus" / "native").glob("*.rules.yml")),
     "dashboards": sorted((ROOT / "grafana" / "dashboards").glob("*.json")),
     ".": [ROOT / "deploy" / "prices" / "prices.toml"],
 }

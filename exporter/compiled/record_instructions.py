@@ -13,14 +13,16 @@ class UpdateInstruction(NamedTuple):
     """One metric to update.
 
     ``fields`` are the places of the field and of its earlier names: the first that is present counts. The cell is at index
-    ``column`` of the group's row number ``row``. ``bounds`` are a histogram's bucket bounds in wire units.
+    ``column`` of the group's row number ``row``. ``edges`` are those of a histogram's places in wire units, and ``explicit`` is the
+    classic bucket of each place.
     """
 
     kind: Kind
     fields: tuple[int, ...]
     row: int
     column: int
-    bounds: tuple[float, ...] = ()
+    edges: tuple[float, ...] = ()
+    explicit: tuple[int, ...] = ()
     zero_is_unknown: bool = False
     exemplars: bool = False
 

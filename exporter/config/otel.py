@@ -61,6 +61,11 @@ class OtelSettings:
     capture_content: CaptureContent = "no_content"
     log_level: LogLevel | None = None
 
+    @property
+    def exponential_histograms(self) -> bool:
+        """Whether metrics are sent with exponential histograms."""
+        return self.metrics is not None and self.histogram_aggregation == "base2_exponential_bucket_histogram"
+
 
 def read_otel(environ: Mapping[str, str], *, use_proxies: bool = True) -> tuple[OtelSettings, tuple[str, ...]]:
     """The settings, and warnings for the log about wrong variables. No warning contains the value of a header.

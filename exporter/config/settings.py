@@ -30,6 +30,8 @@ from exporter.config.setting_types import (
     UrlTemplate,
     Whole,
 )
+from exporter.exporters.prometheus.native_buckets import MOST_BUCKETS
+from exporter.exporters.prometheus.protobuf_exposition import Histograms
 from exporter.logs import LogFormat, LogLevel
 
 GenAiMetrics = Literal["operation", "inference", "none"]
@@ -426,6 +428,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[LabelValue, ...],
         About(LabelValues(), "Limits", "Label value that is always kept and never masked, such as model=gpt-4.1.", repeatable=True),
     ] = ()
+
+    histograms: Annotated[
+        Histograms,
+        About(
+            OneOf(get_args(Histograms)),
+            "Metrics",
+            "Buckets that histograms have for a Prometheus that asks for protobuf. Text always has the classic ones. "
+            "docs/native-histograms.md says what Prometheus needs, and how to change over.",
+        ),
+    ] = "both"
+
+    native_histogram_buckets: Annotated[
+        int,
+        About(
+            Whole(16, 100_000),
+            "Metrics",
+            "Populated buckets of a native histogram. A histogram with more is written with half the resolution.",
+            "buckets",
+        ),
+    ] = MOST_BUCKETS
 
     otlp_queue_dir: Annotated[
         Path | None,

@@ -20,7 +20,7 @@ from exporter.compiled import BUILD
 from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings
 from exporter.daemon.auth import TelemetryGuard
-from exporter.daemon.core import PRODUCT, create_pipeline
+from exporter.daemon.core import PRODUCT, create_pipeline, protobuf_renderer
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
 from exporter.daemon.live import Live, create_journals, shown_to_anyone
@@ -172,7 +172,15 @@ class Daemon:
             raise ValueError(f"--live-content: {self._settings.web_config} requires neither users nor client certificates")
         self._shown_to_anyone = shown_to_anyone(self._settings, authenticates=guard.authenticates)
         live = () if self._live is None else self._live.routes()
-        pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape, live=live)
+        pages = telemetry_app(
+            self.snapshot,
+            self._readiness,
+            PRODUCT,
+            status=self._status,
+            on_scrape=self._on_scrape,
+            protobuf=protobuf_renderer(self._settings),
+            live=live,
+        )
         listener = Listener(
             guard.protect(pages, metrics.refused),
             address.host,

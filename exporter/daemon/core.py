@@ -12,6 +12,7 @@ from exporter.config.setting_types import nearest
 from exporter.daemon.logging_diagnostics import LoggingDiagnostics
 from exporter.daemon.otlp import span_options
 from exporter.exporters.landing_page import Product
+from exporter.exporters.prometheus.protobuf_exposition import ProtobufRenderer
 from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
@@ -39,7 +40,7 @@ def create_pipeline(
         LoggingDiagnostics(subscribes=settings.subscribe),
         time.time(),
         settings.max_frame_bytes,
-        exponential=otel.metrics is not None and otel.histogram_aggregation == "base2_exponential_bucket_histogram",
+        exponential=settings.histograms != "classic" or otel.exponential_histograms,
         slow_turn=settings.slow_turn,
         genai=None if settings.genai_metrics == "none" else settings.genai_metrics,
         exemplars=otel.exemplar_filter != "always_off",
@@ -50,6 +51,11 @@ def create_pipeline(
         path, cost = settings.prices, pipeline.trackers.cost
         cost.replace_prices(watcher.watch([path], lambda: read_prices(path), cost.replace_prices).current())
     return pipeline
+
+
+def protobuf_renderer(settings: Settings) -> ProtobufRenderer:
+    """What answers a Prometheus that asks for protobuf."""
+    return ProtobufRenderer(settings.histograms, most_buckets=settings.native_histogram_buckets)
 
 
 def label_limits(settings: Settings) -> LabelLimits:

@@ -14,7 +14,7 @@ from exporter.compiled import BUILD
 from exporter.config import Settings
 from exporter.config.otel import OtelSettings
 from exporter.daemon.auth import IngestTokens, TelemetryGuard
-from exporter.daemon.core import PRODUCT, create_pipeline
+from exporter.daemon.core import PRODUCT, create_pipeline, protobuf_renderer
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.receiver import create_endpoint, drain_timeout
 from exporter.daemon.receiver_metrics import ReceiverMetrics
@@ -55,7 +55,10 @@ class Embedded:
         self.endpoint = create_endpoint(settings, self.pipeline, metrics, tokens, ReadBudget())
         self._ticker = Ticker(self.pipeline, self.endpoint.sweep)
         self._ready = False
-        pages = telemetry_app(self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape)
+        protobuf = protobuf_renderer(settings)
+        pages = telemetry_app(
+            self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape, protobuf=protobuf
+        )
         self.pages: ASGIApp = TelemetryGuard(settings, self._watcher).protect(pages, metrics.refused)
 
     def snapshot(self) -> Snapshot:

@@ -133,9 +133,10 @@ def _metrics_sender(context: ExportContext) -> MetricsSender | None:
         return None
     observer = OtlpObserver(context.metrics, "metrics")
     observer.start_at_zero()
+    encoder = MetricsEncoder(context.resource, otel.temporality, exponential=otel.exponential_histograms)
     return MetricsSender(
         create_transport(otel.metrics),
-        SnapshotSource(context.snapshot, MetricsEncoder(context.resource, otel.temporality)),
+        SnapshotSource(context.snapshot, encoder),
         observer,
         interval=otel.metric_interval,
         timeout=otel.metric_timeout,

@@ -79,9 +79,11 @@ class SdkExporter:
 
     def _metrics_sender(self, exporter: Any) -> MetricsSender:  # noqa: ANN401 - as above
         context, otel = self._context, self._context.otel
+        temporality = preferred_temporality(exporter)
+        encoder = MetricsEncoder(context.resource, temporality, exponential=otel.exponential_histograms)
         return MetricsSender(
             SdkTransport(self._destination, exporter, metrics_data),
-            SnapshotSource(context.snapshot, MetricsEncoder(context.resource, preferred_temporality(exporter))),
+            SnapshotSource(context.snapshot, encoder),
             self._observer,
             interval=otel.metric_interval,
             timeout=otel.metric_timeout,

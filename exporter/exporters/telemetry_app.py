@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from exporter.exporters.landing_page import SECURITY_HEADERS, Product, StatusLine, landing_page
 from exporter.exporters.prometheus.endpoint import MetricsEndpoint, OnScrape
+from exporter.exporters.prometheus.protobuf_exposition import ProtobufRenderer
 from exporter.metrics.snapshot import Snapshot
 
 _PLAIN_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
@@ -33,12 +34,14 @@ def telemetry_app(
     *,
     status: Callable[[], Iterable[StatusLine]] = tuple,
     on_scrape: OnScrape | None = None,
+    protobuf: ProtobufRenderer | None = None,
     live: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The telemetry listener's application.
 
     All callables run on the event loop: ``snapshot`` once a scrape, ``readiness`` once a probe, ``status`` once a view of the
-    landing page, and ``on_scrape`` after each scrape. ``live`` are the routes of /live, if it is served.
+    landing page, and ``on_scrape`` after each scrape. ``protobuf`` renders for a Prometheus that asks for protobuf. ``live`` are the
+    routes of /live, if it is served.
     """
 
     async def healthy(_request: Request) -> Response:
@@ -55,7 +58,7 @@ def telemetry_app(
     app = Starlette(
         routes=[
             Route("/", landing),
-            Route("/metrics", MetricsEndpoint(snapshot, on_scrape=on_scrape), methods=["GET"]),
+            Route("/metrics", MetricsEndpoint(snapshot, protobuf=protobuf, on_scrape=on_scrape), methods=["GET"]),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
             *live,

@@ -6,7 +6,7 @@ from typing import Final
 from exporter.catalogue.inspect import EventSpec
 from exporter.compiled.record_instructions import GroupInstruction, Kind, UpdateInstruction
 from exporter.metrics.recorder_source import LabelGroup, Update
-from exporter.metrics.store import Layout, wire_bounds
+from exporter.metrics.store import Layout
 
 _FEWEST_FIELDS: Final = 32
 """Fields an event has at least for C to pay: reading all fields of a small event into a tuple costs more than C saves."""
@@ -17,9 +17,9 @@ def record_program(
 ) -> list[GroupInstruction] | None:
     """The event's label groups as instructions; ``first`` is the index of the first group.
 
-    ``None`` if the event is small, or needs what only the Python text can do: exponential buckets, nested fields, base64.
+    ``None`` if the event is small, or needs what only the Python text can do: nested fields, base64.
     """
-    if len(event.fields) < _FEWEST_FIELDS or any(layout.exponential for layout in layouts.values()):
+    if len(event.fields) < _FEWEST_FIELDS:
         return None
     updates = [update for group in groups for update in group.updates]
     if any(len(field.path) > 1 for field in event.fields) or any(update.feeds.amount == "base64_bytes" for update in updates):
@@ -40,12 +40,14 @@ def _group(
 
 def _update(update: Update, row: int, layout: Layout, places: Mapping[str, int]) -> UpdateInstruction:
     spec = update.feeds.spec
+    of_histogram = layout.places_of(spec) if spec.bounds else None
     return UpdateInstruction(
         kind=_kind(update),
         fields=tuple(places[field.path[0]] for field in update.fields),
         row=row,
         column=layout.specs.index(spec),
-        bounds=wire_bounds(spec.bounds, update.divisor),
+        edges=of_histogram.edges if of_histogram else (),
+        explicit=of_histogram.explicit if of_histogram else (),
         zero_is_unknown=update.feeds.zero_is_unknown,
         exemplars=spec.exemplars,
     )

@@ -6,8 +6,7 @@ from operator import itemgetter
 from typing import NoReturn
 
 from exporter.catalogue.declarations import MetricSpec
-from exporter.catalogue.exponential import bucket_places
-from exporter.metrics.store import Observe, Row, Store, wire_bounds
+from exporter.metrics.store import Observe, Row, Store
 
 
 class Instrument:
@@ -17,7 +16,7 @@ class Instrument:
     seconds; 0 stands for the start of the store.
     """
 
-    __slots__ = ("_bounds", "_divisor", "_index", "_label_count", "_layout", "_places", "_rows", "_store", "_values_of")
+    __slots__ = ("_divisor", "_edges", "_index", "_label_count", "_layout", "_rows", "_store", "_values_of")
 
     def __init__(self, store: Store, spec: MetricSpec) -> None:
         self._store = store
@@ -25,8 +24,8 @@ class Instrument:
         self._label_count = len(spec.labels)
         self._values_of = _getter(spec.labels)
         self._divisor = self._layout.divisors[self._index]
-        self._bounds = wire_bounds(spec.bounds, self._divisor)
-        self._places = len(spec.bounds) + 1
+        places = self._layout.places[self._index]
+        self._edges = places.edges if places else ()
         self._rows = self._layout.rows
 
     @property
@@ -57,14 +56,12 @@ class Instrument:
     def observer(self, *, now: float = 0.0, **labels: str) -> Observe:
         """A function that observes values in one series, for the hot path. Discard it when the store drops the series' row."""
         cell = self._row(labels, now)[self._index]
-        if self._layout.exponential:
-            return lambda value: self._observe(cell, value)
-        bounds, divisor, places = self._bounds, self._divisor, self._places
+        edges, divisor, size = self._edges, self._divisor, len(self._edges) + 1
 
         def observe(value: float) -> None:
             wire_value = value * divisor
-            cell[bisect_left(bounds, wire_value)] += 1
-            cell[places] += wire_value
+            cell[bisect_left(edges, wire_value)] += 1
+            cell[size] += wire_value
 
         return observe
 
@@ -79,12 +76,8 @@ class Instrument:
 
     def _observe(self, cell: Row, value: float) -> None:
         wire_value = round(value * self._divisor, 9)
-        cell[bisect_left(self._bounds, wire_value)] += 1
-        cell[self._places] += wire_value
-        if self._layout.exponential:
-            table, counts = bucket_places(self._bounds, self._divisor), cell[self._places + 2]
-            _, index = table.places[bisect_left(table.edges, wire_value)]
-            counts[index] = counts.get(index, 0) + 1
+        cell[bisect_left(self._edges, wire_value)] += 1
+        cell[len(self._edges) + 1] += wire_value
 
     def _wrong_labels(self, labels: dict[str, str]) -> NoReturn:
         spec = self._layout.specs[self._index]

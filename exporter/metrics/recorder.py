@@ -6,7 +6,6 @@ property tests prove all three equal. Metrics whose labels are read from the sam
 the raw values finds the rows of all of them.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
@@ -210,7 +209,7 @@ class Recorder:
         if RecordWriter is not None and (program := record_program(event, groups, layouts, first)) is not None:
             return _compiled(RecordWriter(program, len(event.type.__struct_fields__), self.find_rows).record)
         source, constants = recorder_source(event, groups, layouts, first)
-        names: dict[str, Any] = {"bisect_left": bisect_left, "find_rows": self.find_rows, **constants}
+        names: dict[str, Any] = {"find_rows": self.find_rows, **constants}
         run_generated(source, names, f"recorder of {event.name}")
         record: Record[Any] = names["record"]
         return record

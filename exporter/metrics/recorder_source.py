@@ -1,17 +1,18 @@
 """The Python text of a recorder: straight code that reads each field once and adds it to its cell.
 
 Half of a turn's cost is here, so the text does what is cheapest in CPython 3.11: attribute reads of slots, list items at fixed
-places, one ``bisect`` a histogram, and for an absent field only a test.
+places, one look-up of the place a histogram, and for an absent field only a test.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.catalogue.declarations import Feeds, Labels
-from exporter.catalogue.exponential import bucket_places
+from exporter.catalogue.declarations import Feeds, Labels, MetricSpec
+from exporter.catalogue.exponential import Places
 from exporter.catalogue.inspect import EventSpec, FieldSpec
-from exporter.metrics.store import Layout, wire_bounds
+from exporter.metrics.place_cache import PlaceCache
+from exporter.metrics.store import Layout
 
 _AMOUNTS = {"value": "v", "presence": "1.0", "base64_bytes": "max(len(v) * 3 // 4 - v.count('=', -2), 0)"}
 """Source text of what is added to a counter for a field whose value is ``v``."""
@@ -89,6 +90,7 @@ class _Writer:
         self._layouts = layouts
         self.lines: list[str] = []
         self.constants: dict[str, Any] = {}
+        self._caches: dict[tuple[float, ...], PlaceCache] = {}
 
     def line(self, depth: int, text: str) -> None:
         self.lines.append("    " * depth + text)
@@ -122,7 +124,7 @@ class _Writer:
             self.line(depth + 1, f"v = {alias.expression}")
         if update.feeds.spec.kind == "histogram":
             self.line(depth, "if v:" if update.feeds.zero_is_unknown else "if v is not None:")
-            self._observe(depth + 1, update, cell, exponential=layout.exponential)
+            self._observe(depth + 1, update.feeds.spec, cell, layout.places_of(update.feeds.spec))
         elif update.feeds.spec.kind == "gauge":
             self.line(depth, "if v is not None:")
             self.line(depth + 1, f"{cell} = v")
@@ -130,24 +132,14 @@ class _Writer:
             self.line(depth, "if v:")
             self.line(depth + 1, f"{cell} += {_AMOUNTS[update.feeds.amount]}")
 
-    def _observe(self, depth: int, update: Update, cell: str, *, exponential: bool) -> None:
-        spec = update.feeds.spec
-        bounds, places = f"bounds_{spec.name}", f"places_{spec.name}"
-        self.constants[bounds] = wire_bounds(spec.bounds, update.divisor)
+    def _observe(self, depth: int, spec: MetricSpec, cell: str, places: Places) -> None:
+        place, explicit = f"place_{spec.name}", f"explicit_{spec.name}"
+        self.constants[place] = self._caches.setdefault(places.edges, PlaceCache(places.edges))
         self.line(depth, f"h = {cell}")
-        if exponential:
-            table = bucket_places(self.constants[bounds], update.divisor)
-            self.constants[bounds], self.constants[places] = table.edges, table.places
-            self.line(depth, f"i, x = {places}[bisect_left({bounds}, v)]")
-            self.line(depth, f"counts = h[{len(spec.bounds) + 3}]")
-            self.line(depth, "try:")
-            self.line(depth + 1, "counts[x] += 1")
-            self.line(depth, "except KeyError:")
-            self.line(depth + 1, "counts[x] = 1")
-        else:
-            self.line(depth, f"i = bisect_left({bounds}, v)")
+        self.line(depth, f"i = {place}[v]")
         self.line(depth, "h[i] += 1")
-        self.line(depth, f"h[{len(spec.bounds) + 1}] += v")
+        self.line(depth, f"h[{places.size}] += v")
         if spec.exemplars:
             self.line(depth, "if turn is not None:")
-            self.line(depth + 1, f"h[{len(spec.bounds) + 2}][i] = (v, turn, now)")
+            self.line(depth + 1, f"h[{places.size + 1}][{explicit}[i]] = (v, turn, now)")
+            self.constants[explicit] = places.explicit

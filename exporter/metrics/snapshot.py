@@ -35,13 +35,23 @@ class HistogramPoint:
     """A histogram series at one moment.
 
     ``counts`` are per bucket (not cumulative): one for each of the spec's bounds and a last one for larger values. ``sum`` is in the
-    metric's unit. ``exemplars`` is empty or has one place per bucket. ``exponential`` is set if the store keeps exponential buckets.
+    metric's unit. ``exemplars`` is empty or has one item per bucket. ``exponential`` is set if the store keeps exponential buckets.
     """
 
     counts: tuple[int, ...]
     sum: float
     exemplars: tuple[Exemplar | None, ...] = ()
     exponential: ExponentialPoint | None = None
+
+    @property
+    def count(self) -> int:
+        """How many values were observed."""
+        return sum(self.counts)
+
+    @property
+    def is_exponential(self) -> bool:
+        """Whether there are exponential buckets, without working them out."""
+        return self.exponential is not None
 
 
 @dataclass(frozen=True, slots=True)

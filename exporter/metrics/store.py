@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from exporter.catalogue.declarations import GENAI, DeclarationError, MetricSpec
-from exporter.catalogue.exponential import SCALE, ZERO, ZERO_THRESHOLD
+from exporter.catalogue.exponential import Places, classic_places, fine_places
 from exporter.catalogue.genai_metrics import evicted_labels
 from exporter.metrics.label_limits import OTHER, component_of
-from exporter.metrics.snapshot import Exemplar, ExponentialPoint, Family, HistogramPoint, Series, Snapshot
+from exporter.metrics.placed_point import PlacedPoint
+from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series, Snapshot
 from exporter.protocol.ids import TurnRef
 
 HistogramCell = list[Any]
-"""A count for each bucket, the sum, the exemplars (a list with one place for each bucket, or ``None``), and, if the store keeps
-exponential buckets, a dictionary of their counts by index. A list of several types, not an object: reading list items at fixed
-places is the cheapest that CPython has, and every observation pays for it.
+"""A count for each place (:class:`exporter.catalogue.exponential.Places`), the sum, and the exemplars: a list with one item for each
+classic bucket, or ``None``. A list of several types, not an object: reading list items at fixed indices is the cheapest that CPython
+has, and every observation pays for it.
 """
 Cell = Any
 """What one metric has in a row: a ``float`` (counter), a ``float`` or ``None`` (gauge), or a :data:`HistogramCell`.
@@ -53,15 +54,14 @@ class Layout:
 
     ``divisors`` turn wire units into base units. A ``reserved`` layout (the exporter's own metrics) gets its rows even when the store
     is full. ``tables`` are the tables of :class:`exporter.metrics.label_limits.LabelLimiter` that bound its label values: an eviction
-    from one of them drops rows. With ``exponential``, histograms also count by exponential bucket. ``since`` is when each row was
-    made, in unix seconds.
+    from one of them drops rows. ``places`` are those of each histogram. ``since`` is when each row was made, in unix seconds.
     """
 
     specs: tuple[MetricSpec, ...]
     divisors: tuple[float, ...]
+    places: tuple[Places | None, ...]
     reserved: bool = False
     tables: frozenset[str] = frozenset()
-    exponential: bool = False
     rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
     since: dict[tuple[str, ...], float] = field(default_factory=dict)
 
@@ -77,14 +77,19 @@ class Layout:
 
     def new_row(self) -> Row:
         """A row in which nothing has been recorded."""
-        return [_new_cell(spec, self.exponential) for spec in self.specs]
+        return [_new_cell(spec, places) for spec, places in zip(self.specs, self.places, strict=True)]
+
+    def places_of(self, spec: MetricSpec) -> Places:
+        """The places of one of the layout's histograms; raises ``DeclarationError`` for another metric."""
+        places = self.places[self.specs.index(spec)]
+        if places is None:
+            raise DeclarationError(f"{spec.name} is not a histogram")
+        return places
 
 
-def _new_cell(spec: MetricSpec, exponential: bool) -> HistogramCell | float | None:
-    if spec.kind == "histogram":
-        places = len(spec.bounds) + 1
-        cell: HistogramCell = [*[0] * places, 0.0, [None] * places if spec.exemplars else None]
-        return [*cell, {}] if exponential else cell
+def _new_cell(spec: MetricSpec, places: Places | None) -> HistogramCell | float | None:
+    if places is not None:
+        return [*[0] * places.size, 0.0, [None] * (len(spec.bounds) + 1) if spec.exemplars else None]
     return None if spec.kind == "gauge" else 0.0
 
 
@@ -116,7 +121,7 @@ class Store:
 
     Within the bound, the store reserves room for the exporter's own metrics and for one ``_other`` row a layout: measurements that
     come when the store is full are counted there. A bound smaller than these reserves (about 3,000 series) is exceeded.
-    With ``exponential``, histograms keep exponential buckets beside the explicit ones.
+    With ``exponential``, histograms count finely enough for exponential buckets beside the classic ones.
     """
 
     def __init__(self, max_series: int, born: float = 0.0, *, exponential: bool = False) -> None:
@@ -144,7 +149,9 @@ class Store:
         Raises :class:`DeclarationError` if the store has one of them already, or if their labels differ.
         """
         specs = tuple(specs)
-        layout = Layout(specs, tuple(divisors) or (1.0,) * len(specs), reserved, frozenset(tables), self._exponential)
+        divisors = tuple(divisors) or (1.0,) * len(specs)
+        places = tuple(map(self._places, specs, divisors))
+        layout = Layout(specs, divisors, places, reserved, frozenset(tables))
         for index, spec in enumerate(specs):
             if spec.name in self._by_name:
                 raise DeclarationError(f"{spec.name} is declared twice")
@@ -155,6 +162,11 @@ class Store:
         if not reserved:
             self._kept_free += layout.series_per_row
         return layout
+
+    def _places(self, spec: MetricSpec, divisor: float) -> Places | None:
+        if not spec.bounds:
+            return None
+        return fine_places(spec.bounds, spec.unit, divisor) if self._exponential else classic_places(spec.bounds, divisor)
 
     def spec(self, name: str) -> MetricSpec:
         """The metric with the scraped name ``name``; raises ``KeyError`` if there is none."""
@@ -247,12 +259,12 @@ class Store:
 
 
 def _copy(cell: Cell) -> Cell:
-    return [part.copy() if isinstance(part, list | dict) else part for part in cell] if isinstance(cell, list) else cell
+    return [part.copy() if isinstance(part, list) else part for part in cell] if isinstance(cell, list) else cell
 
 
 def _point(layout: Layout, index: int, cell: Cell) -> float | HistogramPoint | None:
-    spec, divisor = layout.specs[index], layout.divisors[index]
-    return _histogram(spec, cell, divisor) if spec.bounds else _number(spec, cell, divisor, layout.reserved)
+    spec, divisor, places = layout.specs[index], layout.divisors[index], layout.places[index]
+    return _number(spec, cell, divisor, layout.reserved) if places is None else _histogram(places, cell, divisor)
 
 
 def _families(layout: Layout) -> Iterator[Family]:
@@ -271,21 +283,16 @@ def _number(spec: MetricSpec, cell: float | None, divisor: float, reserved: bool
     return float(cell / divisor)
 
 
-def _histogram(spec: MetricSpec, cell: HistogramCell, divisor: float) -> HistogramPoint | None:
-    places = len(spec.bounds) + 1
-    counts = tuple(cell[:places])
-    if not any(counts):
+def _histogram(places: Places, cell: HistogramCell, divisor: float) -> HistogramPoint | None:
+    size = places.size
+    counts: list[int] = cell[:size]
+    if counts == places.nothing:
         return None
-    kept = cell[places + 1]
+    kept = cell[size + 1]
     exemplars = tuple(_exemplar(item, divisor) for item in kept) if kept and any(kept) else ()
-    exponential = _exponential(cell[places + 2]) if len(cell) > places + 2 else None
-    return HistogramPoint(counts, cell[places] / divisor, exemplars, exponential)
-
-
-def _exponential(kept: dict[int, int]) -> ExponentialPoint:
-    counts = kept.copy()  # copying a plain dictionary copies one block of memory: much cheaper than item by item
-    zeros = counts.pop(ZERO, 0)
-    return ExponentialPoint(SCALE, ZERO_THRESHOLD, zeros, counts)
+    if not places.exponential:
+        return HistogramPoint(tuple(counts), cell[size] / divisor, exemplars)
+    return PlacedPoint(places, counts, cell[size] / divisor, exemplars)
 
 
 def _exemplar(item: tuple[float, TurnRef, float] | None, divisor: float) -> Exemplar | None:
@@ -293,8 +300,3 @@ def _exemplar(item: tuple[float, TurnRef, float] | None, divisor: float) -> Exem
         return None
     value, turn, at = item
     return Exemplar(value / divisor, turn.trace_id, turn.span_id, at)
-
-
-def wire_bounds(bounds: tuple[float, ...], divisor: float) -> tuple[float, ...]:
-    """Bucket bounds in wire units, rounded so that a bound of 0.3 s is exactly 300 ms."""
-    return tuple(round(bound * divisor, 9) for bound in bounds)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 
 from grafana.boards import BOARDS
+from grafana.native import as_native
 from grafana.objective import CRITICAL, OBJECTIVE, SLO_BOUND
 from grafana.queries import METRICS, PERCEIVED, select
 from grafana.variables import DOCS
@@ -17,6 +19,7 @@ from tests.support import board_rules as rules
 from tests.support.house_rules import ROOT
 
 DIRECTORY, EXPORTS = ROOT / "grafana" / "dashboards", ROOT / "grafana" / "export"
+NATIVE = ROOT / "grafana" / "dashboards-native"
 FILES = sorted(DIRECTORY.glob("*.json"))
 
 
@@ -38,6 +41,7 @@ def test_boards_keep_the_rules(file: Path, rule: rules.Rule) -> None:
 def test_every_board_is_there() -> None:
     """There is a file for each board, for provisioning and for import, each with a uid and a title of its own."""
     assert {file.stem for file in FILES} == {board.name for board in BOARDS} == {file.stem for file in EXPORTS.iterdir()}
+    assert {file.name for file in FILES} == {file.name for file in NATIVE.iterdir()}
     for key in ("uid", "title"):
         assert len({read(file)[key] for file in FILES}) == len(BOARDS)
 
@@ -57,6 +61,30 @@ def test_export_form(file: Path) -> None:
     assert exported.pop("__elements") == {}
     board["templating"]["list"][0].pop("current", None)
     assert exported == board
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_native_form(file: Path) -> None:
+    """The second form asks the same of native histograms: the same board, whose queries name only series that then exist."""
+    board, native = read(file), read(NATIVE / file.name)
+    assert native == as_native(board)
+    asked = list(zip(rules.queries_of(board), rules.queries_of(native), strict=True))
+    histograms = {name for name, spec in METRICS.items() if spec.kind == "histogram"}
+    for (title, classic), (_, target) in asked:
+        parsed = promql_parser.parse(rules.interpolated(target["expr"]))
+        named = {selector.name for selector, _ in rules.selectors(parsed)}
+        before = {selector.name for selector, _ in rules.selectors(promql_parser.parse(rules.interpolated(classic["expr"])))}
+        assert {name for name in named if name.startswith("agentstack_")} <= METRICS.keys(), title
+        assert named & histograms == {name.rpartition("_")[0] for name in before if name.rpartition("_")[0] in histograms}, title
+        assert "by (le" not in target["expr"], title
+    assert without_queries(native) == without_queries(board)
+
+
+def without_queries(part: Any) -> Any:
+    """A board without the expressions of its queries and the names of their series."""
+    if isinstance(part, dict):
+        return {key: without_queries(value) for key, value in part.items() if key not in ("expr", "legendFormat")}
+    return [without_queries(each) for each in part] if isinstance(part, list) else part
 
 
 def test_links_of_cells_lead_to_boards() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from exporter.catalogue.declarations import MetricSpec, SpanAttribute, SpanEvent
+from exporter.catalogue.exponential import octaves
 from exporter.catalogue.names import Kind, scraped_name
 from exporter.catalogue.render import as_json, as_markdown
 from exporter.metrics import inventory
@@ -220,3 +221,14 @@ def test_the_page_is_current() -> None:
     """The metrics reference is what the catalogue renders to now."""
     page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
     assert page == as_markdown(inventory.events(), inventory.other_metrics()), "run make docs"
+
+
+def test_native_histograms_are_wider_than_classic_ones() -> None:
+    """Native buckets reach from an eighth of the first bound, or less, to eight times the last, and hold every plausible latency."""
+    for spec in METRICS.values():
+        if spec.kind == "histogram":
+            lowest, highest = octaves(spec.bounds, spec.unit)
+            assert 2.0**lowest <= min(filter(None, spec.bounds)) / 8, spec.name
+            assert 2.0**highest >= (1 if spec.unit == "1" else 8 * spec.bounds[-1]), spec.name
+    for latency in (METRICS[name] for name in HEADLINES if name.endswith("_seconds")):
+        assert 2.0 ** octaves(latency.bounds, latency.unit)[1] >= 120, latency.name

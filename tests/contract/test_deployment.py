@@ -257,7 +257,22 @@ def test_the_operators_rules_are_the_rules() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (place.parent / "prometheusrule.yaml").read_text(encoding="utf-8") == module.rendered(), "run make docs"
+    for name, native in (("prometheusrule.yaml", False), ("prometheusrule-native.yaml", True)):
+        assert (place.parent / name).read_text(encoding="utf-8") == module.rendered(native=native), "run make docs"
+
+
+def test_native_histograms_do_not_replace_classic_ones() -> None:
+    """Where a shipped file has native histograms scraped, classic ones are scraped too: Prometheus would drop them."""
+    shipped = [file for file in DEPLOY.rglob("*") if file.suffix in (".yml", ".yaml", ".tpl")]
+    pairs = {"scrape_native_histograms": "always_scrape_classic_histograms", "scrapeNativeHistograms": "scrapeClassicHistograms"}
+    found = []
+    for file in shipped:
+        text = file.read_text(encoding="utf-8")
+        for names in pairs.items():
+            counts = [len(re.findall(rf"^ *{name}: true", text, re.MULTILINE)) for name in names]
+            found += [(file.name, *counts)] if any(counts) else []
+    assert {name for name, _, _ in found} == {"prometheus.yml", "monitors.yaml"}
+    assert [name for name, native, classic in found if native != classic] == []
 
 
 def test_monitoring_builds_with_a_config_map_a_board() -> None:

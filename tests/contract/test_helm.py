@@ -189,6 +189,19 @@ def test_the_sidecar_is_that_of_the_kustomization() -> None:
     assert ours["terminationGracePeriodSeconds"] == theirs["terminationGracePeriodSeconds"]
 
 
+def test_native_histograms() -> None:
+    """With native histograms each monitor scrapes both forms, and the rules are those that read the native one."""
+    switches = "gateway.enabled=true,serviceMonitor.enabled=true,nativeHistograms.scrape=true,nativeHistograms.rules=true"
+    objects = charted_objects("monitoring", f"--set={switches}")
+    monitors = [each["spec"] for each in objects if each["kind"] in ("ServiceMonitor", "PodMonitor")]
+    assert [(each["scrapeNativeHistograms"], each["scrapeClassicHistograms"]) for each in monitors] == [(True, True)] * 2
+    [ours] = [each["spec"] for each in objects if each["kind"] == "PrometheusRule"]
+    shipped = yaml.safe_load(
+        (ROOT / "deploy" / "kubernetes" / "monitoring" / "prometheusrule-native.yaml").read_text(encoding="utf-8")
+    )["spec"]
+    assert ours == shipped
+
+
 def test_what_is_monitored_is_that_of_the_kustomization() -> None:
     """Monitors, rules and dashboards are the same; a release's ServiceMonitor finds its own Service only."""
     theirs = kustomized_objects("monitoring")

@@ -1,6 +1,7 @@
 """Rules, alerts and their routing: sound, complete, and about metrics that exist."""
 
 import re
+import runpy
 import shlex
 import subprocess
 from pathlib import Path
@@ -13,9 +14,10 @@ import yaml
 from exporter.metrics import inventory
 from grafana.objective import BURNS_FAST, CRITICAL, OBJECTIVE, QUEUE_FILLS, SLO_BOUND
 from tests.support.house_rules import ROOT
+from tests.support.native_series import as_native
 from tests.support.peers import RELEASES, Release, require
 from tests.support.rule_scenarios import SCENARIOS, Scenario
-from tests.support.shipped_rules import ALERTS, FILES, RECORDED, RULES, alone, rules, run_cases, run_promtool, values
+from tests.support.shipped_rules import ALERTS, FILES, NATIVE_FILES, RECORDED, RULES, alone, rules, run_cases, run_promtool, values
 
 RUNBOOKS = ROOT / "docs" / "runbooks"
 SUFFIXES = ("_bucket", "_count", "_sum")
@@ -32,13 +34,36 @@ def metrics_in(expression: str) -> set[str]:
 def test_promtool_takes_them(release: Release) -> None:
     """The rules and the example configuration are what Prometheus wants."""
     run_promtool(release, "check", "rules", *map(str, FILES))
+    run_promtool(release, "check", "rules", *map(str, NATIVE_FILES))
     run_promtool(release, "check", "config", "--syntax-only", str(RULES / "prometheus.yml"))
+    if release == "newest":  # the settings are of Prometheus 3.8
+        run_promtool(release, "check", "config", "--syntax-only", str(RULES / "native" / "prometheus.yml"))
+
+
+def test_native_rules_record_the_same() -> None:
+    """The native rules are those that are made from the classic ones, and both have the same records and alerts."""
+    module = runpy.run_path(str(RULES / "native_rules.py"))
+    assert (RULES / "native" / "recording.rules.yml").read_text(encoding="utf-8") == module["rendered"](), "run make docs"
+    of_both = [[(rule.get("record"), rule.get("alert")) for rule in rules(files)] for files in (FILES, NATIVE_FILES)]
+    assert of_both[0] == of_both[1]
+
+
+def test_each_form_reads_its_own_histograms() -> None:
+    """Classic rules read histograms by bucket, native rules whole ones, and alerts only what both record."""
+    histograms = {name for name, spec in inventory.metrics().items() if spec.kind == "histogram"}
+    every = {name + suffix for name in histograms for suffix in ("", *SUFFIXES)}
+    for files, suffixes in ((FILES, ("_bucket", "_count")), (NATIVE_FILES, ("",))):
+        wanted = {name + suffix for name in histograms for suffix in suffixes}
+        read = {name for rule in rules(files) for name in metrics_in(rule["expr"])} & every
+        assert read
+        assert read <= wanted
+    assert not {name for rule in ALERTS.values() for name in metrics_in(rule["expr"])} & every
 
 
 def test_every_expression_is_promql_of_known_metrics() -> None:
     """Expressions parse with types, and name only what the exporter, Prometheus or another rule makes."""
     known = set(inventory.metrics())
-    for rule in rules():
+    for rule in (*rules(), *rules(NATIVE_FILES)):
         expression = rule["expr"]
         promql_parser.parse(expression)
         for name in metrics_in(expression):
@@ -51,7 +76,7 @@ def test_every_expression_is_promql_of_known_metrics() -> None:
 def test_labels_exist() -> None:
     """Labels that are selected or grouped by are labels of the metric."""
     known = inventory.metrics()
-    for rule in rules():
+    for rule in (*rules(), *rules(NATIVE_FILES)):
         for name, inside in re.findall(r"(agentstack_[a-z_]+)\{([^}]*)\}", rule["expr"]):
             base = next(
                 (name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix) and name.removesuffix(suffix) in known), name
@@ -63,7 +88,7 @@ def test_labels_exist() -> None:
 def test_callers_are_people() -> None:
     """What callers wait is asked without the calls that a machine answered, in the rules and in the objective for Sloth."""
     slo = yaml.safe_load((ROOT / "deploy" / "slo" / "sloth.yml").read_text(encoding="utf-8"))["slos"][0]
-    asked = [*(rule["expr"] for rule in rules()), *slo["sli"]["events"].values()]
+    asked = [*(rule["expr"] for rule in (*rules(), *rules(NATIVE_FILES))), *slo["sli"]["events"].values()]
     found = [inside for text in asked for inside in re.findall(r"agentstack_(?:user_perceived_latency|caller_turns)\w+\{([^}]*)", text)]
     assert found
     assert [inside for inside in found if 'answered_by!="machine"' not in inside] == []
@@ -93,7 +118,9 @@ def test_the_board_of_an_alert_leads_to_its_runbook() -> None:
         for runbook in re.findall(r"/docs/runbooks/(\w+)\.md", board.read_text(encoding="utf-8")):
             led.add((runbook, f"/d/agentstack-{board.stem}"))
     asked = {(name, rule["annotations"]["dashboard"]) for name, rule in ALERTS.items()}
-    assert {name for name, _ in asked - led} == {"AgentStackThresholdsMissing"}, "the alerts' own fault is on no panel"
+    assert {name for name, _ in asked - led} == {"AgentStackThresholdsMissing", "AgentStackHistogramsMissing"}, (
+        "the rules' own faults are on no panel"
+    )
     for name, rule in ALERTS.items():
         assert f"Dashboard: `{rule['annotations']['dashboard']}`" in (RUNBOOKS / f"{name}.md").read_text(encoding="utf-8"), name
 
@@ -176,21 +203,26 @@ def test_the_objective_for_sloth_is_the_same() -> None:
         assert metrics_in(query) <= {"agentstack_caller_turns_total", "agentstack_user_perceived_latency_seconds_bucket"}
 
 
-def case(name: str, scenario: Scenario, bad: dict[str, float], *, fires: bool, gap: bool = False) -> dict[str, Any]:
+def case(
+    name: str, scenario: Scenario, bad: dict[str, float], *, fires: bool, gap: bool = False, native: bool = False
+) -> dict[str, Any]:
     """One test of promtool: quiet before, as expected at the end of the bad phase, quiet again at the end."""
     first, middle, last = scenario.phases
     every = {**scenario.good, **bad}
     hole = (first + middle // 2, first + middle // 2 + max(1, 4 // scenario.step)) if gap else None
-    series = []
+    rates = {}
     for key in every:
         phases = [scenario.good.get(key, 0.0)] * first + [bad.get(key, 0.0)] * middle + [scenario.good.get(key, 0.0)] * last
-        rates = phases if key.split("{")[0] in scenario.gauges else [rate * scenario.step for rate in phases]
-        series.append({"series": key, "values": values(rates, gauge=key.split("{")[0] in scenario.gauges, gap=hole)})
+        rates[key] = phases if key.split("{")[0] in scenario.gauges else [rate * scenario.step for rate in phases]
+    rates, histograms = as_native(rates, hole) if native else (rates, [])
+    series = [
+        {"series": key, "values": values(each, gauge=key.split("{")[0] in scenario.gauges, gap=hole)} for key, each in rates.items()
+    ]
     step = scenario.step
     moments = [(first - 1, False), (first + middle - 1, fires), (first + middle + last - 1, False)]
     return {
         "interval": f"{step}m",
-        "input_series": series,
+        "input_series": [*series, *histograms],
         "promql_expr_test": [
             {
                 "expr": f'count(ALERTS{{alertname="{name}", alertstate="firing"}}) > bool 0',
@@ -212,10 +244,28 @@ def test_every_alert_has_a_scenario() -> None:
 @pytest.mark.external
 def test_alerts(name: str, release: Release, tmp_path: Path) -> None:
     """Each fires, survives a gap in the scrapes, and resolves; it is quiet before, just below, and where too little happens."""
+    run_cases(release, tmp_path, cases_of(name), alone(name, tmp_path), f"{SCENARIOS[name].step}m")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name, scenario in SCENARIOS.items() if any("_bucket{" in key for key in scenario.good))
+)
+@pytest.mark.external
+def test_alerts_on_native_histograms(name: str, tmp_path: Path) -> None:
+    """Where the rules read native histograms, each alert that rests on one fires and is quiet in the same scenarios."""
+    files = alone(name, tmp_path, NATIVE_FILES)
+    run_cases("newest", tmp_path, cases_of(name, native=True), files, f"{SCENARIOS[name].step}m")
+
+
+def cases_of(name: str, *, native: bool = False) -> list[dict[str, Any]]:
+    """The tests of an alert: it fires, also with a gap in the scrapes, and where it is to be quiet it is.
+
+    Of native histograms there are fewer: how a gap ends and how much traffic there was does not depend on the form.
+    """
     scenario = SCENARIOS[name]
-    cases = [case(name, scenario, scenario.bad, fires=True), case(name, scenario, scenario.bad, fires=True, gap=True)]
-    cases += [case(name, scenario, quiet, fires=False) for quiet in (scenario.below, scenario.few) if quiet is not None]
-    run_cases(release, tmp_path, cases, alone(name, tmp_path), f"{scenario.step}m")
+    cases = [case(name, scenario, scenario.bad, fires=True, gap=gap, native=native) for gap in ([True] if native else [False, True])]
+    quiet = (scenario.below,) if native else (scenario.below, scenario.few)
+    return cases + [case(name, scenario, each, fires=False, native=native) for each in quiet if each is not None]
 
 
 @pytest.mark.external

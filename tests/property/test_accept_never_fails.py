@@ -1,5 +1,7 @@
 """Whatever a client sends as headers and query, it gets metrics of the declared Content-Type."""
 
+import gzip
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +9,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.exporters.prometheus.endpoint import MetricsEndpoint
-from exporter.exporters.prometheus.negotiation import accepts_gzip, negotiate
+from exporter.exporters.prometheus.negotiation import Format, accepts_gzip, negotiate
 from tests.support.asgi import call
+from tests.support.prometheus_messages import decoded, expected
 from tests.support.small_snapshot import SMALL
 
 _WORDS = (
@@ -25,6 +28,7 @@ _WORDS = (
         "q=abc",
         "q=nan",
     ),
+    *("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", "encoding=text"),
     *("q=1e9", "q=", "q", "escaping=allow-utf-8", "escaping=dots", "escaping=\xff", ";", ",", "=", " ", '"', "\\", "²"),
 )
 _headers = st.lists(st.sampled_from(_WORDS) | st.sampled_from(";,"), max_size=20).map("".join).map(lambda text: text.encode("latin-1"))
@@ -39,6 +43,9 @@ async def test_every_request_gets_metrics(accept: list[bytes], encoding: list[by
     assert answer.status == 200
     assert int(answer.headers["content-length"]) == len(answer.body)
     openmetrics = answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0; ")
+    if answer.headers["content-type"].startswith(Format.PROTOBUF.media_type):
+        assert decoded(gzip.decompress(answer.body) if "content-encoding" in answer.headers else answer.body) == expected(SMALL)
+        return
     families = list((parse_openmetrics if openmetrics else parse_text)(answer.text))
     assert len(families) == len(SMALL.families)
 

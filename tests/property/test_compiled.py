@@ -1,5 +1,6 @@
 """Compiled code, which the image runs, gives the same values and bytes as the Python it replaces."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
+from exporter.catalogue import buckets
 from exporter.catalogue.declarations import SpanName
+from exporter.catalogue.exponential import fine_places
 from exporter.catalogue.inspect import inspect_event
 from exporter.compiled.build import PLAIN, sources
 from exporter.compiled.record_instructions import GroupInstruction
@@ -105,10 +108,10 @@ def test_attributes(compiled: Compiled, events: Sequence[TurnMetrics], capture: 
         assert in_c(as_integers) == in_python(as_integers)
 
 
-def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any) -> Snapshot:
+def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any, *, exponential: bool) -> Snapshot:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorder, "RecordWriter", writer)
-        pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Loud(), NOW)
+        pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Loud(), NOW, exponential=exponential)
     for agent, event in cases:
         feed = CallFeed(pipeline)
         for document in ({"type": "session.started", "agent_id": agent}, event):
@@ -116,12 +119,29 @@ def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any) ->
     return pipeline.snapshot(NOW)
 
 
-@given(cases=st.lists(st.tuples(st.sampled_from([None, "a", "b"]), documents["turn.metrics"]), min_size=1, max_size=6))
-@example(cases=[("a", {"type": "turn.metrics"})])
-@example(cases=[("a", {"type": "turn.metrics", "turn_completed_callback_ms": -1, "on_user_turn_completed_ms": 5})])
-def test_recording(compiled: Compiled, cases: Sequence[tuple[str | None, dict[str, Any]]]) -> None:
-    """Any turns give the same buckets, sums, exemplars and counts."""
-    assert recorded(cases, compiled.record.RecordWriter) == recorded(cases, None)
+EDGES = fine_places(buckets.USER_PERCEIVED, "s", 1000.0).edges
+beside_edges = st.sampled_from(EDGES).flatmap(
+    lambda edge: st.sampled_from((edge, math.nextafter(edge, 0), math.nextafter(edge, math.inf)))
+)
+
+
+@given(
+    cases=st.lists(st.tuples(st.sampled_from([None, "a", "b"]), documents["turn.metrics"]), min_size=1, max_size=6),
+    edges=st.lists(beside_edges, max_size=3),
+    exponential=st.booleans(),
+)
+@example(cases=[("a", {"type": "turn.metrics"})], edges=list(EDGES), exponential=True)
+@example(
+    cases=[("a", {"type": "turn.metrics", "turn_completed_callback_ms": -1, "on_user_turn_completed_ms": 5})],
+    edges=[],
+    exponential=False,
+)
+def test_recording(
+    compiled: Compiled, cases: Sequence[tuple[str | None, dict[str, Any]]], edges: Sequence[float], exponential: bool
+) -> None:
+    """Any turns give the same buckets, sums, exemplars and counts, also values on an edge of a bucket and just beside it."""
+    every = [*cases, *(("a", {"type": "turn.metrics", "turn_number": n, "user_perceived_ms": edge}) for n, edge in enumerate(edges))]
+    assert recorded(every, compiled.record.RecordWriter, exponential=exponential) == recorded(every, None, exponential=exponential)
 
 
 _pieces = st.lists(st.binary(max_size=300), min_size=7, max_size=7).map(tuple)

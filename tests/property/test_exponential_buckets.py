@@ -13,16 +13,18 @@ from opentelemetry.sdk.metrics.export import ExponentialHistogramDataPoint, InMe
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 
 from exporter.catalogue.declarations import MetricSpec
-from exporter.catalogue.exponential import MOST_BUCKETS, SCALE, ZERO_THRESHOLD, bucket_places, downscaled
+from exporter.catalogue.exponential import OTLP_BUCKETS, SCALE, downscaled, fine_places, octaves
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.snapshot import ExponentialPoint, HistogramPoint
 from exporter.metrics.store import Store
 
 SPEC = MetricSpec(kind="histogram", otel_name="agentstack.delay", unit="s", help="Delay.", bounds=(0.0, 0.3, 1.0, 10.0))
+LOWEST, HIGHEST = octaves(SPEC.bounds, SPEC.unit)
+ZERO_THRESHOLD = 2.0**LOWEST
 
-_milliseconds = st.integers(0, 14_400_000).map(lambda number: number / 1000)
-_powers = st.integers(-19, 29).map(lambda exponent: 2.0**exponent)
-_any = st.floats(ZERO_THRESHOLD, 2.0**30, exclude_min=True)
+_milliseconds = st.integers(0, 1000 << HIGHEST).map(lambda number: number / 1000)
+_powers = st.integers(LOWEST + 1, HIGHEST).map(lambda exponent: 2.0**exponent)
+_any = st.floats(ZERO_THRESHOLD, 2.0**HIGHEST, exclude_min=True)
 measurements = st.lists(_milliseconds | _powers | _any, min_size=1, max_size=60)
 """Values as the platform sends them, edges that floating point holds exactly, and any other above the threshold for zero."""
 sparse_counts = st.dictionaries(st.integers(-17_000, 17_000), st.integers(1, 2**40), max_size=50)
@@ -102,21 +104,21 @@ def test_explicit_buckets_are_the_same(divisor: float, values: list[float]) -> N
 def test_merging_buckets_loses_nothing(counts: dict[int, int]) -> None:
     """However far apart, the buckets sent are few, neighbours, and hold what the same coarser buckets would have held."""
     scale, offset, dense = downscaled(counts, SCALE)
-    assert len(dense) <= MOST_BUCKETS
+    assert len(dense) <= OTLP_BUCKETS
     assert {index: number for index, number in enumerate(dense, offset) if number} == coarse(counts, SCALE - scale)
     finer = coarse(counts, SCALE - scale - 1) if scale < SCALE else {}
-    assert scale == SCALE or max(finer) - min(finer) >= MOST_BUCKETS
+    assert scale == SCALE or max(finer) - min(finer) >= OTLP_BUCKETS
 
 
 @pytest.mark.parametrize("divisor", [1.0, 1000.0])
-@pytest.mark.parametrize("exponent", range(-19, 31))
+@pytest.mark.parametrize("exponent", range(LOWEST + 1, HIGHEST + 1))
 def test_a_power_of_two_is_the_upper_edge_of_its_bucket(exponent: int, divisor: float) -> None:
     """A power of two is in the bucket below it and the next larger number in the one above, in milliseconds too."""
-    table = bucket_places((0.3 * divisor,), divisor)
+    places = fine_places(SPEC.bounds, SPEC.unit, divisor)
     edge = 2.0**exponent * divisor
     index = exponent * 2**SCALE
-    assert table.places[bisect_left(table.edges, edge)][1] == index - 1
-    assert exponent == 30 or table.places[bisect_left(table.edges, math.nextafter(edge, math.inf))][1] == index
+    assert places.exponential[bisect_left(places.edges, edge)] == index - 1
+    assert exponent == HIGHEST or places.exponential[bisect_left(places.edges, math.nextafter(edge, math.inf))] == index
 
 
 @pytest.mark.parametrize("value", [0.0, ZERO_THRESHOLD / 2])
@@ -127,4 +129,4 @@ def test_nothing_counts_as_zero(value: float) -> None:
 
 def test_what_is_too_large_is_in_the_highest_bucket() -> None:
     """A value that no measurement has does not get a bucket of its own."""
-    assert exponential(observed([2.0**30, 2.0**40], 1.0)).counts == {30 * 2**SCALE - 1: 2}
+    assert exponential(observed([2.0**HIGHEST, 2.0**40], 1.0)).counts == {HIGHEST * 2**SCALE - 1: 2}

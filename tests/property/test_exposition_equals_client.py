@@ -12,12 +12,12 @@ from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
 from exporter.exporters.prometheus.exposition import Renderer, go_float, sample_count
-from exporter.exporters.prometheus.negotiation import Format
+from exporter.exporters.prometheus.negotiation import TEXT_FORMATS, Format
 from exporter.metrics.snapshot import Snapshot
 from tests.support.reference_exposition import client_family, reference_text
 from tests.support.snapshots import snapshots
 
-formats = pytest.mark.parametrize("into", list(Format))
+formats = pytest.mark.parametrize("into", TEXT_FORMATS)
 
 
 def rendered(snapshot: Snapshot, into: Format) -> bytes:

@@ -80,7 +80,7 @@ def _observe_length(reference: ReferenceRecorder, event: dict[str, Any], agent: 
         extra = ReferenceRecorder([spec])
         extra.record(says_zero, agent, "unknown")
         for key, histogram in extra.histograms.items():
-            found = reference.histograms.setdefault(key, ReferenceHistogram(histogram.bounds))
+            found = reference.histograms.setdefault(key, ReferenceHistogram(histogram.bounds, histogram.unit))
             found.counts = [one + other for one, other in zip(found.counts, histogram.counts, strict=True)]
             found.exponential += histogram.exponential
 

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.catalogue.names import Kind, scraped_label, scraped_name
 from exporter.exporters.otlp.metrics import MetricsEncoder
 from exporter.exporters.prometheus.exposition import Renderer
+from exporter.exporters.prometheus.native_buckets import MOST_BUCKETS
 from exporter.exporters.prometheus.negotiation import Format
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
@@ -42,9 +43,9 @@ def scraped(snapshot: Snapshot) -> Iterator[Sample]:
             yield sample.name, tuple(sorted(labels.items())), repr(float(sample.value))
 
 
-def sent(snapshot: Snapshot) -> Iterator[Sample]:
+def sent(snapshot: Snapshot, *, exponential: bool = True) -> Iterator[Sample]:
     """What a receiver of OTLP makes of it under Prometheus's names."""
-    request = ExportMetricsServiceRequest.FromString(MetricsEncoder({}).encode(snapshot).body)
+    request = ExportMetricsServiceRequest.FromString(MetricsEncoder({}, exponential=exponential).encode(snapshot).body)
     for metric in request.resource_metrics[0].scope_metrics[0].metrics:
         yield from _samples(metric)
 
@@ -120,6 +121,23 @@ def test_views_agree_on_simulated_calls(exponential: bool, fleet: str, seed: int
     shown = list(scraped(snapshot))
     assert sorted(without_buckets(iter(shown)) if exponential else shown) == sorted(sent(snapshot))
     assert any(name == "agentstack_sessions_total" for name, _, _ in shown)
+
+
+@given(fleet=st.sampled_from(sorted(FLEETS)), seed=st.integers(0, 2**32))
+def test_views_agree_on_classic_buckets_of_a_fine_store(fleet: str, seed: int) -> None:
+    """Classic buckets do not depend on how finely the store counts: both views, and a store without exponential buckets, agree."""
+    fine, classic = (after_calls(fleet, seed, 2, exponential=exponential) for exponential in (True, False))
+    assert sorted(scraped(fine)) == sorted(sent(fine, exponential=False)) == sorted(scraped(classic))
+
+
+def test_no_fleet_populates_too_many_buckets() -> None:
+    """The series of all fleets together have fewer populated buckets than allowed: their resolution is never reduced."""
+    found: dict[str, set[int]] = {}
+    for fleet in FLEETS:
+        for family in after_calls(fleet, 1, 25, exponential=True).families:
+            points = [series.value for series in family.series if isinstance(series.value, HistogramPoint)]
+            found.setdefault(family.spec.name, set()).update(*(point.exponential.counts for point in points if point.exponential))
+    assert 100 < max(map(len, found.values())) < MOST_BUCKETS
 
 
 @given(seed=st.integers(0, 2**32))

@@ -16,7 +16,10 @@ from tests.support.peers import releases
 from tests.support.prometheus_server import Prometheus, prometheus
 from tests.support.simulation import simulate, subdirectory
 
-BOARDS = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "grafana" / "dashboards").glob("*.json"))]
+BOARDS, NATIVE_BOARDS = (
+    [json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "grafana" / form).glob("*.json"))]
+    for form in ("dashboards", "dashboards-native")
+)
 NOWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 """A collector that is not there: the boards show what waits for it and what fails."""
 WINDOWS = {"__rate_interval": "20s", "__interval": "20s", "__range": "2m"}
@@ -53,7 +56,9 @@ async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], 
             endpoints[name] = (await stack.enter_async_context(daemon)).endpoints
         targets = {name: each.telemetry for name, each in endpoints.items()}
         servers = [
-            await stack.enter_async_context(prometheus(subdirectory(directory, release), targets, interval="2s", release=release))
+            await stack.enter_async_context(
+                prometheus(subdirectory(directory, release), targets, interval="2s", release=release, native=release == "newest")
+            )
             for release in found
         ]
         for server in servers:
@@ -72,10 +77,19 @@ async def play(directory: Path, endpoints: dict[str, Endpoints], servers: list[P
                 await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
 
 
-async def answers(server: Prometheus, now: float, **chosen: str) -> dict[tuple[str, str, str], list[float]]:
-    """All values of each query at a moment, by board, panel and query."""
+def forms_of(server: Prometheus) -> list[list[dict[str, Any]]]:
+    """The boards that a server can answer: in both forms if it has native histograms too."""
+    return [BOARDS, NATIVE_BOARDS] if server.native else [BOARDS]
+
+
+Answers = dict[tuple[str, str, str], list[float]]
+"""Values by board, panel and query."""
+
+
+async def answers(server: Prometheus, boards: list[dict[str, Any]], now: float, **chosen: str) -> Answers:
+    """All values of each query at a moment; of a native histogram, how much it has counted."""
     found = {}
-    for board in BOARDS:
+    for board in boards:
         for title, target in queries_of(board):
             expr = interpolated(target["expr"], **WINDOWS, **chosen)
             if target.get("instant"):
@@ -83,7 +97,8 @@ async def answers(server: Prometheus, now: float, **chosen: str) -> dict[tuple[s
                 values = [float(series["value"][1]) for series in result]
             else:
                 result = (await server.api("query_range", query=expr, start=f"{now - 10}", end=f"{now}", step="1"))["result"]
-                values = [float(value) for series in result for _, value in series["values"]]
+                values = [float(value) for series in result for _, value in series.get("values", ())]
+                values += [float(value["count"]) for series in result for _, value in series.get("histograms", ())]
             found[board["uid"], title, target["refId"]] = values
     return found
 
@@ -98,13 +113,14 @@ async def test_every_query_finds_what_calls_leave(tmp_path: Path) -> None:
 
 
 async def _finds_what_calls_leave(server: Prometheus, now: float) -> None:
-    everything = await answers(server, now)
-    one = await answers(server, now, agent="agent-support")
     choices = await values_of_variables(server)
-    empty = {(title, ref) for (_, title, ref), values in everything.items() if not values}
-    assert empty == set(EMPTY)
-    assert not_numbers(everything) == []
-    assert one["agentstack-overview", "What callers wait", "A"]
+    for boards in forms_of(server):
+        everything = await answers(server, boards, now)
+        one = await answers(server, boards, now, agent="agent-support")
+        empty = {(title, ref) for (_, title, ref), values in everything.items() if not values}
+        assert empty == set(EMPTY)
+        assert not_numbers(everything) == []
+        assert one["agentstack-overview", "What callers wait", "A"]
     assert all(choices.values()), choices
 
 
@@ -113,10 +129,11 @@ async def test_no_query_makes_up_a_number(tmp_path: Path) -> None:
     async with watched(tmp_path) as (_, servers):
         for server in servers:
             await server.reaches("count(agentstack_exporter_build_info)", len(FLEETS))
-            quiet = await answers(server, time.time())
-            assert not_numbers(quiet) == []
-            shown = [title for (board, title, _), values in quiet.items() if board == "agentstack-overview" and any(values)]
-            assert set(shown) <= {"Age of the data"}
+            for boards in forms_of(server):
+                quiet = await answers(server, boards, time.time())
+                assert not_numbers(quiet) == []
+                shown = [title for (board, title, _), values in quiet.items() if board == "agentstack-overview" and any(values)]
+                assert set(shown) <= {"Age of the data"}
 
 
 def not_numbers(found: dict[tuple[str, str, str], list[float]]) -> list[tuple[str, str, str]]:

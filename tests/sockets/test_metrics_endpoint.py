@@ -15,12 +15,13 @@ from bench.synthetic import snapshot_of
 from exporter.exporters.landing_page import Product, StatusLine
 from exporter.exporters.prometheus.endpoint import MetricsEndpoint, Scrape
 from exporter.exporters.prometheus.exposition import CHUNK_SAMPLES, Renderer, sample_count
-from exporter.exporters.prometheus.negotiation import Format
+from exporter.exporters.prometheus.negotiation import TEXT_FORMATS, Format
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.snapshot import Snapshot
 from tests.support.alongside import turns_of_others
 from tests.support.asgi import call
 from tests.support.http_server import http_server
+from tests.support.prometheus_messages import decoded, expected
 from tests.support.reference_exposition import reference_text
 from tests.support.small_snapshot import SMALL
 from tests.support.waiting import eventually
@@ -28,8 +29,8 @@ from tests.support.waiting import eventually
 PRODUCT = Product("agentstack-exporter", "1.2.3", "Metrics of voice agents", "https://docs.example/<here>")
 LARGE = snapshot_of(10_000)
 PATHS = ("/", "/metrics", "/-/healthy", "/-/ready")
-ACCEPT = {into: f"{into.media_type};version={into.version}" for into in Format}
-formats = pytest.mark.parametrize("into", list(Format))
+ACCEPT = {into: into.content_type for into in Format}
+formats = pytest.mark.parametrize("into", TEXT_FORMATS)
 
 
 def ready() -> Readiness:
@@ -69,6 +70,17 @@ class TestMetrics:
         assert int(answer.headers["content-length"]) == len(body) < len(text) / 5
         assert gzip.decompress(body) == text
 
+    @pytest.mark.parametrize("coding", ["identity", "gzip"])
+    async def test_protobuf(self, coding: str) -> None:
+        """A scrape for protobuf gets all families as messages, also compressed, with its length and the type that it asked for."""
+        headers = {"accept": ACCEPT[Format.PROTOBUF], "accept-encoding": coding}
+        async with http_server(telemetry_app(lambda: LARGE, ready, PRODUCT)) as url, client() as http:
+            answer = await http.get(f"{url}/metrics", headers=headers)
+        assert answer.headers["content-type"] == f"{Format.PROTOBUF.content_type}; escaping=underscores"
+        assert answer.headers.get("content-encoding", "identity") == coding
+        assert (int(answer.headers["content-length"]) == len(answer.content)) is (coding == "identity")
+        assert decoded(answer.content) == expected(LARGE)
+
     async def test_head(self) -> None:
         """HEAD has the headers of GET and no body, renders nothing, and keeps the connection open."""
         scrapes: list[int] = []
@@ -86,12 +98,12 @@ class TestMetrics:
         numbers = count()
         app = telemetry_app(lambda: snapshots[next(numbers)], ready, PRODUCT)
         async with http_server(app) as url, client() as http:
-            asked = [*Format, *Format]
+            asked = [*TEXT_FORMATS, *TEXT_FORMATS]
             answers = await asyncio.gather(*(http.get(f"{url}/metrics", headers={"accept": ACCEPT[into]}) for into in asked))
         found = [
             [reference_text(one, into) for one in snapshots].index(answer.content) for into, answer in zip(asked, answers, strict=True)
         ]
-        assert len(set(found)) == next(numbers) <= len(Format) + 1
+        assert len(set(found)) == next(numbers) <= len(TEXT_FORMATS) + 1
 
     async def test_a_shared_body_is_never_older_than_the_request(self) -> None:
         """A scrape that comes while a body is rendered gets the next body, which all that wait share."""

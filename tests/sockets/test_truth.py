@@ -131,7 +131,7 @@ class Expectation:
 
     def _stand_in(self, metric: str, labels: tuple[str, ...], value: float) -> None:
         spec = metrics_of(inventory.events())[metric]
-        found = self.fields.histograms.setdefault((metric, labels), ReferenceHistogram(spec.bounds))
+        found = self.fields.histograms.setdefault((metric, labels), ReferenceHistogram(spec.bounds, spec.unit))
         found.observe(Decimal(repr(value)), exemplar=False)
 
 

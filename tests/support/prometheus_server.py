@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,16 @@ scrape_configs:
 """
 _JOB = """
   - job_name: {name}
+    {native}
     static_configs:
       - targets: ["{target}"]
 """
+_NATIVE: dict[Release, str] = {
+    "oldest": "",
+    "newest": "scrape_native_histograms: true\n    always_scrape_classic_histograms: true",
+}
+_FEATURES: dict[Release, str] = {"oldest": "native-histograms", "newest": "created-timestamp-zero-ingestion"}
+"""What switches native histograms on. The oldest then takes no classic ones; the newest takes both, and start timestamps."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Prometheus:
 
     url: str
     targets: int
+    native: bool = False
+    """Whether it takes native histograms."""
 
     async def api(self, path: str, **parameters: str) -> Any:
         """The data of an API answer."""
@@ -75,21 +84,28 @@ class Prometheus:
 
 @asynccontextmanager
 async def prometheus(
-    directory: Path, targets: dict[str, str], *, interval: str = "200ms", more: str = "", release: Release = "oldest"
+    directory: Path,
+    targets: dict[str, str],
+    *,
+    interval: str = "200ms",
+    more: str = "",
+    release: Release = "oldest",
+    native: bool = False,
 ) -> AsyncIterator[Prometheus]:
     """A Prometheus that scrapes each ``host:port`` as the job of its name; it does not outlive the block.
 
-    ``more`` is added to its configuration. A scrape may take as long as ``interval``: on a busy machine one of a large exporter takes
-    longer than the default, and until the next that succeeds its series are not there.
+    With ``native`` it takes native histograms. ``more`` is added to its configuration. A scrape may take as long as ``interval``: on a
+    busy machine one of a large exporter takes longer than the default, and until the next that succeeds its series are not there.
 
     It takes some seconds to begin with its targets: start it before whatever else takes time.
     """
-    jobs = "".join(_JOB.format(name=name, target=target) for name, target in targets.items())
+    of_native = _NATIVE[release] if native else ""
+    jobs = "".join(_JOB.format(name=name, target=target, native=of_native) for name, target in targets.items())
     (directory / "prometheus.yml").write_text(_CONFIG.format(interval=interval) + jobs + more, encoding="utf-8")
     arguments = [f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'tsdb'}"]
-    arguments.append("--enable-feature=exemplar-storage")
+    arguments.append("--enable-feature=exemplar-storage" + (f",{_FEATURES[release]}" if native else ""))
     async with prometheus_process(directory, arguments, targets=len(targets), release=release) as server:
-        yield server
+        yield replace(server, native=native)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from exporter.catalogue.declarations import Const, Feeds, Flag, Labels, MetricSpec, OfSession, OneIf, OneOf, Text
+from exporter.catalogue.exponential import octaves
 from exporter.catalogue.genai import provider_name
 from exporter.catalogue.inspect import EventSpec, FieldSpec
 from exporter.metrics.label_limits import normalise
@@ -30,10 +31,12 @@ SeriesKey = tuple[str, tuple[str, ...]]
 class ReferenceHistogram:
     """One histogram series: how many values fell into each bucket, their sum, and the last value of each bucket with a turn.
 
-    ``exponential`` counts by exponential bucket of scale 4; those up to 2**-20 are under ``None``.
+    ``exponential`` counts by exponential bucket of scale 5; those up to ``zero_threshold`` are under ``None``, and those that are too
+    large in the last one below ``highest``.
     """
 
     bounds: tuple[float, ...]
+    unit: str
     counts: list[int] = field(default_factory=list)
     sum: Decimal = Decimal(0)
     exemplars: dict[int, Decimal] = field(default_factory=dict)
@@ -50,17 +53,19 @@ class ReferenceHistogram:
                 place = index
                 break
         self.counts[place] += 1
-        self.exponential[_exponential_bucket(value)] += 1
+        self.exponential[_exponential_bucket(value, *octaves(self.bounds, self.unit))] += 1
         self.sum += value
         if exemplar:
             self.exemplars[place] = value
 
 
-def _exponential_bucket(value: Decimal) -> int | None:
-    """The bucket whose edges 2**(i/16) and 2**((i+1)/16) the value lies between, worked out in whole numbers."""
-    if value <= Decimal(2) ** -20:
+def _exponential_bucket(value: Decimal, lowest: int, highest: int) -> int | None:
+    """The bucket whose edges 2**(i/32) and 2**((i+1)/32) the value lies between, worked out in whole numbers."""
+    if value <= Decimal(2) ** lowest:
         return None
-    power = Fraction(value) ** 16
+    if value > Decimal(2) ** highest:
+        return 32 * highest - 1
+    power = Fraction(value) ** 32
     index = power.numerator.bit_length() - power.denominator.bit_length() - 2
     while power > Fraction(2) ** (index + 1):
         index += 1
@@ -100,7 +105,7 @@ class ReferenceRecorder:
 
     def _update(self, feeds: Feeds, key: SeriesKey, value: Json, divisor: float, *, exemplar: bool) -> None:
         if feeds.spec.kind == "histogram":
-            found = self.histograms.setdefault(key, ReferenceHistogram(feeds.spec.bounds))
+            found = self.histograms.setdefault(key, ReferenceHistogram(feeds.spec.bounds, feeds.spec.unit))
             found.observe(_decimal(value) / _decimal(divisor), exemplar=exemplar)
             return
         if feeds.amount == "presence":

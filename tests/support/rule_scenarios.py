@@ -198,6 +198,12 @@ SCENARIOS: dict[str, Scenario] = {
         bad=latency("agentstack_exporter_event_loop_lag_seconds", HERE, 600, 0.01, 0.4, 0.1),
         below=latency("agentstack_exporter_event_loop_lag_seconds", HERE, 600, 0.09),
     ),
+    "AgentStackHistogramsMissing": Scenario(
+        good=turns(10, 0.5),
+        bad=turns(10, 0.5) | latency("agentstack_user_perceived_latency_seconds", f"{AGENT},{HUMAN}", 0, 0.5),
+        below=turns(10, 0.5, unanswered=9),
+        few=turns(1, 0.5) | latency("agentstack_user_perceived_latency_seconds", f"{AGENT},{HUMAN}", 0, 0.5),
+    ),
     "AgentStackExporterTurnsAway": Scenario(
         good={f'agentstack_exporter_connections_refused_total{{{HERE},reason="too_many"}}': 0},
         bad={f'agentstack_exporter_connections_refused_total{{{HERE},reason="too_many"}}': 2},

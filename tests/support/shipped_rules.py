@@ -1,7 +1,7 @@
 """The shipped rules, and promtool to judge them."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from tests.support.peers import Release, require
 
 RULES = ROOT / "deploy" / "prometheus"
 FILES = sorted(RULES.glob("*.rules.yml"))
+NATIVE_FILES = [RULES / "native" / file.name if (RULES / "native" / file.name).exists() else file for file in FILES]
+"""The files to load where Prometheus has native histograms."""
 
 
-def rules() -> Iterator[dict[str, Any]]:
+def rules(files: Sequence[Path] = FILES) -> Iterator[dict[str, Any]]:
     """Every rule of every file."""
-    for file in FILES:
+    for file in files:
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
             yield from group["rules"]
 
@@ -55,19 +57,19 @@ def run_cases(release: Release, folder: Path, cases: list[dict[str, Any]], files
     run_promtool(release, "test", "rules", "cases.yml", at=folder)
 
 
-def alone(name: str, folder: Path) -> list[Path]:
+def alone(name: str, folder: Path, files: Sequence[Path] = FILES) -> list[Path]:
     """The files with this alert and no other, and only what it asks for recorded: all of them take promtool five times as long."""
     needed, grown = {name}, True
     while grown:
         asked = " ".join(
             rule["expr"] + rule.get("annotations", {}).get("cause", "")
-            for rule in rules()
+            for rule in rules(files)
             if {rule.get("alert"), rule.get("record")} & needed
         )
         grown = bool(found := {record for record in RECORDED if record in asked} - needed)
         needed |= found
     written = []
-    for file in FILES:
+    for file in files:
         groups = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
         for group in groups:
             group["rules"] = [rule for rule in group["rules"] if {rule.get("alert"), rule.get("record")} & needed]

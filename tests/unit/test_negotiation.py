@@ -10,6 +10,9 @@ TEXT_1_UTF8 = "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
 OPENMETRICS_UTF8 = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
 
+PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; escaping=underscores"
+PROTOBUF_UTF8 = PROTOBUF.replace("underscores", "allow-utf-8")
+
 PROMETHEUS_2_42 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -22,6 +25,25 @@ PROMETHEUS_2_42_PROTOBUF = (
 PROMETHEUS_3 = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,"
     "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+PROMETHEUS_2_55_PROTOBUF = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
+    "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+PROMETHEUS_3_0_PROTOBUF = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=0.0.4;escaping=allow-utf-8;q=0.3,*/*;q=0.2"
+)
+PROMETHEUS_3_PROTOBUF = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
+PROMETHEUS_3_PROTOBUF_LAST = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.5,*/*;q=0.1"
 )
 PROMETHEUS_3_UNDERSCORES = PROMETHEUS_3.replace("allow-utf-8", "underscores")
 PROMETHEUS_3_TEXT_FIRST = (
@@ -36,7 +58,11 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
     [
         # Real scrapers and browsers.
         (PROMETHEUS_2_42, OPENMETRICS),
-        (PROMETHEUS_2_42_PROTOBUF, OPENMETRICS),
+        (PROMETHEUS_2_42_PROTOBUF, PROTOBUF),
+        (PROMETHEUS_2_55_PROTOBUF, PROTOBUF),
+        (PROMETHEUS_3_0_PROTOBUF, PROTOBUF_UTF8),
+        (PROMETHEUS_3_PROTOBUF, PROTOBUF),
+        (PROMETHEUS_3_PROTOBUF_LAST, OPENMETRICS_UTF8),
         (PROMETHEUS_3, OPENMETRICS_UTF8),
         (PROMETHEUS_3_UNDERSCORES, OPENMETRICS),
         (PROMETHEUS_3_TEXT_FIRST, TEXT_1_UTF8),
@@ -52,6 +78,14 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
         ("text/plain;version=0.0.4,text/plain;version=1.0.0,application/openmetrics-text", OPENMETRICS),
         ("text/plain;version=0.0.4,text/plain;version=1.0.0", TEXT_1),
         ("*/*,text/plain;version=1.0.0", TEXT_1),
+        # Protobuf only by its message and encoding, never because of a wildcard.
+        ('application/vnd.google.protobuf; proto="io.prometheus.client.MetricFamily"; encoding=delimited', PROTOBUF),
+        (f"{PROTOBUF},application/openmetrics-text,text/plain;version=1.0.0", PROTOBUF),
+        (f"{PROTOBUF};q=0,*/*", TEXT),
+        ("application/vnd.google.protobuf", TEXT),
+        ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text", TEXT),
+        ("application/vnd.google.protobuf;proto=other.Message;encoding=delimited,text/plain;version=1.0.0;q=0.1", TEXT_1),
+        ("text/plain;q=0,application/openmetrics-text;q=0,*/*", TEXT),
         # Versions.
         ("application/openmetrics-text", OPENMETRICS),
         ("application/openmetrics-text;version=0.0.1", TEXT),

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from exporter.catalogue.declarations import DeclarationError, MetricSpec
+from exporter.catalogue.exponential import wire_bounds
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.snapshot import Exemplar, HistogramPoint, Series, Snapshot
-from exporter.metrics.store import Layout, Row, Store, wire_bounds
+from exporter.metrics.store import Layout, Row, Store
 from exporter.protocol.ids import TurnRef, trace_id, turn_span_id
 
 WAIT = MetricSpec(

@@ -1,4 +1,7 @@
-"""Writes prometheusrule.yaml from the rule files, for `make docs`; the Prometheus Operator wants them in an object of its own."""
+"""Writes prometheusrule.yaml from the rule files, for `make docs`; the Prometheus Operator wants them in an object of its own.
+
+With the argument ``native``, the recording rules are those that read native histograms.
+"""
 
 import sys
 from pathlib import Path
@@ -9,11 +12,10 @@ HERE = Path(__file__).parent
 RULES = HERE.parents[1] / "prometheus"
 
 
-def rendered() -> str:
-    """The PrometheusRule with the groups of all rule files."""
-    groups = [
-        group for file in sorted(RULES.glob("*.rules.yml")) for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
-    ]
+def rendered(*, native: bool = False) -> str:
+    """The PrometheusRule with the groups of all rule files; the native ones replace those of the same name."""
+    files = {file.name: file for folder in (RULES, RULES / "native")[: 1 + native] for file in sorted(folder.glob("*.rules.yml"))}
+    groups = [group for _, file in sorted(files.items()) for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]]
     labels = {"app.kubernetes.io/name": "agentstack-exporter", "role": "alert-rules"}
     document = {
         "apiVersion": "monitoring.coreos.com/v1",
@@ -21,8 +23,9 @@ def rendered() -> str:
         "metadata": {"name": "agentstack-exporter", "labels": labels},
         "spec": {"groups": groups},
     }
-    return "# Written by `make docs` from deploy/prometheus/*.rules.yml.\n" + yaml.safe_dump(document, sort_keys=False, width=200)
+    read = "the native recording rules" if native else "deploy/prometheus/*.rules.yml"
+    return f"# Written by `make docs` from {read}.\n" + yaml.safe_dump(document, sort_keys=False, width=200)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(rendered())
+    sys.stdout.write(rendered(native=sys.argv[1:] == ["native"]))

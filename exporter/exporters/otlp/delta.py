@@ -37,22 +37,24 @@ class DeltaBaseline:
         self._at = snapshot.at if snapshot else 0.0
         self._families = {family.spec: family.series for family in families if family.spec.kind != "gauge"}
 
-    def deltas(self, family: Family) -> Iterator[Series]:
+    def deltas(self, family: Family, *, exponential: bool = True) -> Iterator[Series]:
         """The family's series that changed: ``value`` is what was added, ``since`` the start of the delta in unix seconds.
 
-        A series that was removed and created again in between starts at its own creation.
+        A series that was removed and created again in between starts at its own creation. Without ``exponential``, histograms have
+        explicit buckets only.
         """
         before = {series.labels: series for series in self._families.get(family.spec, ())}
         for series in family.series:
             value, start = series.value, self._at
             earlier = before.get(series.labels)
             if earlier is not None and earlier.since == series.since and not _was_reset(earlier.value, value):
-                value = _difference(earlier.value, value)
+                value = _difference(earlier.value, value, exponential)
             else:
                 start = max(start, series.since)
             if isinstance(value, HistogramPoint):
                 if any(value.counts):
-                    point = HistogramPoint(value.counts, value.sum, _after(start, value.exemplars), value.exponential)
+                    parts = value.exponential if exponential else None
+                    point = HistogramPoint(value.counts, value.sum, _after(start, value.exemplars), parts)
                     yield Series(series.labels, point, start)
             elif value:
                 yield Series(series.labels, value, start)
@@ -65,10 +67,11 @@ def _was_reset(earlier: float | HistogramPoint, now: float | HistogramPoint) -> 
     return isinstance(now, HistogramPoint) or isinstance(earlier, HistogramPoint) or not now >= earlier
 
 
-def _difference(earlier: float | HistogramPoint, now: float | HistogramPoint) -> float | HistogramPoint:
+def _difference(earlier: float | HistogramPoint, now: float | HistogramPoint, exponential: bool) -> float | HistogramPoint:
     if isinstance(now, HistogramPoint) and isinstance(earlier, HistogramPoint):
         counts = tuple(map(sub, now.counts, earlier.counts))
-        return HistogramPoint(counts, now.sum - earlier.sum, now.exemplars, _exponential(earlier.exponential, now.exponential))
+        parts = _exponential(earlier.exponential, now.exponential) if exponential else None
+        return HistogramPoint(counts, now.sum - earlier.sum, now.exemplars, parts)
     if isinstance(now, HistogramPoint) or isinstance(earlier, HistogramPoint):
         raise TypeError("a series changed between number and histogram")
     return now - earlier

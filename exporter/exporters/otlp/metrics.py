@@ -40,8 +40,8 @@ class MetricsEncoder:
     """Encodes snapshots for one receiver.
 
     ``resource`` describes the sending process, see :func:`exporter.exporters.otlp.resource.resource_attributes`. Histograms that
-    have exponential buckets are sent with these, others with explicit bounds. Two snapshots may be encoded at the same time; commits
-    come in the order of their snapshots.
+    have exponential buckets are sent with these, unless ``exponential`` is off; others have explicit bounds. Two snapshots may be
+    encoded at the same time; commits come in the order of their snapshots.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class MetricsEncoder:
         resource: Mapping[str, AttributeValue],
         temporality: Temporality = "cumulative",
         *,
+        exponential: bool = True,
         version: str = __version__,
         slice_points: int = SLICE_POINTS,
     ) -> None:
         self._resource = delimited(1, encoded_resource(resource))
         self._scope = delimited(1, utf8(1, SCOPE) + utf8(2, version))
         self._temporality = temporality
+        self._exponential = exponential
         self._slice_points = slice_points
         self._writers = _Writers()
         self._baseline = DeltaBaseline()
@@ -83,10 +85,10 @@ class MetricsEncoder:
         baseline, writers = self._baseline, _Writers()
         at, room = nanoseconds(snapshot.at), self._slice_points
         for family in snapshot.families:
-            key = (family.spec, shape_of(family))
+            key = (family.spec, shape_of(family, exponential=self._exponential))
             writer = writers[key] = self._writers.get(key) or FamilyWriter(*key)
             delta = is_delta(family.spec, self._temporality)
-            source = baseline.deltas(family) if delta else iter(family.series)
+            source = baseline.deltas(family, exponential=key[1] == "exponential") if delta else iter(family.series)
             constants, points = Constants(), list[bytes]()
             while batch := list(islice(source, room)):
                 points += writer.points(batch, at, constants)

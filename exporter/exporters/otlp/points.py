@@ -36,12 +36,13 @@ _EXPONENTIAL = Struct("<BQBQBQBdBQBd")  # start = 2, time = 3, count = 4, sum = 
 _EXEMPLAR = Struct("<BQBd2s8s2s16s")  # time_unix_nano = 2, as_double = 3, span_id = 4, trace_id = 5
 
 
-def shape_of(family: Family) -> Shape:
-    """The kind of OTLP data for a family. A histogram is exponential if all its points have exponential buckets."""
+def shape_of(family: Family, *, exponential: bool = True) -> Shape:
+    """The kind of OTLP data for a family. With ``exponential``, a histogram is exponential if all its points have such buckets."""
     if family.spec.kind != "histogram":
         return "gauge" if family.spec.kind == "gauge" else "sum"
     points = (series.value for series in family.series)
-    return "exponential" if all(isinstance(point, HistogramPoint) and point.exponential for point in points) else "histogram"
+    found = exponential and all(isinstance(point, HistogramPoint) and point.is_exponential for point in points)
+    return "exponential" if found else "histogram"
 
 
 def nanoseconds(seconds: float) -> int:
@@ -109,7 +110,7 @@ def _explicit(places: int) -> Numbers:
 
     def numbers(series: Series, at: int) -> bytes:
         point = _histogram_point(series)
-        total = min(sum(point.counts), _MOST)
+        total = min(point.count, _MOST)
         start = _start(series, at)
         packed = struct.pack(0x11, start, 0x19, at, 0x21, total, 0x29, point.sum, counts_head, *point.counts)
         return packed + _exemplars(8, point.exemplars) if point.exemplars else packed
@@ -122,7 +123,7 @@ def _exponential(series: Series, at: int) -> bytes:
     parts = point.exponential
     if parts is None:
         raise TypeError("a point of an exponential histogram has no exponential buckets")
-    start, total = _start(series, at), min(sum(point.counts), _MOST)
+    start, total = _start(series, at), min(point.count, _MOST)
     packed = _EXPONENTIAL.pack(
         *(0x11, start, 0x19, at, 0x21, total, 0x29, point.sum, 0x39, parts.zero_count, 0x71, parts.zero_threshold)
     )

@@ -1,9 +1,9 @@
 """``/metrics`` as an ASGI application that never blocks the event loop for long.
 
-The snapshot is rendered in chunks, and compressed if the scraper accepts gzip; between two chunks the event loop serves the calls.
-One body is rendered at a time. Requests that wait for the same format share the next one, so none gets a body older than itself.
-The body is complete before its first byte is sent, so that it has a ``Content-Length`` and a scraper notices a truncated body. It
-is sent in the same chunks, with flow control for slow readers.
+The snapshot is rendered as text or protobuf in chunks, and compressed if the scraper accepts gzip; between two chunks the event loop
+serves the calls. One body is rendered at a time. Requests that wait for the same format share the next one, so none gets a body older
+than itself. The body is complete before its first byte is sent, so that it has a ``Content-Length`` and a scraper notices a truncated
+body. It is sent in the same chunks, with flow control for slow readers.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from exporter.exporters.prometheus.exposition import Renderer, sample_count
 from exporter.exporters.prometheus.negotiation import Format, accepts_gzip, negotiate
+from exporter.exporters.prometheus.protobuf_exposition import ProtobufRenderer
 from exporter.metrics.snapshot import Snapshot
 
 GZIP_LEVEL = 1
@@ -49,10 +50,11 @@ class MetricsEndpoint:
     """
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot], *, renderer: Renderer | None = None, on_scrape: OnScrape | None = None
+        self, snapshot: Callable[[], Snapshot], *, protobuf: ProtobufRenderer | None = None, on_scrape: OnScrape | None = None
     ) -> None:
         self._snapshot = snapshot
-        self._renderer = renderer or Renderer()
+        self._text = Renderer()
+        self._protobuf = protobuf or ProtobufRenderer()
         self._on_scrape = on_scrape
         self._rendering = asyncio.Lock()
         self._next: dict[tuple[Format, bool], asyncio.Task[_Body]] = {}
@@ -75,22 +77,22 @@ class MetricsEndpoint:
             await asyncio.sleep(0)
         await send({"type": "http.response.body"})
 
-    async def _body(self, text_format: Format, gzip: bool) -> "_Body":
+    async def _body(self, into: Format, gzip: bool) -> "_Body":
         """A body whose snapshot is newer than this call. It may be shared with other requests."""
-        started, wanted = perf_counter(), (text_format, gzip)
+        started, wanted = perf_counter(), (into, gzip)
         rendering = self._next.get(wanted)
         if rendering is None:
-            rendering = self._next[wanted] = asyncio.create_task(self._render(text_format, gzip))
+            rendering = self._next[wanted] = asyncio.create_task(self._render(into, gzip))
         body = await asyncio.shield(rendering)
         if self._on_scrape:
             self._on_scrape(Scrape(duration=perf_counter() - started, samples=body.samples, size=body.size))
         return body
 
-    async def _render(self, text_format: Format, gzip: bool) -> "_Body":
+    async def _render(self, into: Format, gzip: bool) -> "_Body":
         async with self._rendering:
-            del self._next[text_format, gzip]
+            del self._next[into, gzip]
             snapshot = self._snapshot()
-            chunks = self._renderer.chunks(snapshot, text_format)
+            chunks = self._protobuf.chunks(snapshot) if into is Format.PROTOBUF else self._text.chunks(snapshot, into)
             rendered = []
             for chunk in _compressed(chunks) if gzip else chunks:
                 rendered.append(chunk)

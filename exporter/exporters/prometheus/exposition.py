@@ -69,7 +69,7 @@ class Renderer:
 
 def sample_count(snapshot: Snapshot) -> int:
     """Number of samples in the rendered snapshot; the same in every format."""
-    return sum(len(family.series) * _samples_each(family.spec) for family in snapshot.families)
+    return sum(len(family.series) * samples_each(family.spec) for family in snapshot.families)
 
 
 def go_float(value: float) -> str:
@@ -96,7 +96,7 @@ class _FamilyText:
         self._spec = spec
         self.head = _head(spec)
         self.openmetrics_head = _openmetrics_head(spec)
-        self.samples_each = _samples_each(spec)
+        self.samples_each = samples_each(spec)
         self.templates: Templates = {}
 
     def lines(self, batch: Sequence[Series], used: Templates, openmetrics: bool) -> list[str]:
@@ -165,7 +165,7 @@ def _openmetrics_head(spec: MetricSpec) -> str:
     return f"# HELP {name} {_escaped(spec.help)}\n# TYPE {name} {spec.kind}\n{unit}"
 
 
-def _samples_each(spec: MetricSpec) -> int:
+def samples_each(spec: MetricSpec) -> int:
     """Samples of one series: the finite buckets, ``+Inf``, count and sum of a histogram, or one value."""
     return len(spec.bounds) + 3 if spec.bounds else 1
 

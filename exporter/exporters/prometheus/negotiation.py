@@ -4,8 +4,9 @@ The rules are those of RFC 9110, sections 12.4.2, 12.5.1 and 12.5.3, and of Prom
 format with the highest weight wins. A format has the weight of the most specific media range that matches it; weight 0 excludes it.
 
 Both sources leave ties to the server. A format that is asked for by name comes before one that only a wildcard matches. Among named
-formats the newest comes first (OpenMetrics 1.0.0, text 1.0.0, text 0.0.4), as in Prometheus. Among formats under a wildcard the
-oldest comes first, because ``*/*`` is sent by curl and browsers, whose users want readable text.
+formats the richest comes first (protobuf, OpenMetrics 1.0.0, text 1.0.0, text 0.0.4), as in Prometheus. Among formats under a
+wildcard the oldest comes first, because ``*/*`` is sent by curl and browsers, whose users want readable text. Protobuf is never sent
+because of a wildcard: it is not readable, and it has to be asked for with its message and encoding.
 
 Nothing here raises. An entry that cannot be parsed is ignored. If no entry is left, the format is text 0.0.4, as Prometheus
 prescribes.
@@ -29,11 +30,12 @@ _EXACT = 3
 
 
 class Format(Enum):
-    """An exposition format: its media type and version, oldest first."""
+    """An exposition format: its media type and version, poorest first. The protobuf has no version."""
 
     TEXT_0_0_4 = ("text/plain", "0.0.4")
     TEXT_1_0_0 = ("text/plain", "1.0.0")
     OPENMETRICS_1_0_0 = ("application/openmetrics-text", "1.0.0")
+    PROTOBUF = ("application/vnd.google.protobuf", "")
 
     @property
     def media_type(self) -> str:
@@ -45,9 +47,20 @@ class Format(Enum):
         """The version parameter."""
         return self.value[1]
 
+    @property
+    def content_type(self) -> str:
+        """The value of the ``Content-Type`` header without an escaping scheme."""
+        if self is Format.PROTOBUF:
+            return "; ".join([self.media_type, *(f"{name}={value}" for name, value in _PROTOBUF.items())])
+        return f"{self.media_type}; version={self.version}; charset=utf-8"
 
+
+TEXT_FORMATS = (Format.TEXT_0_0_4, Format.TEXT_1_0_0, Format.OPENMETRICS_1_0_0)
+"""The formats that people can read too."""
+_PROTOBUF = {"proto": "io.prometheus.client.MetricFamily", "encoding": "delimited"}
+"""The parameters with which the protobuf has to be asked for: other messages and encodings have the same media type."""
 _AGES = {text_format: age for age, text_format in enumerate(reversed(Format))}
-"""0 for the newest format."""
+"""0 for the richest format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +73,7 @@ class NegotiatedFormat:
     @property
     def content_type(self) -> str:
         """The value of the ``Content-Type`` header."""
-        scheme = f"; escaping={self.escaping}" if self.escaping else ""
-        return f"{self.format.media_type}; version={self.format.version}; charset=utf-8{scheme}"
+        return self.format.content_type + (f"; escaping={self.escaping}" if self.escaping else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,9 @@ def _most_specific(entries: Iterable[_Entry], text_format: Format) -> _Match | N
 
 def _specificity(entry: _Entry, text_format: Format) -> int:
     """How the entry matches the format: 3 exactly, 2 by its type, 1 by ``type/*``, 0 by ``*/*``, -1 not at all."""
+    if text_format is Format.PROTOBUF:
+        named = entry.name == text_format.media_type and _PROTOBUF.items() <= entry.parameters.items()
+        return _EXACT if named else -1
     if entry.name == text_format.media_type:
         version = entry.parameters.get("version", "")
         if not version:
