@@ -7,6 +7,7 @@ from typing import Any, Final
 from exporter.catalogue import derived, operator_metrics
 from exporter.catalogue.buckets import USER_PERCEIVED
 from exporter.catalogue.declarations import MetricSpec
+from exporter.catalogue.exponential import explicit_counts
 from exporter.catalogue.operator_metrics import TURN_COMPONENTS
 from exporter.live.messages import Heat, Objective, Share, Wait
 from exporter.metrics.quantile import quantile
@@ -111,10 +112,14 @@ class History:
             yield _PLACES + _NUMBERS + number, operator_metrics.TURN_COMPONENT, {"component": component}
 
     def _add_histogram(self, sums: Sums) -> Iterator[None]:
-        for cells in self._cells(self._store.spec(_PERCEIVED), {}):
-            for place, values in enumerate(zip(*(cell[:_PLACES] for cell in cells), strict=True)):
-                sums[place] += sum(values)
+        spec = self._store.spec(_PERCEIVED)
+        places = self._store.place(spec)[0].places_of(spec)
+        counts = [0] * places.size
+        for cells in self._cells(spec, {}):
+            for place, values in enumerate(zip(*(cell[: places.size] for cell in cells), strict=True)):
+                counts[place] += sum(values)
             yield
+        sums[:_PLACES] = map(float, explicit_counts(places, counts))
 
     def _add_counter(self, sums: Sums, place: int, spec: MetricSpec, wanted: dict[str, str]) -> Iterator[None]:
         divisor = self._divisor(spec)

@@ -25,13 +25,23 @@ MEMORY = 32 * 1024 * 1024
 class LiveCore(Core):
     """A core whose calls are kept for /live, with its spans if it is ``traced``."""
 
-    def __init__(self, *, memory: int = MEMORY, traced: bool = True, content: bool = False, options: SpanOptions | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        memory: int = MEMORY,
+        traced: bool = True,
+        content: bool = False,
+        options: SpanOptions | None = None,
+        exponential: bool = False,
+    ) -> None:
         super().__init__()
         self.raw: list[bytes] = []
         self.memory = JournalMemory(memory)
         journals = Journals(self.memory, TurnNotes(), content=content)
         tracing = Tracing(options or SpanOptions(), self.take) if traced else None
-        self.pipeline = Pipeline(LabelLimits(), SessionTimeouts(), self, self.now, tracing=tracing, journals=journals)
+        self.pipeline = Pipeline(
+            LabelLimits(), SessionTimeouts(), self, self.now, exponential=exponential, tracing=tracing, journals=journals
+        )
         config = LiveConfig(
             version="0", slow_turn=1.5, dead_air=3.0, objective=Objective(), content=content, most_ended=MOST_ENDED, memory=memory
         )

@@ -98,9 +98,10 @@ def test_slow_and_failed_turns_outlive_their_call() -> None:
     assert not core.full().slow_turns
 
 
-def test_summary_is_that_of_the_store() -> None:
-    """Quantiles, the share that met the objective, and shares of components are what the metrics say."""
-    core = LiveCore()
+@pytest.mark.parametrize("exponential", [False, True])
+def test_summary_is_that_of_the_store(exponential: bool) -> None:
+    """Quantiles, the share that met the objective, and shares of components are what the metrics say, however finely they count."""
+    core = LiveCore(exponential=exponential)
     sample(core)
     call = core.call()
     for number in range(20):
