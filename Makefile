@@ -105,9 +105,10 @@ lock: $(READY) ## pin the dependencies of pyproject.toml by hash
 	@$(BIN)/$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements-build.lock >/dev/null
 	@$(BIN)/$(subst 3.11,3.10,$(COMPILE)) tap/pyproject.toml --resolution lowest --output-file tap/requirements-oldest.lock >/dev/null
 
+# Without docopt: it has no wheel, and only a program of num2words, which nobody runs, needs it.
 lock-taps: $(READY) ## pin the environments of the frameworks that taps are made for, one a version
 	@for wanted in tap/environments/*.in; do $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header \
-	  --no-annotate --no-emit-index-url $(ARGS) $$wanted --output-file $${wanted%.in}.lock >/dev/null; done
+	  --no-annotate --no-emit-index-url --no-emit-package docopt $(ARGS) $$wanted --output-file $${wanted%.in}.lock >/dev/null; done
 
 clean: ## remove everything that make made
 	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -15,6 +15,7 @@ EVENTS: tuple[type[Event], ...] = (
     session.SessionUsage,
     turns.UserTurnCompleted,
     turns.TurnCompleted,
+    turns.TurnContribution,
     turns.UserTranscription,
     turn_metrics.TurnMetrics,
     speech.UserSpeechStarted,

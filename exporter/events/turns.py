@@ -8,16 +8,19 @@ from exporter.catalogue.declarations import (
     DrivesLogic,
     Feeds,
     Flag,
+    OneOf,
     SpanAttribute,
+    SpanEvent,
     SpanTime,
     Text,
     counter,
     histogram,
     labels,
 )
-from exporter.catalogue.quantities import DateTime, DurationMs, LatencyS, Ordinal, Ratio
+from exporter.catalogue.quantities import DateTime, DurationMs, LatencyMs, LatencyS, Ordinal, Ratio
 from exporter.events.base import AGENT, BY_AGENT, Event, Stamped
 
+OWNER_KINDS = ("service", "setting", "bot", "pipeline")
 _COMPLETED = ("agentstack.turns", "agentstack.caller_turns", "agentstack.turns_without_metrics")
 
 
@@ -93,6 +96,26 @@ class TurnCompleted(Event, frozen=True, gc=False, forbid_unknown_fields=True, ta
     user_started_speaking_at: Annotated[DateTime | None, SpanTime("user_speech", "start")] = None
     user_stopped_speaking_at: Annotated[DateTime | None, SpanTime("user_speech", "end")] = None
     agent_started_speaking_at: Annotated[DateTime | None, SpanTime("agent_speech", "start")] = None
+
+
+class TurnContribution(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="turn.contribution"):
+    """A part of the caller's wait, by the framework's own name. A turn's parts add up to the wait. Only taps for frameworks send it."""
+
+    contribution: Annotated[str | None, BecomesLabel("contribution"), SpanEvent("turn", "turn.contribution")] = None
+    started_at: Annotated[DateTime | None, SpanEvent("turn", "turn.contribution")] = None
+    owner: Annotated[str | None, SpanEvent("turn", "turn.contribution")] = None
+    owner_kind: Annotated[str | None, BecomesLabel("owner_kind"), SpanEvent("turn", "turn.contribution")] = None
+    duration_ms: Annotated[
+        LatencyMs | None,
+        counter(
+            "turn_contribution",
+            "Where callers' waits went, by the framework's own names of their parts and by what kind of thing spent them: "
+            "a service, a setting, the bot's code or the pipeline. Not every framework tells it.",
+            labels(agent=AGENT, contribution=Text("contribution"), owner_kind=OneOf("owner_kind", OWNER_KINDS)),
+            unit="s",
+        ),
+        SpanEvent("turn", "turn.contribution"),
+    ] = None
 
 
 class UserTranscription(Event, frozen=True, gc=False, forbid_unknown_fields=True, tag="user.transcription"):
