@@ -115,12 +115,13 @@ clean: ## remove everything that make made
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The generated pages, each from the code it describes; written aside so that a failure leaves the old ones.
-PAGES := metrics.md configuration.md semconv.md
+PAGES := metrics.md configuration.md semconv.md live-api.schema.json
 define write_pages
 mkdir -p .cache/docs; \
 $(BIN)/agentstack-exporter catalogue --format markdown > .cache/docs/metrics.md; \
 $(BIN)/python -m exporter.config.reference > .cache/docs/configuration.md; \
-$(BIN)/python -m exporter.tools.semconv_page > .cache/docs/semconv.md
+$(BIN)/python -m exporter.tools.semconv_page > .cache/docs/semconv.md; \
+$(BIN)/python -m exporter.live.schema > .cache/docs/live-api.schema.json
 endef
 NATIVE_RULES := deploy/prometheus/native/recording.rules.yml
 OPERATOR_RULES := deploy/kubernetes/monitoring

@@ -15,9 +15,11 @@ BENCHMARKS = {
     "cardinality": "a million hostile label combinations: series, overflow, memory",
     "delivered": "processor time a frame with every turn traced and delivered over OTLP",
     "post": "processor time of a request to a collector, against a client library",
+    "live": "what keeping calls for /live costs, and five viewers of 500 calls",
     "relay": "what the relay adds to a round trip, against a direct connection and a proxy that observes nothing",
     "outage": "a collector that is away for five minutes at 200 spans a second",
     "scrape": "time and event loop stall of a scrape, alone and while events come in",
+    "live_page": "/live in a browser with 500 calls: scripts and layout in a frame",
     "otlp_metrics": "time and event loop stall of an OTLP export, against the SDK's encoder",
 }
 

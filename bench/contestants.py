@@ -3,7 +3,7 @@
 ``sink``: the same uvicorn with an application that only decodes. ``naive``: the usual wiring by hand, Starlette's JSON and
 ``prometheus_client`` with ``.labels()`` at each field. ``instrumented``: the same with OpenTelemetry's meter and tracer on top.
 ``watched``: the exporter with a heartbeat task. ``plain``: the exporter without compiled modules. ``library``: the exporter with a
-client library's HTTP connection.
+client library's HTTP connection. ``no-live``: the exporter with ``--no-live``.
 """
 
 import json
@@ -108,7 +108,9 @@ def samples_at(port: int) -> list[Sample]:
 
 def _command(name: str, ready: Path) -> list[str]:
     shipped = ["exporter.cli", "serve", "--listen=127.0.0.1:0", "--telemetry-listen=127.0.0.1:0", "--log-level=warning"]
-    module = shipped if name in ("exporter", "plain") else ["bench.rivals", name]
+    if name == "no-live":
+        shipped.append("--no-live")
+    module = shipped if name in ("exporter", "plain", "no-live") else ["bench.rivals", name]
     return python.command("-m", *module, f"--ready-file={ready}")
 
 

@@ -25,10 +25,11 @@ class CostCounter:
         """Use other prices from the next turn on."""
         self._prices = prices
 
-    def add(self, event: TurnMetrics, now: float) -> None:
-        """Add a turn that was not counted before."""
+    def add(self, event: TurnMetrics, now: float) -> float | None:
+        """Add a turn that was not counted before. Returns its cost, or ``None`` if there are no prices."""
         if self._prices is None:
-            return
+            return None
+        total = 0.0
         for used in used_by(event):
             if not any(used.measures):
                 continue
@@ -43,3 +44,5 @@ class CostCounter:
                 else:
                     cost = cost or self._cost.row(component=component, provider=provider, model=model, now=now)
                     cost[0] += unit_price * amount
+                    total += unit_price * amount
+        return total

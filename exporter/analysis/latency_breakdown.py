@@ -4,11 +4,12 @@ Stages overlap: the transcript and the decision that the turn is over both start
 The rest of the wait is unexplained (network, playout, tools). If the stages take longer than the wait, the excess is counted apart.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from exporter.catalogue import operator_metrics
-from exporter.catalogue.operator_metrics import TURN_COMPONENTS
+from exporter.catalogue.operator_metrics import TURN_COMPONENTS, TurnComponent
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import LabelLimiter
@@ -42,6 +43,8 @@ class LatencyBreakdown:
         self._component = Instrument(store, operator_metrics.TURN_COMPONENT)
         self._negative_rest = Instrument(store, operator_metrics.TURN_COMPONENT_NEGATIVE_REST)
         self._slow = Instrument(store, operator_metrics.SLOW_TURNS)
+        self.on_slow: Callable[[Session, TurnMetrics, TurnComponent, float], None] | None = None
+        """Called with each slow turn, the component that took longest, and the time."""
 
     def add(self, session: Session, event: TurnMetrics, now: float) -> None:
         """Add a turn. A turn for which no human waited has no parts."""
@@ -59,6 +62,8 @@ class LatencyBreakdown:
         if perceived > self._slow_turn_ms:
             component = TURN_COMPONENTS[parts.index(max(parts))]
             self._slow.add(1, agent=agent, pipeline=pipeline, component=component, now=now)
+            if self.on_slow is not None:
+                self.on_slow(session, event, component, now)
 
     def _row(self, rows: list[Row | None], index: int, agent: str, pipeline: str, now: float) -> Row:
         find = partial(self._component.row, agent=agent, pipeline=pipeline, component=TURN_COMPONENTS[index], now=now)

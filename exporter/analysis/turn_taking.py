@@ -51,6 +51,11 @@ class TurnTakingTracker:
         self._reaction = Instrument(store, operator_metrics.BARGE_IN_REACTION)
         self._ended_after = Instrument(store, operator_metrics.SESSIONS_ENDED_AFTER_TURN)
 
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for an answer now."""
+        return len(self._waiting_sessions)
+
     def user_speech_started(self, session: Session, event: UserSpeechStarted, now: float) -> UserSpeechStarted:
         """The caller started to speak."""
         self._user_started(session, _moment(event.timestamp, now), now)
@@ -77,6 +82,7 @@ class TurnTakingTracker:
         stopped, started = state.user_stopped, state.user_started
         spoke = stopped is not None and (started is None or started.until(stopped) >= 0)
         state.turn_end = stopped if spoke and stopped is not None else completed
+        state.turn_start, state.turn_decided = started if spoke else None, completed
         state.user_started = state.user_stopped = None
         state.last_wait = 0.0
         state.answered = state.agent_started if state.agent_started and state.turn_end.until(state.agent_started) >= 0 else None

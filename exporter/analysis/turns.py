@@ -184,8 +184,7 @@ class TurnCounter:
             now=now,
         )
         if not event.agent_first:
-            answered = bool(event.agent_started_speaking_at or event.tts_ttfb_s or event.realtime_ttft_s)
-            self._caller_turn_row(session, UNKNOWN, answered=answered, now=now)[0] += 1.0
+            self._caller_turn_row(session, UNKNOWN, answered=was_answered_without_metrics(event), now=now)[0] += 1.0
         self._without.add(1, agent=session.agent_label, now=now)
         if self._on_without_metrics is not None:
             self._on_without_metrics(session, event, now)
@@ -213,7 +212,7 @@ class TurnCounter:
     def _count(self, session: Session, event: TurnMetrics, now: float) -> None:
         """Count the turn. The rows are remembered by the values of the event, before they become label values."""
         cancelled = event.llm_cancelled or event.tts_cancelled or event.realtime_cancelled
-        key = (event.pipeline, event.agent_first, event.interrupted, cancelled, not event.agent_tool_id, _was_answered(event))
+        key = (event.pipeline, event.agent_first, event.interrupted, cancelled, not event.agent_tool_id, was_answered(event))
         for row in session.series_cache.turns.get(key) or self._rows(session, TurnKind(*key), now):
             row[0] += 1.0
 
@@ -247,13 +246,18 @@ class TurnCounter:
         )
 
 
-def _was_answered(event: TurnMetrics) -> bool:
+def was_answered(event: TurnMetrics) -> bool:
     """Whether the caller heard the agent in this turn: there is a wait, a start of the agent's speech, or at least audio."""
     return (
         event.user_perceived_ms is not None
         or event.agent_started_speaking_at is not None
         or bool(event.tts_ttfb_ms or event.realtime_ttft_ms)
     )
+
+
+def was_answered_without_metrics(event: TurnCompleted) -> bool:
+    """As :func:`was_answered`, by the turn.completed of a turn without turn.metrics."""
+    return bool(event.agent_started_speaking_at or event.tts_ttfb_s or event.realtime_ttft_s)
 
 
 def _text(flag: bool | None) -> str:

@@ -7,7 +7,7 @@ from exporter.config.setting_types import Kind
 
 ENV_PREFIX = "AGENTSTACK_EXPORTER_"
 
-Section = Literal["Listening", "Access", "Relay", "Calls", "Limits", "Metrics", "Traces", "Stopping", "Logging"]
+Section = Literal["Listening", "Access", "Relay", "Calls", "Live", "Limits", "Metrics", "Traces", "Stopping", "Logging"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 
 

@@ -44,3 +44,5 @@ def _open_telemetry(settings: Settings, web: WebConfig) -> Iterator[tuple[str, s
         remedy = f"use a loopback address such as 127.0.0.1:{telemetry.port}, or allow it with --insecure-telemetry"
         problem = f"{telemetry} can be reached from other machines and requires no authentication"
         yield "telemetry_listen", f"{problem}; add users to --web-config, {remedy}"
+    if settings.live_content and not web.authenticates:
+        yield "live_content", "shows what was said; it requires a --web-config with users or client certificates"

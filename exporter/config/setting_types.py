@@ -194,6 +194,24 @@ class Url(Kind[str]):
         return str(value)
 
 
+class UrlTemplate(Url):
+    """An http or https URL that contains a placeholder."""
+
+    def __init__(self, placeholder: str) -> None:
+        super().__init__("https", "http")
+        self._placeholder = placeholder
+        self.expects = f"a URL that starts with https:// or http:// and contains {placeholder}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Accept the text of a URL with the placeholder behind its host."""
+        text = str(value)
+        place = text.find(self._placeholder)
+        if place < 0 or "/" not in text[:place].partition("://")[2]:
+            self.refuse(value, param, ctx)
+        super().convert(text.replace(self._placeholder, "0"), param, ctx)
+        return text
+
+
 class FileName(Kind[Path]):
     """The name of a file. A ``~`` at its start is not expanded."""
 

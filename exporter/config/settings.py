@@ -27,6 +27,7 @@ from exporter.config.setting_types import (
     Switch,
     Url,
     UrlPath,
+    UrlTemplate,
     Whole,
 )
 from exporter.exporters.prometheus.native_buckets import MOST_BUCKETS
@@ -342,6 +343,46 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
 
+    live: Annotated[
+        bool,
+        About(
+            Switch(),
+            "Live",
+            "Serve /live and /api/v1 on --telemetry-listen: what each call is doing now. They show ids of calls and their turns, and "
+            "never phone numbers or what was said. Turn it off where --telemetry-listen requires no authentication and others can "
+            "reach it.",
+        ),
+    ] = True
+
+    live_memory: Annotated[
+        int,
+        About(
+            Whole(65_536, 1 << 40),
+            "Live",
+            "Memory for what /live keeps of calls, of those now and of the last 200 that ended. When it is full, the oldest "
+            "ended calls are dropped first, then the beginnings of long calls.",
+            "bytes",
+        ),
+    ] = 33_554_432
+
+    live_content: Annotated[
+        bool,
+        About(
+            Switch(),
+            "Live",
+            "Show on /live what was said in turns. It requires a --web-config with users or client certificates.",
+        ),
+    ] = False
+
+    trace_url: Annotated[
+        str | None,
+        About(
+            UrlTemplate("{trace_id}"),
+            "Live",
+            "URL of a trace, to which /live links, such as https://tempo.example.com/trace/{trace_id}.",
+        ),
+    ] = None
+
     max_frame_bytes: Annotated[
         int,
         About(
@@ -533,6 +574,8 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "upstream_ca", "needs an --upstream that starts with wss://"
     if settings.public_url is not None and not settings.plivo_auth_tokens:
         yield "public_url", "has no effect without --plivo-auth-tokens"
+    if settings.live_content and not settings.live:
+        yield "live_content", "has no effect with --no-live"
 
 
 def host_and_port(url: str) -> tuple[str, int]:

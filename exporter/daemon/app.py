@@ -23,6 +23,7 @@ from exporter.daemon.auth import TelemetryGuard
 from exporter.daemon.core import PRODUCT, create_pipeline, protobuf_renderer
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
+from exporter.daemon.live import Live, create_journals, shown_to_anyone
 from exporter.daemon.ready_file import ReadyFile
 from exporter.daemon.receiver import Receiver
 from exporter.daemon.receiver_metrics import ReceiverMetrics
@@ -33,6 +34,7 @@ from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.logs import lines_dropped
 from exporter.metrics.snapshot import Snapshot
+from exporter.pipeline.pipeline import Journals
 from exporter.server.daemon_threads import run_in_thread
 from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
@@ -63,7 +65,11 @@ class Daemon:
         self._settings = settings
         self._on_spans = on_spans
         self.watcher = FileWatcher()
-        self.pipeline = create_pipeline(settings, otel, self.watcher, self._emit if exports_spans(settings, otel) or on_spans else None)
+        self._scraped_at: float | None = None
+        journals = create_journals(settings)
+        emit = self._emit if exports_spans(settings, otel) or on_spans else None
+        self.pipeline = create_pipeline(settings, otel, self.watcher, emit, journals)
+        self._live = None if journals is None else self._new_live(settings, otel, journals)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         self.pipeline.metrics.build_info(__version__, platform.python_version(), BUILD)
         receiver_metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
@@ -83,6 +89,10 @@ class Daemon:
     def telemetry_listen(self) -> Address:
         """Where ``/metrics`` is served, once started."""
         return Address(*self._telemetry.bound)
+
+    def page_url(self, path: str) -> str:
+        """The URL of a page of the telemetry listener."""
+        return f"{self._telemetry_scheme}://{self.telemetry_listen}{path}"
 
     def snapshot(self) -> Snapshot:
         """All metrics as they are now."""
@@ -104,13 +114,19 @@ class Daemon:
             await self._telemetry.stop()
             raise
         self._ticker.start()
+        if self._live is not None:
+            self._live.start()
         self.watcher.start()
         for exporter in self._exporters:
             exporter.start()
         gc.collect()
         gc.freeze()
         log.info("receiving events", extra={"url": self._receiver.url})
-        log.info("serving metrics", extra={"url": f"{self._telemetry_scheme}://{self.telemetry_listen}/metrics"})
+        log.info("serving metrics", extra={"url": self.page_url("/metrics")})
+        if self._live is not None:
+            log.info("showing calls", extra={"url": self.page_url("/live")})
+        if self._shown_to_anyone:
+            log.warning("anyone who reaches --telemetry-listen can read /live: set --no-live, or add users with --web-config")
 
     async def stop(self) -> None:
         """Stop in order: accept no calls, read what was sent, wait for a scrape with ``--linger``, flush, close."""
@@ -124,6 +140,8 @@ class Daemon:
         await flush
         self.watcher.stop()
         await self._ticker.stop()
+        if self._live is not None:
+            await self._live.stop()
         await self._telemetry.stop()
         try:
             await removed
@@ -143,12 +161,25 @@ class Daemon:
             self._settings = msgspec.structs.replace(self._settings, auth_tokens=settings.auth_tokens)
         return tuple(name for name in changed if name not in ("log_level", "log_format"))
 
+    def _new_live(self, settings: Settings, otel: OtelSettings, journals: Journals) -> Live:
+        signals = tuple(name for name, signal in (("traces", otel.traces), ("metrics", otel.metrics)) if signal is not None)
+        return Live(settings, self.pipeline, journals, signals, lambda: self._scraped_at)
+
     def _new_telemetry_listener(self, metrics: ReceiverMetrics) -> tuple[Listener, str]:
         """The listener of the telemetry pages, and its URL scheme."""
         guard, address = TelemetryGuard(self._settings, self.watcher), self._settings.telemetry_listen
-        protobuf = protobuf_renderer(self._settings)
+        if self._settings.live_content and not guard.authenticates:
+            raise ValueError(f"--live-content: {self._settings.web_config} requires neither users nor client certificates")
+        self._shown_to_anyone = shown_to_anyone(self._settings, authenticates=guard.authenticates)
+        live = () if self._live is None else self._live.routes()
         pages = telemetry_app(
-            self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape, protobuf=protobuf
+            self.snapshot,
+            self._readiness,
+            PRODUCT,
+            status=self._status,
+            on_scrape=self._on_scrape,
+            protobuf=protobuf_renderer(self._settings),
+            live=live,
         )
         listener = Listener(
             guard.protect(pages, metrics.refused),
@@ -193,4 +224,5 @@ class Daemon:
     def _on_scrape(self, scrape: Scrape) -> None:
         self.pipeline.metrics.render_duration.set(scrape.duration)
         self.pipeline.metrics.scrape_size.set(scrape.size)
+        self._scraped_at = time.time()
         self._final_scrape.scraped(began_at=perf_counter() - scrape.duration)

@@ -79,6 +79,11 @@ class TelemetryGuard:
         except TlsFileError as error:
             raise ValueError(f"--web-config: {path}: tls_server_config.{_KEYS[error.file]}: {error}") from None
 
+    @property
+    def authenticates(self) -> bool:
+        """Whether it requires users or client certificates."""
+        return self._current().authenticates
+
     def protect(self, app: ASGIApp, refused: OnRefused) -> ASGIApp:
         """The application behind authentication, or the application itself if there is no file."""
         return app if self._file is None else BasicAuth(app, self._users, refused, self._current().headers)

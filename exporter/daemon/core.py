@@ -15,7 +15,7 @@ from exporter.exporters.landing_page import Product
 from exporter.exporters.prometheus.protobuf_exposition import ProtobufRenderer
 from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
-from exporter.pipeline.pipeline import Pipeline, Tracing
+from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
 from exporter.server.reloading_file import FileWatcher
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.span_handlers import Emit
@@ -27,8 +27,13 @@ PRODUCT: Final = Product(
 )
 
 
-def create_pipeline(settings: Settings, otel: OtelSettings, watcher: FileWatcher, emit: Emit | None) -> Pipeline:
-    """The pipeline. Finished spans go to ``emit``; without it none are made. Raises ``ValueError`` for a label that no metric has."""
+def create_pipeline(
+    settings: Settings, otel: OtelSettings, watcher: FileWatcher, emit: Emit | None, journals: Journals | None = None
+) -> Pipeline:
+    """The pipeline. Finished spans go to ``emit``; without it none are made. ``journals`` keep calls for /live.
+
+    Raises ``ValueError`` for a label that no metric has.
+    """
     pipeline = Pipeline(
         label_limits(settings),
         SessionTimeouts(resume=settings.session_resume, turn=settings.turn_wait, idle=settings.idle_timeout),
@@ -40,6 +45,7 @@ def create_pipeline(settings: Settings, otel: OtelSettings, watcher: FileWatcher
         genai=None if settings.genai_metrics == "none" else settings.genai_metrics,
         exemplars=otel.exemplar_filter != "always_off",
         tracing=None if emit is None else Tracing(span_options(settings, otel), emit),
+        journals=journals,
     )
     if settings.prices is not None:
         path, cost = settings.prices, pipeline.trackers.cost

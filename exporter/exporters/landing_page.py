@@ -59,10 +59,11 @@ class Product:
     docs_url: str = ""
 
 
-def landing_page(product: Product, status: Iterable[StatusLine] = ()) -> str:
-    """The page as HTML. All text is escaped; a ``docs_url`` that is not http(s) is left out."""
+def landing_page(product: Product, status: Iterable[StatusLine] = (), *, live: bool = False) -> str:
+    """The page as HTML, with a link to /live if that is served. All text is escaped; a ``docs_url`` that is not http(s) is left out."""
     rows = "".join(f"<dt>{escape(line.label)}</dt><dd>{escape(line.value)}</dd>" for line in status)
-    links = [("/metrics", "Metrics"), ("/-/ready", "Readiness"), ("/-/healthy", "Health")]
+    links = [("live", "Live calls")] if live else []
+    links += [("/metrics", "Metrics"), ("/-/ready", "Readiness"), ("/-/healthy", "Health")]
     if product.docs_url.startswith(("https://", "http://")):
         links.append((product.docs_url, "Documentation"))
     items = "".join(f'<li><a href="{escape(target)}">{text}</a></li>' for target, text in links)

@@ -1,15 +1,15 @@
-"""The telemetry listener's pages: ``/metrics``, the health pages ``/-/healthy`` and ``/-/ready``, and the landing page.
+"""The telemetry listener's pages: ``/metrics``, the health pages ``/-/healthy`` and ``/-/ready``, the landing page, and those of /live.
 
 All pages answer ``GET`` and ``HEAD``. Another method gets 405 with ``Allow``, another path 404, both in plain text.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from exporter.exporters.landing_page import SECURITY_HEADERS, Product, StatusLine, landing_page
 from exporter.exporters.prometheus.endpoint import MetricsEndpoint, OnScrape
@@ -35,11 +35,13 @@ def telemetry_app(
     status: Callable[[], Iterable[StatusLine]] = tuple,
     on_scrape: OnScrape | None = None,
     protobuf: ProtobufRenderer | None = None,
+    live: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The telemetry listener's application.
 
     All callables run on the event loop: ``snapshot`` once a scrape, ``readiness`` once a probe, ``status`` once a view of the
-    landing page, and ``on_scrape`` after each scrape. ``protobuf`` renders for a Prometheus that asks for protobuf.
+    landing page, and ``on_scrape`` after each scrape. ``protobuf`` renders for a Prometheus that asks for protobuf. ``live`` are the
+    routes of /live, if it is served.
     """
 
     async def healthy(_request: Request) -> Response:
@@ -51,7 +53,7 @@ def telemetry_app(
         return JSONResponse(content, status_code=200 if state.ready else 503, headers=_PLAIN_HEADERS)
 
     async def landing(_request: Request) -> Response:
-        return HTMLResponse(landing_page(product, status()), headers=SECURITY_HEADERS)
+        return HTMLResponse(landing_page(product, status(), live=bool(live)), headers=SECURITY_HEADERS)
 
     app = Starlette(
         routes=[
@@ -59,6 +61,7 @@ def telemetry_app(
             Route("/metrics", MetricsEndpoint(snapshot, protobuf=protobuf, on_scrape=on_scrape), methods=["GET"]),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
+            *live,
         ]
     )
     # A redirect to the path without the slash would use the Host header, which anyone can set.

@@ -44,15 +44,16 @@ class CallFeed:
         metrics.frames_received[0] += 1.0
         try:
             if len(frame) > pipeline.max_characters and _size(frame) > pipeline.max_frame:
-                event = pipeline.decode(_shortened(frame))
+                frame = _shortened(frame)
+                event = pipeline.decode(frame)
                 metrics.truncated[0] += 1.0
             else:
                 event = pipeline.decode(frame)  # type: ignore[arg-type] # what was shortened while it arrived is longer
             if not isinstance(event, PartialEvent):
-                return self._process(event, now)
+                return self._process(event, now, frame)
             self._count_flaws(event, now)
             if event.event is not None:
-                return self._process(event.event, now)
+                return self._process(event.event, now, frame)
             metrics.ignored[0] += 1.0
         except FrameRejected as rejection:
             metrics.reject(rejection.reason)
@@ -107,7 +108,7 @@ class CallFeed:
             self._pipeline.sessions.disconnect(self.session, now)
             self.session = None
 
-    def _process(self, event: E, now: float) -> bool:
+    def _process(self, event: E, now: float, frame: str | bytes | ArrivingEvent) -> bool:
         """Take the steps of the event's type. Returns whether the event started the session."""
         pipeline, event_type = self._pipeline, type(event)
         step = pipeline.steps[event_type]
@@ -129,6 +130,8 @@ class CallFeed:
         step.record(recorded, session.series_cache, now, turn)
         if step.add_to_spans is not None:
             step.add_to_spans(session, event, now)
+        if step.keep is not None and session.journal is not None:
+            step.keep(session.journal, event, frame, now)
         step.events_row[0] += 1.0
         pipeline.metrics.processed[0] += 1.0
         return started

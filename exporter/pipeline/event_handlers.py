@@ -62,6 +62,8 @@ class EventHandlers:
         self._on_answer = on_answer
         self._on_lag = on_lag
         self._handlers: dict[type[Wire], Handler[Any]] = {}
+        self.on_failed: Callable[[Session, TurnMetrics, float], None] | None = None
+        """Called with each turn in which a component failed, and the time."""
         self._register()
 
     def get(self, event_type: type[E]) -> Handler[E] | None:
@@ -104,8 +106,12 @@ class EventHandlers:
         recorded = trackers.turns.turn_metrics(session, event, now)
         if recorded is not None:
             trackers.turn_position.add(session, event, now)
-            trackers.cost.add(event, now)
+            cost = trackers.cost.add(event, now)
+            if cost is not None and session.journal is not None:
+                session.journal.cost = (session.journal.cost or 0.0) + cost
             trackers.latency_breakdown.add(session, event, now)  # all of the event: the caller waited for what stood in, too
+            if event.error_source is not None and self.on_failed is not None:
+                self.on_failed(session, event, now)
         return recorded
 
     def _session_started(self, session: Session, event: SessionStarted, _: float) -> SessionStarted:

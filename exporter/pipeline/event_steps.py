@@ -16,6 +16,7 @@ from exporter.pipeline.event_handlers import EventHandlers, Handler
 from exporter.pipeline.turn_lengths import TurnLengths
 from exporter.protocol.decoder import SPECS
 from exporter.protocol.ids import TurnRef
+from exporter.sessions.kept_events import Keep, keeper
 from exporter.sessions.session import Session
 from exporter.tracing.processor import SpanProcessor
 
@@ -30,7 +31,8 @@ class Step(Generic[E]):
     ``timestamp`` reads when the event happened, if events of this type say so. ``handler`` is the logic of sessions and analysis;
     it returns the event to record. ``record`` adds that event to the metrics that its fields declare, with the turn that
     ``turn_reference`` returns for their exemplars. ``add_to_spans`` gets the event as it arrived: spans also show what was recorded
-    before. With a turn.metrics, the length of the turn is observed then, too. ``events_row`` counts the events of this type.
+    before. With a turn.metrics, the length of the turn is observed then, too. ``events_row`` counts the events of this type. At last
+    ``keep`` says what of the event goes to the session's journal.
     """
 
     timestamp: Callable[[E], datetime | None] | None
@@ -39,6 +41,7 @@ class Step(Generic[E]):
     record: Callable[[E, SeriesCache, float, TurnRef | None], None]
     add_to_spans: "AfterRecording[E] | None"
     events_row: Row
+    keep: Keep | None
 
 
 class StepsByType(Protocol):
@@ -56,8 +59,9 @@ def create_steps(
     *,
     spans: SpanProcessor | None,
     lengths: TurnLengths | None,
+    keep_content: bool = False,
 ) -> StepsByType:
-    """The steps of all event types."""
+    """The steps of all event types. With ``keep_content``, journals keep what was said."""
     steps: dict[type[Wire], Step[Any]] = {}
     for spec in SPECS:
         event_type = cast("type[Wire]", spec.type)
@@ -70,6 +74,7 @@ def create_steps(
             record=recorder.record[event_type],
             add_to_spans=_after_recording(event_type, None if handler_adds_to_spans else spans, lengths),
             events_row=metrics.events_row(spec.name),
+            keep=keeper(spec, content=keep_content),
         )
     return cast("StepsByType", steps)
 

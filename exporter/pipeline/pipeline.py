@@ -13,6 +13,7 @@ from exporter.catalogue.genai_metrics import DEFAULT, LOGIC_METRICS, Generation
 from exporter.events import Wire
 from exporter.events.base import event_name
 from exporter.events.turn_metrics import TurnMetrics
+from exporter.events.turns import TurnCompleted
 from exporter.metrics.label_limits import PAIR, LabelLimiter, LabelLimits, component_of
 from exporter.metrics.recorder import Recorder
 from exporter.metrics.self_metrics import SelfMetrics
@@ -27,8 +28,10 @@ from exporter.protocol.decoder import SPECS, RefusalReason, RefusedValue
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.protocol.learning_decoder import LearningDecoder
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
+from exporter.sessions.journal import NOTE_WEIGHT, JournalMemory
 from exporter.sessions.registry import SessionRegistry, SessionTimeouts
 from exporter.sessions.session import Session
+from exporter.sessions.turn_notes import TurnNotes
 from exporter.tracing.processor import SpanProcessor
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.span_handlers import Emit
@@ -47,6 +50,18 @@ _MOST_BYTES_A_CHARACTER: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Journals:
+    """What is kept of calls for /live. With ``content``, what was said in turns is kept too.
+
+    ``notes`` gets the slow and the failed turns.
+    """
+
+    memory: JournalMemory
+    notes: TurnNotes
+    content: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Tracing:
     """How spans are made, and what takes them: serialised, the moment they are complete, those of a turn together."""
 
@@ -60,7 +75,7 @@ class Pipeline:
     ``max_frame`` is the size in bytes above which events are shortened. With ``exponential``, histograms keep exponential buckets
     beside the explicit ones. With ``exemplars``, latencies point at the spans of their turns. Turns whose caller waited longer than
     ``slow_turn`` (seconds) are slow. ``genai`` says which names the metrics of the GenAI conventions have, if there are any. Without
-    ``prices`` no cost is counted, and without ``tracing`` no spans are made.
+    ``prices`` no cost is counted, without ``tracing`` no spans are made, and without ``journals`` nothing is kept for /live.
     """
 
     def __init__(
@@ -77,6 +92,7 @@ class Pipeline:
         prices: PriceList | None = None,
         genai: Generation | None = DEFAULT,
         tracing: Tracing | None = None,
+        journals: Journals | None = None,
     ) -> None:
         self.diagnostics = diagnostics
         self.decode: Final = LearningDecoder().decode
@@ -102,24 +118,38 @@ class Pipeline:
             timeouts.turn,
             self.refuse,
             diagnostics.metrics_missing,
-            on_without_metrics=self.spans.without_metrics if self.spans else None,
+            on_without_metrics=self._without_metrics,
         )
         self.trackers = create_trackers(
             self.store, self._limiter, turns, self.refuse, slow_turn=slow_turn, prices=prices, genai=genai is not None
         )
-        self.sessions = SessionRegistry(self.store, self._recorder, self._limiter, timeouts, self._finish)
+        memory = None if journals is None else journals.memory
+        self.sessions = SessionRegistry(self.store, self._recorder, self._limiter, timeouts, self._finish, journals=memory)
         handlers = EventHandlers(self.trackers, self.sessions, self.spans, self.app_answered, self.note_lag)
-        lengths = TurnLengths(self.trackers.genai_durations) if genai else None
-        self.steps = create_steps(handlers, self.turn_reference, self._recorder, self.metrics, spans=self.spans, lengths=lengths)
+        if journals is not None:
+            self.trackers.latency_breakdown.on_slow, handlers.on_failed = journals.notes.slow, journals.notes.failed
+        self.steps = create_steps(
+            handlers,
+            self.turn_reference,
+            self._recorder,
+            self.metrics,
+            spans=self.spans,
+            lengths=TurnLengths(self.trackers.genai_durations) if genai else None,
+            keep_content=journals is not None and journals.content,
+        )
         self._swept_at = self._cleared_at = now
         self._least_lag: float | None = None
         self._refused_rows: dict[RefusedValue, Row] = {}
         self._unknown_rows: dict[tuple[type[Wire], str], Row] = {}
 
     def app_answered(self, session: Session, answer: ToolAnswer | LlmAnswer | None, now: float) -> None:
-        """Pass an answer of the customer's app to the spans."""
-        if answer is not None and self.spans is not None:
+        """Pass an answer of the customer's app to the spans and the journal."""
+        if answer is None:
+            return
+        if self.spans is not None:
             self.spans.app_answered(session, answer, now)
+        if session.journal is not None:
+            session.journal.keep(answer, NOTE_WEIGHT, now)
 
     def refuse(self, field: str, reason: RefusalReason) -> None:
         """Count a value that was not observed."""
@@ -206,6 +236,13 @@ class Pipeline:
         self.app_answered(session, trackers.app_latency.finish(session, now), now)
         if self.spans is not None:
             self.spans.finish(session, reason, now)
+
+    def _without_metrics(self, session: Session, event: TurnCompleted, now: float) -> None:
+        """A turn is counted without its turn.metrics."""
+        if self.spans is not None:
+            self.spans.without_metrics(session, event, now)
+        if session.journal is not None:
+            session.journal.keep_without_metrics(event, now)
 
     def _drop_series(self, table: str, names: tuple[str, ...], values: tuple[str, ...]) -> None:
         """Label values made room for others: drop their series."""

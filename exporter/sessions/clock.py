@@ -22,9 +22,19 @@ class PlatformClock:
 
     __slots__ = ("_earliest", "_lag")
 
-    def __init__(self) -> None:
-        self._earliest = 0
-        self._lag = 0
+    def __init__(self, earliest: int = 0, lag: int = 0) -> None:
+        self._earliest = earliest
+        self._lag = lag
+
+    @property
+    def earliest(self) -> int:
+        """The earliest plausible stamp so far; 0 if there is none."""
+        return self._earliest
+
+    @property
+    def lag(self) -> int:
+        """The smallest lag so far."""
+        return self._lag
 
     @property
     def known(self) -> bool:

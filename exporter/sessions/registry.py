@@ -20,7 +20,8 @@ from exporter.metrics.label_limits import MAX_RAW, LabelLimiter
 from exporter.metrics.recorder import Recorder
 from exporter.metrics.store import Store
 from exporter.protocol.ids import shorten_id, trace_id
-from exporter.sessions.session import AnsweredBy, Session
+from exporter.sessions.journal import JournalMemory
+from exporter.sessions.session import AnsweredBy, Session, identity_of
 
 EndReason = Literal["disconnected", "idle", "superseded", "shutdown", "stopped"]
 """Why the exporter ends a session without a session.ended."""
@@ -49,7 +50,17 @@ class SessionTimeouts:
 class SessionRegistry:
     """The sessions that are active, may still resume, or still have a connection."""
 
-    def __init__(self, store: Store, recorder: Recorder, limiter: LabelLimiter, timeouts: SessionTimeouts, on_end: OnEnd) -> None:
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        limiter: LabelLimiter,
+        timeouts: SessionTimeouts,
+        on_end: OnEnd,
+        *,
+        journals: JournalMemory | None = None,
+    ) -> None:
+        self._journals = journals
         self._recorder = recorder
         self._limiter = limiter
         self._timeouts = timeouts
@@ -119,6 +130,8 @@ class SessionRegistry:
         session.ended = session.over = over
         session.numbers = numbers
         self._add(session)
+        if self._journals is not None and not over:
+            self._journals.open(session)
         if not over:
             self._active.add(1, agent=label, now=now)
         return session, True
@@ -126,9 +139,13 @@ class SessionRegistry:
     def restored(self, session: Session) -> None:
         """The state of an attached session was restored: note which of the sessions with its id it is."""
         self._begun.renew(session.id, max(self._begun.get(session.id, 0), session.continued + 1))
+        if self._journals is not None:
+            self._journals.rename(session)
 
     def detach(self, session: Session, now: float) -> None:
         """Remove a session that another process continues. It does not count as ended."""
+        if session.journal is not None:
+            session.journal.memory.forget(session.journal)
         if not session.ended:
             session.ended = session.over = True
             self._active.add(-1, agent=session.agent_label, now=now)
@@ -158,6 +175,8 @@ class SessionRegistry:
         """Resume a session that had ended because it was silent. It counts as another session."""
         session.ended = False
         session.started_at = session.last_event_at = now
+        if self._journals is not None:
+            self._journals.revive(session)
         self._started.add(1, agent=session.agent_label, now=now)
         self._active.add(1, agent=session.agent_label, now=now)
 
@@ -234,6 +253,8 @@ class SessionRegistry:
         if isinstance(event, SessionStarted | Start):
             self._note_start(session)
         self._add(session)
+        if self._journals is not None:
+            self._journals.open(session)
         self._started.add(1, agent=label, now=now)
         self._active.add(1, agent=label, now=now)
         return session
@@ -256,6 +277,8 @@ class SessionRegistry:
         session.has_generated_id = False
         self._begin(session)
         self._by_id[session_id] = session
+        if self._journals is not None:
+            self._journals.rename(session)
         self._note_start(session)
 
     def _begin(self, session: Session) -> None:
@@ -287,6 +310,8 @@ class SessionRegistry:
 
     def _count_end(self, session: Session, reason: str, now: float, *, observe_duration: bool) -> None:
         self._on_end(session, reason, now)
+        if self._journals is not None:
+            self._journals.end(session, reason, now)
         session.ended = True
         self._active.add(-1, agent=session.agent_label, now=now)
         self._ended.add(1, agent=session.agent_label, reason=reason, now=now)
@@ -300,6 +325,8 @@ class SessionRegistry:
     def _remove(self, session: Session) -> None:
         self._all.pop(session, None)
         self._disconnected.pop(session, None)
+        if session.journal is not None:
+            session.journal.memory.close(session, identity_of(session))
         if self._by_id.get(session.id) is session:
             del self._by_id[session.id]
         if not session.end_recorded and not session.has_generated_id:

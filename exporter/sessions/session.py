@@ -8,6 +8,8 @@ from exporter.events.turns import TurnCompleted
 from exporter.metrics.recorder import SeriesCache
 from exporter.protocol.ids import TurnKey, trace_id
 from exporter.sessions.app_state import AppState
+from exporter.sessions.journal import CallJournal
+from exporter.sessions.shown_text import shown_id
 from exporter.sessions.span_state import SpanState
 from exporter.sessions.turn_taking_state import TurnTakingState
 
@@ -63,7 +65,8 @@ class Session:
     ``turns_completed`` and ``metrics_received`` count events; ``unmatched_metrics`` counts turn.metrics that came before the turn's
     turn.completed and cannot be matched by number. ``reported_missing``: it was reported that no turn.metrics arrive.
 
-    ``app`` is set where the customer's app is seen too. ``models`` are those of the latest turn, which began at ``models_at``.
+    ``journal`` is what is kept for /live. ``app`` is set where the customer's app is seen too. ``models`` are those of the latest turn,
+    which began at ``models_at``.
     ``usage`` holds the latest totals of each model, by field of session.usage.
     """
 
@@ -80,6 +83,7 @@ class Session:
         "format_counted",
         "has_generated_id",
         "id",
+        "journal",
         "last_event_at",
         "metrics_received",
         "models",
@@ -139,3 +143,34 @@ class Session:
         self.turn_taking: TurnTakingState | None = None
         self.spans: SpanState | None = None
         self.app: AppState | None = None
+        self.journal: CallJournal | None = None
+
+
+class SessionIdentity(NamedTuple):
+    """Who a session is, as people see it. ``id`` is ``None`` if the platform has not named it."""
+
+    id: str | None
+    call_id: str | None
+    trace_id: str
+    agent_label: str
+    answered_by: AnsweredBy
+    started_at: float
+    traced: bool
+
+
+def is_traced(session: Session) -> bool:
+    """Whether spans of the session are exported."""
+    return session.spans is not None and (session.spans.sampled or session.spans.kept)
+
+
+def identity_of(session: Session) -> SessionIdentity:
+    """Who the session is."""
+    return SessionIdentity(
+        None if session.has_generated_id else shown_id(session.id, session.numbers),
+        shown_id(session.call_id, session.numbers),
+        session.trace_id,
+        session.agent_label,
+        session.answered_by,
+        session.started_at,
+        is_traced(session),
+    )

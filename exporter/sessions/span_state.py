@@ -7,6 +7,7 @@ from exporter.bounded_dict import BoundedDict
 from exporter.protocol.ids import TurnKey
 from exporter.sessions.app_state import AppState
 from exporter.sessions.clock import PlatformClock
+from exporter.sessions.journal import CallJournal
 
 MAX_EVENTS: Final = 32
 """Events that one span can carry. Further events are dropped; the span says how many."""
@@ -33,6 +34,7 @@ class TracedSession(Protocol):
     last_event_at: float
     spans: "SpanState | None"
     app: AppState | None
+    journal: CallJournal | None
 
     @property
     def turns(self) -> Mapping[TurnKey, object] | None:

@@ -28,6 +28,7 @@ class TurnTakingState:
     when the agent's audio last began. ``agent_reported``: the platform reports what the agent does at all.
 
     ``turn_end`` is when the caller fell silent in the latest completed turn; it is ``None`` again when the caller speaks.
+    ``turn_start`` and ``turn_decided`` are when the caller began to speak in that turn, and when the platform judged it complete.
     ``answered`` is when the agent's audio began after it. ``waiting_for`` is the label of the agent that keeps the caller waiting now.
 
     Durations in seconds: ``reported_silence`` of the current wait was counted as dead air already. ``unanswered`` is how long the
@@ -39,6 +40,8 @@ class TurnTakingState:
     agent_started: Moment | None = None
     agent_reported: bool = False
     turn_end: Moment | None = None
+    turn_start: Moment | None = None
+    turn_decided: Moment | None = None
     answered: Moment | None = None
     waiting_for: str | None = None
     reported_silence: float = 0.0

@@ -15,6 +15,7 @@ from exporter.config import Settings
 from exporter.daemon.app import Daemon
 from exporter.daemon.serve import FAILURE, MISCONFIGURED, log_warnings, otel_from_environment
 from exporter.logs import setup
+from exporter.metrics.quantile import quantile
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.simulate.command import SimulateOptions, simulate
 from exporter.tools.waterfall import draw, waterfall_console
@@ -102,6 +103,8 @@ async def _until_signal(options: SimulateOptions) -> None:
 def _welcome(console: Console, daemon: Daemon, settings: Settings) -> None:
     telemetry = daemon.telemetry_listen.reachable()
     console.print("Simulated callers are talking to simulated voice agents. Look at:")
+    if settings.live:
+        console.print(f"  http://{telemetry}/live      what each call is doing now")
     console.print(f"  http://{telemetry}/metrics   what Prometheus scrapes")
     console.print(f"  http://{telemetry}/          the landing page")
     console.print(f"Send your own events to ws://{daemon.listen.reachable()}{settings.path}. Stop with Ctrl-C.")
@@ -160,14 +163,3 @@ def _numbers(snapshot: Snapshot, daemon: Daemon) -> list[tuple[str, str]]:
 
 def _seconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f} s"
-
-
-def quantile(q: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:
-    """The ``q`` quantile of a histogram, interpolated within its bucket as in Prometheus, or ``None`` without observations."""
-    rank = q * sum(counts)
-    below, lower = 0, 0.0
-    for bound, count in zip(bounds, counts, strict=False):
-        if count and below + count >= rank:
-            return lower + (bound - lower) * (rank - below) / count
-        below, lower = below + count, bound
-    return lower if sum(counts) else None

@@ -136,6 +136,8 @@ class SpanProcessor:
             buffer = buffer or SpanBuffer()
             buffer.attributes[_MARKS] = mark
         written = self._turns.write(event, state, turn_ids(state, key, per_turn=self._options.per_turn), buffer, receipt)
+        if session.journal is not None:
+            session.journal.written = written
         state.kept = True
         state.turn_length = written.end - written.start
         state.extend(written.start, written.end)

@@ -73,11 +73,18 @@ class TurnIds(msgspec.Struct, frozen=True, gc=False):
 
 
 class WrittenTurn(msgspec.Struct, frozen=True, gc=False):
-    """When a turn that was written began and ended (unix nanoseconds), and the tool calls that do not lie in it."""
+    """When a turn that was written began and ended (unix nanoseconds), and the tool calls that do not lie in it.
+
+    ``earliest`` and ``lag`` are the state of the platform's clock that its timeline was made with. ``present`` are the stages that
+    have a span.
+    """
 
     start: int
     end: int
     tools_outside: list[ToolCall]
+    earliest: int
+    lag: int
+    present: list[int]
 
 
 def turn_ids(state: SpanState, key: TurnKey, *, per_turn: bool) -> TurnIds:
@@ -138,13 +145,15 @@ class TurnSpans:
 
     def write(self, event: TurnMetrics, state: SpanState, ids: TurnIds, buffer: SpanBuffer | None, receipt: float) -> WrittenTurn:
         """Emit the turn's spans, with those of the buffered tool calls that lie in it."""
-        times = lay_out(event, state.clock.window(state.started_at, receipt))
+        clock = state.clock
+        earliest, lag = clock.earliest, clock.lag
+        times = lay_out(event, clock.window(state.started_at, receipt))
         failed = STAGE_OF_ERROR.get(event.error_source.lower(), -1) if event.error_source else -1
         written = self._attributes(event, failed, buffer)
         present = [stage for stage in range(TURN) if written[stage] or is_timed(event, stage)]
-        start, end = times.envelope(present, state.clock.at(receipt))
-        if not times.estimated and not state.clock.known:
-            state.clock.learn(end, receipt)
+        start, end = times.envelope(present, clock.at(receipt))
+        if not times.estimated and not clock.known:
+            clock.learn(end, receipt)
         spans: list[bytes] = []
         tools_outside: list[ToolCall] = []
         if buffer and buffer.tools:
@@ -163,7 +172,7 @@ class TurnSpans:
         stages = TurnStages(present, times.starts, times.ends, names, written, _first_output(event), failed, state.session_part)
         spans += stage_spans(ids.trace, ids.span, stages, self._stage_constants)
         self._emit(spans)
-        return WrittenTurn(start, end, tools_outside)
+        return WrittenTurn(start, end, tools_outside, earliest, lag, present)
 
     def write_tool(self, call: ToolCall, state: SpanState) -> None:
         """Emit the span of a tool call that lies in no turn."""

@@ -51,8 +51,8 @@ def test_a_wheel_holds_one_package(name: str, wheels: Wheels) -> None:
     package = PACKAGES[name]
     held = set(zipfile.ZipFile(wheels[name]).namelist())
     assert {file.partition("/")[0] for file in held} == {package, f"{package_version(name)}.dist-info"}
-    modules = {file.relative_to(SOURCES[name]).as_posix() for file in (SOURCES[name] / package).rglob("*.py")}
-    assert modules <= held
+    files = [file for file in (SOURCES[name] / package).rglob("*") if file.suffix in (".py", ".html", ".js", ".css", ".svg")]
+    assert {file.relative_to(SOURCES[name]).as_posix() for file in files} <= held
     assert {f"{package}/py.typed", f"{package_version(name)}.dist-info/licenses/LICENSE"} <= held
 
 

@@ -11,6 +11,7 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.decoder import SPECS, PartialEvent, decode
 from exporter.protocol.ids import TurnKey, trace_id, turn_key
 from exporter.sessions.app_state import AppState
+from exporter.sessions.journal import CallJournal
 from exporter.sessions.span_state import SpanState
 from exporter.tracing.processor import SpanProcessor
 from exporter.tracing.sampling import SpanOptions
@@ -32,6 +33,7 @@ class FakeSession:
     turns: dict[TurnKey, Any] | None = None
     spans: SpanState | None = None
     app: AppState | None = None
+    journal: CallJournal | None = None
 
     @property
     def trace_id(self) -> str:

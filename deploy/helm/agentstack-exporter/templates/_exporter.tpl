@@ -75,6 +75,9 @@
 - --web-config=/etc/agentstack-exporter-web/{{ $values.telemetry.webConfigKey }}
 {{- else }}
 - --insecure-telemetry
+{{- if not (hasKey (.part.settings | default dict) "live") }}
+- --no-live
+{{- end }}
 {{- end }}
 {{- if $values.prices.enabled }}
 - --prices=/etc/agentstack-exporter-prices/prices.toml
