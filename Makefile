@@ -121,7 +121,7 @@ mkdir -p .cache/docs; \
 $(BIN)/agentstack-exporter catalogue --format markdown > .cache/docs/metrics.md; \
 $(BIN)/python -m exporter.config.reference > .cache/docs/configuration.md; \
 $(BIN)/python -m exporter.tools.semconv_page > .cache/docs/semconv.md; \
-$(BIN)/python -m exporter.live.schema > .cache/docs/live-api.schema.json
+$(BIN)/python -m exporter.exporters.live.schema > .cache/docs/live-api.schema.json
 endef
 NATIVE_RULES := deploy/prometheus/native/recording.rules.yml
 OPERATOR_RULES := deploy/kubernetes/monitoring

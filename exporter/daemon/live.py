@@ -9,10 +9,10 @@ from starlette.routing import Route
 from exporter import __version__
 from exporter.analysis.turn_taking import DEAD_AIR
 from exporter.config import Settings
-from exporter.live.hub import Hub
-from exporter.live.messages import LiveConfig, Objective
-from exporter.live.pages import LivePages
-from exporter.live.state import LiveState, Sources
+from exporter.exporters.live.hub import Hub
+from exporter.exporters.live.messages import LiveConfig, Objective
+from exporter.exporters.live.pages import LivePages
+from exporter.exporters.live.state import LiveState, Sources
 from exporter.pipeline.pipeline import Journals, Pipeline
 from exporter.sessions.journal import MOST_ENDED, JournalMemory
 from exporter.sessions.turn_notes import TurnNotes

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.live.call_page import _STYLE
+from exporter.exporters.live.call_page import _STYLE
 
-PAGE = Path(__file__).parents[2] / "exporter" / "live" / "page"
+PAGE = Path(__file__).parents[2] / "exporter" / "exporters" / "live" / "page"
 FILES = sorted(PAGE.iterdir())
 LARGEST = 60_000
 TEXTS = ("ink", "soft", "link", "good", "alarm")

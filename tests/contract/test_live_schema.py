@@ -8,7 +8,7 @@ import jsonschema  # type: ignore[import-untyped] # it has no types
 import msgspec
 import pytest
 
-from exporter.live.messages import (
+from exporter.exporters.live.messages import (
     ANSWERS,
     Bye,
     CallDetail,
@@ -20,7 +20,7 @@ from exporter.live.messages import (
     State,
     SummaryAnswer,
 )
-from exporter.live.schema import schema
+from exporter.exporters.live.schema import schema
 from tests.support.house_rules import ROOT
 
 DATA = ROOT / "tests" / "data" / "live"
@@ -38,7 +38,7 @@ EXAMPLES: dict[str, type[Any]] = {
 
 
 def test_the_schema_is_current() -> None:
-    """docs/live-api.schema.json is what the types say: write it with python -m exporter.live.schema."""
+    """docs/live-api.schema.json is what the types say: write it with python -m exporter.exporters.live.schema."""
     assert json.loads((ROOT / "docs" / "live-api.schema.json").read_text(encoding="utf-8")) == json.loads(json.dumps(schema()))
 
 

@@ -13,8 +13,8 @@ import bcrypt
 import httpx
 import msgspec
 
-from exporter.live.hub import FRAME, MOST_VIEWERS
-from exporter.live.messages import CallDetail, CallList, Change, FieldList, State, SummaryAnswer
+from exporter.exporters.live.hub import FRAME, MOST_VIEWERS
+from exporter.exporters.live.messages import CallDetail, CallList, Change, FieldList, State, SummaryAnswer
 from tests.support.daemon import Endpoints, call, http_client, running_daemon, send_all
 from tests.support.waiting import eventually, seconds
 

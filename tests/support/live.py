@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from exporter.live.call_lines import call_lines
-from exporter.live.call_page import call_page
-from exporter.live.channel import Channel
-from exporter.live.messages import Call, CallDetail, Change, LiveConfig, Objective, State
-from exporter.live.state import LiveState, Sources, call_channel, update_call
+from exporter.exporters.live.call_lines import call_lines
+from exporter.exporters.live.call_page import call_page
+from exporter.exporters.live.channel import Channel
+from exporter.exporters.live.messages import Call, CallDetail, Change, LiveConfig, Objective, State
+from exporter.exporters.live.state import LiveState, Sources, call_channel, update_call
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
 from exporter.sessions.journal import MOST_ENDED, CallJournal, JournalMemory

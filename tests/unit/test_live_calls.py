@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.live.channel import MOST_GONE, Channel
-from exporter.live.messages import Change, State
+from exporter.exporters.live.channel import MOST_GONE, Channel
+from exporter.exporters.live.messages import Change, State
 from tests.support.core import BEGINNING
 from tests.support.live import LiveCore
 

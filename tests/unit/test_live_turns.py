@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporter.live.messages import Turn
-from exporter.live.turn_view import STAGE_NAMES
+from exporter.exporters.live.messages import Turn
+from exporter.exporters.live.turn_view import STAGE_NAMES
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.turn_spans import STAGES
 from tests.support.core import BEGINNING

@@ -13,10 +13,10 @@ from exporter.events.telephony import CallTransferred, DtmfSent, UserDtmf, Voice
 from exporter.events.tools import AgentHandoff, AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.live.kept_turns import turn_of
-from exporter.live.messages import Mark, MarkKind, Tool, Truncated, Turn, TurnState
-from exporter.live.open_turn import open_turn
-from exporter.live.turn_view import NANOSECOND, SeenTurn, TurnClock, view
+from exporter.exporters.live.kept_turns import turn_of
+from exporter.exporters.live.messages import Mark, MarkKind, Tool, Truncated, Turn, TurnState
+from exporter.exporters.live.open_turn import open_turn
+from exporter.exporters.live.turn_view import NANOSECOND, SeenTurn, TurnClock, view
 from exporter.protocol.ids import shorten_id, turn_key, turn_key_by_id
 from exporter.sessions.app_state import ToolAnswer
 from exporter.sessions.clock import PlatformClock

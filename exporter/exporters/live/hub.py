@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from exporter.live.channel import Channel
-from exporter.live.history import STEP
-from exporter.live.messages import Bye
-from exporter.live.reader import CallReader
-from exporter.live.state import LiveState, call_channel, update_call
+from exporter.exporters.live.channel import Channel
+from exporter.exporters.live.history import STEP
+from exporter.exporters.live.messages import Bye
+from exporter.exporters.live.reader import CallReader
+from exporter.exporters.live.state import LiveState, call_channel, update_call
 from exporter.sessions.journal import CallJournal
 
 FRAME: Final = 0.25

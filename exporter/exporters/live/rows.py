@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from exporter.live.messages import Activity, Call
-from exporter.live.tally import Tally
+from exporter.exporters.live.messages import Activity, Call
+from exporter.exporters.live.tally import Tally
 from exporter.sessions.journal import CallJournal
 from exporter.sessions.session import MACHINE, Session, SessionIdentity, identity_of, is_traced
 from exporter.sessions.shown_text import shown

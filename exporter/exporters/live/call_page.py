@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
 
-from exporter.live.fields import field_list
-from exporter.live.messages import CallDetail, FieldInfo, LiveConfig, Mark, Stage, Tool, Turn
+from exporter.exporters.live.fields import field_list
+from exporter.exporters.live.messages import CallDetail, FieldInfo, LiveConfig, Mark, Stage, Tool, Turn
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1d2430; --soft: #5b6675; --line: #d9dfe7; --page: #fff; --bad: #b3261e;

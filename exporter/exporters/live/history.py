@@ -9,7 +9,7 @@ from exporter.catalogue.buckets import USER_PERCEIVED
 from exporter.catalogue.declarations import MetricSpec
 from exporter.catalogue.exponential import explicit_counts
 from exporter.catalogue.operator_metrics import TURN_COMPONENTS
-from exporter.live.messages import Heat, Objective, Share, Wait
+from exporter.exporters.live.messages import Heat, Objective, Share, Wait
 from exporter.metrics.quantile import quantile
 from exporter.metrics.store import Store
 from exporter.sessions.session import MACHINE

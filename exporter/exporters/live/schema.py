@@ -1,4 +1,4 @@
-"""Writes ``docs/live-api.schema.json`` from the types of the messages: ``python -m exporter.live.schema``."""
+"""Writes ``docs/live-api.schema.json`` from the types of the messages: ``python -m exporter.exporters.live.schema``."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from exporter.live.messages import ANSWERS
+from exporter.exporters.live.messages import ANSWERS
 
 
 def schema() -> dict[str, Any]:

@@ -13,13 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from exporter.live.assets import Assets
-from exporter.live.call_lines import call_lines
-from exporter.live.call_page import CALL_PAGE_POLICY, call_page
-from exporter.live.fields import field_list
-from exporter.live.hub import Hub, TooManyViewersError, Viewer
-from exporter.live.messages import CallDetail, Failure
-from exporter.live.state import LiveState
+from exporter.exporters.live.assets import Assets
+from exporter.exporters.live.call_lines import call_lines
+from exporter.exporters.live.call_page import CALL_PAGE_POLICY, call_page
+from exporter.exporters.live.fields import field_list
+from exporter.exporters.live.hub import Hub, TooManyViewersError, Viewer
+from exporter.exporters.live.messages import CallDetail, Failure
+from exporter.exporters.live.state import LiveState
 from exporter.sessions.journal import CallJournal
 
 PING_EVERY: Final = 15.0

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Final
 
-from exporter.live.messages import Stage, StageName, Tool, Turn
-from exporter.live.turn_view import NANOSECOND, SeenTurn
+from exporter.exporters.live.messages import Stage, StageName, Tool, Turn
+from exporter.exporters.live.turn_view import NANOSECOND, SeenTurn
 from exporter.sessions.clock import PlatformClock
 from exporter.sessions.session import Session
 from exporter.sessions.turn_taking_state import Moment, TurnTakingState

@@ -65,7 +65,7 @@ class Assets:
 def read_files() -> dict[str, tuple[bytes, str]]:
     """Each file's content and ETag, by name."""
     found = {}
-    for file in files("exporter.live").joinpath("page").iterdir():
+    for file in files("exporter.exporters.live").joinpath("page").iterdir():
         if PurePosixPath(file.name).suffix in _TYPES:
             content = file.read_bytes()
             found[file.name] = content, f'"{sha256(content).hexdigest()[:20]}"'

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from exporter.catalogue.declarations import MetricSpec
-from exporter.live.messages import Problem, ProblemKind
+from exporter.exporters.live.messages import Problem, ProblemKind
 from exporter.metrics import self_metrics
 from exporter.metrics.store import Store
 

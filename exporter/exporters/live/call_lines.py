@@ -9,7 +9,7 @@ from exporter.catalogue.inspect import inspect_event
 from exporter.events import ALL_EVENTS, Wire
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionEnded, SessionStarted
-from exporter.live.kept_turns import turn_of
+from exporter.exporters.live.kept_turns import turn_of
 from exporter.sessions.journal import STEP, CallJournal, Kept, KeptTurn, WithoutMetrics
 from exporter.sessions.kept_events import SPOKEN, is_personal
 from exporter.sessions.session import Session, SessionIdentity, identity_of

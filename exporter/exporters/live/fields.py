@@ -19,7 +19,7 @@ from exporter.events.turn_metrics import (
     Vad,
     WallClock,
 )
-from exporter.live.messages import FieldGroup, FieldInfo, FieldList
+from exporter.exporters.live.messages import FieldGroup, FieldInfo, FieldList
 from exporter.sessions.kept_events import is_personal
 from exporter.sessions.shown_text import shown
 from exporter.tracing.attributes import WHOLE, time_text

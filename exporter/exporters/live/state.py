@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from exporter.analysis.turn_taking import TurnTakingTracker
 from exporter.catalogue.declarations import MetricSpec
-from exporter.live.channel import Channel
-from exporter.live.history import History
-from exporter.live.messages import (
+from exporter.exporters.live.channel import Channel
+from exporter.exporters.live.history import History
+from exporter.exporters.live.messages import (
     Call,
     CallDetail,
     CallDetailChange,
@@ -21,11 +21,11 @@ from exporter.live.messages import (
     SummaryAnswer,
     TurnNote,
 )
-from exporter.live.otlp_state import OtlpWatch
-from exporter.live.problems import Problems
-from exporter.live.reader import CallReader
-from exporter.live.rows import row
-from exporter.live.tally import Tally
+from exporter.exporters.live.otlp_state import OtlpWatch
+from exporter.exporters.live.problems import Problems
+from exporter.exporters.live.reader import CallReader
+from exporter.exporters.live.rows import row
+from exporter.exporters.live.tally import Tally
 from exporter.metrics import self_metrics
 from exporter.metrics.store import Store
 from exporter.sessions.journal import CallJournal, JournalMemory

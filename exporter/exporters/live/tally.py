@@ -9,7 +9,7 @@ from exporter.events.session import SessionError
 from exporter.events.speech import AgentSpeechInterrupted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.live.kept_turns import turn_of, wait_of
+from exporter.exporters.live.kept_turns import turn_of, wait_of
 from exporter.sessions.journal import STEP, CallJournal, Kept, KeptTurn, WithoutMetrics
 
 _MOST_LATE = 64

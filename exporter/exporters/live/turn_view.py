@@ -10,9 +10,9 @@ from exporter.catalogue.declarations import SpanAttribute
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.operator_metrics import TURN_COMPONENTS, TurnComponent
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.live.fields import values
-from exporter.live.kept_turns import wait_of
-from exporter.live.messages import Part, Stage, StageName, Tool, Turn, TurnState
+from exporter.exporters.live.fields import values
+from exporter.exporters.live.kept_turns import wait_of
+from exporter.exporters.live.messages import Part, Stage, StageName, Tool, Turn, TurnState
 from exporter.sessions.shown_text import shown
 from exporter.tracing.timeline import AGENT_SPEECH, USER_SPEECH, is_timed, lay_out
 from exporter.tracing.turn_spans import STAGE_OF_ERROR, STAGES

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Final
 
 from exporter.catalogue.declarations import MetricSpec
-from exporter.live.messages import OtlpState
+from exporter.exporters.live.messages import OtlpState
 from exporter.metrics import self_metrics
 from exporter.metrics.store import Store
 
