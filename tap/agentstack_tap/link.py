@@ -26,6 +26,7 @@ SENT_AT_ONCE: Final = 64
 """Messages sent before answers are looked at."""
 _DIRECT: Final[dict[str, Any]] = {"proxy": None} if "proxy" in inspect.signature(connect).parameters else {}
 """Keeps websockets from the machine's proxy; before version 15 it knew of none."""
+_chance: Final = random.Random()  # noqa: S311 - it only spreads attempts, and the app's own generator may be seeded
 
 log = logging.getLogger("agentstack_tap")
 _quiet = log.getChild("socket")
@@ -102,7 +103,7 @@ class Link:
                 self.connected, reported, pause = False, False, SHORTEST_PAUSE
                 log.info("connection to the exporter lost; reconnecting")
             self._buffer.rewind()
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - it only spreads attempts
+            await asyncio.sleep(pause * _chance.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _connect(self) -> connect:

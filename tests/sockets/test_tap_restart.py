@@ -22,7 +22,12 @@ from tests.support.waiting import eventually, seconds
 CALLS = 100
 STARTED_AT = 1_777_885_200.0
 WAITS = ("--turn-wait", "600", "--session-resume", "3600", "--session-linger", "600")
-BY_RECEIPT = ("agentstack_agent_tool_duration_seconds", "agentstack_session_duration_seconds", "agentstack_state_duration_seconds")
+BY_RECEIPT = (
+    "agentstack_agent_tool_duration_seconds",
+    "agentstack_session_duration_seconds",
+    "agentstack_state_duration_seconds",
+    "gen_ai_execute_tool_duration_seconds",
+)
 """Measured between receipts where the platform gives no times: what was counted is the same, how long it took is not."""
 FROM_SILENCES = ("agentstack_dead_air", "agentstack_premature_end_of_turns", "agentstack_sessions_ended_after_turn")
 """Here silences between receipts decide what is counted at all, and the restart is one."""

@@ -500,6 +500,7 @@ def test_values(value: Any, kind: mapping.Kind, expected: Any) -> None:
     assert mapping.CONVERSIONS[kind](value) == expected
 
 
+@pytest.mark.external
 async def test_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job names the session and the agent, and its process does not end before the last events were sent."""
     due: list[Any] = []
