@@ -170,7 +170,7 @@ async def test_the_change_over(tmp_path: Path) -> None:
             ranges = await server.api("query_range", query=P95, start=f"{began}", end=f"{now}", step="0.5")
             # Without the second setting the classic buckets are gone, which is why it is shipped.
             await reload(server, config, native.replace("always_scrape_classic_histograms: true", ""))
-            await eventually(lambda: shown(server, f"absent({NATIVE}_bucket)"), because="Prometheus to drop classic buckets")
+            await eventually(lambda: shown(server, f"absent({NATIVE}_bucket)"), within=20, because="Prometheus to drop classic buckets")
     [series] = ranges["result"]
     assert len(series["values"]) == int((now - began) / 0.5) + 1
     assert all(float(value) > 0 for _, value in series["values"])

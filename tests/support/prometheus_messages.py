@@ -87,8 +87,9 @@ def _family(family: Family, at: float, histograms: Histograms) -> Any:
     message = MetricFamily(name=spec.name, help=_text(spec.help), type=_TYPES[spec.kind], unit=spec.unit_suffix)
     for series in family.series:
         metric = message.metric.add()
-        for name, value in sorted(zip(spec.labels, series.labels, strict=True)):
-            metric.label.add(name=name, value=_text(value))
+        for name, value in sorted(zip(spec.scraped_labels, series.labels, strict=True)):
+            if value:
+                metric.label.add(name=name, value=_text(value))
         if isinstance(series.value, HistogramPoint):
             _histogram(metric.histogram, family, series, series.value, at, histograms)
         elif spec.kind == "counter":

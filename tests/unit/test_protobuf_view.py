@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from bench.synthetic import snapshot_of
-from exporter.exporters.prometheus.exposition import CHUNK_SAMPLES, sample_count
+from exporter.exporters.prometheus.exposition import CHUNK_SAMPLES, Renderer, sample_count
 from exporter.exporters.prometheus.native_buckets import native_buckets, reduced
+from exporter.exporters.prometheus.negotiation import Format
 from exporter.exporters.prometheus.protobuf_exposition import CHUNK_BYTES, ProtobufRenderer
 from exporter.metrics.snapshot import ExponentialPoint, Family, Series, Snapshot
 from tests.support.prometheus_messages import MetricFamily, decoded, expected, native_counts
@@ -37,6 +39,17 @@ def test_families() -> None:
     assert [family.name for family in families] == NAMES
     assert families == expected(SMALL)
     assert rendered(Snapshot(0.0, (Family(ERRORS, ()),))) == b""
+
+
+def test_labels_are_those_of_the_text() -> None:
+    """Names with dots are translated and labels without a value left out, as in the text: else Prometheus refuses all."""
+    spec = replace(TURNS, otel_name="gen_ai.agent.turns", labels=("gen_ai.agent.name", "error.type"))
+    snapshot = Snapshot(0.0, (Family(spec, (Series(("support", ""), 1.0, 0.0), Series(("support", "timeout"), 2.0, 0.0))),))
+    [family] = decoded(rendered(snapshot))
+    [text] = text_string_to_metric_families(b"".join(Renderer().chunks(snapshot, Format.TEXT_0_0_4)).decode())
+    labels = [{pair.name: pair.value for pair in metric.label} for metric in family.metric]
+    assert labels == [sample.labels for sample in text.samples]
+    assert labels == [{"gen_ai_agent_name": "support"}, {"gen_ai_agent_name": "support", "error_type": "timeout"}]
 
 
 def test_start_timestamps() -> None:

@@ -154,8 +154,8 @@ class _FamilyWriter:
     def _constant(self, series: Series, at: float) -> _Constant:
         # When the system clock is set back, a series must still not start after the scrape.
         since = min(series.since, at)
-        pairs = sorted(zip(self._spec.labels, series.labels, strict=True))
-        labels = b"".join(delimited(1, utf8(1, name) + utf8(2, value)) for name, value in pairs)
+        pairs = sorted(zip(self._spec.scraped_labels, series.labels, strict=True))
+        labels = b"".join(delimited(1, utf8(1, name) + utf8(2, value)) for name, value in pairs if value)
         return _Constant(since, labels, delimited(15 if self._spec.bounds else 3, _timestamp(since)))
 
     def _counter(self, series: Series, constant: _Constant) -> bytes:
