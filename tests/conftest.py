@@ -13,7 +13,7 @@ from tests.support.golden import Golden
 # No deadlines: a busy machine is not a bug. A failure prints the line that repeats it.
 settings.register_profile("ordinary", deadline=None, max_examples=30, print_blob=True)
 # On CI the examples follow from the code alone, so that a change is never blamed for another's bad luck.
-settings.register_profile("ci", settings.get_profile("ordinary"), derandomize=True, max_examples=50)
+settings.register_profile("ci", settings.get_profile("ordinary"), derandomize=True)
 # While one edits, `make quick` looks at the first few examples only; `make test` at all.
 settings.register_profile("quick", settings.get_profile("ci" if os.environ.get("CI") else "ordinary"), max_examples=10)
 settings.register_profile(

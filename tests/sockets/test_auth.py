@@ -535,8 +535,8 @@ class TestLimits:
     async def test_half_open_connections_are_given_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A peer that does not answer pings is closed: 20 s until the ping, and 20 s for the answer."""
         assert (listeners.PING_INTERVAL, listeners.PONG_TIMEOUT) == (20.0, 20.0)
-        monkeypatch.setattr(listeners, "PING_INTERVAL", 0.1)
-        monkeypatch.setattr(listeners, "PONG_TIMEOUT", 0.1)
+        monkeypatch.setitem(listeners._COMMON, "ws_ping_interval", 0.1)
+        monkeypatch.setitem(listeners._COMMON, "ws_ping_timeout", 0.1)
         async with running_daemon() as endpoints, raw_websocket(endpoints.listen) as deaf, call(endpoints.ws) as answering:
             assert await deaf.close_code() == 1011
             await send_all(answering, [STARTED])

@@ -63,7 +63,7 @@ async def test_the_demo_from_a_fresh_copy(tmp_path: Path) -> None:
         async with httpx.AsyncClient(trust_env=False) as http:
             for page in pages:
                 assert (await http.get(page)).status_code == 200, page
-        assert {page.rpartition("/")[2] for page in pages} == {"", "metrics"}
+        assert {page.rpartition("/")[2] for page in pages} == {"", "live", "metrics"}
         assert time.monotonic() - began < WITHIN
     finally:
         os.killpg(running.pid, signal.SIGINT)
