@@ -20,7 +20,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
-from standins import Earpiece, Line, Script, ScriptedCaller, ScriptedLLMService, ScriptedSTTService, ScriptedTTSService, vad
+from stand_ins import Earpiece, Line, Script, ScriptedCaller, ScriptedLLMService, ScriptedSTTService, ScriptedTTSService, vad
 
 from agentstack_tap.pipecat import attach
 

@@ -19,7 +19,7 @@ from typing import Any
 from bot import make_worker, run
 from pipecat.frames.frames import MetricsFrame
 from pipecat.observers.base_observer import BaseObserver
-from standins import Delays, Line, Script
+from stand_ins import Delays, Line, Script
 
 from agentstack_tap import shared
 from agentstack_tap.pipecat import attach, setup_file
