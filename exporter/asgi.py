@@ -10,7 +10,7 @@ does not pass on the lifespan of what is mounted, it is started by that applicat
     app = Starlette(routes=[Mount("/voice", exporter)], lifespan=exporter.lifespan)
 
 ``agentstack-exporter serve`` stays the better choice where it can be: its listeners limit what peers can send, hold and leave unread,
-and it stops without losing what was sent to it.
+it stops without losing what was sent to it, and it has ``/live``.
 """
 
 import logging

@@ -8,7 +8,7 @@ import gc
 import logging
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
 from typing import Final
@@ -20,7 +20,7 @@ from exporter.compiled import BUILD
 from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings
 from exporter.daemon.auth import TelemetryGuard
-from exporter.daemon.core import PRODUCT, create_pipeline, protobuf_renderer
+from exporter.daemon.core import PRODUCT, create_pipeline, note_scrape, protobuf_renderer, status_lines, take_snapshot
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
 from exporter.daemon.live import Live, create_journals, shown_to_anyone
@@ -28,11 +28,9 @@ from exporter.daemon.ready_file import ReadyFile
 from exporter.daemon.receiver import Receiver
 from exporter.daemon.receiver_metrics import ReceiverMetrics
 from exporter.daemon.ticker import Ticker
-from exporter.exporters.landing_page import StatusLine
 from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
-from exporter.logs import lines_dropped
 from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.pipeline import Journals
 from exporter.server.daemon_threads import run_in_thread
@@ -96,9 +94,7 @@ class Daemon:
 
     def snapshot(self) -> Snapshot:
         """All metrics as they are now."""
-        self._ticker.measure_process()
-        self.pipeline.metrics.log_lines_dropped.set(lines_dropped())
-        return self.pipeline.snapshot(time.time())
+        return take_snapshot(self.pipeline, self._ticker)
 
     async def start(self) -> None:
         """Open both listeners. Raises ``OSError`` that names the address or file that cannot be used."""
@@ -176,7 +172,7 @@ class Daemon:
             self.snapshot,
             self._readiness,
             PRODUCT,
-            status=self._status,
+            status=lambda: status_lines(self.pipeline),
             on_scrape=self._on_scrape,
             protobuf=protobuf_renderer(self._settings),
             live=live,
@@ -215,14 +211,7 @@ class Daemon:
     def _readiness(self) -> Readiness:
         return Readiness(ready=self._ready, reasons=() if self._ready else ("stopping",))
 
-    def _status(self) -> Iterable[StatusLine]:
-        metrics = self.pipeline.metrics
-        yield StatusLine("Active calls", str(self.pipeline.sessions.active))
-        yield StatusLine("Events processed", f"{metrics.processed[0]:.0f}")
-        yield StatusLine("Frames rejected", f"{metrics.rejected[0]:.0f}")
-
     def _on_scrape(self, scrape: Scrape) -> None:
-        self.pipeline.metrics.render_duration.set(scrape.duration)
-        self.pipeline.metrics.scrape_size.set(scrape.size)
+        note_scrape(self.pipeline, scrape)
         self._scraped_at = time.time()
         self._final_scrape.scraped(began_at=perf_counter() - scrape.duration)

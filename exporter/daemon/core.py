@@ -1,6 +1,7 @@
 """What the daemon and the ASGI application share: the pipeline that the settings ask for."""
 
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from exporter import __version__
@@ -11,10 +12,14 @@ from exporter.config.price_file import read_prices
 from exporter.config.setting_types import nearest
 from exporter.daemon.logging_diagnostics import LoggingDiagnostics
 from exporter.daemon.otlp import span_options
-from exporter.exporters.landing_page import Product
+from exporter.daemon.ticker import Ticker
+from exporter.exporters.landing_page import Product, StatusLine
+from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.prometheus.protobuf_exposition import ProtobufRenderer
+from exporter.logs import lines_dropped
 from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
+from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
 from exporter.server.reloading_file import FileWatcher
 from exporter.sessions.registry import SessionTimeouts
@@ -51,6 +56,27 @@ def create_pipeline(
         path, cost = settings.prices, pipeline.trackers.cost
         cost.replace_prices(watcher.watch([path], lambda: read_prices(path), cost.replace_prices).current())
     return pipeline
+
+
+def status_lines(pipeline: Pipeline) -> Iterator[StatusLine]:
+    """What the landing page says of the exporter."""
+    metrics = pipeline.metrics
+    yield StatusLine("Active calls", str(pipeline.sessions.active))
+    yield StatusLine("Events processed", f"{metrics.processed[0]:.0f}")
+    yield StatusLine("Frames rejected", f"{metrics.rejected[0]:.0f}")
+
+
+def take_snapshot(pipeline: Pipeline, ticker: Ticker) -> Snapshot:
+    """All metrics as they are now, with those of the process and of the log."""
+    ticker.measure_process()
+    pipeline.metrics.log_lines_dropped.set(lines_dropped())
+    return pipeline.snapshot(time.time())
+
+
+def note_scrape(pipeline: Pipeline, scrape: Scrape) -> None:
+    """Keep what a scrape took, for the next one to tell."""
+    pipeline.metrics.render_duration.set(scrape.duration)
+    pipeline.metrics.scrape_size.set(scrape.size)
 
 
 def protobuf_renderer(settings: Settings) -> ProtobufRenderer:

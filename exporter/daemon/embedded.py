@@ -4,7 +4,8 @@ import asyncio
 import logging
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from starlette.types import ASGIApp
@@ -14,24 +15,21 @@ from exporter.compiled import BUILD
 from exporter.config import Settings
 from exporter.config.otel import OtelSettings
 from exporter.daemon.auth import IngestTokens, TelemetryGuard
-from exporter.daemon.core import PRODUCT, create_pipeline, protobuf_renderer
+from exporter.daemon.core import PRODUCT, create_pipeline, note_scrape, protobuf_renderer, status_lines, take_snapshot
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.receiver import create_endpoint, drain_timeout
 from exporter.daemon.receiver_metrics import ReceiverMetrics
 from exporter.daemon.ticker import Ticker
-from exporter.exporters.landing_page import StatusLine
-from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
-from exporter.logs import lines_dropped
 from exporter.metrics.snapshot import Snapshot
 from exporter.receivers.read_budget import ReadBudget
 from exporter.server.reloading_file import FileWatcher
 
 NOT_OURS: Final = (
     *("listen", "telemetry_listen", "tls_cert", "tls_key", "tls_client_ca", "handshake_timeout", "ready_file", "linger"),
-    *("linger_timeout", "log_level", "log_format"),
+    *("linger_timeout", "log_level", "log_format", "live_memory", "live_content", "trace_url"),
 )
-"""Settings that are the server's business, or the program's."""
+"""Settings that are the server's business, or the program's, and those of /live, which the application does not have."""
 
 log = logging.getLogger(__name__)
 
@@ -55,23 +53,25 @@ class Embedded:
         self.endpoint = create_endpoint(settings, self.pipeline, metrics, tokens, ReadBudget())
         self._ticker = Ticker(self.pipeline, self.endpoint.sweep)
         self._ready = False
-        protobuf = protobuf_renderer(settings)
         pages = telemetry_app(
-            self.snapshot, self._readiness, PRODUCT, status=self._status, on_scrape=self._on_scrape, protobuf=protobuf
+            self.snapshot,
+            self._readiness,
+            PRODUCT,
+            status=lambda: status_lines(self.pipeline),
+            on_scrape=partial(note_scrape, self.pipeline),
+            protobuf=protobuf_renderer(settings),
         )
         self.pages: ASGIApp = TelemetryGuard(settings, self._watcher).protect(pages, metrics.refused)
 
     def snapshot(self) -> Snapshot:
         """All metrics as they are now."""
-        self._ticker.measure_process()
-        self.pipeline.metrics.log_lines_dropped.set(lines_dropped())
-        return self.pipeline.snapshot(time.time())
+        return take_snapshot(self.pipeline, self._ticker)
 
     async def start(self) -> None:
         """Start the timers and the exporters."""
         unused = [name for name in NOT_OURS if getattr(self._settings, name) != getattr(Settings(), name)]
         if unused:
-            log.warning("settings ignored: the server decides about them", extra={"settings": ", ".join(unused)})
+            log.warning("settings ignored: they have no effect within another server", extra={"settings": ", ".join(unused)})
         self._ticker.start()
         self._watcher.start()
         for exporter in self._exporters:
@@ -93,13 +93,3 @@ class Embedded:
 
     def _readiness(self) -> Readiness:
         return Readiness(ready=self._ready, reasons=() if self._ready else ("stopping",))
-
-    def _status(self) -> Iterable[StatusLine]:
-        metrics = self.pipeline.metrics
-        yield StatusLine("Active calls", str(self.pipeline.sessions.active))
-        yield StatusLine("Events processed", f"{metrics.processed[0]:.0f}")
-        yield StatusLine("Frames rejected", f"{metrics.rejected[0]:.0f}")
-
-    def _on_scrape(self, scrape: Scrape) -> None:
-        self.pipeline.metrics.render_duration.set(scrape.duration)
-        self.pipeline.metrics.scrape_size.set(scrape.size)
