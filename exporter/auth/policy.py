@@ -41,9 +41,6 @@ WRONG_TOKEN: Final = Refusal(401, "wrong_token", "the bearer token in the Author
 WRONG_SECRET: Final = Refusal(401, "wrong_path_secret", "the secret at the end of the path is not valid")
 WRONG_SIGNATURE: Final = Refusal(403, "wrong_signature", "the Plivo signature does not match the URL and the nonce")
 REPLAYED: Final = Refusal(403, "replayed", "the Plivo signature was used before")
-REFUSALS: Final = (
-    WRONG_PATH, STOPPING, ORIGIN, TOO_MANY, NO_CREDENTIALS, WRONG_TOKEN, WRONG_SECRET, WRONG_SIGNATURE, REPLAYED,
-)  # fmt: skip
 
 
 _NO_SECRETS: Final = SecretSet(())

@@ -103,7 +103,7 @@ class TlsServer:
             self._pending.pop(task, None)
 
     async def _has_spoken(self, connection: socket.socket, deadline: float) -> bool:
-        """Wait for the first byte. Whoever only looks whether the port is open sends none and closes: that is no failed handshake.
+        """Wait for the first byte. A port probe sends none and closes, which is no failed handshake.
 
         Closes the connection unless there is a byte. Raises TimeoutError at the deadline.
         """

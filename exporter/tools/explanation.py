@@ -39,8 +39,6 @@ WHY_REJECTED: Final[dict[str, str]] = {
 }
 _SELF = "agentstack_exporter_"
 
-Point = float | HistogramPoint
-
 
 @dataclass(frozen=True, slots=True)
 class Explained:

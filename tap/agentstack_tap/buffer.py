@@ -57,11 +57,6 @@ class Buffer:
     def __len__(self) -> int:
         return len(self._unsent) + len(self._sent)
 
-    @property
-    def last_seq(self) -> int:
-        """The number of the last message."""
-        return self._seq
-
     def event(self, session: str, event: str, *, starts: bool, size: int) -> None:
         """Add an event, as JSON; ``starts`` says that a call begins with it, ``size`` is the event's own size in bytes."""
         if size > self.largest:

@@ -20,7 +20,6 @@ StageName = Literal[
 TurnState = Literal["open", "completed", "counted", "without_metrics"]
 MarkKind = Literal["interruption", "false_interruption", "backchannel", "dead_air", "error", "dtmf", "handoff", "transfer", "voicemail"]
 ProblemKind = Literal["frame_rejected", "value_refused", "unknown_field", "unknown_event", "connection_refused"]
-Quantiles = Literal["p50", "p95", "p99"]
 
 
 def _about(text: str) -> msgspec.Meta:
