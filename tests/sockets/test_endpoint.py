@@ -30,7 +30,7 @@ from tests.support.raw_websocket import (
     raw_websocket,
     request,
 )
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience, seconds
 
 FRAMES = "agentstack_exporter_frames_total"
 RECEIVED = "agentstack_exporter_frames_received_total"
@@ -164,7 +164,7 @@ class TestRefusals:
             raw_connection(endpoints.listen) as socket,
         ):
             socket.writer.write(request()[:-2])
-            assert await asyncio.wait_for(socket.reader.read(), seconds(5)) == b""
+            assert await asyncio.wait_for(socket.reader.read(), patience(5)) == b""
             await send_all(other, [STARTED])
             await endpoints.reaches(EVENTS, 1)
             assert await endpoints.total("agentstack_exporter_connections_refused_total", reason="slow_handshake") == 1
@@ -395,7 +395,7 @@ class TestEndOfACall:
         async with running_daemon(session_linger=0.3) as endpoints, call(endpoints.ws) as socket:
             await send_all(socket, [STARTED, {"type": "session.ended", "duration_seconds": 9, "reason": "user_hangup"}])
             await send_all(socket, [{"type": "turn.metrics", "turn_number": 1, "user_perceived_ms": 800}])
-            await asyncio.wait_for(socket.wait_closed(), seconds(5))
+            await asyncio.wait_for(socket.wait_closed(), patience(5))
             assert socket.close_code == 1000
             await open_sockets(endpoints, 0)
             assert await endpoints.total("agentstack_user_perceived_latency_seconds_count") == 1

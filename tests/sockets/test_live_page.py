@@ -20,7 +20,7 @@ from tests.support.daemon import call, running_daemon, send_all
 from tests.support.live_calls import answered, asked, ended, measured, started
 from tests.support.otlp_daemon import Exporting, address_of, environment, exporting, kind_of, spans_of
 from tests.support.otlp_receiver import Site, otlp_receiver
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience, seconds
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -76,7 +76,7 @@ class Shown:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shown() -> AsyncIterator[Shown]:
-    expect.set_options(timeout=seconds(5) * 1000)
+    expect.set_options(timeout=patience(5) * 1000)
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(otlp_receiver("http/protobuf"))
         running = await stack.enter_async_context(

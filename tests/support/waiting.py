@@ -1,15 +1,18 @@
 """Wait for a condition, with a deadline: the one place where tests let time pass.
 
 Deadlines are counted in units of a second that ``TEST_TIME_UNIT`` stretches, for machines that are slow or busy. A longer
-deadline costs nothing where the condition comes true.
+deadline costs nothing where the condition comes true, so deadlines are longer too where several tests share a core. What a
+test claims about time is not.
 """
 
 import asyncio
 import inspect
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TypeVar, overload
 
 T = TypeVar("T")
@@ -20,8 +23,21 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.05
 
 
 def seconds(units: float) -> float:
-    """Test time → seconds on this machine."""
+    """Test time → seconds on this machine, for what a test claims or sets."""
     return units * float(os.environ.get("TEST_TIME_UNIT", "1"))
+
+
+def patience(units: float) -> float:
+    """Test time → seconds to wait for what has to come, beside the other tests that run now."""
+    return seconds(units) * _crowd()
+
+
+@cache
+def _crowd() -> float:
+    """How many tests share a core. One whose lines are traced, for coverage, counts twice."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+    tests_a_core = workers / len(os.sched_getaffinity(0))
+    return max(1.0, tests_a_core * (2.0 if workers and sys.gettrace() is not None else 1.0))
 
 
 @overload
@@ -86,7 +102,7 @@ class Deadline:
     at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.at = time.monotonic() + seconds(self.within)
+        self.at = time.monotonic() + patience(self.within)
 
     def left(self) -> float:
         """Seconds until the deadline, never below 0."""
@@ -97,4 +113,4 @@ class Deadline:
         if self.left() == 0.0:
             cause = last if isinstance(last, BaseException) else None
             waited_for = self.because or "the condition"
-            raise AssertionError(f"{waited_for}: not within {seconds(self.within):g} s; last answer: {last!r}") from cause
+            raise AssertionError(f"{waited_for}: not within {patience(self.within):g} s; last answer: {last!r}") from cause
