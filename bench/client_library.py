@@ -2,8 +2,9 @@
 
 import aiohttp
 
+from exporter.exporters.otlp.sender.export_result import ExportResult, RetryableFailure
 from exporter.exporters.otlp.sender.http_connection import MAX_BODY
-from exporter.exporters.otlp.sender.response import ExportResult, RetryableFailure, from_http
+from exporter.exporters.otlp.sender.response import from_http
 from exporter.exporters.otlp.sender.transport import USER_AGENT
 from exporter.exporters.otlp.target import Target
 

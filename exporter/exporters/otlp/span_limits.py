@@ -5,9 +5,10 @@ A span under such a limit is parsed and serialised again by protobuf's own libra
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+if TYPE_CHECKING:
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 DEFAULT_COUNT: Final = 128
 """The limit of each count unless it is set. No span of the exporter reaches it."""
@@ -33,20 +34,27 @@ class SpanLimiter:
 
     def __init__(self, limits: SpanLimits) -> None:
         self._limits = limits
-        self._active = min(limits.per_span, limits.events, limits.links, limits.per_event) < DEFAULT_COUNT
+        is_active = min(limits.per_span, limits.events, limits.links, limits.per_event) < DEFAULT_COUNT
+        self._span = _span_type() if is_active else None
 
     def apply(self, spans: Sequence[bytes]) -> Sequence[bytes]:
         """The serialised spans within the limits; what comes first is kept. The exporter's links have no attributes."""
-        return [self._limited(span) for span in spans] if self._active else spans
+        return spans if self._span is None else [self._limited(self._span.FromString(span)) for span in spans]
 
-    def _limited(self, serialised: bytes) -> bytes:
-        limits, span = self._limits, Span.FromString(serialised)
+    def _limited(self, span: "Span") -> bytes:
+        limits = self._limits
         span.dropped_attributes_count += _truncate(span.attributes, limits.per_span)
         span.dropped_events_count += _truncate(span.events, limits.events)
         span.dropped_links_count += _truncate(span.links, limits.links)
         for event in span.events:
             event.dropped_attributes_count += _truncate(event.attributes, limits.per_event)
         return span.SerializeToString()
+
+
+def _span_type() -> "type[Span]":
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span  # noqa: PLC0415 - protobuf's library, which few need here
+
+    return Span
 
 
 def _truncate(items: Any, most: int) -> int:  # noqa: ANN401 - protobuf's repeated fields have no common type
