@@ -1,5 +1,6 @@
 """What every test may use: the profiles of property tests and the expected-output fixture; and which tests are quick."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.golden import Golden
+
+# Prometheus and other programs in Go spend a fifth of their time on garbage, unless they may hold more of it.
+os.environ.setdefault("GOGC", "400")
 
 # No deadlines: a busy machine is not a bug. A failure prints the line that repeats it.
 settings.register_profile("ordinary", deadline=None, max_examples=30, print_blob=True)
@@ -42,6 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(SOCKETS):
             item.add_marker("external")
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of garbage collection: it stays to the end, and looking through it took a fifth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 _quick: list[str] = []

@@ -18,8 +18,10 @@ from typing import TypeVar, overload
 T = TypeVar("T")
 
 WITHIN = 5.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.05
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 """Seconds between two looks: short at first, longer for what takes longer, so that looking costs the machine little."""
+_GROWTH = 1.15
+"""Each pause is so many times as long as the one before, and so a seventh of the time that was waited."""
 
 
 def seconds(units: float) -> float:
@@ -90,7 +92,7 @@ def _pauses() -> Iterator[float]:
     pause = FIRST_PAUSE
     while True:
         yield pause
-        pause = min(pause * 1.25, LONGEST_PAUSE)
+        pause = min(pause * _GROWTH, LONGEST_PAUSE)
 
 
 @dataclass
