@@ -24,6 +24,9 @@ _GROWTH = 1.15
 """Each pause is so many times as long as the one before, and so a seventh of the time that was waited."""
 
 
+_NOT_YET = (AssertionError, LookupError, ValueError)
+
+
 def seconds(units: float) -> float:
     """Test time → seconds on this machine, for what a test claims or sets."""
     return units * float(os.environ.get("TEST_TIME_UNIT", "1"))
@@ -49,8 +52,8 @@ async def eventually(condition: Callable[[], T], *, within: float = ..., because
 async def eventually(condition: Callable[[], object], *, within: float = WITHIN, because: str = "") -> object:
     """Ask ``condition`` until it gives something true, and return that.
 
-    It may be a coroutine function, and may assert: a failed assertion means "not yet". ``within`` is test time; ``because``
-    is what the failure says was waited for.
+    It may be a coroutine function. A failed assertion means "not yet", and so does something that is not found or read, as the last
+    item of an empty list. ``within`` is test time; ``because`` is what the failure says was waited for.
     """
     deadline = Deadline(within, because)
     pauses = _pauses()
@@ -58,7 +61,7 @@ async def eventually(condition: Callable[[], object], *, within: float = WITHIN,
         try:
             answer = condition()
             value = await _within(deadline, answer) if inspect.isawaitable(answer) else answer
-        except (AssertionError, TimeoutError) as problem:
+        except (*_NOT_YET, TimeoutError) as problem:
             deadline.missed(problem)
         else:
             if value:
@@ -79,7 +82,7 @@ def eventually_sync(condition: Callable[[], T], *, within: float = WITHIN, becau
     while True:
         try:
             value = condition()
-        except AssertionError as problem:
+        except _NOT_YET as problem:
             deadline.missed(problem)
         else:
             if value:
