@@ -18,7 +18,7 @@ _FEW = 40
 
 
 async def simulate(
-    directory: Path, endpoints: Endpoints, *, calls: int, profiles: Iterable[str], seed: int, at_once: int = 200
+    directory: Path, endpoints: Endpoints, *, calls: int, profiles: Iterable[str], seed: int, at_once: int = 50
 ) -> tuple[Path, dict[str, Any]]:
     """Play calls as fast as the exporter takes them; returns the truth file and the platform's own summary.
 
