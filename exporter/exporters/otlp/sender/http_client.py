@@ -55,10 +55,11 @@ class InvalidResponseError(Exception):
 
 
 class HttpClient:
-    """A client with one connection to a target. ``tls`` is used for it if the target asks for TLS."""
+    """A client with one connection to a target. ``tls`` is used for the target and the proxy, if they ask for TLS."""
 
     def __init__(self, target: Target, tls: ssl.SSLContext | None) -> None:
-        self._proxy = URL(target.proxy.address) if target.proxy else None
+        self._proxy = target.proxy
+        self._proxy_url = URL(target.proxy.address) if target.proxy else None
         self._login = _login(target.proxy)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -88,7 +89,7 @@ class HttpClient:
                 data=body if len(body) < _LARGE else io.BytesIO(body),
                 headers=headers,
                 allow_redirects=False,
-                proxy=self._proxy,
+                proxy=self._proxy_url,
                 proxy_headers=self._login,
             ) as response:
                 if response.status < _FIRST_FINAL_STATUS:
@@ -101,13 +102,28 @@ class HttpClient:
                     response.close()
                 return found
         except (aiohttp.ClientError, ValueError) as error:
-            raise _failure(error, tls=url.startswith("https:")) from error
+            raise self._proxy_failure(error) or _failure(error, tls=url.startswith("https:")) from error
 
     async def close(self) -> None:
         """Close the connection, with any request in progress, within a second."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._session.close()
+
+    def _proxy_failure(self, error: aiohttp.ClientError | ValueError) -> ProxyError | None:
+        """What failed on the way to a proxy; ``None`` if something else failed."""
+        proxy = self._proxy
+        match error:
+            case aiohttp.ClientHttpProxyError():
+                return ProxyError(f"the proxy answered {error.status}{_advice(error.status)}")
+            case aiohttp.ClientProxyConnectionError():
+                return ProxyError(f"the proxy failed: {_reason(error.os_error)}")
+            case aiohttp.ClientConnectorCertificateError() if proxy and (error.host, error.port) == (proxy.host, proxy.port):
+                return ProxyError(f"TLS: the proxy's certificate is not trusted: {_verify_message(error.certificate_error)}")
+            case aiohttp.ClientConnectorSSLError() if proxy and (error.host, error.port) == (proxy.host, proxy.port):
+                return ProxyError(f"TLS to the proxy failed: {error.os_error}")
+            case _:
+                return None
 
 
 def redirected(target: Target, location: str) -> str:
@@ -160,12 +176,8 @@ def _advice(status: int) -> str:
 
 
 def _failure(error: aiohttp.ClientError | ValueError, *, tls: bool) -> Exception:
-    """What an error of the library means."""
+    """What an error of the library means, on the way to the receiver."""
     match error:
-        case aiohttp.ClientHttpProxyError():
-            return ProxyError(f"the proxy answered {error.status}{_advice(error.status)}")
-        case aiohttp.ClientProxyConnectionError():
-            return ProxyError(f"the proxy failed: {_reason(error.os_error)}")
         case aiohttp.ClientResponseError():
             speaks_grpc = _SETTINGS.search(error.message) is not None
             return InvalidResponseError(_SPEAKS_GRPC if speaks_grpc else f"the receiver does not speak HTTP/1.1: {error.message}")
@@ -185,6 +197,10 @@ def _failure(error: aiohttp.ClientError | ValueError, *, tls: bool) -> Exception
             return ConnectionResetError("the receiver closed the connection without a response")
         case _:
             return OSError(str(error) or type(error).__name__)
+
+
+def _verify_message(error: Exception) -> str:
+    return getattr(error, "verify_message", "") or str(error)
 
 
 def _reason(error: OSError) -> str:

@@ -70,7 +70,8 @@ class HttpTransport:
         if self.target.compression == "gzip":
             body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
         if self._client is None:
-            tls = await self._files.submit(lambda: ssl_context(self.target.tls_files)) if self.target.tls else None
+            needs_tls = self.target.tls or (self.target.proxy is not None and self.target.proxy.tls)
+            tls = await self._files.submit(lambda: ssl_context(self.target.tls_files)) if needs_tls else None
             self._client = HttpClient(self.target, tls)
         response = await self._client.post(self._url, self._headers, body)
         if response.status in _FOLLOWED and (url := redirected(self.target, response.headers.get("location", ""))):
