@@ -185,9 +185,9 @@ async def test_what_was_said(shown: Shown, tmp_path: Path) -> None:
     """With users and --live-content, the words of a turn are in that turn once and nowhere else; without, they are nowhere."""
     web = tmp_path / "web.yml"
     web.write_text(f"basic_auth_users: {{a: {bcrypt.hashpw(b's3cret', bcrypt.gensalt(4)).decode()}}}\n")
-    words = {"user_text": "zebra <b>crossing", "agent_text": "quiet walrus"}
+    words: dict[str, Any] = {"user_text": "zebra <b>crossing", "agent_text": "quiet walrus"}
     async with running_daemon(web_config=web, live_content=True) as told:
-        user = {"http_credentials": {"username": "a", "password": "s3cret"}}
+        user: dict[str, Any] = {"http_credentials": {"username": "a", "password": "s3cret"}}
         for endpoints, context, times in ((told, user, 1), (shown.running.endpoints, {}, 0)):
             async with call(endpoints.ws) as socket, shown.look(at=endpoints.url("/live"), **context) as page:
                 await send_all(socket, [started("as-words"), measured(time.time() - 5, waited=2.31, **words)])
