@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import httptools
 
+from exporter.exporters.otlp.sender.export_result import ExportResult, RetryableFailure
 from exporter.exporters.otlp.sender.http_client import request_headers
-from exporter.exporters.otlp.sender.response import ExportResult, RetryableFailure, from_http
+from exporter.exporters.otlp.sender.response import from_http
 from exporter.exporters.otlp.target import Target
 
 

@@ -24,8 +24,8 @@ from exporter.daemon.otlp import span_envelope
 from exporter.daemon.resource import resource_of
 from exporter.exporters.otlp.metrics import MetricsEncoder
 from exporter.exporters.otlp.sender import create_transport
+from exporter.exporters.otlp.sender.export_result import Delivered
 from exporter.exporters.otlp.sender.requests import join
-from exporter.exporters.otlp.sender.response import Delivered
 from exporter.exporters.otlp.target import Protocol, Signal
 from exporter.exporters.sdk.metrics_data import metrics_data
 from exporter.exporters.sdk.readable_spans import readable_spans

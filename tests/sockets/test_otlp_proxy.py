@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from exporter.exporters.otlp.sender import BackoffConfig, BatchConfig, SpanEnvelope, SpanSender, create_transport
-from exporter.exporters.otlp.sender.response import Delivered, RetryableFailure
+from exporter.exporters.otlp.sender.export_result import Delivered, RetryableFailure
 from exporter.exporters.otlp.target import ClientTlsFiles, Protocol, Proxy, Target
 from tests.sockets.test_sender_tls import server_side
 from tests.support.http_proxy import HttpProxy, http_proxy

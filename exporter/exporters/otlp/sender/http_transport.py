@@ -5,6 +5,7 @@ import gzip
 import ssl
 from typing import Final
 
+from exporter.exporters.otlp.sender.export_result import ExportResult, RetryableFailure
 from exporter.exporters.otlp.sender.file_thread import FileThread
 from exporter.exporters.otlp.sender.http_client import (
     HttpClient,
@@ -16,7 +17,7 @@ from exporter.exporters.otlp.sender.http_client import (
     without_login,
 )
 from exporter.exporters.otlp.sender.json_body import json_body
-from exporter.exporters.otlp.sender.response import ExportResult, RetryableFailure, from_http, from_proxy, redirect
+from exporter.exporters.otlp.sender.response import from_http, from_proxy, redirect
 from exporter.exporters.otlp.sender.transport import TlsFileError, ssl_context
 from exporter.exporters.otlp.target import Target
 
