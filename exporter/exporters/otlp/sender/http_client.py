@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import io
 import re
 import ssl
 from collections.abc import Mapping
@@ -27,8 +26,6 @@ _CLOSE_TIMEOUT: Final = 1.0
 _UNQUOTED: Final = "/?:@!$&'()*+,;=~%"
 """What the path and query of a URL may contain besides letters and digits (RFC 3986, section 3.3)."""
 _FIRST_FINAL_STATUS: Final = 200
-_LARGE: Final = 1 << 20
-"""Longer bodies are written in pieces, so that other tasks run in between."""
 _SETTINGS = re.compile(r"b['\"]\\x00\\x00.{1,4}\\x04")
 """How the message of an invalid response shows the frame with which an HTTP/2 server begins (RFC 9113, sections 3.4 and 6.5)."""
 _SPEAKS_GRPC: Final = (
@@ -52,6 +49,22 @@ class ProxyError(Exception):
 
 class InvalidResponseError(Exception):
     """The peer sent something that is not an HTTP/1.1 response."""
+
+
+class _Body(aiohttp.Payload):
+    """A body that is handed to the connection whole. aiohttp cuts long ones into small pieces, at twice the cost."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._size = len(body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """The body as text, which an error of aiohttp may show."""
+        return str(self._value, encoding, errors)
+
+    async def write(self, writer: aiohttp.abc.AbstractStreamWriter) -> None:
+        """Write the body after its head."""
+        await writer.write(self._value)
 
 
 class HttpClient:
@@ -86,7 +99,7 @@ class HttpClient:
         try:
             async with self._session.post(
                 URL(_quoted(url), encoded=True),
-                data=body if len(body) < _LARGE else io.BytesIO(body),
+                data=_Body(body),
                 headers=headers,
                 allow_redirects=False,
                 proxy=self._proxy_url,
