@@ -5,10 +5,7 @@ A span under such a limit is parsed and serialised again by protobuf's own libra
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from typing import Any, Final
 
 DEFAULT_COUNT: Final = 128
 """The limit of each count unless it is set. No span of the exporter reaches it."""
@@ -34,27 +31,22 @@ class SpanLimiter:
 
     def __init__(self, limits: SpanLimits) -> None:
         self._limits = limits
-        is_active = min(limits.per_span, limits.events, limits.links, limits.per_event) < DEFAULT_COUNT
-        self._span = _span_type() if is_active else None
+        self._active = min(limits.per_span, limits.events, limits.links, limits.per_event) < DEFAULT_COUNT
 
     def apply(self, spans: Sequence[bytes]) -> Sequence[bytes]:
         """The serialised spans within the limits; what comes first is kept. The exporter's links have no attributes."""
-        return spans if self._span is None else [self._limited(self._span.FromString(span)) for span in spans]
+        return [self._limited(span) for span in spans] if self._active else spans
 
-    def _limited(self, span: "Span") -> bytes:
-        limits = self._limits
+    def _limited(self, serialised: bytes) -> bytes:
+        from opentelemetry.proto.trace.v1.trace_pb2 import Span  # noqa: PLC0415 - megabytes that few need
+
+        limits, span = self._limits, Span.FromString(serialised)
         span.dropped_attributes_count += _truncate(span.attributes, limits.per_span)
         span.dropped_events_count += _truncate(span.events, limits.events)
         span.dropped_links_count += _truncate(span.links, limits.links)
         for event in span.events:
             event.dropped_attributes_count += _truncate(event.attributes, limits.per_event)
         return span.SerializeToString()
-
-
-def _span_type() -> "type[Span]":
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span  # noqa: PLC0415 - protobuf's library, which few need here
-
-    return Span
 
 
 def _truncate(items: Any, most: int) -> int:  # noqa: ANN401 - protobuf's repeated fields have no common type

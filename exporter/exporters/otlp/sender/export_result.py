@@ -1,4 +1,4 @@
-"""What one attempt to export led to. How it is read from a response is in ``response.py``, which needs protobuf's library."""
+"""The result of one attempt to export. Reading it from a response is apart, so that a start without OTLP needs no protobuf messages."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The result of one attempt to export, read from the receiver's response. Source: the OTLP specification, ``docs/specification.md``."""
+"""Reads the result of one attempt to export from the receiver's response. Source: the OTLP specification, ``docs/specification.md``."""
 
 import contextlib
 import json
