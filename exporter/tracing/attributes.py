@@ -29,6 +29,7 @@ from exporter.protobuf import (
     text_attribute,
 )
 from exporter.tracing.encoder import ON_EVENT, ON_SPAN, event, event_name
+from exporter.tracing.flags_attribute import FlagsAttributeCache
 from exporter.tracing.sampling import SpanOptions
 
 Write = Callable[[msgspec.Struct], bytes]
@@ -38,6 +39,8 @@ WriteEvent = Callable[[msgspec.Struct, int], bytes]
 
 WHOLE: Final = frozenset({"tokens", "characters", "count", "ordinal"})
 """Wire units whose values are whole numbers."""
+FLAGS: Final = dict[str, bool]
+"""The type of a field with names that have a flag each."""
 _MAX_CACHED: Final = 256
 _LONGEST_CACHED: Final = 128
 _TOOL: Final = "gen_ai.tool.name"
@@ -177,6 +180,8 @@ class _Source:
             self._line(2, f"out.append({yes} if v else {no})")
         elif kind is str and repeats(item):
             self._line(2, f"out.append({self._constant(text_cache(item, self._options, self._on))}[v])")
+        elif kind == FLAGS:
+            self._line(2, f"out.append({self._constant(flags_cache(item, self._options, self._on))}(v))")
         else:
             self._text(item, kind)
 
@@ -222,6 +227,11 @@ def text_cache(item: AttributeField, options: SpanOptions, on: int = ON_SPAN) ->
         return TextAttributeCache(on, item.key, options.attribute_length, convert)
     component = item.field.name.removesuffix("_provider")
     return TextAttributeCache(on, item.key, options.attribute_length, lambda text: convert(provider_name(text, component)))
+
+
+def flags_cache(item: AttributeField, options: SpanOptions, on: int = ON_SPAN) -> FlagsAttributeCache:
+    """The cache of an attribute with names that have a flag each."""
+    return FlagsAttributeCache(on, item.key, lambda flags: json_text(json_value(flags, options))[: options.attribute_length])
 
 
 def label_text(options: SpanOptions) -> Callable[[str], str]:

@@ -8,7 +8,18 @@ import msgspec
 
 from exporter.compiled import AttributeWriter
 from exporter.protobuf import attribute, double_prefix, encoded_key, text_attribute
-from exporter.tracing.attributes import WHOLE, AttributeField, compile_attributes, json_text, json_value, repeats, text_cache, time_text
+from exporter.tracing.attributes import (
+    FLAGS,
+    WHOLE,
+    AttributeField,
+    compile_attributes,
+    flags_cache,
+    json_text,
+    json_value,
+    repeats,
+    text_cache,
+    time_text,
+)
 from exporter.tracing.encoder import ON_SPAN
 from exporter.tracing.sampling import SpanOptions
 
@@ -84,6 +95,8 @@ def _entry(item: AttributeField, places: dict[str, int], options: SpanOptions) -
 def _written(item: AttributeField, options: SpanOptions) -> Callable[[Any], bytes]:
     """The function that writes a value that the C code does not: a time, or JSON."""
     key, length = encoded_key(item.key), options.attribute_length
+    if item.field.type == FLAGS:
+        return flags_cache(item, options)
     if item.field.type is datetime:
         return lambda value: text_attribute(ON_SPAN, key, time_text(value).encode())
     return lambda value: text_attribute(ON_SPAN, key, json_text(json_value(value, options))[:length].encode())
