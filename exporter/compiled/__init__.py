@@ -7,20 +7,17 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from exporter.compiled import attributes, record
+    from exporter.compiled import record, turns
 
-AttributeWriter: "type[attributes.AttributeWriter] | None"
 RecordWriter: "type[record.RecordWriter] | None"
-stage_spans: Callable[..., list[bytes]] | None
-join: Callable[..., bytes] | None
+TurnEncoder: "type[turns.TurnEncoder] | None"
 take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[str, Any]]]] | None
 try:
-    from exporter.compiled.attributes import AttributeWriter
     from exporter.compiled.frames import take_messages
     from exporter.compiled.record import RecordWriter
-    from exporter.compiled.spans import join, stage_spans
+    from exporter.compiled.turns import TurnEncoder
 except ImportError:
-    AttributeWriter = RecordWriter = stage_spans = join = take_messages = None
+    RecordWriter = TurnEncoder = take_messages = None
 
 BUILD: Final = "plain" if RecordWriter is None else "compiled"
 """How the hot path of this process runs, as ``--version``, the log and ``agentstack_exporter_build_info`` say."""
