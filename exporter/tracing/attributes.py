@@ -28,7 +28,7 @@ from exporter.protobuf import (
     integer_prefixes,
     text_attribute,
 )
-from exporter.tracing.encoder import ON_EVENT, ON_SPAN, event, event_name
+from exporter.tracing.encoder import EVENT_HEAD, EVENT_TAG, EVENT_TIME_TAG, ON_EVENT, ON_SPAN, event, event_name
 from exporter.tracing.flags_attribute import FlagsAttributeCache
 from exporter.tracing.sampling import SpanOptions
 
@@ -142,8 +142,15 @@ def compile_event(event_spec: EventSpec, span: SpanName, options: SpanOptions) -
     name = event_name(event_spec.name)
     if not fields:
         return lambda _, at: event(at, name)
-    write = compile_attributes(fields, options, ON_EVENT)
-    return lambda e, at: event(at, name, write(e))
+    source = _Source(ON_EVENT, options)
+    for item in fields:
+        source.add(item)
+    lines = ["def write(e, at):", "    out = [NAME]", *source.lines, "    rest = b''.join(out)", "    n = len(rest)"]
+    lines.append(f"    return HEAD({EVENT_TAG}, n + 9, {EVENT_TIME_TAG}, at) + rest if n < 119 else event(at, rest)")
+    constants = source.constants | {"NAME": name, "HEAD": EVENT_HEAD.pack, "event": event}
+    run_generated("\n".join(lines), constants, f"event {event_spec.name}")
+    write: WriteEvent = constants["write"]
+    return write
 
 
 class _Source:
