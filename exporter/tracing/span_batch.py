@@ -7,17 +7,18 @@ from typing import overload
 class SpanBatch(Sequence[bytes]):
     """A sequence of ``Span`` messages that were written one after the other, each with tag and length in front.
 
-    ``body`` holds them so. It is sent as it is; only who needs the spans one by one has them split.
+    ``body`` holds them so, and ``items`` is how many there are. It is queued and sent as it is; only who needs the spans one by one has
+    them split.
     """
 
-    __slots__ = ("_count", "body")
+    __slots__ = ("body", "items")
 
-    def __init__(self, body: bytes, count: int) -> None:
+    def __init__(self, body: bytes, items: int) -> None:
         self.body = body
-        self._count = count
+        self.items = items
 
     def __len__(self) -> int:
-        return self._count
+        return self.items
 
     def __iter__(self) -> Iterator[bytes]:
         body, at = self.body, 0

@@ -66,10 +66,11 @@ class SpanSender:
 
         They are queued as one entry, which is cheaper, unless there is room for some of them only.
         """
-        number = len(spans)
-        body = spans.body if isinstance(spans, SpanBatch) else join(spans)
-        if number <= self._batch.max_items and not self._stopping and self._queue.enqueue(QueueEntry(body, number)) is None:
-            self._wake()
+        entry = spans if isinstance(spans, SpanBatch) else QueueEntry(join(spans), len(spans))
+        queue, batch, number = self._queue, self._batch, entry.items
+        if number <= batch.max_items and not self._stopping and queue.enqueue(entry) is None:
+            if queue.items == number or queue.items >= batch.max_items or queue.size >= batch.max_size:
+                self._wake()  # otherwise the sender knows already that spans wait
             return True
         queued = [self._offer_one(span) for span in spans]
         return all(queued)
