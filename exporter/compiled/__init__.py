@@ -8,18 +8,20 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from exporter.compiled import record, turns
+    from exporter.compiled import pack, record, turns
 
+Packer: "type[pack.Packer] | None"
 RecordWriter: "type[record.RecordWriter] | None"
 TurnEncoder: "type[turns.TurnEncoder] | None"
 timestamp: Callable[[datetime], float]
 take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[str, Any]]]] | None
 try:
     from exporter.compiled.frames import take_messages
+    from exporter.compiled.pack import Packer
     from exporter.compiled.record import RecordWriter
     from exporter.compiled.turns import TurnEncoder, timestamp
 except ImportError:
-    RecordWriter = TurnEncoder = take_messages = None
+    Packer = RecordWriter = TurnEncoder = take_messages = None
     timestamp = datetime.timestamp
 
 BUILD: Final = "plain" if RecordWriter is None else "compiled"
