@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -17,6 +18,7 @@ from websockets.frames import Frame, Opcode
 
 from exporter.catalogue import buckets
 from exporter.catalogue.exponential import fine_places
+from exporter.catalogue.inspect import FieldSpec, inspect_event
 from exporter.compiled.build import PLAIN, sources
 from exporter.compiled.record_instructions import GroupInstruction
 from exporter.events.turn_metrics import TurnMetrics
@@ -163,6 +165,47 @@ def test_turns(compiled: Compiled, events: Sequence[TurnMetrics], case: Case, ca
         whole = {name: int(number) for name in event.__struct_fields__ if isinstance(number := getattr(event, name), float)}
         as_integers = msgspec.structs.replace(event, **whole)
         assert encoded(in_c, as_integers, case) == encoded(in_python, as_integers, case)
+
+
+_OTHERS = ("tts_pipeline_ms", "turn_completed_callback_ms", "on_user_turn_completed_ms", "tts_audio_duration_ms")
+_TIMES = [field for field in inspect_event(TurnMetrics).fields if field.name in {*chain(*TIMED_BY), *_OTHERS}]
+_seconds = st.integers(-4, 4).map(lambda moment: 1_777_885_200.0 + moment)
+
+
+def time_of(field: FieldSpec) -> st.SearchStrategy[Any]:
+    """A few moments that lie within one turn, and lengths that reach from one to another."""
+    if field.type is datetime:
+        return _seconds.map(lambda moment: datetime.fromtimestamp(moment, UTC))
+    return _seconds if field.quantity and field.quantity.wire_unit == "unix seconds" else st.sampled_from([0.0, 0.5, 1000.0, 2500.0])
+
+
+@given(
+    fields=st.sets(st.sampled_from(_TIMES), max_size=6).flatmap(
+        lambda fields: st.fixed_dictionaries({field.name: time_of(field) for field in fields})
+    ),
+    agent_first=st.none() | st.booleans(),
+)
+@example(
+    fields={"tts_timestamp": 1_777_885_200.0, "tts_duration_ms": 900.0, "tts_ttfb_ms": 100.0, "llm_ttft_ms": 300.0}, agent_first=None
+)
+@example(
+    fields={"llm_timestamp": 1_777_885_200.0, "llm_duration_ms": 900.0, "llm_ttft_ms": 100.0, "stt_delay_ms": 7.0}, agent_first=None
+)
+@example(
+    fields={"llm_timestamp": 1_777_885_200.0, "turn_completed_callback_ms": 900.0, "on_user_turn_completed_ms": 100.0}, agent_first=None
+)
+@example(
+    fields={"stt_timestamp": 1_777_885_200.0, "stt_delay_ms": 900.0, "tts_pipeline_ms": 5.0, "turn_decision_ms": 50.0}, agent_first=None
+)
+@example(fields={"agent_started_speaking_at": datetime(2026, 5, 4, 9, tzinfo=UTC), "realtime_ttft_ms": 400.0}, agent_first=True)
+@example(
+    fields={"sdk_stopped_speaking_at": 1_777_885_200.0, "user_perceived_ms": 400.0, "tts_audio_duration_ms": 800.0}, agent_first=False
+)
+def test_few_times(compiled: Compiled, fields: dict[str, Any], agent_first: bool | None) -> None:
+    """Any few times and lengths give the same timeline: each way to find the end of speech is taken if no better one is there."""
+    in_c, in_python = encoders(compiled, SpanOptions())
+    event = TurnMetrics(agent_first=agent_first, **fields)
+    assert encoded(in_c, event, Case()) == encoded(in_python, event, Case())
 
 
 @given(moment=st.datetimes(timezones=st.none() | st.timezones() | st.just(UTC)))

@@ -10,6 +10,7 @@ from exporter.catalogue.genai import attribute_key
 from exporter.catalogue.inspect import inspect_event
 from exporter.events.session import ModelUsage, SessionUsage
 from exporter.events.speech import UserBackchannel
+from exporter.events.tools import AgentHandoff
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.tracing.attributes import (
     TextAttributeCache,
@@ -73,6 +74,14 @@ def test_flags_that_repeat() -> None:
     for number in range(1000):
         assert text({f"m{number}": True}) == f'{{"m{number}":true}}'
     assert len(write) <= 256
+
+
+def test_span_events_of_every_length() -> None:
+    """A span event is well formed, however many bytes its length takes."""
+    write = compile_event(inspect_event(AgentHandoff), "session", SpanOptions())
+    for length in range(160):
+        (found,) = Span.FromString(write(AgentHandoff(new_agent="x" * length), 42)).events
+        assert values(found.attributes)["agentstack.agent.handoff.new_agent"] == "x" * length
 
 
 def test_a_small_event_is_told_with_its_fields() -> None:
