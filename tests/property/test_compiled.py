@@ -94,13 +94,16 @@ class Loud(NoDiagnostics):
         raise error
 
 
+_ENCODERS: dict[SpanOptions, tuple[TurnEncoder, TurnEncoder]] = {}
 IDS = TurnIds(b"trace", b"8 bytes!", b"parent", b"link")
 
 
 def encoders(compiled: Compiled, options: SpanOptions) -> tuple[TurnEncoder, TurnEncoder]:
-    """The encoder in C and that in Python."""
-    constants = turn_constants(options)
-    return c_encoder(options, constants, compiled.turns.TurnEncoder), PythonTurnEncoder(options, constants)
+    """The encoder in C and that in Python; the same two for the same options, so that each turn follows any others."""
+    if options not in _ENCODERS:
+        constants = turn_constants(options)
+        _ENCODERS[options] = c_encoder(options, constants, compiled.turns.TurnEncoder), PythonTurnEncoder(options, constants)
+    return _ENCODERS[options]
 
 
 def encoded(encoder: TurnEncoder, event: TurnMetrics, case: "Case") -> tuple[object, ...]:
