@@ -1,28 +1,28 @@
-"""The innermost loops in C, if they were compiled, as wheels and the image are. Otherwise every name here but the last is ``None``.
+"""The innermost loops in C, if they were compiled, as wheels and the image are.
 
-Each name has an equal in Python, which its callers use where it is ``None``.
+Each name has an equal in Python, which its callers use where it is ``None``; ``timestamp`` is Python's own then.
 """
 
 from collections.abc import Callable, MutableMapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from exporter.compiled import attributes, pack, record
+    from exporter.compiled import pack, record, turns
 
-AttributeWriter: "type[attributes.AttributeWriter] | None"
 Packer: "type[pack.Packer] | None"
 RecordWriter: "type[record.RecordWriter] | None"
-stage_spans: Callable[..., list[bytes]] | None
-join: Callable[..., bytes] | None
+TurnEncoder: "type[turns.TurnEncoder] | None"
+timestamp: Callable[[datetime], float]
 take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[str, Any]]]] | None
 try:
-    from exporter.compiled.attributes import AttributeWriter
     from exporter.compiled.frames import take_messages
     from exporter.compiled.pack import Packer
     from exporter.compiled.record import RecordWriter
-    from exporter.compiled.spans import join, stage_spans
+    from exporter.compiled.turns import TurnEncoder, timestamp
 except ImportError:
-    AttributeWriter = Packer = RecordWriter = stage_spans = join = take_messages = None
+    Packer = RecordWriter = TurnEncoder = take_messages = None
+    timestamp = datetime.timestamp
 
 BUILD: Final = "plain" if RecordWriter is None else "compiled"
 """How the hot path of this process runs, as ``--version``, the log and ``agentstack_exporter_build_info`` say."""
