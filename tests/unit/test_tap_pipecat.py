@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from agentstack_tap.pipecat.contributions import contributions
 from agentstack_tap.pipecat.conversation import STOPS_WITHIN, Conversation
 from agentstack_tap.pipecat.endings import Ending, ending_of
 from agentstack_tap.pipecat.readings import READINGS, UNUSED, readings_of
@@ -41,7 +44,7 @@ class Call:
     timers: list[Timer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.told = Conversation("s-1", "support", self.events.append, self._later, texts=self.texts)
+        self.told = Conversation("s-1", "support", lambda make: self.events.extend(make()), self._later, texts=self.texts)
         self.told.begin(START)
 
     def _later(self, seconds: float, call: Callable[[float], None]) -> Timer:
@@ -113,7 +116,8 @@ def test_a_turn() -> None:
     call.user_speaks(1.0, 2.0)
     call.model_answers(2.5)
     call.voice_speaks(3.0)
-    call.told.waited_for(START + 2.5, "llm_inference", LLM.label, "service", 0.5)
+    part = SimpleNamespace(key="llm_inference", owner=LLM.label, owner_kind="service", start_time=START + 2.5, duration_secs=0.5)
+    call.told.waited(partial(contributions, (part,)))
     call.agent_falls_silent(4.7)
     call.at(4.7 + SILENCE_ENDS_TURN)
     (turn,) = call.turns()
