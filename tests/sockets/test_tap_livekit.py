@@ -29,6 +29,7 @@ pytestmark = pytest.mark.alone  # latencies are compared with what really happen
 PERCEIVED = "agentstack_user_perceived_latency_seconds"
 FIRST_TOKEN = "agentstack_llm_time_to_first_token_seconds"
 FIRST_BYTE = "agentstack_tts_time_to_first_byte_seconds"
+FIRST_AUDIO = "agentstack_realtime_time_to_first_token_seconds"
 TRANSCRIPT = "agentstack_stt_delay_seconds"
 DECISION = "agentstack_turn_decision_seconds"
 ENDPOINTING = 0.35
@@ -143,6 +144,21 @@ def test_the_numbers_are_the_truth(outcome: Outcome) -> None:
     assert outcome.total("agentstack_usage_output_tokens_total", component="llm", **thought) == truth["completion_tokens"]
     assert outcome.total("agentstack_tts_characters_total", **spoken) == truth["characters"] + greeting
     assert outcome.total("agentstack_usage_characters_total", **spoken) == truth["characters"] + greeting
+
+
+def test_speech_to_speech(outcome: Outcome) -> None:
+    """Turns of a speech-to-speech model have its time to first audio, its tokens and, by the session's detector, the caller's wait."""
+    truth, model = outcome.truth["realtime"], {"provider": "stand-in", "model": "scripted-conversation"}
+    assert outcome.total("agentstack_turns_total", agent="realtime", pipeline="s2s") == 2
+    assert outcome.total("agentstack_caller_turns_total", agent="realtime", outcome="answered") == 2
+    assert outcome.total(f"{FIRST_AUDIO}_count", agent="realtime") == outcome.total(f"{FIRST_AUDIO}_count") == 2
+    assert outcome.mean(FIRST_AUDIO, agent="realtime") == pytest.approx(mean(truth["first_tokens"]), abs=0.05)
+    assert outcome.total(f"{PERCEIVED}_count", agent="realtime") == 2
+    assert outcome.mean(PERCEIVED, agent="realtime") == pytest.approx(mean(waits(truth)), abs=0.1)
+    assert outcome.total("agentstack_realtime_input_tokens_total", **model) == truth["prompt_tokens"] == 80
+    assert outcome.total("agentstack_realtime_output_tokens_total", **model) == truth["completion_tokens"] == 60
+    assert outcome.total("agentstack_usage_output_tokens_total", component="llm", **model) == 60
+    assert sum(span.name == "realtime_inference scripted-conversation" for span in outcome.spans) == 2
 
 
 def test_sessions_begin_and_end(outcome: Outcome) -> None:

@@ -3,7 +3,7 @@
 """Calls with real sessions of LiveKit Agents, all at once in one process. Prints what really happened, as JSON.
 
 ``shop`` is the call of examples/livekit. ``fails`` has a model that fails, which ends the session, and an app whose callbacks raise.
-``absent`` reports to an exporter that is not there.
+``absent`` reports to an exporter that is not there. ``realtime`` has a speech-to-speech model.
 """
 
 import asyncio
@@ -17,10 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "livekit"))
 from demo import ANSWERS, Call, shop_call
+from livekit.agents import Agent, AgentSession
 from livekit.agents.voice.agent_session import SessionConnectOptions
-from stand_ins import Delays
+from stand_ins import Delays, Detector
 
 from agentstack_tap.livekit import attach
+from tests.support.livekit_realtime import RealtimeModel
 
 NOWHERE = "ws://127.0.0.1:1/ws"
 
@@ -55,13 +57,27 @@ def taps():
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("agentstack-tap")]
 
 
+async def realtime_call(url):
+    """A speech-to-speech model answers two questions. It detects turns itself; the session's detector tells when speech ended."""
+    call = Call([], Delays())
+    call.session = AgentSession(llm=RealtimeModel(call.delays, call.truth), vad=Detector(call.delays))
+    call.session.input.audio, call.session.output.audio = call.caller, call.speaker
+    call.tap = attach(call.session, url, agent="realtime", session_id="lk-realtime")
+    await call.session.start(Agent(instructions="You answer the phone."))
+    await call.ask(0.6)
+    await call.ask(0.6)
+    await call.session.aclose()
+    return call
+
+
 async def main(url):
     calls = await asyncio.gather(
         shop_call(url, agent="shop", session_id="lk-shop"),
         failing_call(url),
         shop_call(NOWHERE, agent="absent", session_id="lk-absent"),
+        realtime_call(url),
     )
-    names = ("shop", "fails", "absent")
+    names = ("shop", "fails", "absent", "realtime")
     found = {name: asdict(call.truth) for name, call in zip(names, calls, strict=True)}
     await asyncio.to_thread(calls[0].tap.flush, 20.0)
     await calls[0].until(lambda: len(taps()) == 1)  # the shared tap of the first two disconnects by itself

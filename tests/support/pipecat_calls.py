@@ -19,6 +19,7 @@ from typing import Any
 from bot import make_worker, run
 from pipecat.frames.frames import MetricsFrame
 from pipecat.observers.base_observer import BaseObserver
+from pipecat_realtime import realtime_worker
 from stand_ins import Delays, Line, Script
 
 from agentstack_tap import shared
@@ -112,6 +113,15 @@ async def plain(url: str, name: str, lines: list[Line]) -> dict[str, Any]:
     return {"took": await timed(worker), **asdict(script.truth)}
 
 
+async def realtime(url: str) -> dict[str, Any]:
+    """A call with a speech-to-speech model."""
+    script = scripted(SHORT)
+    worker = realtime_worker(script)
+    attach(worker, url, agent="realtime", session_id="realtime")
+    await timed(worker)
+    return asdict(script.truth)
+
+
 async def timed(worker: Any) -> float:
     """How long a call took."""
     began = time.monotonic()
@@ -145,6 +155,7 @@ async def main(urls: dict[str, str]) -> None:
     del os.environ["PIPECAT_SETUP_FILES"]
     calls = {
         "rude": rude(urls["exporter"]),
+        "realtime": realtime(urls["exporter"]),
         "failing": failing(urls["exporter"]),
         "absent": plain(urls["absent"], "absent", SHORT),
         "restarted": restarted,
