@@ -71,6 +71,8 @@ class Line:
     pause: float = 0.4
     barge_in: float | None = None
     fails: bool = False
+    fatal: bool = False
+    """Whether the pipeline ends when the model fails."""
 
 
 @dataclass
@@ -223,7 +225,8 @@ class Earpiece(BaseOutputTransport):
             self._script.truth.agent_began.append(now)
             self._plays_until = now
         self._plays_until += len(frame.audio) / 2 / RATE
-        await asyncio.sleep(max(0.0, self._plays_until - time.time()))
+        # At least a while: Pipecat takes an agent that is interrupted between two frames for one that begins to speak again.
+        await asyncio.sleep(max(FRAME / 2, self._plays_until - time.time()))
         return True
 
 
@@ -268,7 +271,7 @@ class ScriptedLLMService(LLMService):
             await self.start_processing_metrics()
             await self._answer(frame.context)
         except RuntimeError as error:
-            await self.push_error(error_msg=str(error), exception=error)
+            await self.push_error(error_msg=str(error), exception=error, fatal=self._script.line.fatal)
         finally:
             await self.stop_processing_metrics()
             await self.push_frame(LLMFullResponseEndFrame())

@@ -106,7 +106,7 @@ async def play(python: str, folder: Path) -> Outcome:
                 after = await again.endpoints.scrape()
         samples = await running.endpoints.scrape()
         found = spans_of(site.receiver)
-        await eventually(lambda: len(by_session(spans_of(site.receiver))) >= 5, because="the spans of all sessions")
+        await eventually(lambda: len(by_session(spans_of(site.receiver))) >= 6, because="the spans of all sessions")
         found = spans_of(site.receiver)
         told = json.loads((folders[2] / "stdout").read_text(encoding="utf-8"))
         return Outcome(told, samples, before, after, found, (folders[2] / "stderr").read_text(encoding="utf-8"))
@@ -192,7 +192,7 @@ def test_contributions_are_the_wait(outcome: Outcome) -> None:
 def test_counts_are_exact(outcome: Outcome) -> None:
     """Turns, interruptions, functions, errors and sessions count as often as there were any."""
     total = outcome.total
-    assert total("sessions_total") == total("sessions_ended_total") == 5
+    assert total("sessions_total") == total("sessions_ended_total") == 6
     assert [total("turns_total", agent="measured", initiator=who) for who in ("agent", "user")] == [1, 3]
     assert total("turns_total", agent="measured", interrupted="true") == total("interruptions_total") == 1
     assert total("barge_in_reaction_seconds_count", agent="measured") == 1
@@ -203,7 +203,7 @@ def test_counts_are_exact(outcome: Outcome) -> None:
 
 def test_amounts_are_exact(outcome: Outcome) -> None:
     """Tokens and characters of all calls are those that the stand-ins used, by turn and by session."""
-    calls = [outcome.told[name] for name in ("measured", "rude", "failing", "by-setup-file")]
+    calls = [outcome.told[name] for name in ("measured", "rude", "failing", "broken", "by-setup-file")]
     for ours, usage, true in (
         ("llm_prompt_tokens_total", "usage_input_tokens_total", "prompt_tokens"),
         ("llm_completion_tokens_total", "usage_output_tokens_total", "completion_tokens"),
@@ -265,6 +265,13 @@ def test_a_call_that_fails(outcome: Outcome) -> None:
     assert outcome.total("turn_errors_total", agent="failing", component="llm") == 1
     assert outcome.total("sessions_ended_total", agent="failing", reason="cancelled") == 1
     assert outcome.total("caller_turns_total", agent="failing", outcome="unanswered") == 1
+
+
+def test_a_call_that_ends_by_an_error(outcome: Outcome) -> None:
+    """An error after which Pipecat ends the pipeline ends the session with that reason."""
+    assert outcome.total("errors_total", agent="broken") == 1
+    assert outcome.total("sessions_ended_total", agent="broken", reason="error") == 1
+    assert outcome.total("caller_turns_total", agent="broken", outcome="unanswered") == 1
 
 
 def test_no_change_of_code(outcome: Outcome) -> None:

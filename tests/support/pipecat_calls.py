@@ -94,6 +94,15 @@ async def failing(url: str) -> dict[str, Any]:
     return asdict(script.truth)
 
 
+async def broken(url: str) -> dict[str, Any]:
+    """A call whose model fails for good, so that Pipecat ends it."""
+    script = scripted([replace(SHORT[0], fails=True, fatal=True)])
+    worker = make_worker(script)
+    attach(worker, url, agent="broken")
+    await run(worker)
+    return asdict(script.truth)
+
+
 async def _cancel_after_error(worker: Any) -> None:
     failed = asyncio.Event()
 
@@ -157,6 +166,7 @@ async def main(urls: dict[str, str]) -> None:
         "rude": rude(urls["exporter"]),
         "realtime": realtime(urls["exporter"]),
         "failing": failing(urls["exporter"]),
+        "broken": broken(urls["exporter"]),
         "absent": plain(urls["absent"], "absent", SHORT),
         "restarted": restarted,
         "by-setup-file": setup,
