@@ -26,8 +26,6 @@ from agentstack_tap.livekit import attach
 from tests.support.livekit_realtime import RealtimeModel
 
 NOWHERE = "ws://127.0.0.1:1/ws"
-QUIET = 3.0
-"""Seconds in which an exporter can be killed that has counted everything so far."""
 
 
 def raises(_):
@@ -61,13 +59,14 @@ def taps():
 
 
 async def quiet_call(url):
-    """Two questions, with a pause between them in which the first turn is reported and nothing else happens."""
+    """Two questions. Between them the exporter counts the first one, is killed and comes back."""
     call = Call([QUESTION, BYE], Delays())
     call.tap = attach(call.session, url, agent="killed", session_id="lk-killed")
     await call.start()
     await call.until(lambda: len(call.truth.played) == 1 and call.session.agent_state == "listening")
     await call.ask(0.6)
-    await asyncio.sleep(QUIET)
+    await call.until(lambda: not call.tap.stats.connected, 30)
+    await call.until(lambda: call.tap.stats.connected, 30)
     await call.ask(0.6)
     await call.session.aclose()
     return call
