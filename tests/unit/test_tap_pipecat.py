@@ -336,8 +336,8 @@ def test_a_function_call() -> None:
     call = Call()
     call.user_speaks(1.0, 2.0)
     call.model_answers(2.5, first=0.4, speaks=False)
-    call.told.tool_started("c-1")
-    call.told.tool_ended(call.at(3.4), "c-1", "find", failed=False, arguments={"a": 1}, output="secret")
+    call.told.tools.started("c-1")
+    call.told.tools.ended(call.at(3.4), "c-1", "find", failed=False, arguments={"a": 1}, output="secret")
     call.model_answers(3.4, first=0.25)
     call.voice_speaks(4.0)
     call.agent_falls_silent(5.0)
@@ -353,7 +353,7 @@ def test_silence_while_something_is_under_way() -> None:
     call = Call()
     call.user_speaks(1.0, 2.0)
     call.voice_speaks(3.0)
-    call.told.tool_started("c-1")
+    call.told.tools.started("c-1")
     call.agent_falls_silent(4.0)
     call.at(4.0 + SILENCE_ENDS_TURN + 1)
     assert call.turns() == []
@@ -476,7 +476,7 @@ def test_what_is_said_stays_here() -> None:
     for texts in (False, True):
         call = Call(texts=texts)
         call.user_speaks(1.0, 2.0)
-        call.told.tool_ended(call.at(3.0), "c-1", "find", failed=True, arguments={"a": 1}, output=None)
+        call.told.tools.ended(call.at(3.0), "c-1", "find", failed=True, arguments={"a": 1}, output=None)
         call.told.failed("server", "secret", "llm")
         call.told.ends(Ending("error", "secret"))
         call.told.finish(call.at(4.0))

@@ -12,6 +12,7 @@ from typing import Any, Final
 from agentstack_tap.pipecat.endings import Ending
 from agentstack_tap.pipecat.outbox import MadeLater, Outbox
 from agentstack_tap.pipecat.services import Kind, Service
+from agentstack_tap.pipecat.tools import Tools
 from agentstack_tap.pipecat.turn import Turn
 from agentstack_tap.pipecat.turns import Later, Turns
 from agentstack_tap.pipecat.usage import Usage
@@ -19,8 +20,6 @@ from agentstack_tap.pipecat.work import Work
 
 STOPS_WITHIN: Final = 1.0
 """Seconds within which an interrupted agent falls silent. Speech that goes on longer was not to be interrupted."""
-MOST_TOOLS: Final = 64
-"""Function calls of a session that may be under way; when there are more, the oldest is forgotten."""
 END_OF_TURN_MODEL: Final = "eou_model"
 """What the wire calls it when a model judged that the user's turn is over."""
 
@@ -47,6 +46,7 @@ class Conversation:
         self._usage = Usage()
         self._turns = Turns(self._report, later, self._is_busy)
         self.work = Work(self._turns, self._usage)
+        self.tools = Tools(self._outbox, texts=texts)
         self._states = {"user": "listening", "agent": "listening"}
         self._speech_started: float | None = None
         self._speech_stopped: float | None = None
@@ -54,7 +54,6 @@ class Conversation:
         self._speaking: tuple[Turn, float] | None = None
         """The turn in which the agent speaks now, and since when."""
         self._cut: _Cut | None = None
-        self._tools: dict[str, None] = {}
 
     def begin(self, at: float) -> None:
         """The pipeline started."""
@@ -169,24 +168,6 @@ class Conversation:
         if kind == "llm" and self._speaking is None:
             self._enter("agent", "thinking", at)
 
-    def tool_started(self, call_id: str) -> None:
-        """A function call is under way."""
-        if len(self._tools) >= MOST_TOOLS:
-            del self._tools[next(iter(self._tools))]
-        self._tools[call_id] = None
-
-    def tool_ended(self, at: float, call_id: str, name: str, *, failed: bool, arguments: Any = None, output: Any = None) -> None:
-        """A function call returned, or failed."""
-        self._tools.pop(call_id, None)
-        call = {"name": name, "call_id": call_id, "is_error": failed}
-        if self._texts:
-            call |= {"arguments": _text(arguments), "output": _text(output)}
-        self._outbox.send("tool.executed", timestamp=at, calls=[call])
-
-    def tool_cancelled(self, call_id: str) -> None:
-        """A function call was called off. It neither returned nor failed, so that it does not count."""
-        self._tools.pop(call_id, None)
-
     def failed(self, code: str, message: str, source: str | None) -> None:
         """Something in the pipeline failed."""
         turn = self._turns.current
@@ -228,7 +209,7 @@ class Conversation:
             self._outbox.release()
 
     def _is_busy(self) -> bool:
-        return self._speaking is not None or self.work.under_way or bool(self._tools)
+        return self._speaking is not None or self.work.under_way or self.tools.under_way
 
     def _enter(self, who: str, state: str, at: float) -> None:
         old = self._states[who]
@@ -247,7 +228,3 @@ def _reported(turn: Turn, used: MadeLater) -> Iterator[dict[str, Any]]:
 
 def _milliseconds(seconds: float) -> float:
     return round(max(0.0, seconds) * 1000, 3)
-
-
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else str(value)
