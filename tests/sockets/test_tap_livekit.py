@@ -177,8 +177,11 @@ def test_speech_to_speech(outcome: Outcome) -> None:
     assert outcome.total("agentstack_caller_turns_total", agent="realtime", outcome="answered") == 2
     assert outcome.total(f"{FIRST_AUDIO}_count", agent="realtime") == outcome.total(f"{FIRST_AUDIO}_count") == 2
     assert outcome.mean(FIRST_AUDIO, agent="realtime") == pytest.approx(mean(truth["first_tokens"]), abs=0.05)
-    assert outcome.total(f"{PERCEIVED}_count", agent="realtime") == 2
-    assert outcome.mean(PERCEIVED, agent="realtime") == pytest.approx(mean(waits(truth)), abs=0.1)
+    if outcome.truth["version"].startswith("1.2."):  # it does not tell
+        assert outcome.total(f"{PERCEIVED}_count", agent="realtime") == 0
+    else:
+        assert outcome.total(f"{PERCEIVED}_count", agent="realtime") == 2
+        assert outcome.mean(PERCEIVED, agent="realtime") == pytest.approx(mean(waits(truth)), abs=0.1)
     assert outcome.total("agentstack_realtime_input_tokens_total", **model) == truth["prompt_tokens"] == 80
     assert outcome.total("agentstack_realtime_output_tokens_total", **model) == truth["completion_tokens"] == 60
     assert outcome.total("agentstack_usage_output_tokens_total", component="llm", **model) == 60

@@ -132,7 +132,9 @@ class _Session(llm.RealtimeSession):
         self._measure(created, first, name)
 
     def _measure(self, created: float, first: float, name: str) -> None:
-        inputs = RealtimeModelMetrics.InputTokenDetails(audio_tokens=AUDIO_IN, text_tokens=5, image_tokens=0, cached_tokens=CACHED)
+        inputs = RealtimeModelMetrics.InputTokenDetails(
+            audio_tokens=AUDIO_IN, text_tokens=5, image_tokens=0, cached_tokens=CACHED, cached_tokens_details=None
+        )
         outputs = RealtimeModelMetrics.OutputTokenDetails(audio_tokens=AUDIO_OUT, text_tokens=5, image_tokens=0)
         measured = RealtimeModelMetrics(
             label=self._model.label,
