@@ -7,9 +7,10 @@ from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from exporter.compiled import attributes, record
+    from exporter.compiled import attributes, pack, record
 
 AttributeWriter: "type[attributes.AttributeWriter] | None"
+Packer: "type[pack.Packer] | None"
 RecordWriter: "type[record.RecordWriter] | None"
 stage_spans: Callable[..., list[bytes]] | None
 join: Callable[..., bytes] | None
@@ -17,10 +18,11 @@ take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[s
 try:
     from exporter.compiled.attributes import AttributeWriter
     from exporter.compiled.frames import take_messages
+    from exporter.compiled.pack import Packer
     from exporter.compiled.record import RecordWriter
     from exporter.compiled.spans import join, stage_spans
 except ImportError:
-    AttributeWriter = RecordWriter = stage_spans = join = take_messages = None
+    AttributeWriter = Packer = RecordWriter = stage_spans = join = take_messages = None
 
 BUILD: Final = "plain" if RecordWriter is None else "compiled"
 """How the hot path of this process runs, as ``--version``, the log and ``agentstack_exporter_build_info`` say."""
