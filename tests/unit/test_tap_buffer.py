@@ -140,3 +140,6 @@ def test_what_is_made_later_is_bounded_and_in_order() -> None:
     assert sent[3]["end"] is True
     assert sent[4]["dropped"] == {"unreadable": 1}
     assert not buffer.take_in()
+    buffer.acked(sent[4]["seq"])
+    buffer.put("s", writer.frame, "x" * 9_000, 9_000)
+    assert buffer.dropped["overflow"] == 1

@@ -234,6 +234,25 @@ def test_a_barge_in() -> None:
     assert call.of("agent.speech_completed") == []
 
 
+def test_a_report_that_is_written_later() -> None:
+    """What happens after a turn was reported is no part of it, although its events are made later, in another thread."""
+    call = Call()
+    made: list[Any] = []
+    call.told = Conversation("s-1", "support", made.append, call._later)
+    call.told.begin(START)
+    call.user_speaks(1.0, 2.0)
+    call.model_answers(2.5)
+    call.voice_speaks(3.0)
+    call.told.work_started(call.at(4.0), "llm", LLM)
+    call.told.user_speech_started(call.at(4.1))
+    call.told.user_turn_started(call.at(4.3))
+    call.at(4.3 + LATE_NUMBERS)
+    call.told.interrupted(call.at(4.6))
+    call.told.agent_stopped(call.at(4.7))
+    (turn,) = (event for make in made for event in make() if event["type"] == "turn.metrics")
+    assert (turn["interrupted"], turn["llm_cancelled"], "agent_stopped_speaking_at" in turn) == (False, False, False)
+
+
 def test_the_order_of_events() -> None:
     """A turn is reported before anything of the next one, but speech into the agent's own comes first: its reaction is measured."""
     call = Call()
