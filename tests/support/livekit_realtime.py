@@ -141,6 +141,7 @@ class _Session(llm.RealtimeSession):
             request_id=name,
             timestamp=created,
             duration=time.time() - created,
+            cancelled=False,
             ttft=first,
             tokens_per_second=100.0,
             input_token_details=inputs,
