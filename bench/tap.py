@@ -36,7 +36,8 @@ def run(*, quick: bool) -> None:
             real, again = _told(framework, installed[-1], url, 3 if quick else 200)
             print(f"{installed[-1].name}, one line for each call of the tap by the framework:\n")
             table(
-                ("events that it sends", "", "in calls, median", "again and again, smallest", "median", "an event"), _rows(real, again)
+                ("events that it sends", "how many", "in calls, median", "again and again, smallest", "median", "an event"),
+                _rows(real, again),
             )
         table(("Tap.send of", "smallest", "median"), _plain(url, 20 if quick else 500))
 
