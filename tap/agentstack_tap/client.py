@@ -19,8 +19,8 @@ MOST_CHARACTERS: Final = 16 * 1024 * 1024
 """Default bounds of what is kept until the exporter has counted it."""
 _AT_EXIT: Final = 2.0
 """Seconds that the last events get when the app's process ends."""
-_FRAME: Final = 1_000
-"""Characters that an event counts for beside its texts, as long as it is not written as JSON."""
+_UNMADE: Final = 1_000
+"""Characters that events count for which are not made yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Tap:
             if isinstance(event, str | bytes):
                 self._put(session, self._writer.frame, event, len(event))
             elif (copy := unchanging(event)) is not None:
-                self._put(session, self._writer.event, copy, _FRAME + characters_of(copy))
+                self._put(session, self._writer.event, copy, characters_of(copy))
             else:
                 written = self._writer.event(event)
                 self._put(session, iter, written, len(written[0].text))
@@ -93,7 +93,7 @@ class Tap:
 
         What it reads must not change any more. If it raises, the rest of its events counts as one that is ``unreadable``.
         """
-        self._put(session, self._writer.made, make, _FRAME)
+        self._put(session, self._writer.made, make, _UNMADE)
 
     def end(self, session: str) -> None:
         """The platform's connection of the call ``session`` is gone."""

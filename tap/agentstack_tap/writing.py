@@ -9,6 +9,8 @@ _START_TYPES: Final = {"session.started", "agent_session.started", "start"}
 _UNCHANGING: Final = frozenset({str, int, float, bool, type(None)})
 """Types of values that nobody can change later."""
 _PARTS: Final = (dict, list)
+_FIELD: Final = 24
+"""Characters of a field as JSON, without the text in it: most of them are its name."""
 
 
 class Written(NamedTuple):
@@ -68,7 +70,8 @@ def unchanging(event: Mapping[str, Any]) -> dict[str, Any] | None:
 def characters_of(event: Mapping[str, Any] | Iterable[Any]) -> int:
     """About how many characters an event that :func:`unchanging` returned has as JSON."""
     values = event.values() if isinstance(event, dict) else event
-    return sum([len(value) if type(value) is str else characters_of(value) if type(value) in _PARTS else 0 for value in values])
+    sizes = [len(value) if type(value) is str else characters_of(value) if type(value) in _PARTS else 0 for value in values]
+    return sum(sizes) + _FIELD * len(sizes)
 
 
 def _part(value: Any) -> Any:

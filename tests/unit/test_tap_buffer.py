@@ -8,6 +8,8 @@ import pytest
 from agentstack_tap.buffer import Buffer
 from agentstack_tap.voice_app import untyped
 from agentstack_tap.writing import Writer, characters_of, unchanging
+from exporter.simulate.call import plan_call
+from exporter.simulate.profiles import FLEETS
 from tests.support.voice_app import parse_event
 
 
@@ -115,7 +117,14 @@ def test_an_event_that_changes_later() -> None:
     event["flat"]["a"] = event["list"][0] = 2  # type: ignore[index]
     assert copy == {"type": "x", "flat": {"a": 1}, "list": [1, "b"]}
     assert unchanging(deep) is unchanging({"type": object()}) is None
-    assert characters_of({"type": "xyz", "n": 1, "part": {"text": "ab"}, "parts": ["c"]}) == len("xyz" + "ab" + "c")
+
+
+@pytest.mark.parametrize("kind", ["turn.metrics", "user.state_changed"])
+def test_what_events_count_for_before_they_are_written(kind: str) -> None:
+    """Before an event is JSON it counts for about as many characters as after, so that no room is wasted and none made up."""
+    event = next(event for _, event in plan_call(5, 1, FLEETS["mixed"], turns=3).steps(0.0) if event.get("type") == kind)
+    event = {**event, "parts": ["a text" * 20, 1], "more": {"text": "b" * 50}}
+    assert characters_of(event) == pytest.approx(len(json.dumps(event)), rel=0.4)
 
 
 def test_what_is_made_later_is_bounded_and_in_order() -> None:

@@ -8,7 +8,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -107,7 +107,9 @@ def _listen(session: Any, event: str, callback: Callable[..., None]) -> None:
         session.on(event, callback)
 
 
+@lru_cache(maxsize=1)
 def _version() -> str | None:
+    """The version of LiveKit Agents. To read it from the disk takes milliseconds."""
     try:
         return importlib.metadata.version(FRAMEWORK)
     except importlib.metadata.PackageNotFoundError:
