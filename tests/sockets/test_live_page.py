@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 import pytest_asyncio
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -20,7 +21,7 @@ from tests.support.daemon import call, running_daemon, send_all
 from tests.support.live_calls import answered, asked, ended, measured, started
 from tests.support.otlp_daemon import Exporting, address_of, environment, exporting, kind_of, spans_of
 from tests.support.otlp_receiver import Site, otlp_receiver
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience, seconds
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -42,13 +43,22 @@ RECORD = """clock => {
   new MutationObserver(() => shown.push([clock.textContent, ...clock.classList])).observe(clock, {childList: true});
 }"""
 POINT = """() => {
-  const point = () => document.querySelector('#table-calls tbody').dispatchEvent(new PointerEvent('pointermove'));
-  window.pointing = setInterval(point, 50);
+  window.moved = performance.now();
+  performance.now = () => moved;
+  document.querySelector('#table-calls tbody').dispatchEvent(new PointerEvent('pointermove'));
 }"""
+"""Move the pointer, and stop the page's clock there: on a busy machine the page may not run for a second."""
+REST = "() => void (performance.now = () => moved + 1600)"
 HIDE = """hidden => {
   Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
   document.dispatchEvent(new Event('visibilitychange'));
 }"""
+COUNT = """word => {
+  const escaped = Object.assign(document.createElement('i'), {textContent: word}).innerHTML;
+  const count = (nodes) => nodes.reduce((sum, node) => sum + node.outerHTML.split(escaped).length - 1, 0);
+  return [count([...document.querySelectorAll('.turn')]), count([document.documentElement])];
+}"""
+"""How often a text is in the turns, and in the whole document with its attributes."""
 MADE = "[document.images.length, document.scripts.length, document.querySelectorAll('[onerror]').length, typeof window.hit]"
 
 
@@ -76,7 +86,7 @@ class Shown:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shown() -> AsyncIterator[Shown]:
-    expect.set_options(timeout=seconds(5) * 1000)
+    expect.set_options(timeout=patience(5) * 1000)
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(otlp_receiver("http/protobuf"))
         running = await stack.enter_async_context(
@@ -128,7 +138,9 @@ async def test_the_clock_of_a_waiting_caller(shown: Shown) -> None:
 def turn_of(shown: Shown, name: str) -> dict[str, Span]:
     """The spans of the call's first turn, by their kind."""
     spans = [span for span in spans_of(shown.site.receiver) if span.trace_id.hex() == trace_id(name)]
-    (turn,) = [span for span in spans if kind_of(span) == "invoke_agent"]
+    turns = [span for span in spans if kind_of(span) == "invoke_agent"]
+    assert len(turns) == 1
+    [turn] = turns
     return {kind_of(span): span for span in spans if span.parent_span_id == turn.span_id} | {"turn": turn}
 
 
@@ -174,6 +186,25 @@ async def test_a_turn_opens_to_its_fields(shown: Shown) -> None:
         assert await link.get_attribute("href") == TRACES.replace("{trace_id}", trace_id("as-fields"))
 
 
+async def test_what_was_said(shown: Shown, tmp_path: Path) -> None:
+    """With users and --live-content, the words of a turn are in that turn once and nowhere else; without, they are nowhere."""
+    web = tmp_path / "web.yml"
+    web.write_text(f"basic_auth_users: {{a: {bcrypt.hashpw(b's3cret', bcrypt.gensalt(4)).decode()}}}\n")
+    words: dict[str, Any] = {"user_text": "zebra <b>crossing", "agent_text": "quiet walrus"}
+    async with running_daemon(web_config=web, live_content=True) as told:
+        user: dict[str, Any] = {"http_credentials": {"username": "a", "password": "s3cret"}}
+        for endpoints, context, times in ((told, user, 1), (shown.running.endpoints, {}, 0)):
+            async with call(endpoints.ws) as socket, shown.look(at=endpoints.url("/live"), **context) as page:
+                await send_all(socket, [started("as-words"), measured(time.time() - 5, waited=2.31, **words)])
+                slow = page.locator("#slow li").filter(has=page.locator(f"[href*='{trace_id('as-words')}']"))
+                await slow.wait_for()
+                assert await page.evaluate(COUNT, "zebra") == await page.evaluate(COUNT, "walrus") == [0, 0]
+                await page.goto(f"{endpoints.url('/live')}#call/{trace_id('as-words')}")
+                await page.locator(".turn summary").click()
+                await page.locator(".fields tr").first.wait_for()
+                assert await page.evaluate(COUNT, "zebra <b>crossing") == await page.evaluate(COUNT, "quiet walrus") == [times, times]
+
+
 async def test_a_slow_turn_is_found(shown: Shown) -> None:
     """A slow turn is in the list, from where it is opened, and in the heat map, which the keyboard reads."""
     async with shown.look() as page, call(shown.ws) as socket:
@@ -217,7 +248,7 @@ async def test_sorting_and_keyboard(shown: Shown) -> None:
 
 
 async def test_rows_hold_still_under_a_pointer(shown: Shown) -> None:
-    """While a pointer moves over the rows they change, and stay where they are; later they are put in order."""
+    """While a pointer moves over the rows they change, and stay where they are; 1.6 seconds later they are put in order."""
     async with shown.look() as page, call(shown.ws) as first, call(shown.ws) as second:
         await send_all(first, [started("as-still-1"), measured(time.time() - 5, waited=0.8)])
         await send_all(second, [started("as-still-2"), measured(time.time() - 5, waited=0.7)])
@@ -229,7 +260,7 @@ async def test_rows_hold_still_under_a_pointer(shown: Shown) -> None:
         await send_all(second, [measured(time.time() - 1, 2, waited=0.9)])
         await expect(row(page, "as-still-2")).to_contain_text("900 ms")
         await expect(names).to_have_text(["as-still-1", "as-still-2"])
-        await page.evaluate("clearInterval(pointing)")
+        await page.evaluate(REST)
         await expect(names).to_have_text(["as-still-2", "as-still-1"])
 
 
