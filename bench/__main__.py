@@ -20,6 +20,7 @@ BENCHMARKS = {
     "outage": "a collector that is away for five minutes at 200 spans a second",
     "scrape": "time and event loop stall of a scrape, alone and while events come in",
     "live_page": "/live in a browser with 500 calls: scripts and layout in a frame",
+    "tap": "what a tap takes of an agent's event loop: in LiveKit Agents, Pipecat and plain apps",
     "otlp_metrics": "time and event loop stall of an OTLP export, against the SDK's encoder",
 }
 

@@ -5,6 +5,7 @@ Nothing here needs an account, a model or a sound card. It runs with Pipecat 1.0
 """
 
 import asyncio
+import logging
 import math
 import struct
 import time
@@ -39,10 +40,13 @@ from pipecat.transports.base_output import BaseOutputTransport
 from pipecat.transports.base_transport import TransportParams
 from pipecat.utils.time import time_now_iso8601
 
+logger = logging.getLogger("stand-ins")
 RATE = 16_000
 FRAME = 0.02
 """Seconds of an audio frame."""
 VOICE_SECONDS_PER_CHARACTER = 0.03
+PATIENCE = 15.0
+"""Seconds that the caller waits for the agent."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Line:
     pause: float = 0.4
     barge_in: float | None = None
     fails: bool = False
+    fatal: bool = False
+    """Whether the pipeline ends when the model fails."""
 
 
 @dataclass
@@ -130,7 +136,7 @@ class ScriptedCaller(BaseInputTransport):
         super().__init__(TransportParams(audio_in_enabled=True, audio_in_sample_rate=RATE))
         self._script = script
         self._speaking, self._silent = asyncio.Event(), asyncio.Event()
-        self._tone = _tone(RATE, FRAME)
+        self._tone = tone(RATE, FRAME)
         self._frames_left = 0
         self._said = asyncio.Event()
         self._started: list[asyncio.Task[Any]] = []
@@ -174,10 +180,17 @@ class ScriptedCaller(BaseInputTransport):
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _say_lines(self) -> None:
+        try:
+            await self._talk()
+        except TimeoutError:
+            logger.warning("the agent did not answer the caller, who hangs up")
+        await self.hang_up()
+
+    async def _talk(self) -> None:
         for number, line in enumerate(self._script.lines):
-            await self._speaking.wait()
+            await _soon(self._speaking)
             if line.barge_in is None:
-                await self._silent.wait()
+                await _soon(self._silent)
                 await asyncio.sleep(line.pause)
             else:
                 await asyncio.sleep(line.barge_in)
@@ -187,10 +200,9 @@ class ScriptedCaller(BaseInputTransport):
             self._frames_left = round(line.seconds / FRAME)
             await self._said.wait()
             self._speaking.clear()
-        await self._speaking.wait()
-        await self._silent.wait()
+        await _soon(self._speaking)
+        await _soon(self._silent)
         await asyncio.sleep(self._script.line.pause)
-        await self.hang_up()
 
 
 class Earpiece(BaseOutputTransport):
@@ -213,7 +225,8 @@ class Earpiece(BaseOutputTransport):
             self._script.truth.agent_began.append(now)
             self._plays_until = now
         self._plays_until += len(frame.audio) / 2 / RATE
-        await asyncio.sleep(max(0.0, self._plays_until - time.time()))
+        # At least a while: Pipecat takes an agent that is interrupted between two frames for one that begins to speak again.
+        await asyncio.sleep(max(FRAME / 2, self._plays_until - time.time()))
         return True
 
 
@@ -221,7 +234,7 @@ class ScriptedSTTService(SegmentedSTTService):
     """Knows what the caller said."""
 
     def __init__(self, script: Script) -> None:
-        super().__init__(ttfs_p99_latency=0.3, settings=_settings(STTSettings, model="scripted-ear"))
+        super().__init__(ttfs_p99_latency=0.3, settings=settings(STTSettings, model="scripted-ear"))
         self._script = script
 
     def can_generate_metrics(self) -> bool:
@@ -239,7 +252,7 @@ class ScriptedLLMService(LLMService):
     """Gives the answers of the script, if need be after a function call."""
 
     def __init__(self, script: Script) -> None:
-        super().__init__(settings=_settings(LLMSettings, model="scripted-mind"))
+        super().__init__(settings=settings(LLMSettings, model="scripted-mind"))
         self._script = script
         self._asked: set[int] = set()
 
@@ -258,7 +271,7 @@ class ScriptedLLMService(LLMService):
             await self.start_processing_metrics()
             await self._answer(frame.context)
         except RuntimeError as error:
-            await self.push_error(error_msg=str(error), exception=error)
+            await self.push_error(error_msg=str(error), exception=error, fatal=self._script.line.fatal)
         finally:
             await self.stop_processing_metrics()
             await self.push_frame(LLMFullResponseEndFrame())
@@ -307,10 +320,10 @@ class ScriptedTTSService(TTSService):
             push_stop_frames=True,
             stop_frame_timeout_s=0.5,
             sample_rate=RATE,
-            settings=_settings(TTSSettings, model="scripted-voice", voice="hum"),
+            settings=settings(TTSSettings, model="scripted-voice", voice="hum"),
         )
         self._script = script
-        self._hum = _tone(RATE, 0.1)
+        self._hum = tone(RATE, 0.1)
 
     def can_generate_metrics(self) -> bool:
         """Yes."""
@@ -328,11 +341,17 @@ class ScriptedTTSService(TTSService):
             await asyncio.sleep(0)  # the first of it is played while the rest is made
 
 
-def _tone(rate: int, seconds: float) -> bytes:
+async def _soon(event: asyncio.Event) -> None:
+    """Wait for something that the agent does, but not for ever: a busy machine can keep Pipecat from telling of it."""
+    await asyncio.wait_for(event.wait(), PATIENCE)
+
+
+def tone(rate: int, seconds: float) -> bytes:
+    """So much of a tone, as 16-bit samples."""
     samples = (round(8_000 * math.sin(2 * math.pi * 440 * n / rate)) for n in range(round(rate * seconds)))
     return b"".join(struct.pack("<h", sample) for sample in samples)
 
 
-def _settings(kind: Any, **given: Any) -> Any:
+def settings(kind: Any, **given: Any) -> Any:
     """Settings of which nothing is left open."""
     return kind(**{item.name: None for item in fields(kind) if item.name != "extra"} | given)

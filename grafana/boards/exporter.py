@@ -326,6 +326,24 @@ _REPEATED = lines(
     values=("sum",),
 )
 
+_INFO = "agentstack_framework_info"
+_NAMED_AS = ("agent", "framework", "framework_version")
+_FRAMEWORKS = grid(
+    "Frameworks, over the time shown",
+    "What feeds the calls that come from another framework, by agent. An agent whose version changed has a line for each until the "
+    "exporter restarts. Empty if all calls are AgentStack's own.",
+    {"agent": "Agent", "framework": "Framework", "framework_version": "Version"},
+    Column(
+        "Calls",
+        "count",
+        now(
+            f"max by ({', '.join(_NAMED_AS)}) ({select(_INFO)}) "
+            f"* on (agent) group_left {increase('agentstack_sessions_total', 'agent', window=_RANGE)}"
+        ),
+    ),
+    empty="no other framework",
+)
+
 _LOG = lines(
     "Log lines dropped",
     "Lines that whoever reads the exporter's stderr did not take in time. Calls do not wait for it, but the log has gaps: look at the "
@@ -349,6 +367,6 @@ BOARD = Board(
         Section("What is late or missing", (even(8, _COMPLETE, _LAG, _SKEW),)),
         Section("Load", (even(7, _LOOP, _CPU, _MEMORY), even(7, _SERIES, _SCRAPE, _FILES, _LOG))),
         Section("OpenTelemetry", (even(7, _QUEUE, _ITEMS, _FAILURES),)),
-        Section("Relay and taps", (even(7, _RELAY_DELAY, _REACHING, _APP), even(7, _NOT_SEEN, _TAPS, _REPEATED))),
+        Section("Relay and taps", (even(7, _RELAY_DELAY, _REACHING, _APP), even(7, _NOT_SEEN, _TAPS, _REPEATED), even(6, _FRAMEWORKS))),
     ),
 )

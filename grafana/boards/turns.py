@@ -22,6 +22,7 @@ from grafana.queries import (
 from grafana.style import COLOURS, Steps
 
 _SPENT = "agentstack_turn_component_seconds_total"
+_CONTRIBUTED = "agentstack_turn_contribution_seconds_total"
 _DECISION = "agentstack_turn_decision_seconds"
 _CALLBACK = "agentstack_turn_completed_callback_seconds"
 _LLM = "agentstack_llm_time_to_first_token_seconds"
@@ -199,6 +200,32 @@ _EXCESS = lines(
     colours={"excess": COLOURS["unexplained"]},
 )
 
+_TAKEN_APART = f"sum ({increase(PERCEIVED, 'agent', suffix='_count', **CALLERS)} and on (agent) {increase(_CONTRIBUTED, 'agent')})"
+"""Turns with a wait, of the agents whose framework takes waits apart."""
+_CONTRIBUTIONS = lines(
+    "What spends the wait, by contribution",
+    "Mean seconds per measured caller turn, as the framework takes its own waits apart; the stack's height is the mean wait. A band "
+    "that grew: that step is the cause. Only for calls of Pipecat 1.9 and newer.",
+    "s",
+    Query(
+        part_of(increase(_CONTRIBUTED, "contribution"), _TAKEN_APART),
+        "{{contribution}}",
+    ),
+    stacked=True,
+    side=True,
+    values=("mean", "max"),
+)
+_OWNERS = ranking(
+    "Who spends it, time shown",
+    "The same by owner: a setting of the agent, a service, the customer's function, or the pipeline itself. Settings cost nothing to "
+    "change: try the longest bar first.",
+    "percentunit",
+    now(
+        part_of(increase(_CONTRIBUTED, "owner_kind", window="$__range"), increase(_CONTRIBUTED, window="$__range")),
+        "{{owner_kind}}",
+    ),
+)
+
 BOARD = Board(
     name="turns",
     title="AgentStack / Turn anatomy",
@@ -212,5 +239,6 @@ BOARD = Board(
             (even(8, _DECISIONS, _CONFIDENCE), even(8, _PREMATURE, _TRIGGERS), even(8, _DELAYS, _CALLBACKS)),
         ),
         Section("As the call goes on", (even(8, _POSITIONS, _PROMPTS, _EXCESS),)),
+        Section("As the framework takes waits apart", (PanelRow(9, (Placed(16, _CONTRIBUTIONS), Placed(8, _OWNERS))),), closed=True),
     ),
 )

@@ -1,19 +1,22 @@
 """What a tap has to send: numbered messages, kept until the exporter has counted them. It also remembers the calls under way."""
 
 import json
+import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from threading import Condition
-from typing import Final, Literal
+from threading import Condition, Lock
+from typing import Any, Final, Literal
+
+from agentstack_tap.writing import Written
 
 DropReason = Literal["overflow", "too_large", "unreadable"]
 MOST_CALLS: Final = 2_000
 """Calls whose start is remembered. The exporter carries no more for one tap."""
 LARGEST: Final = 524_288
 """Bytes of the largest event, until the exporter says otherwise."""
-
-
+WRITTEN_AT_ONCE: Final = 64
+"""What is written before the thread looks at anything else."""
 _LONG_START: Final = 16_384
 _LONG_TEXT: Final = 1_024
 """Characters of a call's first event above which it is not remembered in full, and of its texts that are left out then."""
@@ -34,6 +37,12 @@ class _Call:
     state: str | None = None
 
 
+Write = Callable[[Any], Iterable[Written]]
+"""Writes what was put into a buffer."""
+_Waiting = tuple[str, Write | None, Any, int]
+log = logging.getLogger("agentstack_tap")
+
+
 class Buffer:
     """A queue that is bounded in messages and in characters. All methods may be called from any thread.
 
@@ -44,6 +53,9 @@ class Buffer:
         self._most_messages = most_messages
         self._most_characters = most_characters
         self._changed = Condition()
+        self._entry, self._taking = Lock(), Lock()
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_characters = 0
         self._unsent: deque[_Message] = deque()
         self._sent: deque[_Message] = deque()
         self._characters = 0
@@ -55,7 +67,28 @@ class Buffer:
         self.dropped: dict[DropReason, int] = {}
 
     def __len__(self) -> int:
-        return len(self._unsent) + len(self._sent)
+        return len(self._waiting) + len(self._unsent) + len(self._sent)
+
+    def put(self, session: str, write: Write | None, content: Any, characters: int) -> None:
+        """Add what ``write`` makes of ``content`` in :meth:`take_in`, about so long. Without ``write``: the call's end."""
+        with self._entry:
+            fits = len(self) < self._most_messages and (
+                self._characters + self._waiting_characters + characters <= self._most_characters
+            )
+            if fits:
+                self._waiting.append((session, write, content, characters))
+                self._waiting_characters += characters
+        if not fits:
+            self.drop("overflow")
+
+    def take_in(self) -> bool:
+        """Write what was put, or a part of it if it is much. Return whether there was anything. For the tap's thread."""
+        with self._taking:
+            for taken in range(WRITTEN_AT_ONCE):
+                if not self._waiting:
+                    return taken > 0
+                self._write(*self._waiting[0])
+        return True
 
     def event(self, session: str, event: str, *, starts: bool, size: int) -> None:
         """Add an event, as JSON; ``starts`` says that a call begins with it, ``size`` is the event's own size in bytes."""
@@ -89,8 +122,13 @@ class Buffer:
             return message.text
 
     @property
-    def idle(self) -> bool:
-        """Whether there is nothing to send."""
+    def waiting(self) -> bool:
+        """Whether there is something for :meth:`take_in`."""
+        return bool(self._waiting)
+
+    @property
+    def sent_all(self) -> bool:
+        """Whether there is nothing for :meth:`next`."""
         return not self._unsent and not self._unreported
 
     def rewind(self) -> None:
@@ -133,12 +171,27 @@ class Buffer:
     def wait_until_empty(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds until everything is acknowledged. Return whether it is."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._unsent and not self._sent and not self._unreported, timeout)
+            return self._changed.wait_for(lambda: not len(self) and not self._unreported, timeout)
+
+    def _write(self, session: str, write: Write | None, content: Any, characters: int) -> None:
+        """What waits counts until it is in the queue, so that it is in one of the two at any time."""
+        try:
+            if write is None:
+                self.end(session)
+            else:
+                for event in write(content):
+                    self.event(session, event.text, starts=event.starts, size=event.size)
+        except Exception:  # nothing that the app passes may end the thread
+            log.debug("an event could not be written", exc_info=True)
+            self.drop("unreadable")
+        with self._entry:
+            self._waiting.popleft()
+            self._waiting_characters -= characters
 
     def _add(self, session: str, content: str, *, start: str | None = None, ends: bool = False) -> None:
         with self._changed:
             text = f'{{"session":{json.dumps(session)},"seq":{self._seq + 1},{content}}}'
-            if len(self) >= self._most_messages or self._characters + len(text) > self._most_characters:
+            if len(self._unsent) + len(self._sent) >= self._most_messages or self._characters + len(text) > self._most_characters:
                 self._drop("overflow")
                 return
             self._seq += 1

@@ -1,26 +1,26 @@
 """The tap as a customer's app uses it."""
 
 import atexit
-import json
-import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from agentstack_tap.buffer import Buffer, DropReason
+from agentstack_tap import process
+from agentstack_tap.buffer import Buffer, DropReason, Write
 from agentstack_tap.link import Link, Where
+from agentstack_tap.writing import Writer, characters_of, unchanging
 
 MOST_EVENTS: Final = 10_000
 MOST_CHARACTERS: Final = 16 * 1024 * 1024
 """Default bounds of what is kept until the exporter has counted it."""
 _AT_EXIT: Final = 2.0
 """Seconds that the last events get when the app's process ends."""
-_STARTS: Final = ("session.started", '"start"')
-_START_TYPES: Final = {"session.started", "agent_session.started", "start"}
+_UNMADE: Final = 1_000
+"""Characters that events count for which are not made yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,37 +67,37 @@ class Tap:
         self._buffer = Buffer(max_events, max_characters)
         self._bounds = (max_events, max_characters)
         named = {"framework": framework, "framework_version": framework_version}
-        self._provenance = {name: value for name, value in named.items() if value}
+        self._writer = Writer({name: value for name, value in named.items() if value})
         self._starting = Lock()
         self._link: Link | None = None
-        self._process = os.getpid()
+        self._process = process.number
         self._closed = False
 
     def send(self, session: str, event: Mapping[str, Any] | str | bytes) -> None:
         """Send an event of the call ``session``: as a mapping, or the frame as it came from the platform."""
-        if self._closed:
-            return
         try:
-            if isinstance(event, Mapping):
-                starts = _is_start(event)
-                text = _as_json(self._named(event) if starts else event)
-                size = _bytes_of(text)
+            if isinstance(event, str | bytes):
+                self._put(session, self._writer.frame, event, len(event))
+            elif (copy := unchanging(event)) is not None:
+                self._put(session, self._writer.event, copy, characters_of(copy))
             else:
-                frame = event if isinstance(event, str) else event.decode("utf-8", "replace")
-                starts = _begins(frame)
-                if starts and self._provenance:
-                    frame = _as_json(self._named(json.loads(frame)))
-                text, size = _as_json(frame), _bytes_of(frame)
-            self._awake().event(str(session), text, starts=starts, size=size)
+                written = self._writer.event(event)
+                self._put(session, iter, written, len(written[0].text))
         except Exception:  # noqa: BLE001 - nothing that the app passes may raise into it
-            self._buffer.drop("unreadable")
-        self._wake()
+            if not self._closed:
+                self._buffer.drop("unreadable")
+                self._wake()
+
+    def send_made(self, session: str, make: Callable[[], Iterable[Mapping[str, Any]]]) -> None:
+        """Send the events of the call ``session`` that ``make`` returns. It is called in the tap's thread.
+
+        What it reads must not change any more. If it raises, the rest of its events counts as one that is ``unreadable``.
+        """
+        self._put(session, self._writer.made, make, _UNMADE)
 
     def end(self, session: str) -> None:
         """The platform's connection of the call ``session`` is gone."""
-        if not self._closed:
-            self._awake().end(str(session))
-            self._wake()
+        self._put(session, None, None, 0)
 
     @property
     def stats(self) -> Stats:
@@ -117,7 +117,7 @@ class Tap:
     def rest(self) -> None:
         """End the connection and its thread as soon as everything is acknowledged. A later event opens them again. Never waits."""
         with self._starting:
-            if self._link is not None and self._process == os.getpid():
+            if self._link is not None and self._process == process.number:
                 self._link.finish(self._may_end)
 
     def stay(self) -> None:
@@ -136,70 +136,36 @@ class Tap:
             link.stop(1.0)
         return counted
 
-    def _named(self, start: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The first event of a call, with what feeds the call. What the event itself says is left as it is."""
-        return {**self._provenance, **start} if self._provenance and "type" in start else start
-
-    def _awake(self) -> Buffer:
-        """The buffer, with a link that sends what is in it. A forked process starts both anew."""
-        if self._link is None or self._process != os.getpid():
-            with self._starting:
-                self._start()
-        return self._buffer
-
-    def _start(self) -> None:
-        if self._process != os.getpid():
-            self._process, self._link, self._buffer = os.getpid(), None, Buffer(*self._bounds)
-        if self._link is None and not self._closed:
-            self._link = Link(self._where, str(uuid4()), self._buffer)
-            self._link.start()
-            atexit.register(self.close, _AT_EXIT)
+    def _put(self, session: str, write: Write | None, content: Any, characters: int) -> None:
+        if self._closed:
+            return
+        if self._link is None or self._process != process.number:
+            self._start()
+        self._buffer.put(str(session), write, content, characters)
+        self._wake()
 
     def _wake(self) -> None:
         link = self._link
         if link is None:  # it ended between the check for one and the new event
-            self._awake()
-        else:
+            self._start()
+        elif not link.awake:
             link.wake()
+
+    def _start(self) -> None:
+        """Start a link that sends what is in the buffer, if there is none. A forked process starts both anew."""
+        with self._starting:
+            if self._process != process.number:
+                self._process, self._link, self._buffer = process.number, None, Buffer(*self._bounds)
+            if self._link is None and not self._closed:
+                self._link = Link(self._where, str(uuid4()), self._buffer)
+                self._link.start()
+                atexit.register(self.close, _AT_EXIT)
 
     def _may_end(self) -> bool:
         """Whether the link may end: nothing is left to send. An event that comes later starts a new one."""
         with self._starting:
-            if len(self._buffer) or not self._buffer.idle:
+            if len(self._buffer) or not self._buffer.sent_all:
                 return False
             self._link = None
             atexit.unregister(self.close)
             return True
-
-
-_encode: Final = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
-"""Made once: ``json.dumps`` makes one for each event, which takes as long as a short event."""
-
-
-def _as_json(event: Mapping[str, Any] | str) -> str:
-    """JSON with letters as they are: escaped, those that are not Latin take up to three times as much."""
-    text = _encode(event)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half of an emoji cannot be sent as it is
-        return json.dumps(event, allow_nan=False, separators=(",", ":"))
-    return text
-
-
-def _bytes_of(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-
-
-def _is_start(event: Mapping[str, Any]) -> bool:
-    return (event.get("type") or event.get("event")) in _START_TYPES
-
-
-def _begins(frame: str) -> bool:
-    """Whether a frame begins a call. Nearly all frames are told apart without parsing them."""
-    if not any(word in frame for word in _STARTS):
-        return False
-    try:
-        found = json.loads(frame)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and _is_start(found)

@@ -22,6 +22,10 @@ LONGEST_PAUSE: Final = 10.0
 """Seconds between attempts. Each pause is twice the last one, and a random half of it is left out."""
 ANSWER_WITHIN: Final = 10.0
 """Seconds the exporter gets to accept a connection, and to answer the hello."""
+ROUND: Final = 0.02
+"""Seconds between two looks for new events, while there are some."""
+ROUNDS: Final = 50
+"""Looks without a new event, after which the app has to wake the thread: that costs the app more than all else here."""
 SENT_AT_ONCE: Final = 64
 """Messages sent before answers are looked at."""
 _DIRECT: Final[dict[str, Any]] = {"proxy": None} if "proxy" in inspect.signature(connect).parameters else {}
@@ -51,7 +55,9 @@ class Link:
         self._buffer = buffer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
+        self._wake, self._written = asyncio.Event(), asyncio.Event()
+        self.awake = False
+        """Whether the thread looks for new events by itself."""
         self._stopping = False
         self._may_end: Callable[[], bool] | None = None
         self.connected = False
@@ -63,14 +69,15 @@ class Link:
 
     def wake(self) -> None:
         """Say that there is something to send; may be called from any thread."""
-        if self._loop is not None and not self._wake.is_set():
+        if self._loop is not None:
+            self.awake = True
             with contextlib.suppress(RuntimeError):  # the loop is closed: it was stopped meanwhile
                 self._loop.call_soon_threadsafe(self._wake.set)
 
     def finish(self, may_end: Callable[[], bool] | None) -> None:
         """End the connection and the thread once ``may_end`` says so, which is asked after each acknowledgement; ``None``: go on."""
         self._may_end = may_end
-        if may_end is not None and self._loop is not None:
+        if may_end is not None and self._loop is not None and not len(self._buffer):  # else an acknowledgement is still to come
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._end_if_finished)
 
@@ -89,8 +96,38 @@ class Link:
     async def _keep_connected(self) -> None:
         self._running = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
-        pause, reported = SHORTEST_PAUSE, False
+        self.awake = True
         self._end_if_finished()
+        writing = asyncio.create_task(self._take_in())
+        try:
+            await self._connect_again_and_again()
+        finally:
+            writing.cancel()
+
+    async def _take_in(self) -> None:
+        """Write what the app has put into the buffer: at once when it wakes the thread, and then in rounds."""
+        quiet = 0
+        while True:
+            quiet = 0 if self._buffer.take_in() else quiet + 1
+            if not self._buffer.sent_all:
+                self._written.set()
+            if self._buffer.waiting:
+                await asyncio.sleep(0)
+            elif quiet <= ROUNDS:
+                await asyncio.sleep(ROUND)
+            else:
+                await self._sleep()
+
+    async def _sleep(self) -> None:
+        """Sleep until the app wakes the thread. What it puts before it sees that the thread sleeps is found here."""
+        self.awake = False
+        self._wake.clear()
+        if not self._buffer.waiting:
+            await self._wake.wait()
+        self.awake = True
+
+    async def _connect_again_and_again(self) -> None:
+        pause, reported = SHORTEST_PAUSE, False
         while not self._stopping:
             try:
                 async with self._connect() as socket:
@@ -145,9 +182,9 @@ class Link:
         while True:
             text = self._buffer.next()
             if text is None:
-                self._wake.clear()
-                if self._buffer.idle:
-                    await self._wake.wait()
+                self._written.clear()
+                if self._buffer.sent_all:
+                    await self._written.wait()
                 continue
             await socket.send(text)
             turn -= 1

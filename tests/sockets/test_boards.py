@@ -1,5 +1,6 @@
 """Every query of every dashboard on real Prometheus servers that scrape a real exporter: with calls, and without any."""
 
+import asyncio
 import json
 import math
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agentstack_tap import Tap
 from tests.support.app import app
 from tests.support.board_rules import interpolated, queries_of
 from tests.support.daemon import Endpoints, daemon_process
@@ -17,6 +19,7 @@ from tests.support.house_rules import ROOT
 from tests.support.peers import releases
 from tests.support.prometheus_server import Prometheus, prometheus
 from tests.support.simulation import simulate, subdirectory
+from tests.support.waiting import seconds
 
 BOARDS, NATIVE_BOARDS = (
     [json.loads(file.read_text(encoding="utf-8")) for file in sorted((ROOT / "grafana" / form).glob("*.json"))]
@@ -76,9 +79,25 @@ async def play(directory: Path, endpoints: dict[str, Endpoints], servers: list[P
         for name, profiles in FLEETS.items():
             calls = subdirectory(directory, f"calls-{name}-{seed}")
             await simulate(calls, endpoints[name], calls=150 if name == "plain" else 40, profiles=profiles, seed=seed)
+            if name == "plain":
+                await asyncio.to_thread(tapped, endpoints[name].ws, f"tapped-{seed}")
             frames = await endpoints[name].total("agentstack_exporter_frames_received_total")
             for server in servers:
                 await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
+
+
+def tapped(url: str, session: str) -> None:
+    """A call of another framework, which takes the caller's wait apart."""
+    tap = Tap(url, framework="pipecat", framework_version="1.14.0")
+    part = {"contribution": "llm_inference", "owner": "OpenAILLMService#0", "owner_kind": "service", "duration_ms": 900}
+    for event in (
+        {"type": "session.started", "agent_session_id": session, "agent_id": "agent-tapped"},
+        {"type": "turn.contribution", **part},
+        {"type": "turn.metrics", "turn_number": 1, "user_perceived_ms": 900},
+        {"type": "session.ended", "reason": "completed"},
+    ):
+        tap.send(session, event)
+    assert tap.close(seconds(10))
 
 
 def forms_of(server: Prometheus) -> list[list[dict[str, Any]]]:

@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection, serve
 
-from agentstack_tap import Tap, attach
+from agentstack_tap import Tap, attach, link
 from exporter.protocol.long_event import LONGEST_EVENT
 from exporter.receivers.tap.client_sequences import MAX_CALLS
 from tests.support.daemon import Endpoints, call, daemon_process, running_daemon
@@ -322,6 +322,25 @@ class TestClient:
             await asyncio.to_thread(tap.flush)
             assert len(tap_threads() - others) == 1
             assert await endpoints.total(SESSIONS) == 1
+            assert await asyncio.to_thread(tap.close)
+
+    async def test_a_thread_that_sleeps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Events are made in the tap's thread, while it looks for them and when an event has to wake it."""
+        monkeypatch.setattr(link, "ROUNDS", 1)
+        makers = []
+
+        def make() -> list[dict[str, Any]]:
+            makers.append(threading.current_thread().name)
+            return [STARTED] if len(makers) == 1 else [{"type": "play.completed"}]
+
+        async with running_daemon() as endpoints:
+            tap = Tap(endpoints.ws)
+            for times in (1, 2, 3):
+                tap.send_made("s1", make)
+                assert await asyncio.to_thread(tap.flush)
+                assert await endpoints.total(EVENTS) == times
+                await eventually(lambda: tap._link is not None and not tap._link.awake, because="nothing comes")
+            assert makers == ["agentstack-tap"] * 3
             assert await asyncio.to_thread(tap.close)
 
     async def test_a_frame_that_is_no_event(self) -> None:

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.alone  # latencies are compared with what really happen
 PERCEIVED = "agentstack_user_perceived_latency_seconds"
 FIRST_TOKEN = "agentstack_llm_time_to_first_token_seconds"
 FIRST_BYTE = "agentstack_tts_time_to_first_byte_seconds"
+FIRST_AUDIO = "agentstack_realtime_time_to_first_token_seconds"
 TRANSCRIPT = "agentstack_stt_delay_seconds"
 DECISION = "agentstack_turn_decision_seconds"
 ENDPOINTING = 0.35
@@ -43,6 +44,7 @@ class Outcome:
 
     truth: dict[str, Any]
     samples: Samples
+    of_killed: Samples
     spans: list[Span]
     log: str
 
@@ -63,12 +65,12 @@ async def last_scrape(program: ServingProgram) -> Samples:
 
 
 @asynccontextmanager
-async def calls(python: str, url: str, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def calls(python: str, urls: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """The process that holds the calls."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "OTEL_", "PYTHON"))}
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            *(python, "-m", "tests.support.livekit_calls", url),
+            *(python, "-m", "tests.support.livekit_calls", *urls),
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             cwd=ROOT,
@@ -87,8 +89,13 @@ async def held(folder: Path, version: str) -> Outcome:
     python, log = python_with(version), folder / "calls.log"
     async with otlp_receiver("http/protobuf") as site:
         env = environment(address_of(site), "http/protobuf")
-        old_exporter = daemon_process(subdirectory(folder, "old"), "--linger", env=env)
-        async with old_exporter as old, calls(python, old.endpoints.ws, log) as process:
+        old_exporter, victim = (
+            daemon_process(subdirectory(folder, "old"), "--linger", env=env),
+            daemon_process(subdirectory(folder, "1")),
+        )
+        async with old_exporter as old, victim as first, calls(python, [old.endpoints.ws, first.endpoints.ws], log) as process:
+            over = asyncio.Event()
+            killing = asyncio.create_task(killed(first, subdirectory(folder, "2"), over))
             await old.endpoints.reaches("agentstack_turns_total", 3, within=30, agent="shop")
             before = await last_scrape(old)
             listen = ("--listen", old.endpoints.listen)
@@ -96,9 +103,27 @@ async def held(folder: Path, version: str) -> Outcome:
                 output, _ = await asyncio.wait_for(process.communicate(), patience(60))
                 assert process.returncode == 0, log.read_text(encoding="utf-8")
                 after = await last_scrape(new)
-        both: Counter[Any] = Counter(before)
-        both.update(after)
-        return Outcome(json.loads(output), dict(both), spans_of(site.receiver), log.read_text(encoding="utf-8"))
+            over.set()
+            both = added(before, after)
+        return Outcome(json.loads(output), both, await killing, spans_of(site.receiver), log.read_text(encoding="utf-8"))
+
+
+async def killed(first: ServingProgram, folder: Path, over: asyncio.Event) -> Samples:
+    """Kill an exporter in the middle of a call, and start another one in its place. What the two showed, together."""
+    await first.endpoints.reaches("agentstack_turns_total", 2, within=30, agent="killed")
+    before = await first.endpoints.scrape()
+    first.signal(signal.SIGKILL)
+    await first.process.wait()
+    async with daemon_process(folder, "--listen", first.endpoints.listen) as again:
+        await over.wait()
+        return added(before, await again.endpoints.scrape())
+
+
+def added(before: Samples, after: Samples) -> Samples:
+    """The samples of an exporter and of the one that came after it."""
+    both: Counter[Any] = Counter(before)
+    both.update(after)
+    return dict(both)
 
 
 @pytest.fixture(scope="module", params=versions("livekit"))
@@ -145,6 +170,24 @@ def test_the_numbers_are_the_truth(outcome: Outcome) -> None:
     assert outcome.total("agentstack_usage_characters_total", **spoken) == truth["characters"] + greeting
 
 
+def test_speech_to_speech(outcome: Outcome) -> None:
+    """Turns of a speech-to-speech model have its time to first audio, its tokens and, by the session's detector, the caller's wait."""
+    truth, model = outcome.truth["realtime"], {"provider": "stand-in", "model": "scripted-conversation"}
+    assert outcome.total("agentstack_turns_total", agent="realtime", pipeline="s2s") == 2
+    assert outcome.total("agentstack_caller_turns_total", agent="realtime", outcome="answered") == 2
+    assert outcome.total(f"{FIRST_AUDIO}_count", agent="realtime") == outcome.total(f"{FIRST_AUDIO}_count") == 2
+    assert outcome.mean(FIRST_AUDIO, agent="realtime") == pytest.approx(mean(truth["first_tokens"]), abs=0.05)
+    if outcome.truth["version"].startswith("1.2."):  # it does not tell
+        assert outcome.total(f"{PERCEIVED}_count", agent="realtime") == 0
+    else:
+        assert outcome.total(f"{PERCEIVED}_count", agent="realtime") == 2
+        assert outcome.mean(PERCEIVED, agent="realtime") == pytest.approx(mean(waits(truth)), abs=0.1)
+    assert outcome.total("agentstack_realtime_input_tokens_total", **model) == truth["prompt_tokens"] == 80
+    assert outcome.total("agentstack_realtime_output_tokens_total", **model) == truth["completion_tokens"] == 60
+    assert outcome.total("agentstack_usage_output_tokens_total", component="llm", **model) == 60
+    assert sum(span.name == "realtime_inference scripted-conversation" for span in outcome.spans) == 2
+
+
 def test_sessions_begin_and_end(outcome: Outcome) -> None:
     """Two sessions of a process are two calls, one of which ended by an error; each says what feeds it."""
     for agent, reason in (("shop", "user_initiated"), ("fails", "error")):
@@ -169,6 +212,21 @@ def test_a_call_is_one_trace(outcome: Outcome) -> None:
     whole = {"user_speech", "speech_to_text", "turn_detection", "chat", "text_to_speech", "agent_speech"}
     assert sum(whole <= stage for stage in stages) == TURNS_OF_THE_SHOP - 1
     assert sum("execute_tool" in stage for stage in stages) == 1
+
+
+def test_an_exporter_that_is_killed(outcome: Outcome) -> None:
+    """The turns before and after a kill in mid-call add up to the truth, and the session is one."""
+    truth = outcome.truth["killed"]
+    for name, expected in (
+        ("agentstack_turns_total", 3),
+        ("agentstack_sessions_total", 1),
+        ("agentstack_sessions_ended_total", 1),
+        (f"{PERCEIVED}_count", len(truth["caller_stopped"])),
+        ("agentstack_llm_completion_tokens_total", truth["completion_tokens"]),
+        ("agentstack_tts_characters_total", truth["characters"]),
+    ):
+        assert total(outcome.of_killed, name) == expected, name
+    assert outcome.truth["stats"]["killed"]["dropped"] == {}
 
 
 def test_the_agent_is_undisturbed(outcome: Outcome) -> None:

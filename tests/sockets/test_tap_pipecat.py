@@ -106,7 +106,7 @@ async def play(python: str, folder: Path) -> Outcome:
                 after = await again.endpoints.scrape()
         samples = await running.endpoints.scrape()
         found = spans_of(site.receiver)
-        await eventually(lambda: len(by_session(spans_of(site.receiver))) >= 4, because="the spans of all sessions")
+        await eventually(lambda: len(by_session(spans_of(site.receiver))) >= 6, because="the spans of all sessions")
         found = spans_of(site.receiver)
         told = json.loads((folders[2] / "stdout").read_text(encoding="utf-8"))
         return Outcome(told, samples, before, after, found, (folders[2] / "stderr").read_text(encoding="utf-8"))
@@ -192,7 +192,7 @@ def test_contributions_are_the_wait(outcome: Outcome) -> None:
 def test_counts_are_exact(outcome: Outcome) -> None:
     """Turns, interruptions, functions, errors and sessions count as often as there were any."""
     total = outcome.total
-    assert total("sessions_total") == total("sessions_ended_total") == 4
+    assert total("sessions_total") == total("sessions_ended_total") == 6
     assert [total("turns_total", agent="measured", initiator=who) for who in ("agent", "user")] == [1, 3]
     assert total("turns_total", agent="measured", interrupted="true") == total("interruptions_total") == 1
     assert total("barge_in_reaction_seconds_count", agent="measured") == 1
@@ -203,14 +203,30 @@ def test_counts_are_exact(outcome: Outcome) -> None:
 
 def test_amounts_are_exact(outcome: Outcome) -> None:
     """Tokens and characters of all calls are those that the stand-ins used, by turn and by session."""
-    calls = [outcome.told[name] for name in ("measured", "rude", "failing", "by-setup-file")]
+    calls = [outcome.told[name] for name in ("measured", "rude", "failing", "broken", "by-setup-file")]
     for ours, usage, true in (
         ("llm_prompt_tokens_total", "usage_input_tokens_total", "prompt_tokens"),
         ("llm_completion_tokens_total", "usage_output_tokens_total", "completion_tokens"),
         ("tts_characters_total", "usage_characters_total", "characters"),
     ):
-        assert outcome.total(ours, provider="scripted") == outcome.total(usage) == sum(call[true] for call in calls)
-    assert outcome.total("usage_cached_input_tokens_total") == 40 * outcome.total("usage_input_tokens_total") / 100
+        assert (
+            outcome.total(ours, provider="scripted") == outcome.total(usage, provider="scripted") == sum(call[true] for call in calls)
+        )
+    assert outcome.total("usage_cached_input_tokens_total") == 40 * outcome.total("usage_input_tokens_total", provider="scripted") / 100
+
+
+def test_speech_to_speech(outcome: Outcome) -> None:
+    """Turns of a speech-to-speech model have its time to first audio, its tokens, their wait and one span for the model."""
+    truth, turns = outcome.told["realtime"], outcome.turns("realtime")
+    assert outcome.total("turns_total", agent="realtime", pipeline="s2s") == len(turns) == 3
+    assert outcome.total("realtime_time_to_first_token_seconds_count") == len(truth["first_tokens"]) == 3
+    assert close([first_output(outcome.below(turn)["realtime_inference"]) for turn in turns], truth["first_tokens"])
+    found = [attributes_of(turn)["agentstack.turn.user_perceived_latency"] for turn in turns[1:]]
+    assert close(found, waits(truth, "agent_began"), WAIT_WITHIN)
+    assert outcome.total("realtime_input_tokens_total") == truth["prompt_tokens"] == 180
+    assert outcome.total("realtime_output_tokens_total") == truth["completion_tokens"] == 60
+    assert outcome.total("realtime_input_audio_tokens_total") == (0 if outcome.told["version"].startswith("1.0.") else 150)
+    assert not {"chat", "text_to_speech"} & {kind for turn in turns for kind in outcome.below(turn)}
 
 
 def test_the_span_tree(outcome: Outcome) -> None:
@@ -249,6 +265,13 @@ def test_a_call_that_fails(outcome: Outcome) -> None:
     assert outcome.total("turn_errors_total", agent="failing", component="llm") == 1
     assert outcome.total("sessions_ended_total", agent="failing", reason="cancelled") == 1
     assert outcome.total("caller_turns_total", agent="failing", outcome="unanswered") == 1
+
+
+def test_a_call_that_ends_by_an_error(outcome: Outcome) -> None:
+    """An error after which Pipecat ends the pipeline ends the session with that reason."""
+    assert outcome.total("errors_total", agent="broken") == 1
+    assert outcome.total("sessions_ended_total", agent="broken", reason="error") == 1
+    assert outcome.total("caller_turns_total", agent="broken", outcome="unanswered") == 1
 
 
 def test_no_change_of_code(outcome: Outcome) -> None:

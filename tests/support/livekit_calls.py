@@ -3,7 +3,8 @@
 """Calls with real sessions of LiveKit Agents, all at once in one process. Prints what really happened, as JSON.
 
 ``shop`` is the call of examples/livekit. ``fails`` has a model that fails, which ends the session, and an app whose callbacks raise.
-``absent`` reports to an exporter that is not there.
+``absent`` reports to an exporter that is not there. ``realtime`` has a speech-to-speech model. The
+exporter of ``killed`` is killed in the middle of it.
 """
 
 import asyncio
@@ -16,11 +17,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "livekit"))
-from demo import ANSWERS, Call, shop_call
+from demo import ANSWERS, BYE, QUESTION, Call, shop_call
+from livekit.agents import Agent, AgentSession
 from livekit.agents.voice.agent_session import SessionConnectOptions
-from stand_ins import Delays
+from stand_ins import Delays, Detector
 
 from agentstack_tap.livekit import attach
+from tests.support.livekit_realtime import RealtimeModel
 
 NOWHERE = "ws://127.0.0.1:1/ws"
 
@@ -55,15 +58,45 @@ def taps():
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("agentstack-tap")]
 
 
-async def main(url):
+async def quiet_call(url):
+    """Two questions. Between them the exporter counts the first one, is killed and comes back."""
+    call = Call([QUESTION, BYE], Delays())
+    call.tap = attach(call.session, url, agent="killed", session_id="lk-killed")
+    await call.start()
+    await call.until(lambda: len(call.truth.played) == 1 and call.session.agent_state == "listening")
+    await call.ask(0.6)
+    await call.until(lambda: not call.tap.stats.connected, 30)
+    await call.until(lambda: call.tap.stats.connected, 30)
+    await call.ask(0.6)
+    await call.session.aclose()
+    return call
+
+
+async def realtime_call(url):
+    """A speech-to-speech model answers two questions. It detects turns itself; the session's detector tells when speech ended."""
+    call = Call([], Delays())
+    call.session = AgentSession(llm=RealtimeModel(call.delays, call.truth), vad=Detector(call.delays))
+    call.session.input.audio, call.session.output.audio = call.caller, call.speaker
+    call.tap = attach(call.session, url, agent="realtime", session_id="lk-realtime")
+    await call.session.start(Agent(instructions="You answer the phone."))
+    await call.ask(0.6)
+    await call.ask(0.6)
+    await call.session.aclose()
+    return call
+
+
+async def main(url, killed_url):
     calls = await asyncio.gather(
         shop_call(url, agent="shop", session_id="lk-shop"),
         failing_call(url),
         shop_call(NOWHERE, agent="absent", session_id="lk-absent"),
+        realtime_call(url),
+        quiet_call(killed_url),
     )
-    names = ("shop", "fails", "absent")
+    names = ("shop", "fails", "absent", "realtime", "killed")
     found = {name: asdict(call.truth) for name, call in zip(names, calls, strict=True)}
-    await asyncio.to_thread(calls[0].tap.flush, 20.0)
+    for call in (calls[0], calls[-1]):
+        await asyncio.to_thread(call.tap.flush, 20.0)
     await calls[0].until(lambda: len(taps()) == 1)  # the shared tap of the first two disconnects by itself
     found["threads"] = taps()
     found["shared"] = calls[0].tap is calls[1].tap
@@ -75,4 +108,4 @@ async def main(url):
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

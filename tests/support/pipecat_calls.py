@@ -19,6 +19,7 @@ from typing import Any
 from bot import make_worker, run
 from pipecat.frames.frames import MetricsFrame
 from pipecat.observers.base_observer import BaseObserver
+from pipecat_realtime import realtime_worker
 from stand_ins import Delays, Line, Script
 
 from agentstack_tap import shared
@@ -93,6 +94,15 @@ async def failing(url: str) -> dict[str, Any]:
     return asdict(script.truth)
 
 
+async def broken(url: str) -> dict[str, Any]:
+    """A call whose model fails for good, so that Pipecat ends it."""
+    script = scripted([replace(SHORT[0], fails=True, fatal=True)])
+    worker = make_worker(script)
+    attach(worker, url, agent="broken")
+    await run(worker)
+    return asdict(script.truth)
+
+
 async def _cancel_after_error(worker: Any) -> None:
     failed = asyncio.Event()
 
@@ -110,6 +120,15 @@ async def plain(url: str, name: str, lines: list[Line]) -> dict[str, Any]:
     worker = make_worker(script)
     attach(worker, url, agent=name)
     return {"took": await timed(worker), **asdict(script.truth)}
+
+
+async def realtime(url: str) -> dict[str, Any]:
+    """A call with a speech-to-speech model."""
+    script = scripted(SHORT)
+    worker = realtime_worker(script)
+    attach(worker, url, agent="realtime", session_id="realtime")
+    await timed(worker)
+    return asdict(script.truth)
 
 
 async def timed(worker: Any) -> float:
@@ -145,7 +164,9 @@ async def main(urls: dict[str, str]) -> None:
     del os.environ["PIPECAT_SETUP_FILES"]
     calls = {
         "rude": rude(urls["exporter"]),
+        "realtime": realtime(urls["exporter"]),
         "failing": failing(urls["exporter"]),
+        "broken": broken(urls["exporter"]),
         "absent": plain(urls["absent"], "absent", SHORT),
         "restarted": restarted,
         "by-setup-file": setup,

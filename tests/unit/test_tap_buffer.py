@@ -7,6 +7,9 @@ import pytest
 
 from agentstack_tap.buffer import Buffer
 from agentstack_tap.voice_app import untyped
+from agentstack_tap.writing import Writer, characters_of, unchanging
+from exporter.simulate.call import plan_call
+from exporter.simulate.profiles import FLEETS
 from tests.support.voice_app import parse_event
 
 
@@ -104,3 +107,48 @@ def test_typed_events_of_streams_are_nested_again() -> None:
         {"type": "something.new", "field": 1},
     ):
         assert untyped(parse_event(event)) == event
+
+
+def test_an_event_that_changes_later() -> None:
+    """A mapping is sent as it was when it was passed, whether it is copied or written at once; a text is not looked at before."""
+    event = {"type": "x", "flat": {"a": 1}, "list": [1, "b"]}
+    deep = {"type": "x", "deep": {"a": [1]}}
+    copy = unchanging(event)
+    event["flat"]["a"] = event["list"][0] = 2  # type: ignore[index]
+    assert copy == {"type": "x", "flat": {"a": 1}, "list": [1, "b"]}
+    assert unchanging(deep) is unchanging({"type": object()}) is None
+
+
+@pytest.mark.parametrize("kind", ["turn.metrics", "user.state_changed"])
+def test_what_events_count_for_before_they_are_written(kind: str) -> None:
+    """Before an event is JSON it counts for about as many characters as after, so that no room is wasted and none made up."""
+    event = next(event for _, event in plan_call(5, 1, FLEETS["mixed"], turns=3).steps(0.0) if event.get("type") == kind)
+    event = {**event, "parts": ["a text" * 20, 1], "more": {"text": "b" * 50}}
+    assert characters_of(event) == pytest.approx(len(json.dumps(event)), rel=0.4)
+
+
+def test_what_is_made_later_is_bounded_and_in_order() -> None:
+    """What waits to be written counts for both bounds, comes in its order, and a failure costs the event that failed."""
+    writer = Writer({})
+    buffer = Buffer(5, 10_000)
+
+    def fail() -> list[dict[str, Any]]:
+        raise RuntimeError
+
+    for content in (lambda: [{"n": 1}, {"n": 2}], fail, lambda: [{"n": 3}]):
+        buffer.put("s", writer.made, content, 1_000)
+    buffer.put("s", None, None, 0)
+    buffer.put("s", writer.frame, "x" * 9_000, 9_000)
+    assert (len(buffer), buffer.waiting, buffer.sent_all) == (4, True, False)
+    assert buffer.dropped == {"overflow": 1}
+    assert buffer.next() is not None  # the report of what was dropped
+    assert buffer.take_in()
+    assert not buffer.waiting
+    sent = all_of(buffer)
+    assert [message.get("event", {}).get("n") for message in sent[:3]] == [1, 2, 3]
+    assert sent[3]["end"] is True
+    assert sent[4]["dropped"] == {"unreadable": 1}
+    assert not buffer.take_in()
+    buffer.acked(sent[4]["seq"])
+    buffer.put("s", writer.frame, "x" * 9_000, 9_000)
+    assert buffer.dropped["overflow"] == 1

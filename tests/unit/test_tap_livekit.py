@@ -11,7 +11,7 @@ import pytest
 
 from agentstack_tap.client import Tap
 from agentstack_tap.livekit import attach, attachment, mapping, turns
-from agentstack_tap.livekit.turn import MOST_REQUESTS, Requests
+from agentstack_tap.livekit.requests import LLM, MOST_REQUESTS, Requests
 from exporter.protocol.decoder import PartialEvent, decode
 from tests.support.house_rules import ROOT
 from tests.support.livekit_session import AgentSession
@@ -33,7 +33,9 @@ class Call:
         self.events: list[dict[str, Any]] = []
         self.ends: list[str] = []
         self.rests = 0
-        monkeypatch.setattr(Tap, "send", lambda _, name, event: self.events.append(json.loads(json.dumps(event, allow_nan=False))))
+        monkeypatch.setattr(
+            Tap, "send_made", lambda _, name, make: self.events.extend(json.loads(json.dumps(list(make()), allow_nan=False)))
+        )
         monkeypatch.setattr(Tap, "end", lambda _, name: self.ends.append(name))
         monkeypatch.setattr(Tap, "rest", lambda _: setattr(self, "rests", self.rests + 1))
         self.tap = attach(self.session, f"ws://127.0.0.1:1/{uuid4()}", agent="shop", session_id="lk-1", **options)
@@ -447,7 +449,7 @@ async def test_other_events(call: Call) -> None:
     call.check()
 
 
-@pytest.mark.parametrize("event", attachment._EVENTS)
+@pytest.mark.parametrize("event", attachment.EVENTS)
 async def test_nothing_is_raised(call: Call, event: str) -> None:
     """An event that is not what it is expected to be costs that event."""
     session = call.session
@@ -463,7 +465,7 @@ async def test_a_session_is_bounded(call: Call) -> None:
         call.session.speech(f"sp-{number + 1}", AT)
     handle.done()
     assert call.of("turn.metrics") == []
-    requests = Requests("llm", mapping.LLM_REQUEST, mapping.LLM_TOTAL)
+    requests = Requests(LLM)
     for _ in range(MOST_REQUESTS + 10):
         requests.over(SimpleNamespace(ttft=0.1, completion_tokens=1))
     assert len(requests.made) == MOST_REQUESTS
@@ -507,7 +509,7 @@ async def test_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     job = SimpleNamespace(job=SimpleNamespace(id="AJ_1", agent_name="support"), add_shutdown_callback=due.append)
     monkeypatch.setattr(attachment, "_job", lambda: job)
     sent: list[tuple[str, Any]] = []
-    monkeypatch.setattr(Tap, "send", lambda _, name, event: sent.append((name, event)))
+    monkeypatch.setattr(Tap, "send_made", lambda _, name, make: sent.extend((name, event) for event in make()))
     flushed: list[float] = []
     monkeypatch.setattr(Tap, "flush", lambda _, timeout: flushed.append(timeout))
     session = AgentSession()

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from agentstack_tap.pipecat.contributions import contributions
 from agentstack_tap.pipecat.conversation import STOPS_WITHIN, Conversation
 from agentstack_tap.pipecat.endings import Ending, ending_of
 from agentstack_tap.pipecat.readings import READINGS, UNUSED, readings_of
@@ -41,7 +44,7 @@ class Call:
     timers: list[Timer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.told = Conversation("s-1", "support", self.events.append, self._later, texts=self.texts)
+        self.told = Conversation("s-1", "support", lambda make: self.events.extend(make()), self._later, texts=self.texts)
         self.told.begin(START)
 
     def _later(self, seconds: float, call: Callable[[float], None]) -> Timer:
@@ -113,7 +116,8 @@ def test_a_turn() -> None:
     call.user_speaks(1.0, 2.0)
     call.model_answers(2.5)
     call.voice_speaks(3.0)
-    call.told.waited_for(START + 2.5, "llm_inference", LLM.label, "service", 0.5)
+    part = SimpleNamespace(key="llm_inference", owner=LLM.label, owner_kind="service", start_time=START + 2.5, duration_secs=0.5)
+    call.told.waited(partial(contributions, (part,)))
     call.agent_falls_silent(4.7)
     call.at(4.7 + SILENCE_ENDS_TURN)
     (turn,) = call.turns()
@@ -230,6 +234,25 @@ def test_a_barge_in() -> None:
     assert call.of("agent.speech_completed") == []
 
 
+def test_a_report_that_is_written_later() -> None:
+    """What happens after a turn was reported is no part of it, although its events are made later, in another thread."""
+    call = Call()
+    made: list[Any] = []
+    call.told = Conversation("s-1", "support", made.append, call._later)
+    call.told.begin(START)
+    call.user_speaks(1.0, 2.0)
+    call.model_answers(2.5)
+    call.voice_speaks(3.0)
+    call.told.work_started(call.at(4.0), "llm", LLM)
+    call.told.user_speech_started(call.at(4.1))
+    call.told.user_turn_started(call.at(4.3))
+    call.at(4.3 + LATE_NUMBERS)
+    call.told.interrupted(call.at(4.6))
+    call.told.agent_stopped(call.at(4.7))
+    (turn,) = (event for make in made for event in make() if event["type"] == "turn.metrics")
+    assert (turn["interrupted"], turn["llm_cancelled"], "agent_stopped_speaking_at" in turn) == (False, False, False)
+
+
 def test_the_order_of_events() -> None:
     """A turn is reported before anything of the next one, but speech into the agent's own comes first: its reaction is measured."""
     call = Call()
@@ -332,8 +355,8 @@ def test_a_function_call() -> None:
     call = Call()
     call.user_speaks(1.0, 2.0)
     call.model_answers(2.5, first=0.4, speaks=False)
-    call.told.tool_started("c-1")
-    call.told.tool_ended(call.at(3.4), "c-1", "find", failed=False, arguments={"a": 1}, output="secret")
+    call.told.tools.started("c-1")
+    call.told.tools.ended(call.at(3.4), "c-1", "find", failed=False, arguments={"a": 1}, output="secret")
     call.model_answers(3.4, first=0.25)
     call.voice_speaks(4.0)
     call.agent_falls_silent(5.0)
@@ -349,7 +372,7 @@ def test_silence_while_something_is_under_way() -> None:
     call = Call()
     call.user_speaks(1.0, 2.0)
     call.voice_speaks(3.0)
-    call.told.tool_started("c-1")
+    call.told.tools.started("c-1")
     call.agent_falls_silent(4.0)
     call.at(4.0 + SILENCE_ENDS_TURN + 1)
     assert call.turns() == []
@@ -472,7 +495,7 @@ def test_what_is_said_stays_here() -> None:
     for texts in (False, True):
         call = Call(texts=texts)
         call.user_speaks(1.0, 2.0)
-        call.told.tool_ended(call.at(3.0), "c-1", "find", failed=True, arguments={"a": 1}, output=None)
+        call.told.tools.ended(call.at(3.0), "c-1", "find", failed=True, arguments={"a": 1}, output=None)
         call.told.failed("server", "secret", "llm")
         call.told.ends(Ending("error", "secret"))
         call.told.finish(call.at(4.0))

@@ -38,12 +38,15 @@ class TapLink:
         await self._send_json({"hello": {"version": VERSION, "acked": self._client.seq, "max_event_bytes": max_event}})
 
     async def read(self, receive: Receive, touch: Callable[[], None]) -> None:
-        """Process messages until the connection ends or :meth:`stop` is called. Calls ``touch`` for each message."""
+        """Process messages until the connection ends, and discard them after :meth:`stop`. Calls ``touch`` for each processed one."""
         messages_left = MESSAGES_PER_TURN
         while True:
             message = await receive()
-            if message["type"] != "websocket.receive" or self._stopping:
+            if message["type"] != "websocket.receive":
                 return
+            if self._stopping:  # to return would end the connection, while the states of calls are still being sent
+                await asyncio.sleep(0)
+                continue
             if self._client.connection is not self:
                 await self._send(
                     {"type": "websocket.close", "code": CloseCode.POLICY_VIOLATION, "reason": "the tap has a newer connection"}

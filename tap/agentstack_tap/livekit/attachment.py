@@ -8,6 +8,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, Final
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from agentstack_tap.livekit.observer import SessionObserver
 from agentstack_tap.shared import borrow, give_back
 
 FRAMEWORK: Final = "livekit-agents"
-_EVENTS: Final = (
+EVENTS: Final = (
     "user_state_changed",
     "agent_state_changed",
     "user_input_transcribed",
@@ -75,8 +76,8 @@ def attach(
         closed.set()
 
     known = {field: value for field, value in start.items() if value}
-    observer = SessionObserver(session, lambda event: tap.send(name, event), known, end, texts=texts)
-    for event in _EVENTS:
+    observer = SessionObserver(session, partial(tap.send_made, name), known, end, texts=texts)
+    for event in EVENTS:
         heard[event] = _listener(observer, getattr(observer, event))
         _listen(session, event, heard[event])
     _wait_at_shutdown(job, tap, closed)
@@ -87,7 +88,8 @@ def _listener(observer: SessionObserver, method: Callable[[Any, float], None]) -
     def hear(event: Any) -> None:
         if not observer.ended:
             at = float(getattr(event, "created_at", 0.0) or time.time())
-            observer.begin(at)
+            if observer.started_at is None:
+                observer.begin(at)
             method(event, at)
 
     listener = guarded(hear)
@@ -105,7 +107,9 @@ def _listen(session: Any, event: str, callback: Callable[..., None]) -> None:
         session.on(event, callback)
 
 
+@lru_cache(maxsize=1)
 def _version() -> str | None:
+    """The version of LiveKit Agents. To read it from the disk takes milliseconds."""
     try:
         return importlib.metadata.version(FRAMEWORK)
     except importlib.metadata.PackageNotFoundError:

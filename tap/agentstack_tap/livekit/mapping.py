@@ -209,12 +209,17 @@ def add(totals: dict[str, Any], source: Any, rows: Iterable[Row]) -> None:
         totals[name] = totals.get(name, 0) + value
 
 
+def is_amount(value: Any) -> bool:
+    """Whether a value says something: −1 does not."""
+    return isinstance(value, (int, float)) and 0 <= value <= _MOST
+
+
 def _amount(value: Any) -> Any:
-    return value if isinstance(value, (int, float)) and 0 <= value <= _MOST else None
+    return value if is_amount(value) else None
 
 
 def _milliseconds(value: Any) -> float | None:
-    return round(value * 1000, 3) if isinstance(value, (int, float)) and 0 <= value <= _MOST else None
+    return round(value * 1000, 3) if is_amount(value) else None
 
 
 def _measured(value: Any) -> float | None:

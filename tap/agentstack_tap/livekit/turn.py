@@ -1,14 +1,16 @@
-"""One speech of the agent with what led to it: our turn. LiveKit's measurements name it by the id of its speech."""
+"""One speech of the agent with what led to it: our turn. LiveKit's measurements name it by the id of its speech.
 
+While it goes on, LiveKit's measurements are noted as they are. They are read when the turn is over, in the tap's thread.
+"""
+
+from collections.abc import Iterator
 from typing import Any, Final
 
-from agentstack_tap.livekit import mapping
-from agentstack_tap.livekit.mapping import Row, add, converted, read, rfc3339
+from agentstack_tap.livekit import mapping, requests
+from agentstack_tap.livekit.events import method_of
+from agentstack_tap.livekit.mapping import Row, converted, is_amount, read, rfc3339
+from agentstack_tap.livekit.requests import MOST_REQUESTS, Requests, Stage
 
-MOST_REQUESTS: Final = 64
-"""Requests to a model that are remembered of a turn, to find the one that answered."""
-_SLACK: Final = 0.05
-"""Seconds by which two readings of clocks may differ."""
 _STAND_INS: Final = {
     "llm_ttft_ms": "sdk_llm_ttft_ms",
     "tts_ttfb_ms": "sdk_tts_ttfb_ms",
@@ -30,42 +32,6 @@ _IN_SECONDS: Final = {
 }
 
 
-class Requests:
-    """The requests of one turn to one component: what they add up to, and those that the answer may have come from."""
-
-    def __init__(self, stage: str, request: tuple[Row, ...], total: tuple[Row, ...]) -> None:
-        self._stage = stage
-        self._request = request
-        self._total = total
-        self._totals: dict[str, Any] = {}
-        self.made: list[Any] = []
-
-    def over(self, metrics: Any) -> None:
-        """A request is over."""
-        add(self._totals, metrics, self._total)
-        if len(self.made) < MOST_REQUESTS:
-            self.made.append(metrics)
-
-    def fields(self, answer: Any) -> dict[str, Any]:
-        """The sums, what is said of the request ``answer``, and whether any was cancelled."""
-        if answer is None:
-            return {}
-        cancelled = any(read(request, "cancelled") for request in self.made)
-        return self._totals | converted(answer, self._request) | model_of(answer, self._stage) | {f"{self._stage}_cancelled": cancelled}
-
-    def first(self) -> Any:
-        """The first request that produced something, else the first."""
-        return next((request for request in self.made if _first_after(request) >= 0), self.made[0] if self.made else None)
-
-    def last_before(self, moment: float | None) -> Any:
-        """The last request that had produced something by ``moment`` (unix seconds), else the first one that did, else the last."""
-        productive = [request for request in self.made if _first_after(request) >= 0]
-        if not productive:
-            return self.made[-1] if self.made else None
-        before = [request for request in productive if moment is None or _began(request) + _first_after(request) <= moment + _SLACK]
-        return (before or productive[:1])[-1]
-
-
 class Turn:
     """What is known of one turn. ``handle`` is LiveKit's handle on the agent's speech. Times are unix seconds."""
 
@@ -85,13 +51,11 @@ class Turn:
         self.stopped: float | None = None
         self.error_source: str | None = None
         self.texts: dict[str, str] = {}
-        self.llm = Requests("llm", mapping.LLM_REQUEST, mapping.LLM_TOTAL)
-        self.tts = Requests("tts", mapping.TTS_REQUEST, mapping.TTS_TOTAL)
-        self.realtime = Requests("realtime", mapping.REALTIME_RESPONSE, mapping.REALTIME_TOTAL)
+        self._measured = Measured()
         self._speaking_since: float | None = None
         self._spoken = self._reported = 0.0
-        self._of_user: dict[str, Any] = {}
-        self._of_agent: dict[str, Any] = {}
+        self._of_user: list[tuple[Any, tuple[Row, ...]]] = []
+        self._of_agent: list[Any] = []
 
     @property
     def scheduled(self) -> bool:
@@ -102,26 +66,27 @@ class Turn:
     def heard(self, report: Any) -> None:
         """The caller's message, with its report if it has one."""
         self.has_user = self.answers_message = True
-        self._of_user |= converted(report, mapping.USER_REPORT)
+        self._of_user[MOST_REQUESTS - 1 :] = [(report, mapping.USER_REPORT)]
         self.user_stopped = read(report, "stopped_speaking_at") or self.user_stopped
 
     def ended(self, metrics: Any) -> None:
         """``EOUMetrics``: it was decided that the caller's turn is over."""
         self.has_user = True
         self.reported_end = read(metrics, "end_of_utterance_delay")
-        self._of_user |= converted(metrics, mapping.END_OF_UTTERANCE) | method_of(metrics)
+        self._of_user[MOST_REQUESTS - 1 :] = [(metrics, mapping.END_OF_UTTERANCE)]
         self.user_stopped = self.user_stopped or read(metrics, "last_speaking_time") or None
 
     def answered(self, report: Any) -> None:
         """A message of the agent. Of several, the first one tells when the agent began, and the last one when it ended."""
-        found = converted(report, mapping.AGENT_REPORT)
-        self.has_user = self.has_user or "user_perceived_ms" in found
-        if "agent_stopped_speaking_at" in found:
-            self._of_agent["agent_stopped_speaking_at"] = found["agent_stopped_speaking_at"]
-        self._of_agent = found | self._of_agent
+        self.has_user = self.has_user or is_amount(read(report, "e2e_latency"))
+        self._of_agent[MOST_REQUESTS - 1 :] = [report]
         started, stopped = read(report, "started_speaking_at"), read(report, "stopped_speaking_at")
         if started is not None and stopped is not None:
             self._reported += max(0.0, stopped - started)
+
+    def measured(self, stage: Stage, metrics: Any) -> None:
+        """A request to a component is over."""
+        self._measured.note(stage, metrics)
 
     def note_text(self, name: str, text: str) -> None:
         """Note what was said."""
@@ -144,32 +109,48 @@ class Turn:
         """For how long the agent has spoken, in seconds: as reported, else by the states that the session went through."""
         return round(self._reported or self._spoken, 3)
 
-    def metrics(self, number: int, between: dict[str, Any], pipeline: str) -> dict[str, Any]:
-        """The turn as ``turn.metrics``."""
+    def report(self, number: int, between: "Measured", pipeline: str) -> Iterator[dict[str, Any]]:
+        """The turn as ``turn.completed`` and ``turn.metrics``."""
+        metrics = self._metrics(number, between, pipeline)
+        yield self._completed(metrics)
+        yield metrics
+
+    def _metrics(self, number: int, between: "Measured", pipeline: str) -> dict[str, Any]:
+        llm, tts, realtime = map(self._measured.of, (requests.LLM, requests.TTS, requests.REALTIME))
         found: dict[str, Any] = {
             "type": "turn.metrics",
             "turn_number": number,
             "interrupted": self.interrupted,
             "agent_first": not self.has_user,
-            "pipeline": "s2s" if self.realtime.made else pipeline,
+            "pipeline": "s2s" if realtime.made else pipeline,
         }
-        found |= between | self._of_user | self._when() | self.texts
-        found |= self.llm.fields(self.llm.last_before(self.started)) | self.realtime.fields(self.realtime.first())
-        found |= self.tts.fields(self.tts.first()) | self._synthesis()
+        found |= between.latest() | self._user() | self._when() | self.texts
+        found |= llm.fields(llm.last_before(self.started)) | realtime.fields(realtime.first())
+        found |= tts.fields(tts.first()) | _synthesis(tts)
         found |= {ours: found[report] for ours, report in _STAND_INS.items() if ours not in found and report in found}
         if self.error_source:
             found["error_source"] = self.error_source
         return found
 
-    def completed(self, metrics: dict[str, Any]) -> dict[str, Any]:
-        """The turn as ``turn.completed``, from its ``turn.metrics``."""
+    def _completed(self, metrics: dict[str, Any]) -> dict[str, Any]:
         found = {"type": "turn.completed", "turn_id": self.id}
         found |= {name: metrics[name] for name in _COMPLETED if name in metrics}
         return found | {ours: metrics[name] / 1000 for ours, name in _IN_SECONDS.items() if name in metrics}
 
+    def _user(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for source, rows in self._of_user:
+            found |= converted(source, rows)
+            if rows is mapping.END_OF_UTTERANCE:
+                found |= method_of(source)
+        return found
+
     def _when(self) -> dict[str, Any]:
         """When the agent spoke and how long the caller waited: as reported, else by the states that the session went through."""
-        found = dict(self._of_agent)
+        found: dict[str, Any] = {}
+        for report in self._of_agent:
+            said = converted(report, mapping.AGENT_REPORT)
+            found = said | found | {name: said[name] for name in ("agent_stopped_speaking_at",) if name in said}
         for name, moment in (("agent_started", self.started), ("agent_stopped", self.stopped), ("user_stopped", self.user_stopped)):
             if moment is not None:
                 found.setdefault(f"{name}_speaking_at", rfc3339(moment))
@@ -177,66 +158,32 @@ class Turn:
             found.setdefault("user_perceived_ms", round((self.started - self.user_stopped) * 1000, 3))
         return found
 
-    def _synthesis(self) -> dict[str, Any]:
-        """From the beginning of the first request to the voice to the end of the last one."""
-        timed = [request for request in self.tts.made if read(request, "timestamp") and read(request, "duration") is not None]
-        if not timed:
-            return {}
-        end = max(request.timestamp for request in timed)
-        return {"tts_duration_ms": round((end - min(map(_began, timed))) * 1000, 3), "tts_timestamp": end}
 
+class Measured:
+    """The requests to each component: of a turn, or of the time between two turns, if they name none."""
 
-class Between:
-    """What is measured between turns and names none: it belongs to the turn that ends next."""
+    __slots__ = ("_by_stage",)
 
     def __init__(self) -> None:
-        self._totals: dict[str, Any] = {}
-        self._latest: dict[str, Any] = {}
+        self._by_stage: dict[str, Requests] = {}
 
-    def stt(self, metrics: Any) -> None:
-        """A part of the caller's speech was transcribed."""
-        add(self._totals, metrics, mapping.STT_TOTAL)
-        self._latest |= converted(metrics, mapping.STT_REQUEST) | model_of(metrics, "stt")
+    def note(self, stage: Stage, metrics: Any) -> None:
+        """A request is over."""
+        found = self._by_stage.get(stage.name)
+        if found is None:
+            found = self._by_stage[stage.name] = Requests(stage)
+        found.over(metrics)
 
-    def vad(self, metrics: Any) -> None:
-        """The voice activity detector has worked."""
-        add(self._totals, metrics, mapping.VAD_TOTAL)
-        self._latest |= converted(metrics, mapping.VAD_LATEST)
+    def of(self, stage: Stage) -> Requests:
+        """The requests to one component."""
+        return self._by_stage.get(stage.name) or Requests(stage)
 
-    def interruption(self, metrics: Any) -> None:
-        """Overlapping speech was judged."""
-        add(self._totals, metrics, mapping.INTERRUPTION_TOTAL)
-        self._latest |= converted(metrics, mapping.INTERRUPTION)
-
-    def take(self) -> dict[str, Any]:
-        """Everything so far, for the turn that ends now."""
-        found = self._latest | self._totals
-        self._latest, self._totals = {}, {}
-        return found
+    def latest(self) -> dict[str, Any]:
+        """What the latest requests to each component say, and what they add up to."""
+        return {name: value for found in self._by_stage.values() for name, value in found.latest().items()}
 
 
-def model_of(metrics: Any, stage: str) -> dict[str, str]:
-    """Provider and model as the metrics name them. LiveKit says ``unknown`` where a component names none."""
-    named = {"provider": read(metrics, "metadata.model_provider"), "model": read(metrics, "metadata.model_name")}
-    return {f"{stage}_{name}": value for name, value in named.items() if isinstance(value, str) and value not in ("", "unknown")}
-
-
-def method_of(metrics: Any) -> dict[str, str]:
-    """How the end of the turn was found: the model of the turn detector, else ``vad``, ``stt``, ``manual`` or the like."""
-    for name in (read(metrics, "metadata.model_name"), read(metrics, "metadata.model_provider")):
-        if isinstance(name, str) and name not in ("", "unknown"):
-            return {"turn_method": name}
-    return {}
-
-
-def _began(request: Any) -> float:
-    return float((read(request, "timestamp") or 0) - (read(request, "duration") or 0))
-
-
-def _first_after(request: Any) -> float:
-    """Seconds to the first token or audio; negative if there was none."""
-    for name in ("ttft", "ttfb"):
-        value = read(request, name)
-        if isinstance(value, (int, float)):
-            return float(value)
-    return -1.0
+def _synthesis(tts: Requests) -> dict[str, Any]:
+    """From the beginning of the first request to the voice to the end of the last one."""
+    span = tts.span()
+    return {} if span is None else {"tts_duration_ms": round((span[1] - span[0]) * 1000, 3), "tts_timestamp": span[1]}

@@ -1,14 +1,16 @@
 """The turns of one session that go on: which speech begins one, which message and which measurement belong to it, and its end."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from typing import Any, Final
 
+from agentstack_tap.livekit import events
+from agentstack_tap.livekit.events import MadeLater, Send
 from agentstack_tap.livekit.guarded import guarded
-from agentstack_tap.livekit.mapping import read, rfc3339
-from agentstack_tap.livekit.turn import Between, Turn
+from agentstack_tap.livekit.mapping import read
+from agentstack_tap.livekit.turn import Measured, Turn
 
 GRACE: Final = 0.25
 """Seconds after a speech in which the measurements of its requests may still come."""
@@ -17,15 +19,15 @@ MOST_TURNS: Final = 64
 
 
 class Turns:
-    """Follows the speeches of a session, and sends what each turn was. ``sent`` is called after each. Times are unix seconds."""
+    """Follows the speeches of a session, and sends what each turn was, and then what ``used`` returns. Times are unix seconds."""
 
-    def __init__(self, session: Any, send: Callable[[dict[str, Any]], None], sent: Callable[[], None]) -> None:
+    def __init__(self, session: Any, send: Send, used: Callable[[], MadeLater]) -> None:
         self._session = session
         self._send = send
-        self._sent = sent
+        self._used = used
         self._open: dict[str, Turn] = {}
         self._unclaimed: tuple[Any, str] | None = None
-        self.between = Between()
+        self.between = Measured()
         self.count = 0
         """How many turns there were."""
         self.user_active_at = 0.0
@@ -58,8 +60,7 @@ class Turns:
         """Send that a speech was created, once it is known that it is no mere preparation."""
         if not turn.announced:
             turn.announced = True
-            found = {"type": "agent.speech_created", "user_initiated": turn.user_initiated, "timestamp": rfc3339(turn.created_at)}
-            self._send(found | ({"source": turn.source} if turn.source else {}))
+            self._send(partial(events.speech_created, turn.source, turn.created_at, user_initiated=turn.user_initiated))
 
     def user_said(self, report: Any, text: str) -> None:
         """Find the turn that the caller's message began: by the delay of its end, else it is the latest that has no message."""
@@ -107,8 +108,7 @@ class Turns:
             turn.silent(now)
             turn.interrupted = cut and self._by_user(turn)
             if turn.interrupted or not cut:
-                name = "agent.speech_interrupted" if turn.interrupted else "agent.speech_completed"
-                self._send({"type": name, "playback_position_s": turn.spoken, "timestamp": rfc3339(now)})
+                self._send(partial(events.speech_over, now, turn.spoken, interrupted=turn.interrupted))
         asyncio.get_running_loop().call_later(GRACE, guarded(lambda: self._finish(turn)))
 
     def _by_user(self, turn: Turn) -> bool:
@@ -127,15 +127,23 @@ class Turns:
         if not turn.announced or (not turn.has_user and turn.started is None):
             return
         self.count += 1
-        metrics = turn.metrics(self.count, self.between.take(), self._pipeline())
-        self._send(turn.completed(metrics))
-        self._send(metrics)
-        self._sent()
+        between, self.between = self.between, Measured()
+        self._send(partial(_report, partial(turn.report, self.count, between, self._pipeline()), self._used()))
 
     def _pipeline(self) -> str:
-        model = None
-        with contextlib.suppress(Exception):  # before its start and after its end a session has no agent, and says so by raising
-            model = read(self._session, "current_agent.llm")
+        try:  # before its start and after its end a session has no agent, and says so by raising
+            model = read(self._session.current_agent, "llm")
+        except Exception:  # noqa: BLE001 - another version may raise another error
+            model = None
         model = model or read(self._session, "llm")
-        realtime = any(base.__name__ == "RealtimeModel" for base in type(model).__mro__)
-        return "s2s" if realtime else "stt-llm-tts"
+        return "s2s" if _is_realtime(type(model).__mro__) else "stt-llm-tts"
+
+
+def _report(turn: MadeLater, used: MadeLater) -> Iterator[dict[str, Any]]:
+    yield from turn()
+    yield from used()
+
+
+@lru_cache(maxsize=16)
+def _is_realtime(bases: tuple[type, ...]) -> bool:
+    return any(base.__name__ == "RealtimeModel" for base in bases)

@@ -2,6 +2,7 @@
 
 import logging
 import ssl
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -55,7 +56,9 @@ def _add_breakdown(worker: Any, observer: TapObserver) -> None:
         worker.add_observer(parts)
 
 
+@lru_cache(maxsize=1)
 def _version() -> str | None:
+    """The version of Pipecat. To read it from the disk takes milliseconds."""
     try:
         return version("pipecat-ai")
     except PackageNotFoundError:

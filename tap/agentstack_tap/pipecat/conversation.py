@@ -3,22 +3,23 @@
 It knows nothing of Pipecat's classes and has no clock: every time comes in, in unix seconds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from agentstack_tap.pipecat.endings import Ending
-from agentstack_tap.pipecat.outbox import Outbox
+from agentstack_tap.pipecat.outbox import MadeLater, Outbox
 from agentstack_tap.pipecat.services import Kind, Service
-from agentstack_tap.pipecat.turn import Turn, date_time
+from agentstack_tap.pipecat.tools import Tools
+from agentstack_tap.pipecat.turn import Turn
 from agentstack_tap.pipecat.turns import Later, Turns
 from agentstack_tap.pipecat.usage import Usage
 from agentstack_tap.pipecat.work import Work
 
 STOPS_WITHIN: Final = 1.0
 """Seconds within which an interrupted agent falls silent. Speech that goes on longer was not to be interrupted."""
-MOST_TOOLS: Final = 64
-"""Function calls of a session that may be under way; when there are more, the oldest is forgotten."""
 END_OF_TURN_MODEL: Final = "eou_model"
 """What the wire calls it when a model judged that the user's turn is over."""
 
@@ -35,7 +36,7 @@ class Conversation:
     """One session. ``send`` takes its events, ``later`` calls functions after some seconds; ``texts`` sends what is said, too."""
 
     def __init__(
-        self, session: str, agent: str | None, send: Callable[[dict[str, Any]], None], later: Later, *, texts: bool = False
+        self, session: str, agent: str | None, send: Callable[[MadeLater], None], later: Later, *, texts: bool = False
     ) -> None:
         self._session, self._agent, self._texts = session, agent, texts
         self._outbox = Outbox(send)
@@ -45,6 +46,7 @@ class Conversation:
         self._usage = Usage()
         self._turns = Turns(self._report, later, self._is_busy)
         self.work = Work(self._turns, self._usage)
+        self.tools = Tools(self._outbox, texts=texts)
         self._states = {"user": "listening", "agent": "listening"}
         self._speech_started: float | None = None
         self._speech_stopped: float | None = None
@@ -52,7 +54,6 @@ class Conversation:
         self._speaking: tuple[Turn, float] | None = None
         """The turn in which the agent speaks now, and since when."""
         self._cut: _Cut | None = None
-        self._tools: dict[str, None] = {}
 
     def begin(self, at: float) -> None:
         """The pipeline started."""
@@ -68,7 +69,7 @@ class Conversation:
             turn.user_stopped = turn.released = turn.transcribed = None
         elif turn.agent_started is not None and self._speaking is None:
             self._outbox.hold()
-        self._outbox.send("user.speech_started", timestamp_ms=self._offset(at), timestamp=date_time(at))
+        self._outbox.send("user.speech_started", timestamp_ms=self._offset(at), timestamp=at)
         self._enter("user", "speaking", at)
 
     def user_speech_stopped(self, at: float) -> None:
@@ -77,7 +78,7 @@ class Conversation:
         if self._turns.current.is_unanswered:
             self._turns.current.user_stopped = at
         length = None if began is None else _milliseconds(at - began)
-        self._outbox.send("user.speech_stopped", timestamp_ms=self._offset(at), duration_ms=length, timestamp=date_time(at))
+        self._outbox.send("user.speech_stopped", timestamp_ms=self._offset(at), duration_ms=length, timestamp=at)
         self._enter("user", "listening", at)
         if not self._turns.current.is_unanswered:
             self._outbox.release()  # no turn came of it
@@ -105,7 +106,7 @@ class Conversation:
                 "user.turn_completed",
                 turn_id=str(turn.number),
                 duration_ms=None if turn.user_started is None else _milliseconds((turn.user_stopped or at) - turn.user_started),
-                timestamp=date_time(at),
+                timestamp=at,
                 turn_method=None if turn.probability is None else END_OF_TURN_MODEL,
                 turn_probability=turn.probability,
             )
@@ -133,7 +134,7 @@ class Conversation:
         if turn.agent_started is None:
             turn.answer(at)
         self._speaking, self._cut = (turn, at), None
-        self._outbox.send("agent.speech_started", timestamp=date_time(at))
+        self._outbox.send("agent.speech_started", timestamp=at)
         self._enter("agent", "speaking", at)
 
     def agent_stopped(self, at: float) -> None:
@@ -142,7 +143,7 @@ class Conversation:
             return
         (turn, began), self._speaking = self._speaking, None
         turn.agent_stopped = at
-        played = {"playback_position_s": round(max(0.0, at - began), 3), "timestamp": date_time(at)}
+        played = {"playback_position_s": round(max(0.0, at - began), 3), "timestamp": at}
         if self._cut is None or at - self._cut.at > STOPS_WITHIN:
             self._outbox.send_now("agent.speech_completed", **played)
         elif self._cut.by_user:
@@ -151,16 +152,9 @@ class Conversation:
         self._enter("agent", "listening", at)
         self._turns.agent_fell_silent(turn, at)
 
-    def waited_for(self, at: float, contribution: str, owner: str, owner_kind: str, seconds: float) -> None:
-        """A part of the caller's wait, which began ``at`` that time, and what spent it."""
-        self._outbox.send(
-            "turn.contribution",
-            contribution=contribution,
-            owner=owner,
-            owner_kind=owner_kind,
-            duration_ms=_milliseconds(seconds),
-            started_at=date_time(at),
-        )
+    def waited(self, parts: MadeLater) -> None:
+        """The caller's wait was taken apart: ``parts`` makes its events."""
+        self._outbox.send_made(parts)
 
     def interrupted(self, at: float) -> None:
         """The pipeline drops what the agent says. It does so whenever the user takes the turn, also when the agent is silent."""
@@ -173,24 +167,6 @@ class Conversation:
         self.work.started(kind, service)
         if kind == "llm" and self._speaking is None:
             self._enter("agent", "thinking", at)
-
-    def tool_started(self, call_id: str) -> None:
-        """A function call is under way."""
-        if len(self._tools) >= MOST_TOOLS:
-            del self._tools[next(iter(self._tools))]
-        self._tools[call_id] = None
-
-    def tool_ended(self, at: float, call_id: str, name: str, *, failed: bool, arguments: Any = None, output: Any = None) -> None:
-        """A function call returned, or failed."""
-        self._tools.pop(call_id, None)
-        call = {"name": name, "call_id": call_id, "is_error": failed}
-        if self._texts:
-            call |= {"arguments": _text(arguments), "output": _text(output)}
-        self._outbox.send("tool.executed", timestamp=date_time(at), calls=[call])
-
-    def tool_cancelled(self, call_id: str) -> None:
-        """A function call was called off. It neither returned nor failed, so that it does not count."""
-        self._tools.pop(call_id, None)
 
     def failed(self, code: str, message: str, source: str | None) -> None:
         """Something in the pipeline failed."""
@@ -212,46 +188,43 @@ class Conversation:
             self._speaking[0].agent_stopped = at
         self._turns.close()
         self._outbox.release()
-        self._report_usage()
+        self._outbox.send_made(self._usage.news())
         if self._began is not None:
             self._outbox.send(
                 "session.ended",
                 duration_seconds=round(at - self._began, 3),
                 turn_count=self._turns.count,
                 reason=self._ending.reason,
-                started_at=date_time(self._began),
-                ended_at=date_time(at),
+                started_at=self._began,
+                ended_at=at,
                 error=self._ending.error if self._texts else None,
             )
 
     def _report(self, turn: Turn) -> None:
         self.work.reported(turn)
-        self._outbox.send_now(**turn.completed())
-        self._outbox.send_now(**turn.metrics())
-        self._report_usage()
+        if self._speaking is not None and self._speaking[0] is turn:  # its speech goes on, and is not a part of what is reported
+            turn = copy(turn)
+        self._outbox.send_made_now(partial(_reported, turn, self._usage.news()))
         if not self._turns.is_finishing:
             self._outbox.release()
 
-    def _report_usage(self) -> None:
-        if models := self._usage.news():
-            self._outbox.send_now("session.usage", models=models)
-
     def _is_busy(self) -> bool:
-        return self._speaking is not None or self.work.under_way or bool(self._tools)
+        return self._speaking is not None or self.work.under_way or self.tools.under_way
 
     def _enter(self, who: str, state: str, at: float) -> None:
         old = self._states[who]
         if state != old:
             self._states[who] = state
-            self._outbox.send(f"{who}.state_changed", old_state=old, new_state=state, timestamp=date_time(at))
+            self._outbox.send(f"{who}.state_changed", old_state=old, new_state=state, timestamp=at)
 
     def _offset(self, at: float) -> float:
         return _milliseconds(at - (at if self._began is None else self._began))
 
 
+def _reported(turn: Turn, used: MadeLater) -> Iterator[dict[str, Any]]:
+    yield from turn.report()
+    yield from used()
+
+
 def _milliseconds(seconds: float) -> float:
     return round(max(0.0, seconds) * 1000, 3)
-
-
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else str(value)

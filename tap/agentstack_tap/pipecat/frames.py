@@ -166,13 +166,13 @@ class Frames:
                 self._conversation.work.measured(at, service.kind, service, entry.model, numbers)
 
     def _tool_started(self, data: Any, _: float) -> None:
-        self._conversation.tool_started(data.frame.tool_call_id)
+        self._conversation.tools.started(data.frame.tool_call_id)
 
     def _tool_ended(self, data: Any, at: float) -> None:
         frame = data.frame
         if frame.properties is None or getattr(frame.properties, "is_final", True):
             failed = bool(getattr(frame, "error", None))
-            self._conversation.tool_ended(
+            self._conversation.tools.ended(
                 at, frame.tool_call_id, frame.function_name, failed=failed, arguments=frame.arguments, output=frame.result
             )
 
@@ -180,9 +180,9 @@ class Frames:
         """A call that ran past its deadline failed; Pipecat then asks the model to go on without it."""
         frame = data.frame
         if getattr(frame, "run_llm", False):
-            self._conversation.tool_ended(at, frame.tool_call_id, frame.function_name, failed=True)
+            self._conversation.tools.ended(at, frame.tool_call_id, frame.function_name, failed=True)
         else:
-            self._conversation.tool_cancelled(frame.tool_call_id)
+            self._conversation.tools.cancelled(frame.tool_call_id)
 
     def _error(self, data: Any, _: float) -> None:
         frame = data.frame

@@ -5,14 +5,17 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 from uuid import uuid4
 
 from pipecat.observers.base_observer import BaseObserver
 
 from agentstack_tap.client import Tap
+from agentstack_tap.pipecat.contributions import contributions
 from agentstack_tap.pipecat.conversation import Conversation
 from agentstack_tap.pipecat.frames import Frames, Handler
+from agentstack_tap.pipecat.outbox import MadeLater
 from agentstack_tap.pipecat.turns import Timer
 
 log: Final = logging.getLogger("agentstack_tap")
@@ -59,34 +62,43 @@ class TapObserver(BaseObserver):  # type: ignore[misc]  # Pipecat is not install
             self._handlers[kind] = self._frames.handler_of(kind)
         handler = self._handlers[kind]
         if handler is not None and not self._ended:
-            try:
-                handler(data, _moment(data))
-            except Exception as error:  # noqa: BLE001 - the pipeline must not notice
-                self._note_failure(error)
+            self.take(handler, data)
+
+    def take(self, handler: Handler, data: Any) -> None:
+        """Let the handler of a frame read it."""
+        try:
+            handler(data, _moment(data))
+        except Exception as error:  # noqa: BLE001 - the pipeline must not notice
+            self._note_failure(error)
 
     async def on_latency_breakdown(self, _: Any, breakdown: Any) -> None:
         """Pipecat has taken the caller's wait apart. Waits for a greeting begin elsewhere, and nobody has said anything before."""
         if not self._ended and getattr(breakdown, "measured_from", None) == "user_silence":
-            try:
-                for part in breakdown.contributions:
-                    self._conversation.waited_for(part.start_time, part.key, part.owner, str(part.owner_kind), part.duration_secs)
-            except Exception as error:  # noqa: BLE001 - the pipeline must not notice
-                self._note_failure(error)
+            self._take_apart(breakdown)
 
     async def cleanup(self) -> None:
         """The pipeline has ended, or the observer was removed from it."""
         if not self._ended:
             self._ended = True
-            try:
-                self._conversation.finish(time.time())
-                self._tap.end(self._session)
-                self._on_end()
-            except Exception as error:  # noqa: BLE001 - as above
-                self._note_failure(error)
+            self._finish()
         await super().cleanup()
 
-    def _send(self, event: dict[str, Any]) -> None:
-        self._tap.send(self._session, event)
+    def _take_apart(self, breakdown: Any) -> None:
+        try:
+            self._conversation.waited(partial(contributions, tuple(breakdown.contributions)))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._note_failure(error)
+
+    def _finish(self) -> None:
+        try:
+            self._conversation.finish(time.time())
+            self._tap.end(self._session)
+            self._on_end()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._note_failure(error)
+
+    def _send(self, make: MadeLater) -> None:
+        self._tap.send_made(self._session, make)
 
     def _later(self, seconds: float, call: Callable[[float], None]) -> Timer:
         return asyncio.get_running_loop().call_later(seconds, self._call_now, call)

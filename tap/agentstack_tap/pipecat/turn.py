@@ -1,5 +1,6 @@
 """One turn of a conversation: what was heard and measured in it, and the events that report it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Final
@@ -91,17 +92,12 @@ class Turn:
         if self.user_stopped is not None and at >= self.user_stopped:
             self.perceived = at - self.user_stopped
 
-    def completed(self) -> dict[str, Any]:
-        """The turn's ``turn.completed``."""
-        return {
-            "event_type": "turn.completed",
-            "turn_number": self.number,
-            "turn_id": str(self.number),
-            "agent_first": not self.from_user,
-        }
+    def report(self) -> Iterator[dict[str, Any]]:
+        """The turn's ``turn.completed`` and ``turn.metrics``, without what is not known."""
+        yield {"type": "turn.completed", "turn_number": self.number, "turn_id": str(self.number), "agent_first": not self.from_user}
+        yield {name: value for name, value in self._metrics().items() if value is not None}
 
-    def metrics(self) -> dict[str, Any]:
-        """The turn's ``turn.metrics``. What is not known is ``None``."""
+    def _metrics(self) -> dict[str, Any]:
         return {
             **self._context(),
             **self._detection(),
@@ -112,7 +108,7 @@ class Turn:
 
     def _context(self) -> dict[str, Any]:
         return {
-            "event_type": "turn.metrics",
+            "type": "turn.metrics",
             "turn_number": self.number,
             "interrupted": self.interrupted,
             "num_interruptions": int(self.interrupted),

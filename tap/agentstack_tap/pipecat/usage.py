@@ -1,12 +1,15 @@
 """What a session has used so far of each model: the entries of ``session.usage``, which are cumulative."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from agentstack_tap.pipecat.services import Kind, Service
 
 MOST_MODELS: Final = 32
 """Models of a session whose use is summed up. The tokens of further ones still count with their turns."""
+_Model = tuple[Kind, str | None, str | None]
+"""Kind of the service, provider, model."""
 _FIELDS: Final = {
     "prompt_tokens": "input_tokens",
     "cache_read_tokens": "input_cached_tokens",
@@ -20,7 +23,7 @@ class Usage:
     """Sums up amounts by service and model."""
 
     def __init__(self) -> None:
-        self._models: dict[tuple[Kind, str | None, str | None], dict[str, float]] = {}
+        self._models: dict[_Model, dict[str, float]] = {}
         self._changed = False
 
     def add(self, kind: Kind, service: Service, model: str | None, amounts: Mapping[str, float]) -> None:
@@ -34,12 +37,16 @@ class Usage:
             totals[name] = totals.get(name, 0) + amount
         self._changed = True
 
-    def news(self) -> list[dict[str, Any]]:
-        """The entries, if anything was added since they were last asked for."""
+    def news(self) -> Callable[[], list[dict[str, Any]]]:
+        """What makes ``session.usage``, if anything was added since the last time. It may be called in another thread."""
         if not self._changed:
-            return []
+            return list
         self._changed = False
-        return [
-            {"type": f"{kind}_usage", "provider": provider, "model": model, **totals}
-            for (kind, provider, model), totals in self._models.items()
-        ]
+        return partial(_event, {model: dict(totals) for model, totals in self._models.items()})
+
+
+def _event(models: Mapping[_Model, Mapping[str, float]]) -> list[dict[str, Any]]:
+    entries = [
+        {"type": f"{kind}_usage", "provider": provider, "model": model, **totals} for (kind, provider, model), totals in models.items()
+    ]
+    return [{"type": "session.usage", "models": entries}]

@@ -1,6 +1,7 @@
 """What the services report of their work, and which turn it belongs to."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from agentstack_tap.pipecat.services import Kind, Service
 from agentstack_tap.pipecat.turn import Stage, Turn
@@ -55,6 +56,9 @@ class Work:
     def reported(self, turn: Turn) -> None:
         """A turn was reported: nothing can be added to it."""
         self._asked = {label: asked for label, asked in self._asked.items() if asked is not turn}
+        for label, stage in self._open.items():
+            if any(stage is of_turn for of_turn in turn.stages.values()):  # what is still to come is no part of it
+                self._open[label] = replace(stage)
 
     def spoke(self, kind: Kind, service: Service, seconds: float) -> None:
         """A service made that much audio. A language model that does is a speech-to-speech model."""
