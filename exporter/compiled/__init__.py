@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from exporter.compiled import attributes, record
 
 AttributeWriter: "type[attributes.AttributeWriter] | None"
+HistogramCell: "type[record.HistogramCell] | None"
 RecordWriter: "type[record.RecordWriter] | None"
 stage_spans: Callable[..., list[bytes]] | None
 join: Callable[..., bytes] | None
@@ -17,10 +18,10 @@ take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[s
 try:
     from exporter.compiled.attributes import AttributeWriter
     from exporter.compiled.frames import take_messages
-    from exporter.compiled.record import RecordWriter
+    from exporter.compiled.record import HistogramCell, RecordWriter
     from exporter.compiled.spans import join, stage_spans
 except ImportError:
-    AttributeWriter = RecordWriter = stage_spans = join = take_messages = None
+    AttributeWriter = HistogramCell = RecordWriter = stage_spans = join = take_messages = None
 
 BUILD: Final = "plain" if RecordWriter is None else "compiled"
 """How the hot path of this process runs, as ``--version``, the log and ``agentstack_exporter_build_info`` say."""

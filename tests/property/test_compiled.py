@@ -1,6 +1,7 @@
 """Compiled code, which the image runs, gives the same values and bytes as the Python it replaces."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,14 @@ from websockets.frames import Frame, Opcode
 
 from exporter.catalogue import buckets
 from exporter.catalogue.declarations import SpanName
-from exporter.catalogue.exponential import fine_places
+from exporter.catalogue.exponential import classic_places, fine_places
 from exporter.catalogue.inspect import inspect_event
 from exporter.compiled.build import PLAIN, sources
 from exporter.compiled.record_instructions import GroupInstruction
 from exporter.events.turn_metrics import TurnMetrics
+from exporter.events.turns import TurnCompleted
 from exporter.exporters.otlp.sender import requests
-from exporter.metrics import recorder
+from exporter.metrics import recorder, store
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.call_feed import CallFeed
@@ -108,9 +110,10 @@ def test_attributes(compiled: Compiled, events: Sequence[TurnMetrics], capture: 
         assert in_c(as_integers) == in_python(as_integers)
 
 
-def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any, *, exponential: bool) -> Snapshot:
+def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], record: ModuleType | None, *, exponential: bool) -> Snapshot:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recorder, "RecordWriter", writer)
+        patch.setattr(recorder, "RecordWriter", record and record.RecordWriter)
+        patch.setattr(store, "HistogramCell", record and record.HistogramCell)
         pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Loud(), NOW, exponential=exponential)
     for agent, event in cases:
         feed = CallFeed(pipeline)
@@ -141,7 +144,30 @@ def test_recording(
 ) -> None:
     """Any turns give the same buckets, sums, exemplars and counts, also values on an edge of a bucket and just beside it."""
     every = [*cases, *(("a", {"type": "turn.metrics", "turn_number": n, "user_perceived_ms": edge}) for n, edge in enumerate(edges))]
-    assert recorded(every, compiled.record.RecordWriter, exponential=exponential) == recorded(every, None, exponential=exponential)
+    assert recorded(every, compiled.record, exponential=exponential) == recorded(every, None, exponential=exponential)
+
+
+COARSE = classic_places(buckets.COMPONENT, 1000.0)
+
+
+@given(values=st.lists(st.floats(allow_nan=False) | st.sampled_from(COARSE.edges)), fresh=st.lists(st.floats(0, 1e5)), exemplars=st.booleans())
+def test_cells(compiled: Compiled, values: Sequence[float], fresh: Sequence[float], exemplars: bool) -> None:
+    """A cell has the items of the list that stands for it in Python, and a copy keeps them while the cell goes on."""
+    cell = compiled.record.HistogramCell(COARSE.edges, COARSE.explicit, exemplars)
+    listed: list[Any] = [*[0] * COARSE.size, 0.0, [None] * COARSE.size if exemplars else None]
+    for value in values:
+        cell.observe(value)
+        listed[bisect_left(COARSE.edges, value)] += 1
+        listed[COARSE.size] += value
+    copy = cell.copy()
+    for value in fresh:
+        cell.observe(value)
+    assert copy[:] == listed or math.isnan(copy[COARSE.size])
+    assert [copy[place] for place in range(COARSE.size)] == copy[: COARSE.size]
+    assert (copy == cell) == (copy[:] == cell[:])
+    for beyond in (-1, COARSE.size + 2):
+        with pytest.raises(IndexError):
+            copy[beyond]
 
 
 _pieces = st.lists(st.binary(max_size=300), min_size=7, max_size=7).map(tuple)
@@ -252,8 +278,16 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     entry = AttributeEntry("double", (5,), head=b"head")
     with pytest.raises(ValueError, match="must be the places"):
         compiled.attributes.AttributeWriter([[entry]], 5, 9, 100)
-    with pytest.raises(ValueError, match="no places"):
-        compiled.record.RecordWriter([GroupInstruction(number=0, key=(9,), updates=[])], 5, None)
+    for name in ("no_such_field", "earlier_names", "__class__"):
+        with pytest.raises(ValueError, match="no field of TurnMetrics"):
+            compiled.record.RecordWriter([GroupInstruction(number=0, key=(name,), updates=[])], TurnMetrics, None)
+    with pytest.raises(ValueError, match="more than 8 fields"):
+        compiled.record.RecordWriter([GroupInstruction(number=0, key=("pipeline",) * 9, updates=[])], TurnMetrics, None)
+    with pytest.raises(TypeError, match="of type TurnMetrics is recorded here, not TurnCompleted"):
+        compiled.record.RecordWriter([], TurnMetrics, None).record(TurnCompleted(), None, NOW, None)
+    for explicit in ((0, 1, 2, 3), (1, 0, 0), (-1, 0, 0)):
+        with pytest.raises(ValueError, match="places"):
+            compiled.record.HistogramCell((1.0, 2.0), explicit, True)
     with pytest.raises(ValueError, match="4 values, not 6"):
         compiled.attributes.AttributeWriter([[entry]], 6, 9, 100).write((1, 2, 3, 4))
     with pytest.raises(ValueError, match="a span id has 8 bytes"):
