@@ -13,6 +13,7 @@ from exporter.catalogue.operator_metrics import TURN_COMPONENTS, TurnComponent
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import LabelLimiter
+from exporter.metrics.recorder import WaitRows
 from exporter.metrics.store import Row, Store
 from exporter.sessions.session import MACHINE, Session
 
@@ -51,25 +52,30 @@ class LatencyBreakdown:
         perceived = event.user_perceived_ms
         if perceived is None or event.agent_first or session.answered_by == MACHINE:
             return
-        agent, pipeline = session.agent_label, self._limiter.value("pipeline", event.pipeline, now)
-        parts = parts_of(event, perceived)
-        rows = session.series_cache.latency_breakdown.get(pipeline) or _new_rows(session, pipeline)
+        waits = session.series_cache.latency_breakdown.get(event.pipeline) or self._waits(session, event.pipeline, now)
+        parts, rows = parts_of(event, perceived), waits.rows
         for index, part in enumerate(parts):
             if part > 0.0:
-                (rows[index] or self._row(rows, index, agent, pipeline, now))[0] += part / 1000.0
+                (rows[index] or self._row(waits, index, session.agent_label, now))[0] += part / 1000.0
         if parts[-1] < 0.0:
-            self._negative_rest.add(-parts[-1] / 1000.0, agent=agent, pipeline=pipeline, now=now)
+            self._negative_rest.add(-parts[-1] / 1000.0, agent=session.agent_label, pipeline=waits.pipeline, now=now)
         if perceived > self._slow_turn_ms:
             component = TURN_COMPONENTS[parts.index(max(parts))]
-            self._slow.add(1, agent=agent, pipeline=pipeline, component=component, now=now)
+            self._slow.add(1, agent=session.agent_label, pipeline=waits.pipeline, component=component, now=now)
             if self.on_slow is not None:
                 self.on_slow(session, event, component, now)
 
-    def _row(self, rows: list[Row | None], index: int, agent: str, pipeline: str, now: float) -> Row:
-        find = partial(self._component.row, agent=agent, pipeline=pipeline, component=TURN_COMPONENTS[index], now=now)
-        return self._store.cached(rows, index, find)
+    def _waits(self, session: Session, pipeline: str | None, now: float) -> WaitRows:
+        """The rows of a pipeline, as the event names it. They are remembered under that name if it is its label: there are few."""
+        known = session.series_cache.latency_breakdown
+        label = self._limiter.value("pipeline", pipeline, now)
+        waits = known.get(label)
+        if waits is None:
+            waits = known[label] = WaitRows(label, [None] * len(TURN_COMPONENTS))
+        if pipeline is None:
+            known[None] = waits
+        return waits
 
-
-def _new_rows(session: Session, pipeline: str) -> list[Row | None]:
-    rows = session.series_cache.latency_breakdown[pipeline] = [None] * len(TURN_COMPONENTS)
-    return rows
+    def _row(self, waits: WaitRows, index: int, agent: str, now: float) -> Row:
+        find = partial(self._component.row, agent=agent, pipeline=waits.pipeline, component=TURN_COMPONENTS[index], now=now)
+        return self._store.cached(waits.rows, index, find)

@@ -102,7 +102,7 @@ class EventHandlers:
     def _turn_metrics(self, session: Session, event: TurnMetrics, now: float) -> TurnMetrics | None:
         trackers = self._trackers
         if event.llm_availability:
-            trackers.tools.llm_availability(event.llm_availability, now)
+            trackers.tools.llm_availability(session, event.llm_availability, now)
         recorded = trackers.turns.turn_metrics(session, event, now)
         if recorded is not None:
             trackers.turn_position.add(session, event, now)
