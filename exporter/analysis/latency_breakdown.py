@@ -13,12 +13,20 @@ from exporter.catalogue.operator_metrics import TURN_COMPONENTS, TurnComponent
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import LabelLimiter
-from exporter.metrics.recorder import WaitRows
+from exporter.metrics.series_cache import WaitRows
 from exporter.metrics.store import Row, Store
+from exporter.protocol.fields import fields_reader
 from exporter.sessions.session import MACHINE, Session
 
 SLOW_TURN: Final = 1.5
 """The default of the wait, in seconds, above which a turn is slow."""
+
+
+_stages_of = fields_reader(
+    TurnMetrics,
+    *("stt_delay_ms", "turn_decision_ms", "turn_completed_callback_ms", "on_user_turn_completed_ms"),
+    *("llm_ttft_ms", "tts_ttfb_ms", "realtime_ttft_ms"),
+)
 
 
 def parts_of(event: TurnMetrics, perceived_ms: float) -> tuple[float, ...]:
@@ -26,11 +34,11 @@ def parts_of(event: TurnMetrics, perceived_ms: float) -> tuple[float, ...]:
 
     The parts add up to ``perceived_ms``. The last part is negative if the stages took longer than the wait.
     """
-    stt, decision = event.stt_delay_ms or 0.0, event.turn_decision_ms or 0.0
+    stt_delay, turn_decision, completed, on_completed, llm_ttft, tts_ttfb, realtime_ttft = _stages_of(event)
+    stt, decision = stt_delay or 0.0, turn_decision or 0.0
     detection = stt if stt > decision else decision  # noqa: FURB136 - with every turn
-    callback = event.turn_completed_callback_ms
-    callback = (event.on_user_turn_completed_ms if callback is None else callback) or 0.0
-    llm, tts, realtime = event.llm_ttft_ms or 0.0, event.tts_ttfb_ms or 0.0, event.realtime_ttft_ms or 0.0
+    callback = (on_completed if completed is None else completed) or 0.0
+    llm, tts, realtime = llm_ttft or 0.0, tts_ttfb or 0.0, realtime_ttft or 0.0
     return detection, callback, llm, tts, realtime, perceived_ms - (detection + callback + llm + tts + realtime)
 
 

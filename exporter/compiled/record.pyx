@@ -18,17 +18,14 @@ from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_GET_LENGTH
 from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy
 
+from exporter.compiled.members cimport field_at, offset_of
+
 cdef extern from *:
     """
-    #include <structmember.h>
-    #define MEMBER_OFFSET(descriptor) (((PyMemberDescrObject *)(descriptor))->d_member->offset)
-    #define IS_MEMBER(descriptor) (Py_TYPE(descriptor) == &PyMemberDescr_Type && ((PyMemberDescrObject *)(descriptor))->d_member->type == T_OBJECT_EX)
     #define ADD_IN_PLACE(number, amount) (((PyFloatObject *)(number))->ob_fval += (amount))
     #define SAME_BYTES(one, other) (PyUnicode_KIND(one) == PyUnicode_KIND(other) && \
         memcmp(PyUnicode_DATA(one), PyUnicode_DATA(other), PyUnicode_GET_LENGTH(one) * PyUnicode_KIND(one)) == 0)
     """
-    Py_ssize_t MEMBER_OFFSET(PyObject *descriptor)
-    bint IS_MEMBER(PyObject *descriptor)
     void ADD_IN_PLACE(PyObject *number, double amount)
     bint IS_FLOAT "PyFloat_CheckExact"(PyObject *number)
     Py_ssize_t HOLDERS "Py_REFCNT"(PyObject *number)
@@ -252,11 +249,6 @@ cdef class HistogramCell:
         return found
 
 
-cdef inline PyObject *field_at(event, Py_ssize_t offset) noexcept:
-    cdef PyObject *value = (<PyObject **>(<char *><void *>event + offset))[0]
-    return <PyObject *>None if value == NULL else value
-
-
 cdef inline bint same(PyObject *one, PyObject *other) noexcept:
     """Whether two raw values are the same flag, or texts of the same characters."""
     if one == other:
@@ -322,10 +314,7 @@ cdef class RecordWriter:
         if len(names) > MOST_FIELDS:
             raise ValueError(f"{names} are more than {MOST_FIELDS} fields")
         for number, name in enumerate(names):
-            member = getattr(self._type, name, None)
-            if not IS_MEMBER(<PyObject *>member):
-                raise ValueError(f"{name} is no field of {self._type.__name__}")
-            into[number] = MEMBER_OFFSET(<PyObject *>member)
+            into[number] = offset_of(self._type, name)
         return len(names)
 
     cdef int _enter(self, Update *u, update) except -1:
@@ -375,9 +364,10 @@ cdef class RecordWriter:
         cdef tuple kept = <tuple?>latest[group.index]
         cdef dict known
         cdef object key
+        cdef tuple rows
         cdef PyObject *found
         if self._is_latest(group, event, kept):
-            return <tuple>PyTuple_GET_ITEM(kept, 0)
+            return <tuple><object>PyTuple_GET_ITEM(kept, 0)
         known = <dict?>rows_by_key[group.index]
         key = self._key(group, event)
         found = PyDict_GetItemWithError(known, key)
@@ -385,16 +375,23 @@ cdef class RecordWriter:
             rows = self._find_rows(group.index, cache, key, now)
             found = PyDict_GetItemWithError(known, key)
             if found == NULL:
-                return <tuple?>rows
-        latest[group.index] = (<tuple?><object>found, *(key if group.keys > 1 else (key,)))
-        return <tuple><object>found
+                return rows
+        rows = <tuple?><object>found
+        latest[group.index] = (rows, key)
+        return rows
 
     cdef inline bint _is_latest(self, LabelGroup *group, event, tuple kept):
         cdef int number
-        if PyTuple_GET_SIZE(kept) <= group.keys:
+        cdef tuple keys
+        if PyTuple_GET_SIZE(kept) != 2:
             return False
-        for number in range(group.keys):
-            if not same(field_at(event, group.key[number]), <PyObject *>PyTuple_GET_ITEM(kept, number + 1)):
+        if group.keys == 0:
+            return True
+        if group.keys == 1:
+            return same(field_at(event, group.key[0]), PyTuple_GET_ITEM(kept, 1))
+        keys = <tuple?><object>PyTuple_GET_ITEM(kept, 1)
+        for number in range(min(group.keys, PyTuple_GET_SIZE(keys))):
+            if not same(field_at(event, group.key[number]), PyTuple_GET_ITEM(keys, number)):
                 return False
         return True
 

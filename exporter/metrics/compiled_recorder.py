@@ -7,6 +7,7 @@ from exporter.compiled.record_instructions import GroupInstruction, Kind, Update
 from exporter.metrics.recorder_source import LabelGroup, Update
 from exporter.metrics.store import Layout
 
+
 def record_program(
     event: EventSpec, groups: list[LabelGroup], layouts: Mapping[str, Layout], first: int
 ) -> list[GroupInstruction] | None:

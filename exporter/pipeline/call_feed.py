@@ -15,6 +15,7 @@ from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
 from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason
 from exporter.protocol.long_event import LONGEST_EVENT, shorten
+from exporter.protocol.moments import unix_seconds
 from exporter.sessions.app_state import AppState
 from exporter.sessions.session import Session
 
@@ -49,7 +50,7 @@ class CallFeed:
                 metrics.truncated[0] += 1.0
             else:
                 event = pipeline.decode(frame)  # type: ignore[arg-type] # what was shortened while it arrived is longer
-            if not isinstance(event, PartialEvent):
+            if type(event) is not PartialEvent:  # isinstance asks the metaclass of structs, which takes long
                 return self._process(event, now, frame)
             self._count_flaws(event, now)
             if event.event is not None:
@@ -118,7 +119,7 @@ class CallFeed:
             session, started = self._session_of(event, session, now), event_type is SessionStarted
         session.last_event_at = now
         if step.timestamp is not None and (stamp := step.timestamp(event)) is not None:
-            pipeline.note_lag(now - stamp.timestamp())
+            pipeline.lag.note(now - unix_seconds(stamp))
         recorded = event
         if step.handler is not None:
             handled = step.handler(session, event, now)

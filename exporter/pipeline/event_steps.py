@@ -9,8 +9,9 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from exporter.events import Wire
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.metrics.recorder import Recorder, SeriesCache
+from exporter.metrics.recorder import Recorder
 from exporter.metrics.self_metrics import SelfMetrics
+from exporter.metrics.series_cache import SeriesCache
 from exporter.metrics.store import Row
 from exporter.pipeline.event_handlers import EventHandlers, Handler
 from exporter.pipeline.turn_lengths import TurnLengths
@@ -53,7 +54,7 @@ class StepsByType(Protocol):
 
 def create_steps(
     handlers: EventHandlers,
-    turn_reference: Callable[[Session, TurnMetrics], TurnRef | None],
+    turn_reference: Callable[[Session, TurnMetrics], TurnRef | None] | None,
     recorder: Recorder,
     metrics: SelfMetrics,
     *,

@@ -5,7 +5,7 @@ from typing import Final, Literal, NamedTuple
 
 from exporter.bounded_dict import BoundedDict
 from exporter.events.turns import TurnCompleted
-from exporter.metrics.recorder import SeriesCache
+from exporter.metrics.series_cache import SeriesCache
 from exporter.protocol.ids import TurnKey, trace_id
 from exporter.sessions.app_state import AppState
 from exporter.sessions.journal import CallJournal

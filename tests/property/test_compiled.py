@@ -150,7 +150,11 @@ def test_recording(
 COARSE = classic_places(buckets.COMPONENT, 1000.0)
 
 
-@given(values=st.lists(st.floats(allow_nan=False) | st.sampled_from(COARSE.edges)), fresh=st.lists(st.floats(0, 1e5)), exemplars=st.booleans())
+@given(
+    values=st.lists(st.floats(allow_nan=False) | st.sampled_from(COARSE.edges)),
+    fresh=st.lists(st.floats(0, 1e5)),
+    exemplars=st.booleans(),
+)
 def test_cells(compiled: Compiled, values: Sequence[float], fresh: Sequence[float], exemplars: bool) -> None:
     """A cell has the items of the list that stands for it in Python, and a copy keeps them while the cell goes on."""
     cell = compiled.record.HistogramCell(COARSE.edges, COARSE.explicit, exemplars)
