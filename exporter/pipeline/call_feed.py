@@ -4,7 +4,7 @@
 ignored or rejected, and the connection goes on.
 """
 
-from typing import Final, TypeVar
+from typing import Final
 
 from exporter.events import Wire
 from exporter.events.audio_stream import Start
@@ -18,8 +18,6 @@ from exporter.protocol.long_event import LONGEST_EVENT, shorten
 from exporter.protocol.moments import unix_seconds
 from exporter.sessions.app_state import AppState
 from exporter.sessions.session import Session
-
-E = TypeVar("E", bound=Wire)
 
 
 class CallFeed:
@@ -109,7 +107,7 @@ class CallFeed:
             self._pipeline.sessions.disconnect(self.session, now)
             self.session = None
 
-    def _process(self, event: E, now: float, frame: str | bytes | ArrivingEvent) -> bool:
+    def _process(self, event: Wire, now: float, frame: str | bytes | ArrivingEvent) -> bool:
         """Take the steps of the event's type. Returns whether the event started the session."""
         pipeline, event_type = self._pipeline, type(event)
         step = pipeline.steps[event_type]

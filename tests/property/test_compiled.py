@@ -4,6 +4,8 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -71,7 +73,9 @@ class Compiled:
 
     folder: Path
     attributes: ModuleType
+    fields: ModuleType
     frames: ModuleType
+    moments: ModuleType
     record: ModuleType
     spans: ModuleType
 
@@ -79,7 +83,7 @@ class Compiled:
 @pytest.fixture(scope="module")
 def compiled() -> Compiled:
     folder = compiled_copy()
-    return Compiled(folder, *(load(folder, name) for name in ("attributes", "frames", "record", "spans")))
+    return Compiled(folder, *(load(folder, name) for name in ("attributes", "fields", "frames", "moments", "record", "spans")))
 
 
 class Loud(NoDiagnostics):
@@ -172,6 +176,26 @@ def test_cells(compiled: Compiled, values: Sequence[float], fresh: Sequence[floa
     for beyond in (-1, COARSE.size + 2):
         with pytest.raises(IndexError):
             copy[beyond]
+
+
+_zones = st.sampled_from((UTC, timezone(timedelta(0)), timezone(timedelta(hours=-5, minutes=30))))
+_stamps = st.datetimes(timezones=_zones) | st.datetimes(datetime(2020, 2, 28), datetime(2032, 3, 2), timezones=st.just(UTC))  # noqa: DTZ001 - timezones
+
+
+@given(start=_stamps, end=_stamps)
+@example(start=datetime(2024, 2, 29, 23, 59, 59, 999_999, UTC), end=datetime(2024, 3, 1, tzinfo=UTC))
+@example(start=datetime.min.replace(tzinfo=UTC), end=datetime.max.replace(tzinfo=UTC))
+@example(start=datetime(1900, 2, 28, tzinfo=UTC), end=datetime(2000, 2, 29, tzinfo=UTC))
+def test_moments(compiled: Compiled, start: datetime, end: datetime) -> None:
+    """Date-times in any time zone are the same numbers to the last bit, and so are the times between them."""
+    assert compiled.moments.unix_seconds(start) == start.timestamp()
+    assert compiled.moments.seconds_between(start, end) == (end - start).total_seconds()
+
+
+@given(event=turn_metrics, names=st.lists(st.sampled_from(TurnMetrics.__struct_fields__), min_size=2, max_size=12))
+def test_fields(compiled: Compiled, event: TurnMetrics, names: list[str]) -> None:
+    """Any fields of an event are read in any order."""
+    assert compiled.fields.FieldsReader(TurnMetrics, tuple(names)).read(event) == attrgetter(*names)(event)
 
 
 _pieces = st.lists(st.binary(max_size=300), min_size=7, max_size=7).map(tuple)
@@ -289,6 +313,10 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
         compiled.record.RecordWriter([GroupInstruction(number=0, key=("pipeline",) * 9, updates=[])], TurnMetrics, None)
     with pytest.raises(TypeError, match="of type TurnMetrics is recorded here, not TurnCompleted"):
         compiled.record.RecordWriter([], TurnMetrics, None).record(TurnCompleted(), None, NOW, None)
+    with pytest.raises(ValueError, match="no field of TurnMetrics"):
+        compiled.fields.FieldsReader(TurnMetrics, ("pipeline", "no_such_field"))
+    with pytest.raises(TypeError, match="of type TurnMetrics is read here, not TurnCompleted"):
+        compiled.fields.FieldsReader(TurnMetrics, ("pipeline", "llm_model")).read(TurnCompleted())
     for explicit in ((0, 1, 2, 3), (1, 0, 0), (-1, 0, 0)):
         with pytest.raises(ValueError, match="places"):
             compiled.record.HistogramCell((1.0, 2.0), explicit, True)
