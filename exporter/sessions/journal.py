@@ -5,11 +5,13 @@ somebody looks; nothing is if nobody does.
 """
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 import msgspec
 
 from exporter.bounded_dict import BoundedDict
+from exporter.sessions.longest_journals import LongestJournals
 
 STEP: Final = 2
 """Items of :attr:`CallJournal.entries` for each entry: what was kept, and when it was received."""
@@ -25,7 +27,7 @@ _MOST_ALIASES: Final = 1_024
 _STAGES: Final[dict[tuple[int, ...], tuple[int, ...]]] = {}
 """The sets of stages that turns had, so that equal ones are one object: there are at most 128."""
 TURN_WEIGHT: Final = 200
-"""Bytes of a kept turn without its frame."""
+"""Bytes of a kept turn besides its packed event."""
 NOTE_WEIGHT: Final = 320
 """Bytes of a small entry that is no event."""
 
@@ -47,13 +49,13 @@ class Written(Protocol):
 
 
 class KeptTurn(msgspec.Struct, frozen=True, gc=False):
-    """A turn: the frame of its turn.metrics, without what was said.
+    """A turn: its turn.metrics without what was said, see :func:`exporter.sessions.packed_turn.turn_packer`.
 
     ``earliest`` and ``lag`` are the state of the platform's clock that the turn's spans were made with, ``present`` the stages that
     have one; it is ``None`` if the turn has no spans.
     """
 
-    frame: str | bytes
+    event: bytes
     earliest: int = 0
     lag: int = 0
     present: tuple[int, ...] | None = None
@@ -132,19 +134,17 @@ class CallJournal:
         self.written: Written | None = None
         self.tally: Any = None
 
-    def keep_turn(self, frame: str | bytes, now: float) -> None:
-        """Keep the frame of a turn, received at ``now``."""
-        if isinstance(frame, str) and not frame.isascii():
-            frame = frame.encode("utf-8", "replace")  # as a text it would take up to four bytes a character
+    def keep_turn(self, event: bytes, now: float) -> None:
+        """Keep a turn, whose turn.metrics was received at ``now``."""
         written = self.written
         if written is None:
-            kept = KeptTurn(frame)
+            kept = KeptTurn(event)
         else:
             present = tuple(written.present)
-            kept = KeptTurn(frame, written.earliest, written.lag, _STAGES.setdefault(present, present))
+            kept = KeptTurn(event, written.earliest, written.lag, _STAGES.setdefault(present, present))
             self.written = None
         self._extend((kept, now))
-        self.room -= TURN_WEIGHT + len(frame)
+        self.room -= TURN_WEIGHT + len(event)
         if self.room < 0:
             self.memory.make_room(self)
 
@@ -178,7 +178,7 @@ class CallJournal:
             kept: Kept = entries[end]
             if isinstance(kept, KeptTurn):
                 self.dropped_turns += 1
-                freed += TURN_WEIGHT + len(kept.frame)
+                freed += TURN_WEIGHT + len(kept.event)
             else:
                 freed += kept.weight
             end += STEP
@@ -203,6 +203,7 @@ class JournalMemory:
         self._most_a_call = max(limit // _SHARES, EMPTY + CHUNK)
         self._live: dict[CallJournal, None] = {}
         self._ended: dict[CallJournal, None] = {}
+        self._longest = LongestJournals(self._live, attrgetter("granted"))
         self._by_id: dict[str, CallJournal] = {}
         self._aliases: BoundedDict[str, str] = BoundedDict(_MOST_ALIASES)
 
@@ -265,6 +266,7 @@ class JournalMemory:
         journal.ended_at = journal.end_reason = None
         self._ended.pop(journal, None)
         self._live[journal] = None
+        self._longest.add(journal)
 
     def close(self, session: JournaledSession, facts: object) -> None:
         """The session is gone; ``facts`` says who it was. Its journal stays."""
@@ -296,6 +298,7 @@ class JournalMemory:
             journal.granted += wanted
             journal.room += wanted
             self.used += wanted
+            self._longest.add(journal)
         else:
             self._drop(journal, max(missing, granted // 2))
 
@@ -308,7 +311,7 @@ class JournalMemory:
             self.forget(oldest)
         if self.used + wanted <= self.limit:
             return True
-        longest = max(self._live, key=lambda each: each.granted, default=None)
+        longest = self._longest.longest()
         if longest is None or longest is besides or longest.granted <= wanted + (besides.granted if besides else 0):
             return False
         self._drop(longest, longest.granted // 2)

@@ -1,14 +1,12 @@
 """Which events a journal keeps, and in what form: without what is personal, and without long lists.
 
-Frequent events are not kept: what they say is in the session's state. A ``turn.metrics`` is kept as the frame it came in, which costs
-much less than its hundred fields would; what was said is cut out of it. Other events are stripped where they stand, after everything
-else has been done with them: nobody else holds them any more.
+Frequent events are not kept: what they say is in the session's state. The others are stripped where they stand, after everything else
+has been done with them: nobody else holds them any more. A ``turn.metrics`` is then packed.
 """
 
 import typing
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any, AnyStr, Final, Generic
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -28,6 +26,7 @@ from exporter.events.speech import (
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted, UserTranscription, UserTurnCompleted
 from exporter.sessions.journal import CallJournal
+from exporter.sessions.packed_turn import turn_packer
 
 LEFT_OUT: Final = frozenset(
     {
@@ -66,7 +65,7 @@ def keeper(spec: EventSpec, *, content: bool) -> Keep | None:
     if spec.type in LEFT_OUT:
         return None
     if spec.type is TurnMetrics:
-        return _keep_whole_turn if content else _keep_turn
+        return _turn_keeper(() if content else [field.path[0] for field in spec.fields if is_personal(field)])
     return _stripper(spec)
 
 
@@ -75,79 +74,10 @@ def is_personal(field: FieldSpec) -> bool:
     return any(isinstance(item, SpanAttribute | SpanEvent) and item.personal for item in field.declarations)
 
 
-_USER: Final = '"user_text":"'
-_BETWEEN: Final = '","agent_text":"'
-_BEHIND: Final = '",'
-
-
-@dataclass(frozen=True, slots=True)
-class _Syntax(Generic[AnyStr]):
-    """What is looked for in frames of one type."""
-
-    user: AnyStr
-    agent: AnyStr
-    quote: AnyStr
-    backslash: AnyStr
-    colon: AnyStr
-    null: AnyStr
-
-
-_TEXT: Final = _Syntax('"user_text"', '"agent_text"', '"', "\\", ":", "null")
-_BYTES: Final = _Syntax(b'"user_text"', b'"agent_text"', b'"', b"\\", b":", b"null")
-
-
-def _keep_whole_turn(journal: CallJournal, _: TurnMetrics, frame: str | bytes, now: float) -> None:
-    journal.keep_turn(frame, now)
-
-
-def _keep_turn(journal: CallJournal, event: TurnMetrics, frame: str | bytes, now: float) -> None:
-    """Keep a turn. What was said is cut out of its frame.
-
-    Only fields that are not personal are ever shown. So nothing is shown that a peculiar frame hides from this search, such as a key
-    that comes twice.
-    """
-    user, agent = event.user_text, event.agent_text
-    if user is not None and agent is not None and isinstance(frame, str):
-        # The usual frame: both texts stand in it as they are, one behind the other. Otherwise their lengths lead elsewhere.
-        start = frame.find(_USER)
-        end = start + len(_USER) + len(user)
-        if start > 0 and frame.startswith(_BETWEEN, end):
-            end += len(_BETWEEN) + len(agent)
-            if frame.startswith(_BEHIND, end):
-                journal.keep_turn(frame[:start] + frame[end + len(_BEHIND) :], now)
-                return
-    if user or agent:
-        frame = _cut(event, frame, _BYTES) if isinstance(frame, bytes) else _cut(event, frame, _TEXT)
-    journal.keep_turn(frame, now)
-
-
-def _cut(event: TurnMetrics, frame: AnyStr, syntax: _Syntax[AnyStr]) -> AnyStr:
-    """The frame with ``null`` for what was said."""
-    user = _place(frame, syntax.user, syntax) if event.user_text else None
-    agent = _place(frame, syntax.agent, syntax) if event.agent_text else None
-    for start, end in sorted((place for place in (user, agent) if place is not None), reverse=True):
-        frame = frame[:start] + syntax.null + frame[end:]
-    return frame
-
-
-def _place(frame: AnyStr, key: AnyStr, syntax: _Syntax[AnyStr]) -> tuple[int, int] | None:
-    """Where the text of ``key`` stands in a frame, with its quotes; ``None`` if the key is not there."""
-    found = frame.find(key)
-    start = frame.find(syntax.quote, found + len(key))
-    if found < 0 or frame[found + len(key) : start].strip() != syntax.colon:
-        return None
-    end = frame.find(syntax.quote, start + 1)
-    while end > 0 and frame[end - 1 : end] == syntax.backslash and _is_escaped(frame, end, syntax):
-        end = frame.find(syntax.quote, end + 1)
-    return (start, end + 1) if end > start else None
-
-
-def _is_escaped(frame: AnyStr, at: int, syntax: _Syntax[AnyStr]) -> bool:
-    """Whether an odd number of backslashes stands before ``at``."""
-    before = at
-    while frame[before - 1 : before] == syntax.backslash:
-        before -= 1
-    return (at - before) % 2 == 1
+def _turn_keeper(personal: Collection[str]) -> Keep:
+    """How turns are kept, without their ``personal`` fields."""
+    packed = turn_packer(personal)
+    return lambda journal, event, _, now: journal.keep_turn(packed(event), now)
 
 
 def _stripper(spec: EventSpec) -> Keep:

@@ -31,6 +31,7 @@ from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.diagnostics import NoDiagnostics
 from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.packed_turn import plain_packer
 from exporter.sessions.registry import SessionTimeouts
 from exporter.tracing.attributes import span_attributes
 from exporter.tracing.sampling import SpanOptions
@@ -52,7 +53,10 @@ CHECKS = (
     "tests/unit/test_spans.py",
     "tests/unit/test_timeline.py",
     "tests/unit/test_pipeline.py",
+    "tests/property/test_packed_turn.py",
     "tests/property/test_turn_spans.py",
+    "tests/unit/test_live_journal.py",
+    "tests/unit/test_live_privacy.py",
     "tests/property/test_whole_frames.py",
     "tests/sockets/test_every_field.py",
     "tests/sockets/test_truth.py::test_the_page_equals_the_truth[messy-s2s-outbound-streaming]",
@@ -76,6 +80,7 @@ class Compiled:
     fields: ModuleType
     frames: ModuleType
     moments: ModuleType
+    pack: ModuleType
     record: ModuleType
     spans: ModuleType
 
@@ -83,7 +88,8 @@ class Compiled:
 @pytest.fixture(scope="module")
 def compiled() -> Compiled:
     folder = compiled_copy()
-    return Compiled(folder, *(load(folder, name) for name in ("attributes", "fields", "frames", "moments", "record", "spans")))
+    names = ("attributes", "fields", "frames", "moments", "pack", "record", "spans")
+    return Compiled(folder, *(load(folder, name) for name in names))
 
 
 class Loud(NoDiagnostics):
@@ -276,6 +282,35 @@ def test_taking_messages(compiled: Compiled, read: bytes, cut: int, at: int, sto
         assert compiled.frames.take_messages(read, start, stop, longest) == taken(read, start, stop, longest)
 
 
+_EDGES = (-0.0, 127.0, 128.0, 255.0, 256.0, 65_535.0, 65_536.0, 0.5, 5e-324)
+_numbers = st.floats() | st.integers(0, 70_000).map(float) | st.sampled_from(_EDGES)
+_LONG = [letter * size for letter in "xé" for size in (31, 32, 255, 256, 5_000)]
+_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=50) | st.sampled_from(_LONG)
+_others = st.dictionaries(st.text(max_size=3), st.booleans(), max_size=2)
+
+
+@given(
+    values=st.lists(st.none() | st.booleans() | _numbers | _texts | _others, max_size=300),
+    left_out=st.sets(st.integers(0, 9), max_size=3),
+)
+def test_packing(compiled: Compiled, values: list[Any], left_out: set[int]) -> None:
+    """Values that fit come back from the compiled packer as from the one in Python; no number takes more room."""
+    packed = compiled.pack.Packer(left_out).pack(tuple(values))
+    expected = plain_packer([place for place in left_out if place < len(values)])(tuple(values))
+    if packed is None:
+        assert len(expected) > 1_000 or len(values) > 256
+        return
+    assert len(packed) <= len(expected) + 2
+    found = msgspec.msgpack.decode(packed)
+    assert repr([float(each) if type(each) is int else each for each in found]) == repr(_without_end(msgspec.msgpack.decode(expected)))
+
+
+def _without_end(values: list[Any]) -> list[Any]:
+    while values and values[-1] is None:
+        values.pop()
+    return values
+
+
 @pytest.mark.parametrize(
     ("wrong", "error"),
     [
@@ -324,6 +359,8 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
         compiled.attributes.AttributeWriter([[entry]], 6, 9, 100).write((1, 2, 3, 4))
     with pytest.raises(ValueError, match="a span id has 8 bytes"):
         compiled.spans.stage_spans(b"", b"short", TurnStages([], [], [], (), [], (), -1, b""), same)
+    with pytest.raises(ValueError, match="no place 256"):
+        compiled.pack.Packer([256])
     for at, longest in ((0, 8193), (-1, 8192)):
         with pytest.raises(ValueError, match="cannot be taken"):
             compiled.frames.take_messages(b"", at, 0, longest)

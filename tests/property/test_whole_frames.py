@@ -55,6 +55,10 @@ class Wire(asyncio.Transport):
         """As above."""
 
 
+_TURNS = 50
+"""Turns of the event loop after which all that was read has been taken: many and long messages take more than one."""
+
+
 async def played(
     kind: type[WebSocketProtocol], reads: Sequence[bytes], limits: ListenerLimits | None = None
 ) -> tuple[list[Any], bytes, bool]:
@@ -87,6 +91,8 @@ async def played(
         if not wire.closed:
             protocol.data_received(read)
             await asyncio.sleep(0)
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
     protocol.connection_lost(None)
     await asyncio.wait_for(over.wait(), 10)
     return messages, b"".join(wire.written[1:]), wire.closed

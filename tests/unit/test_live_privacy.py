@@ -64,7 +64,7 @@ def test_no_canary_is_shown_or_kept(*, in_bytes: bool) -> None:
     call.send("session.ended", reason="user_hangup", error=CANARY, transcript=[CANARY, NUMBER])
     served = everything(core, "as-1")
     kept = "\n".join(
-        str(kept.frame) if isinstance(kept, KeptTurn) else msgspec.json.encode(kept).decode() for kept in core.journal().entries[::2]
+        str(kept.event) if isinstance(kept, KeptTurn) else msgspec.json.encode(kept).decode() for kept in core.journal().entries[::2]
     )
     for text in (served, kept):
         assert CANARY not in text

@@ -130,8 +130,6 @@ class CallReader:
 
     def _turn(self, kept: KeptTurn, received: float, _: float) -> None:
         event = turn_of(kept)
-        if event is None:
-            return
         if event.turn_number is None:
             self._unnumbered += 1
             key = f"u{self._unnumbered}"

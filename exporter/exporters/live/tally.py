@@ -32,11 +32,7 @@ class Tally:
         """Read what was kept since. If no ``human`` answered the call, nobody waits."""
         for kept in self._new(journal):
             if isinstance(kept, KeptTurn):
-                event = turn_of(kept)
-                if event is None:
-                    self.turns += 1
-                else:
-                    self._turn(event, human=human)
+                self._turn(turn_of(kept), human=human)
             else:
                 self._other(kept.event)
 

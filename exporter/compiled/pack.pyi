@@ -1,0 +1,6 @@
+from collections.abc import Iterable
+from typing import Any
+
+class Packer:
+    def __init__(self, left_out: Iterable[int]) -> None: ...
+    def pack(self, values: tuple[Any, ...]) -> bytes | None: ...
