@@ -65,10 +65,6 @@ class Layout:
     tables: frozenset[str] = frozenset()
     rows: dict[tuple[str, ...], Row] = field(default_factory=dict)
     since: dict[tuple[str, ...], float] = field(default_factory=dict)
-    empty: Row = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        self.empty = [_new_cell(spec, places) for spec, places in zip(self.specs, self.places, strict=True)]
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -82,7 +78,7 @@ class Layout:
 
     def new_row(self) -> Row:
         """A row in which nothing has been recorded."""
-        return list(map(_copy, self.empty))
+        return [_new_cell(spec, places) for spec, places in zip(self.specs, self.places, strict=True)]
 
     def places_of(self, spec: MetricSpec) -> Places:
         """The places of one of the layout's histograms; raises ``DeclarationError`` for another metric."""
@@ -95,7 +91,9 @@ class Layout:
 def _new_cell(spec: MetricSpec, places: Places | None) -> Cell:
     if places is not None:
         if HistogramCell is not None:
-            return HistogramCell(places.edges, places.explicit, spec.exemplars)
+            if spec.exemplars not in places.empty_cells:
+                places.empty_cells[spec.exemplars] = HistogramCell(places.edges, places.explicit, spec.exemplars)
+            return places.empty_cells[spec.exemplars].copy()
         return [*[0] * places.size, 0.0, [None] * (len(spec.bounds) + 1) if spec.exemplars else None]
     return None if spec.kind == "gauge" else 0.0
 

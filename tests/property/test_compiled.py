@@ -125,11 +125,11 @@ def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], record: ModuleT
         patch.setattr(recorder, "RecordWriter", record and record.RecordWriter)
         patch.setattr(store, "HistogramCell", record and record.HistogramCell)
         pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Loud(), NOW, exponential=exponential)
-    for agent, event in cases:
-        feed = CallFeed(pipeline)
-        for document in ({"type": "session.started", "agent_id": agent}, event):
-            feed.consume(msgspec.json.encode(document), NOW)
-    return pipeline.snapshot(NOW)
+        for agent, event in cases:
+            feed = CallFeed(pipeline)
+            for document in ({"type": "session.started", "agent_id": agent}, event):
+                feed.consume(msgspec.json.encode(document), NOW)
+        return pipeline.snapshot(NOW)
 
 
 EDGES = fine_places(buckets.USER_PERCEIVED, "s", 1000.0).edges
