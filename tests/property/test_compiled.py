@@ -149,6 +149,14 @@ beside_edges = st.sampled_from(EDGES).flatmap(
     edges=[],
     exponential=False,
 )
+@example(
+    cases=[
+        ("a", {"type": "turn.metrics", "llm_provider": "o", "llm_model": model, "llm_ttft_ms": 5})
+        for model in ("m", "n", "é", "éé", "n")
+    ],
+    edges=[],
+    exponential=False,
+)
 def test_recording(
     compiled: Compiled, cases: Sequence[tuple[str | None, dict[str, Any]]], edges: Sequence[float], exponential: bool
 ) -> None:
