@@ -14,7 +14,7 @@ BENCHMARKS = {
     "soak": "10,000 events a second of calls that come and go for ten minutes (--long: an hour), everything on; only by name",
     "cardinality": "a million hostile label combinations: series, overflow, memory",
     "delivered": "processor time a frame with every turn traced and delivered over OTLP",
-    "post": "processor time of a request to a collector, against a client library",
+    "post": "processor time of a request to a collector, against a bare connection and another client library",
     "live": "what keeping calls for /live costs, and five viewers of 500 calls",
     "relay": "what the relay adds to a round trip, against a direct connection and a proxy that observes nothing",
     "outage": "a collector that is away for five minutes at 200 spans a second",

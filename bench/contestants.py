@@ -2,8 +2,8 @@
 
 ``sink``: the same uvicorn with an application that only decodes. ``naive``: the usual wiring by hand, Starlette's JSON and
 ``prometheus_client`` with ``.labels()`` at each field. ``instrumented``: the same with OpenTelemetry's meter and tracer on top.
-``watched``: the exporter with a heartbeat task. ``plain``: the exporter without compiled modules. ``library``: the exporter with a
-client library's HTTP connection. ``no-live``: the exporter with ``--no-live``.
+``watched``: the exporter with a heartbeat task. ``plain``: the exporter without compiled modules. ``bare``: the exporter with the
+cheapest HTTP connection there can be. ``no-live``: the exporter with ``--no-live``.
 """
 
 import json

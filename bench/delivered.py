@@ -57,7 +57,7 @@ def _contestants(url: str) -> Iterator[dict[str, Contestant]]:
         os.environ[ENDPOINT] = url
         try:
             found |= {"all": stack.enter_context(running("exporter")), "plain": stack.enter_context(running("plain"))}
-            found["library"] = stack.enter_context(running("library"))
+            found["bare"] = stack.enter_context(running("bare"))
             found["by hand"] = stack.enter_context(running("instrumented"))
         finally:
             del os.environ[ENDPOINT]
@@ -90,10 +90,10 @@ def _line(row: Row, sink: list[float]) -> tuple[str, ...]:
 
     def others(name: str, digits: int) -> str:
         costs = row.costs.get(name)
-        return f"{median(costs):.0f} µs = {ratio(costs, row.costs['all']):.{digits}f} × ours" if costs else ""
+        return f"{median(costs):.1f} µs = {ratio(costs, row.costs['all']):.{digits}f} × ours" if costs else ""
 
     bare = f"{median(sink):.1f} µs"
-    return row.load.name, bare, ours("metrics"), ours("all"), ours("plain"), others("library", 2), others("by hand", 1)
+    return row.load.name, bare, ours("metrics"), ours("all"), ours("plain"), others("bare", 3), others("by hand", 1)
 
 
 def _lateness(url: str, seconds: float, turns: Load) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def _lateness(url: str, seconds: float, turns: Load) -> tuple[str, ...]:
 
 def rows_for(turns: int, small: int) -> list[Row]:
     """The kinds of traffic. The sink reads only clean turns, so other turns are compared with its cost of clean ones."""
-    everybody = ("sink", "metrics", "all", "plain", "library", "by hand")
+    everybody = ("sink", "metrics", "all", "plain", "bare", "by hand")
     rows = [Row(load("turn.metrics", frames.turns(), turns), everybody)]
     rows.append(Row(load("turn.metrics, all fields", frames.full(), turns), everybody))
     rows.append(Row(load("small events as they come", frames.small(), small), everybody))
@@ -132,7 +132,7 @@ def run(*, quick: bool) -> None:
             "metrics only",
             "traced and delivered too",
             "the same, not compiled",
-            "over aiohttp",
+            "over a bare connection",
             "by hand",
         )
         table(heads, _lines(rows))

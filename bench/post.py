@@ -1,4 +1,4 @@
-"""Processor time of a request to a collector: the exporter's own connection, against client libraries on the same event loop."""
+"""Processor time of a request to a collector: the exporter's transport, against a bare connection and another client library."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from statistics import median
 import httpx
 import uvloop
 
-from bench.client_library import LibraryTransport
+from bench.bare_connection import BareTransport
 from bench.delivered import receiver
 from bench.report import table
 from exporter.exporters.otlp.sender import create_transport
@@ -32,10 +32,10 @@ async def _cost(post: Post, body: bytes, requests: int) -> float:
 
 async def _compare(url: str, rounds: int, requests: int) -> list[tuple[str, ...]]:
     target = Target("traces", "http/protobuf", url)
-    ours, library = create_transport(target), LibraryTransport(target)
+    ours, bare = create_transport(target), BareTransport(target)
     lines: list[tuple[str, ...]] = []
     async with httpx.AsyncClient() as client:
-        rivals: dict[str, Post] = {"ours": ours.send, "aiohttp": library.send, "httpx": lambda body: client.post(url, content=body)}
+        rivals: dict[str, Post] = {"ours": ours.send, "bare": bare.send, "httpx": lambda body: client.post(url, content=body)}
         for size in SIZES:
             body = os.urandom(size)
             costs: dict[str, list[float]] = {name: [] for name in rivals}
@@ -43,7 +43,7 @@ async def _compare(url: str, rounds: int, requests: int) -> list[tuple[str, ...]
                 for name, post in rivals.items():
                     costs[name].append(await _cost(post, body, max(10, min(requests, _BYTES // size))))
             lines.append((f"{size:,} B", *_row(costs)))
-    await library.close()
+    await bare.close()
     await ours.close()
     return lines
 
@@ -51,9 +51,9 @@ async def _compare(url: str, rounds: int, requests: int) -> list[tuple[str, ...]
 def _row(costs: dict[str, list[float]]) -> tuple[str, ...]:
     def against(name: str) -> str:
         ratio = median(other / own for own, other in zip(costs["ours"], costs[name], strict=True))
-        return f"{median(costs[name]):.0f} µs = **{ratio:.1f} ×**"
+        return f"{median(costs[name]):.0f} µs = {ratio:.2f} × ours"
 
-    return f"{median(costs['ours']):.0f} µs", against("aiohttp"), against("httpx")
+    return f"**{median(costs['ours']):.0f} µs**", against("bare"), against("httpx")
 
 
 def run(*, quick: bool) -> None:
@@ -61,4 +61,4 @@ def run(*, quick: bool) -> None:
     rounds, requests = (1, 50) if quick else (7, 300)
     with receiver() as url:
         lines = uvloop.run(_compare(f"{url}/v1/traces", rounds, requests))
-    table(("a request of", "exporter", "aiohttp", "httpx"), lines)
+    table(("a request of", "exporter", "a bare connection", "httpx"), lines)

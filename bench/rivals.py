@@ -144,11 +144,11 @@ async def _watched(ready: Path) -> None:
     beating.cancel()
 
 
-async def _over_library(ready: Path) -> None:
-    """The exporter with a client library's HTTP connection instead of its own."""
-    from bench.client_library import LibraryTransport  # noqa: PLC0415 - the others are not to carry aiohttp
+async def _over_bare_connection(ready: Path) -> None:
+    """The exporter with the cheapest HTTP connection there can be, instead of aiohttp's."""
+    from bench.bare_connection import BareTransport  # noqa: PLC0415 - it imports aiohttp, which the others are not to carry
 
-    setattr(exporter.daemon.otlp, "create_transport", LibraryTransport)  # noqa: B010 - it is imported there, not declared
+    setattr(exporter.daemon.otlp, "create_transport", BareTransport)  # noqa: B010 - it is imported there, not declared
     any_port = Address("127.0.0.1", 0)
     await serve(Settings(listen=any_port, telemetry_listen=any_port, ready_file=ready, log_level="warning"), read_otel(os.environ)[0])
 
@@ -156,10 +156,10 @@ async def _over_library(ready: Path) -> None:
 def main() -> None:
     """Run one of them until SIGTERM."""
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("name", choices=("sink", "naive", "instrumented", "watched", "library"))
+    arguments.add_argument("name", choices=("sink", "naive", "instrumented", "watched", "bare"))
     arguments.add_argument("--ready-file", type=Path, required=True)
     chosen = arguments.parse_args()
-    whole = {"watched": _watched, "library": _over_library}
+    whole = {"watched": _watched, "bare": _over_bare_connection}
     uvloop.run(whole[chosen.name](chosen.ready_file) if chosen.name in whole else _serve_rival(chosen.name, chosen.ready_file))
 
 

@@ -2,15 +2,16 @@
 
     uvicorn --factory exporter.asgi:create_app --port 8790 --ws-max-size 16777216
 
-It receives events on ``/ws`` (the setting ``path``) and serves ``/metrics``, the health pages and the landing page. Settings come from
-the environment and the settings file. One process has all metrics, so run one worker. Mounted in another application, whose framework
-does not pass on the lifespan of what is mounted, it is started by that application's lifespan:
+It receives events on ``/ws`` (the setting ``path``) and serves ``/metrics``, the health pages and the landing page; also ``/live``, if
+the pages require users. Settings come from the environment and the settings file. One process has all metrics, so run one worker.
+Mounted in another application, whose framework does not pass on the lifespan of what is mounted, it is started by that application's
+lifespan:
 
     exporter = create_app()
     app = Starlette(routes=[Mount("/voice", exporter)], lifespan=exporter.lifespan)
 
 ``agentstack-exporter serve`` stays the better choice where it can be: its listeners limit what peers can send, hold and leave unread,
-it stops without losing what was sent to it, and it has ``/live``.
+and it stops without losing what was sent to it.
 """
 
 import logging

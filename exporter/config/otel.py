@@ -70,7 +70,8 @@ class OtelSettings:
 def read_otel(environ: Mapping[str, str], *, use_proxies: bool = True) -> tuple[OtelSettings, tuple[str, ...]]:
     """The settings, and warnings for the log about wrong variables. No warning contains the value of a header.
 
-    Raises ``ValueError`` for an endpoint that leads nowhere and for an ``OTEL_CONFIG_FILE`` that cannot be used, and for nothing else.
+    Raises ``ValueError`` for an endpoint that leads nowhere, and for a proxy and an ``OTEL_CONFIG_FILE`` that cannot be used, and for
+    nothing else.
     """
     path = environ.get("OTEL_CONFIG_FILE", "").strip()
     if not path:

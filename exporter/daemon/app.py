@@ -32,7 +32,6 @@ from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.snapshot import Snapshot
-from exporter.pipeline.pipeline import Journals
 from exporter.server.daemon_threads import run_in_thread
 from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
@@ -67,7 +66,7 @@ class Daemon:
         journals = create_journals(settings)
         emit = self._emit if exports_spans(settings, otel) or on_spans else None
         self.pipeline = create_pipeline(settings, otel, self.watcher, emit, journals)
-        self._live = None if journals is None else self._new_live(settings, otel, journals)
+        self._live = None if journals is None else Live(settings, self.pipeline, journals, otel, lambda: self._scraped_at)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         self.pipeline.metrics.build_info(__version__, platform.python_version(), BUILD)
         receiver_metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
@@ -156,10 +155,6 @@ class Daemon:
             changed.remove("auth_tokens")
             self._settings = msgspec.structs.replace(self._settings, auth_tokens=settings.auth_tokens)
         return tuple(name for name in changed if name not in ("log_level", "log_format"))
-
-    def _new_live(self, settings: Settings, otel: OtelSettings, journals: Journals) -> Live:
-        signals = tuple(name for name, signal in (("traces", otel.traces), ("metrics", otel.metrics)) if signal is not None)
-        return Live(settings, self.pipeline, journals, signals, lambda: self._scraped_at)
 
     def _new_telemetry_listener(self, metrics: ReceiverMetrics) -> tuple[Listener, str]:
         """The listener of the telemetry pages, and its URL scheme."""

@@ -2,6 +2,7 @@
 
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -68,11 +69,14 @@ def ingest_tls(settings: Settings, watcher: FileWatcher) -> ssl.SSLContext | Non
 
 
 class TelemetryGuard:
-    """TLS and users of the telemetry listener, from the web configuration file. Raises ``ValueError`` for a bad file."""
+    """TLS and users of the telemetry listener, from the web configuration file. Raises ``ValueError`` for a bad file.
 
-    def __init__(self, settings: Settings, watcher: FileWatcher) -> None:
+    Without ``own_tls`` TLS is somebody else's, so only users authenticate.
+    """
+
+    def __init__(self, settings: Settings, watcher: FileWatcher, *, own_tls: bool = True) -> None:
         path = settings.web_config
-        self._file = None if path is None else watcher.watch([path], _guarded_reader(path))
+        self._file = None if path is None else watcher.watch([path], _guarded_reader(path, own_tls=own_tls))
         config = self._current()
         try:
             self.tls = None if config.tls is None else reloading_tls(config.tls, watcher)
@@ -95,13 +99,15 @@ class TelemetryGuard:
         return WebConfig() if self._file is None else self._file.current()
 
 
-def _guarded_reader(path: Path) -> Callable[[], WebConfig]:
+def _guarded_reader(path: Path, *, own_tls: bool) -> Callable[[], WebConfig]:
     """A function that reads the file, and rejects a reload that would disable authentication: the file may be half written."""
     authenticated = False
 
     def read() -> WebConfig:
         nonlocal authenticated
         config = read_web_config(path)
+        if not own_tls:
+            config = replace(config, tls=None)
         if authenticated and not config.authenticates:
             raise ValueError(f"{path}: would disable authentication; restart the exporter to open the telemetry pages")
         authenticated = config.authenticates

@@ -5,7 +5,6 @@ import logging
 import platform
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 from starlette.types import ASGIApp
@@ -17,9 +16,11 @@ from exporter.config.otel import OtelSettings
 from exporter.daemon.auth import IngestTokens, TelemetryGuard
 from exporter.daemon.core import PRODUCT, create_pipeline, note_scrape, protobuf_renderer, status_lines, take_snapshot
 from exporter.daemon.exporters import create_exporters, exports_spans
+from exporter.daemon.live import Live, create_journals
 from exporter.daemon.receiver import create_endpoint, drain_timeout
 from exporter.daemon.receiver_metrics import ReceiverMetrics
 from exporter.daemon.ticker import Ticker
+from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.snapshot import Snapshot
 from exporter.receivers.read_budget import ReadBudget
@@ -27,9 +28,9 @@ from exporter.server.reloading_file import FileWatcher
 
 NOT_OURS: Final = (
     *("listen", "telemetry_listen", "tls_cert", "tls_key", "tls_client_ca", "handshake_timeout", "ready_file", "linger"),
-    *("linger_timeout", "log_level", "log_format", "live_memory", "live_content", "trace_url"),
+    *("linger_timeout", "log_level", "log_format"),
 )
-"""Settings that are the server's business, or the program's, and those of /live, which the application does not have."""
+"""Settings that are the server's business, or the program's."""
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ log = logging.getLogger(__name__)
 class Embedded:
     """One exporter within somebody's server: ``start``, serve, ``stop``. Raises ``ValueError`` for settings that make no sense there.
 
-    ``endpoint`` and ``pages`` are the applications.
+    ``endpoint`` and ``pages`` are the applications. Who reaches their port is not known here, so /live is among the pages only if they
+    require users, or if the settings allow pages that anyone can read.
     """
 
     def __init__(self, settings: Settings, otel: OtelSettings) -> None:
@@ -45,7 +47,14 @@ class Embedded:
             raise ValueError("--upstream: the relay needs a listener of its own; run agentstack-exporter serve")
         self._settings = settings
         self._watcher = FileWatcher()
-        self.pipeline = create_pipeline(settings, otel, self._watcher, self._emit if exports_spans(settings, otel) else None)
+        guard = TelemetryGuard(settings, self._watcher, own_tls=False)
+        if settings.live_content and not guard.authenticates:
+            raise ValueError("--live-content: requires users in --web-config; client certificates are the server's business")
+        journals = create_journals(settings) if guard.authenticates or settings.insecure_telemetry else None
+        emit = self._emit if exports_spans(settings, otel) else None
+        self.pipeline = create_pipeline(settings, otel, self._watcher, emit, journals)
+        self._scraped_at: float | None = None
+        self._live = None if journals is None else Live(settings, self.pipeline, journals, otel, lambda: self._scraped_at)
         self.pipeline.metrics.build_info(__version__, platform.python_version(), BUILD)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot)
         metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
@@ -58,10 +67,11 @@ class Embedded:
             self._readiness,
             PRODUCT,
             status=lambda: status_lines(self.pipeline),
-            on_scrape=partial(note_scrape, self.pipeline),
+            on_scrape=self._on_scrape,
             protobuf=protobuf_renderer(settings),
+            live=() if self._live is None else self._live.routes(),
         )
-        self.pages: ASGIApp = TelemetryGuard(settings, self._watcher).protect(pages, metrics.refused)
+        self.pages: ASGIApp = guard.protect(pages, metrics.refused)
 
     def snapshot(self) -> Snapshot:
         """All metrics as they are now."""
@@ -72,7 +82,11 @@ class Embedded:
         unused = [name for name in NOT_OURS if getattr(self._settings, name) != getattr(Settings(), name)]
         if unused:
             log.warning("settings ignored: they have no effect within another server", extra={"settings": ", ".join(unused)})
+        if self._settings.live and self._live is None:
+            log.info("/live is off: it requires users in --web-config, or --insecure-telemetry")
         self._ticker.start()
+        if self._live is not None:
+            self._live.start()
         self._watcher.start()
         for exporter in self._exporters:
             exporter.start()
@@ -86,10 +100,16 @@ class Embedded:
         await asyncio.gather(*(exporter.stop() for exporter in self._exporters))
         self._watcher.stop()
         await self._ticker.stop()
+        if self._live is not None:
+            await self._live.stop()
 
     def _emit(self, spans: Sequence[bytes]) -> None:
         for exporter in self._exporters:
             exporter.offer(spans)
+
+    def _on_scrape(self, scrape: Scrape) -> None:
+        note_scrape(self.pipeline, scrape)
+        self._scraped_at = time.time()
 
     def _readiness(self) -> Readiness:
         return Readiness(ready=self._ready, reasons=() if self._ready else ("stopping",))

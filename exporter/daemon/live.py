@@ -9,6 +9,7 @@ from starlette.routing import Route
 from exporter import __version__
 from exporter.analysis.turn_taking import DEAD_AIR
 from exporter.config import Settings
+from exporter.config.otel import OtelSettings
 from exporter.exporters.live.hub import Hub
 from exporter.exporters.live.messages import LiveConfig, Objective
 from exporter.exporters.live.pages import LivePages
@@ -40,7 +41,7 @@ class Live:
         settings: Settings,
         pipeline: Pipeline,
         journals: Journals,
-        otlp_signals: tuple[str, ...],
+        otel: OtelSettings,
         last_scrape: Callable[[], float | None],
     ) -> None:
         config = LiveConfig(
@@ -59,7 +60,7 @@ class Live:
             store=pipeline.store,
             sessions=pipeline.sessions,
             turn_taking=pipeline.trackers.turn_taking,
-            otlp_signals=otlp_signals,
+            otlp_signals=tuple(name for name, signal in (("traces", otel.traces), ("metrics", otel.metrics)) if signal is not None),
             last_scrape=last_scrape,
         )
         state = LiveState(sources, config, secrets.token_hex(_BOOT_BYTES))

@@ -131,7 +131,7 @@ def setup_log(loaded: Loaded, otel: OtelSettings) -> None:
 
 
 def otel_from_environment(settings: Settings) -> tuple[OtelSettings, tuple[str, ...]]:
-    """The ``OTEL_*`` settings, and their problems. Raises ``ValueError`` for an endpoint that leads nowhere."""
+    """The ``OTEL_*`` settings, and their problems. Raises ``ValueError`` for those that cannot be used."""
     otel, warnings = read_otel(os.environ, use_proxies=settings.otlp_proxy)
     return otel, (*warnings, *problems(otel))
 

@@ -5,6 +5,7 @@ uvicorn that the exporter runs on serves as a process.
 """
 
 import asyncio
+import base64
 import contextlib
 import os
 import socket
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import hypercorn
 import hypercorn.asyncio
 import pytest
@@ -25,8 +27,9 @@ from exporter.asgi import ExporterApp, create_app
 from exporter.config.otel import OtelSettings
 from exporter.server.listeners import Listener
 from exporter.server.tested_versions import TESTED, untested
-from tests.sockets import test_endpoint
+from tests.sockets import test_endpoint, test_live
 from tests.sockets.test_endpoint import EVENTS, STARTED
+from tests.support import asgi
 from tests.support.daemon import Endpoints, call, daemon_process, program, send_all, settings
 from tests.support.house_rules import ROOT
 from tests.support.peers import require_folder
@@ -185,6 +188,67 @@ async def test_without_its_lifespan_it_says_what_is_missing(caplog: pytest.LogCa
             async with call(f"ws://{endpoints.listen}/voice/ws"):
                 pass
     assert "the exporter is not started" in caplog.text
+
+
+def web_config(tmp_path: Path, text: str = "") -> Path:
+    """A web configuration file with a user, or with another text."""
+    path = tmp_path / "web.yml"
+    path.write_text(text or f"basic_auth_users: {{a: {bcrypt.hashpw(b's3cret', bcrypt.gensalt(4)).decode()}}}\n")
+    return path
+
+
+async def test_live_for_users(tmp_path: Path) -> None:
+    """With users, /live is on stock uvicorn as on the daemon, also below a path: page, files, API and streams, for users only."""
+    shown = {"web_config": web_config(tmp_path), "live_content": True, "trace_url": "https://t.example/{trace_id}"}
+    exporter = create_app(settings(**shown), OtelSettings())
+    around = Starlette(routes=[Mount("/voice", exporter)], lifespan=exporter.lifespan)
+    user = {"authorization": "Basic " + base64.b64encode(b"a:s3cret").decode()}
+    async with running("uvicorn", around) as endpoints, call(f"ws://{endpoints.listen}/voice/ws") as connection:
+        for path in test_live.PATHS:
+            assert (await endpoints.get(f"/voice{path}")).status_code == 401
+        async with test_live.stream(endpoints, "/voice/api/v1/stream", **user) as listed:
+            await test_live.until(listed, lambda event: event.kind == "state")
+            await send_all(connection, [test_live.STARTED, {**test_live.TURN, "user_text": "where is it"}])
+            seen = await test_live.until(listed, lambda event: event.data.get("calls"))
+        assert (await endpoints.get("/voice/live", **user)).text.startswith("<!doctype html>")
+        assert (await endpoints.get("/voice/live/app.js", **user)).status_code == 200
+        assert 'href="live"' in (await endpoints.get("/voice/", **user)).text
+        [row] = seen.data["calls"]
+        assert (await endpoints.get("/voice/metrics", **user)).status_code == 200
+        summary = (await endpoints.get("/voice/api/v1/summary", **user)).json()["summary"]
+        assert (summary["calls"], summary["last_scrape"] is None) == (1, False)
+
+        async def has_its_turn() -> bool:
+            detail = (await endpoints.get(f"/voice/api/v1/calls/{row['id']}", **user)).json()
+            return [turn["user_text"] for turn in detail["turns"]] == ["where is it"]
+
+        await eventually(has_its_turn)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        pytest.param({}, 404, id="nobody authenticates"),
+        pytest.param({"insecure_telemetry": True}, 200, id="open pages are allowed"),
+        pytest.param({"insecure_telemetry": True, "live": False}, 404, id="turned off"),
+    ],
+)
+async def test_live_without_users(changes: dict[str, Any], status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Without users, /live is missing unless open pages are allowed: the application does not know who reaches its port."""
+    caplog.set_level("INFO", "exporter")
+    app = create_app(settings(**changes), OtelSettings())
+    async with app.lifespan():
+        for path in ("/live", "/api/v1/calls", "/api/v1/summary"):
+            assert (await asgi.call(app, path)).status == status
+        assert ('href="live"' in (await asgi.call(app, "/")).text) == (status == 200)
+    assert ("/live is off" in caplog.text) == (changes == {})
+
+
+def test_certificates_of_another_server_are_no_users(tmp_path: Path) -> None:
+    """Client certificates in the web configuration protect nothing here, so what was said is not shown for them."""
+    tls = "tls_server_config: {cert_file: c.pem, key_file: k.pem, client_ca_file: a.pem}\n"
+    with pytest.raises(ValueError, match="--live-content: requires users"):
+        create_app(settings(web_config=web_config(tmp_path, tls), live_content=True), OtelSettings())
 
 
 def test_the_relay_needs_a_listener() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 import pytest_asyncio
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -49,6 +50,12 @@ HIDE = """hidden => {
   Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
   document.dispatchEvent(new Event('visibilitychange'));
 }"""
+COUNT = """word => {
+  const escaped = Object.assign(document.createElement('i'), {textContent: word}).innerHTML;
+  const count = (nodes) => nodes.reduce((sum, node) => sum + node.outerHTML.split(escaped).length - 1, 0);
+  return [count([...document.querySelectorAll('.turn')]), count([document.documentElement])];
+}"""
+"""How often a text is in the turns, and in the whole document with its attributes."""
 MADE = "[document.images.length, document.scripts.length, document.querySelectorAll('[onerror]').length, typeof window.hit]"
 
 
@@ -172,6 +179,25 @@ async def test_a_turn_opens_to_its_fields(shown: Shown) -> None:
         assert await page.evaluate("getSelection().toString()") == trace_id("as-fields")
         link = page.get_by_role("link", name="Open the trace")
         assert await link.get_attribute("href") == TRACES.replace("{trace_id}", trace_id("as-fields"))
+
+
+async def test_what_was_said(shown: Shown, tmp_path: Path) -> None:
+    """With users and --live-content, the words of a turn are in that turn once and nowhere else; without, they are nowhere."""
+    web = tmp_path / "web.yml"
+    web.write_text(f"basic_auth_users: {{a: {bcrypt.hashpw(b's3cret', bcrypt.gensalt(4)).decode()}}}\n")
+    words: dict[str, Any] = {"user_text": "zebra <b>crossing", "agent_text": "quiet walrus"}
+    async with running_daemon(web_config=web, live_content=True) as told:
+        user: dict[str, Any] = {"http_credentials": {"username": "a", "password": "s3cret"}}
+        for endpoints, context, times in ((told, user, 1), (shown.running.endpoints, {}, 0)):
+            async with call(endpoints.ws) as socket, shown.look(at=endpoints.url("/live"), **context) as page:
+                await send_all(socket, [started("as-words"), measured(time.time() - 5, waited=2.31, **words)])
+                slow = page.locator("#slow li").filter(has=page.locator(f"[href*='{trace_id('as-words')}']"))
+                await slow.wait_for()
+                assert await page.evaluate(COUNT, "zebra") == await page.evaluate(COUNT, "walrus") == [0, 0]
+                await page.goto(f"{endpoints.url('/live')}#call/{trace_id('as-words')}")
+                await page.locator(".turn summary").click()
+                await page.locator(".fields tr").first.wait_for()
+                assert await page.evaluate(COUNT, "zebra <b>crossing") == await page.evaluate(COUNT, "quiet walrus") == [times, times]
 
 
 async def test_a_slow_turn_is_found(shown: Shown) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -19,12 +19,13 @@ from opentelemetry.sdk.trace.sampling import Decision, _get_from_env_or_default
 
 from exporter import __version__
 from exporter.config.otel import read_otel
+from exporter.config.otel_proxy import ProxyVariableError
 from exporter.daemon.otlp import span_envelope
 from exporter.daemon.resource import resource_of
 from exporter.exporters.otlp.metrics import MetricsEncoder
 from exporter.exporters.otlp.sender import create_transport
+from exporter.exporters.otlp.sender.export_result import Delivered
 from exporter.exporters.otlp.sender.requests import join
-from exporter.exporters.otlp.sender.response import Delivered
 from exporter.exporters.otlp.target import Protocol, Signal
 from exporter.exporters.sdk.metrics_data import metrics_data
 from exporter.exporters.sdk.readable_spans import readable_spans
@@ -36,7 +37,8 @@ from tests.support.pki import Pki, make_pki
 from tests.support.small_snapshot import SMALL
 
 Variables = dict[str, str]
-HTTP, GRPC = "http/protobuf", "grpc"
+HTTP: Final = "http/protobuf"
+GRPC: Final = "grpc"
 OTLP = "OTEL_EXPORTER_OTLP_"
 _TRANSPORT_HEADERS = {"user-agent", "content-length", "accept", "accept-encoding", "connection"}
 """What each client says of itself and of the connection."""
@@ -245,6 +247,7 @@ PROXY_CASES: list[tuple[str, bool, Variables, Route]] = [
     (HTTP, True, {"https_proxy": "{proxy}"}, "through"),
     (HTTP, True, {"HTTPS_PROXY": "{proxy}", "NO_PROXY": "10.0.0.0/8"}, "through"),
     (HTTP, True, {"http_proxy": "{proxy}"}, "past"),
+    (HTTP, True, {"https_proxy": "{tls proxy}"}, "through"),
     (GRPC, False, {"http_proxy": "{proxy}"}, "through"),
     (GRPC, False, {"https_proxy": "{proxy}"}, "through"),
     (GRPC, False, {"grpc_proxy": "{proxy}", "http_proxy": "http://127.0.0.1:1"}, "through"),
@@ -264,15 +267,29 @@ async def test_proxies(
     """Each goes through the proxy where the other does, with the same password, and the same request arrives."""
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(otlp_receiver(protocol, tls=server_side(protocol, pki) if tls else None))
-        proxy: HttpProxy = await stack.enter_async_context(http_proxy("Basic dXNlcjpwQHNz" if login else ""))
-        chosen = {name: value.replace("{proxy}", f"http://{login}127.0.0.1:{proxy.port}") for name, value in variables.items()}
+        to_proxy = server_side(HTTP, pki) if "{tls proxy}" in variables.values() else None
+        proxy: HttpProxy = await stack.enter_async_context(http_proxy("Basic dXNlcjpwQHNz" if login else "", to_proxy))
+        address = proxy.url.replace("://", f"://{login}")
+        chosen = {name: address if value.endswith("proxy}") else value for name, value in variables.items()}
         chosen |= {OTLP + "ENDPOINT": f"{'https' if tls else 'http'}://127.0.0.1:{site.listener.port}", OTLP + "PROTOCOL": protocol}
-        chosen |= {OTLP + "CERTIFICATE": str(pki.certificate)} if tls else {}
+        chosen |= {OTLP + "CERTIFICATE": str(pki.certificate)} if tls or to_proxy else {}
         await both_export(chosen, protocol, monkeypatch, "traces")
         agree(site)
         asked = [(method, target, headers.get("proxy-authorization")) for method, target, headers in proxy.requests]
         assert len(asked) == (2 if way == "through" else 0)
         assert len(set(asked)) <= 1
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "http://"])
+async def test_proxies_that_cannot_be_used(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over HTTP neither connects directly: the SDK's exporter fails with every batch, and ours does not start."""
+    async with otlp_receiver(HTTP) as site:
+        chosen = {OTLP + "ENDPOINT": site.endpoint, OTLP + "PROTOCOL": HTTP, "http_proxy": proxy}
+        with pytest.raises(AssertionError, match="FAILURE"):
+            await both_export(chosen, HTTP, monkeypatch, "traces")
+        assert site.receiver.requests == []
+    with pytest.raises(ProxyVariableError, match="http_proxy"):
+        read_otel(chosen)
 
 
 @pytest.mark.parametrize("argument", ["", "0.25", "0", "1", "nonsense", "2"])

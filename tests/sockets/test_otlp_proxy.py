@@ -1,16 +1,17 @@
 """Sending through a proxy that refuses, resets, answers 407 and recovers: nothing is lost, and no credential is in the log."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import pytest
+import uvloop
 
 from exporter.exporters.otlp.sender import BackoffConfig, BatchConfig, SpanEnvelope, SpanSender, create_transport
-from exporter.exporters.otlp.sender.response import Delivered
+from exporter.exporters.otlp.sender.export_result import Delivered, RetryableFailure
 from exporter.exporters.otlp.target import ClientTlsFiles, Protocol, Proxy, Target
 from tests.sockets.test_sender_tls import server_side
 from tests.support.http_proxy import HttpProxy, http_proxy
@@ -21,8 +22,15 @@ from tests.support.waiting import eventually, seconds
 
 LOGIN = "Basic dXNlcjpzM2NyZXQ="
 CREDENTIALS = "user:s3cret"
-ROUTES = [("http/protobuf", False), ("http/protobuf", True), ("grpc", False), ("grpc", True)]
-each_route = pytest.mark.parametrize(("protocol", "tls"), ROUTES, ids=["http", "https", "grpc", "grpc with TLS"])
+ROUTES = [
+    pytest.param("http/protobuf", False, False, id="http"),
+    pytest.param("http/protobuf", True, False, id="https"),
+    pytest.param("http/protobuf", False, True, id="http, TLS to the proxy"),
+    pytest.param("http/protobuf", True, True, id="https, TLS to the proxy"),
+    pytest.param("grpc", False, False, id="grpc"),
+    pytest.param("grpc", True, False, id="grpc with TLS"),
+]
+each_route = pytest.mark.parametrize(("protocol", "tls", "proxy_tls"), ROUTES)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +42,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 class Route:
     """A sender, the proxy, and the receiver behind it."""
 
+    target: Target
     sender: SpanSender
     observer: RecordingObserver
     proxy: HttpProxy
@@ -58,30 +67,33 @@ class Route:
 
 
 @asynccontextmanager
-async def route(protocol: Protocol, pki: Pki, *, tls: bool, credentials: str = CREDENTIALS) -> AsyncIterator[Route]:
+async def route(
+    protocol: Protocol, pki: Pki, *, tls: bool, proxy_tls: bool = False, credentials: str = CREDENTIALS
+) -> AsyncIterator[Route]:
     """A sender to a receiver that it is told to reach through a proxy, which wants a password."""
-    async with otlp_receiver(protocol, tls=server_side(protocol, pki) if tls else None) as site, http_proxy(LOGIN) as proxy:
+    to_proxy = server_side("http/protobuf", pki) if proxy_tls else None
+    async with otlp_receiver(protocol, tls=server_side(protocol, pki) if tls else None) as site, http_proxy(LOGIN, to_proxy) as proxy:
         target = Target(
             *("traces", protocol, site.endpoint.replace("http:", "https:") if tls else site.endpoint, tls),
             timeout=seconds(10.0),
             tls_files=ClientTlsFiles(pki.certificate),
-            proxy=Proxy("127.0.0.1", proxy.port, credentials),
+            proxy=Proxy("127.0.0.1", proxy.port, credentials, tls=proxy_tls),
         )
         observer = RecordingObserver()
         backoff = BackoffConfig(time_scale=0.02)
         sender = SpanSender(create_transport(target), SpanEnvelope(), observer, batch=BatchConfig(delay=0.0), backoff=backoff)
         sender.start()
         try:
-            yield Route(sender, observer, proxy, site)
+            yield Route(target, sender, observer, proxy, site)
         finally:
             await sender.stop(within=0.2)
 
 
 @each_route
-async def test_nothing_is_lost(protocol: Protocol, tls: bool, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+async def test_nothing_is_lost(protocol: Protocol, tls: bool, proxy_tls: bool, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     """A proxy that refuses connections, resets them, answers 407 and breaks tunnels costs no span, and its password is in no line."""
     caplog.set_level(logging.DEBUG, "exporter")
-    async with route(protocol, pki, tls=tls) as run:
+    async with route(protocol, pki, tls=tls, proxy_tls=proxy_tls) as run:
         await run.send()
         await run.arrived()
         await run.proxy.shut()
@@ -106,9 +118,9 @@ async def test_nothing_is_lost(protocol: Protocol, tls: bool, pki: Pki, caplog: 
 
 
 @each_route
-async def test_a_wrong_password(protocol: Protocol, tls: bool, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_wrong_password(protocol: Protocol, tls: bool, proxy_tls: bool, pki: Pki, caplog: pytest.LogCaptureFixture) -> None:
     """Spans wait while the proxy answers 407, counted as a failure of the proxy, and the log says what is missing."""
-    async with route(protocol, pki, tls=tls, credentials="") as run:
+    async with route(protocol, pki, tls=tls, proxy_tls=proxy_tls, credentials="") as run:
         await run.send()
         await run.fails(2)
         assert run.observer.reasons.keys() == {"proxy"}
@@ -116,6 +128,48 @@ async def test_a_wrong_password(protocol: Protocol, tls: bool, pki: Pki, caplog:
         run.proxy.login = ""
         await run.arrived()
     assert "407" in caplog.text
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+async def test_a_proxy_that_is_not_trusted(tls: bool, pki: Pki) -> None:
+    """The certificate of a proxy is verified before it is sent anything, whatever the endpoint; the failure is that of the proxy."""
+    async with route("http/protobuf", replace(pki, certificate=pki.other, key=pki.other_key), tls=tls, proxy_tls=True) as run:
+        target = replace(run.target, tls_files=ClientTlsFiles(pki.certificate))
+        transport = create_transport(target)
+        assert await transport.send(b"") == RetryableFailure(
+            "proxy", f"TLS: the proxy's certificate is not trusted: self-signed certificate (through the proxy {run.proxy.url})"
+        )
+        assert run.proxy.requests == []
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+async def test_a_proxy_without_tls(tls: bool, pki: Pki) -> None:
+    """A proxy that speaks no TLS although it should is a failure of the proxy."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as plain:
+        proxy = Proxy("127.0.0.1", plain.sockets[0].getsockname()[1], tls=True)
+        url = f"http{'s' if tls else ''}://127.0.0.1:1/v1/traces"
+        target = Target("traces", "http/protobuf", url, tls, tls_files=ClientTlsFiles(pki.certificate), proxy=proxy)
+        result = await create_transport(target).send(b"")
+    assert isinstance(result, RetryableFailure)
+    assert result.reason == "proxy"
+    assert "to the proxy failed" in result.detail
+
+
+def test_tls_to_the_proxy_on_uvloop(pki: Pki) -> None:
+    """uvloop, which the daemon runs on, makes a connection with TLS within the one with TLS to the proxy."""
+
+    async def deliver() -> None:
+        async with route("http/protobuf", pki, tls=True, proxy_tls=True) as run:
+            await run.send()
+            await run.arrived()
+
+    uvloop.run(deliver())
 
 
 @pytest.mark.parametrize("header", ["X-Squid-Error: ERR_ACCESS_DENIED 0", "Proxy-Status: corp; error=http_request_denied"])
@@ -155,17 +209,28 @@ async def test_grpc_does_not_read_the_environment_again(form: str, pki: Pki, mon
 async def test_a_silent_proxy(pki: Pki) -> None:
     """A proxy that never answers is a timeout, and the connection to it is closed."""
 
-    async def never(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
+    connected, ended = asyncio.Event(), asyncio.Event()
 
-    silent = await asyncio.start_server(never, "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    target = Target("traces", "http/protobuf", "https://127.0.0.1:1/v1/traces", tls=True, timeout=0.05, proxy=Proxy("127.0.0.1", port))
-    transport: Any = create_transport(target)
-    result = await transport.send(b"")
-    assert (result.reason, result.detail) == (
-        "timeout",
-        f"timeout: no response within 0.05 s (through the proxy http://127.0.0.1:{port})",
-    )
-    assert transport._connection is None
-    silent.close()
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+        ended.set()
+
+    async with await asyncio.start_server(never, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        target = Target(
+            *("traces", "http/protobuf", "https://127.0.0.1:1/v1/traces", True),
+            timeout=0.1,
+            tls_files=ClientTlsFiles(pki.certificate),
+            proxy=Proxy("127.0.0.1", port),
+        )
+        transport = create_transport(target)
+        result = await transport.send(b"")
+        while not connected.is_set():  # reading the certificate took as long as the timeout
+            result = await transport.send(b"")
+        detail = f"timeout: no response within 0.1 s (through the proxy http://127.0.0.1:{port})"
+        assert result == RetryableFailure("timeout", detail)
+        async with asyncio.timeout(5):
+            await ended.wait()

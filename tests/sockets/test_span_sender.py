@@ -23,8 +23,8 @@ from exporter.exporters.otlp.sender import (
     SpanSender,
     create_transport,
 )
+from exporter.exporters.otlp.sender.export_result import ExportResult
 from exporter.exporters.otlp.sender.requests import join
-from exporter.exporters.otlp.sender.response import ExportResult
 from exporter.exporters.otlp.sender.retry_sender import MAX_INTERNAL_ERRORS
 from exporter.exporters.otlp.sender.sending_queue import ENTRY_OVERHEAD
 from exporter.exporters.otlp.target import Protocol, Target

@@ -24,6 +24,7 @@ from tests.support.daemon import (
     total,
 )
 from tests.support.raw_websocket import PING, RawWebSocket, frame, raw_connection, raw_websocket, request
+from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually, seconds
 from tests.unit.test_cli import FAULTS, write_faulty_files
 
@@ -332,6 +333,15 @@ class TestStart:
             found = await daemon.endpoints.scrape()
         assert 10e6 < total(found, "process_resident_memory_bytes") < 50 * 2**20
         assert total(found, "agentstack_exporter_build_info", version=__version__) == 1
+
+    @pytest.mark.alone
+    async def test_processor_time_of_a_start(self, tmp_path: Path) -> None:
+        """A start without OTLP takes less than a second of processor time, once Python has compiled the modules."""
+        taken = []
+        for folder in ("first", "second"):
+            async with daemon_process(subdirectory(tmp_path, folder), env={"PYTHONDONTWRITEBYTECODE": ""}) as daemon:
+                taken.append(total(await daemon.endpoints.scrape(), "process_cpu_seconds_total"))
+        assert min(taken) < seconds(1)
 
 
 class TestInProcess:

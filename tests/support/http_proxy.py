@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import AsyncIterator
@@ -17,11 +18,12 @@ class HttpProxy:
     """What was asked of it, and what to do wrong.
 
     ``answers`` are used up in order: a status with which a request is refused, or ``reset``. ``login`` is the value of
-    ``Proxy-Authorization`` without which it answers 407.
+    ``Proxy-Authorization`` without which it answers 407. With ``tls``, the connection to it is encrypted.
     """
 
     port: int = 0
     login: str = ""
+    tls: ssl.SSLContext | None = None
     answers: deque[int | Literal["reset"]] = field(default_factory=deque)
     error_headers: str = ""
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -31,7 +33,7 @@ class HttpProxy:
     @property
     def url(self) -> str:
         """As the variables name it."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def methods(self) -> list[str]:
         """The methods of all requests."""
@@ -39,7 +41,9 @@ class HttpProxy:
 
     async def open(self) -> None:
         """Listen, on the same port as before."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, reuse_address=True, limit=1 << 23)
+        self._server = await asyncio.start_server(
+            *(self._accept, "127.0.0.1", self.port), reuse_address=True, limit=1 << 23, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
@@ -50,18 +54,17 @@ class HttpProxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection. It is closed also if its task is cancelled before it runs."""
+        task = asyncio.ensure_future(self._serve(reader, writer))
         self._tasks.add(task)
-        try:
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: writer.close())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while await self._handle(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.close()
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve a request; whether another may follow on the connection."""
@@ -94,10 +97,10 @@ class HttpProxy:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            far_writer.close()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            far_writer.close()
 
 
 async def copy_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,9 +128,9 @@ async def _forward(target: str, head: str, body: bytes, writer: asyncio.StreamWr
 
 
 @asynccontextmanager
-async def http_proxy(login: str = "") -> AsyncIterator[HttpProxy]:
+async def http_proxy(login: str = "", tls: ssl.SSLContext | None = None) -> AsyncIterator[HttpProxy]:
     """Run a proxy until the block ends."""
-    proxy = HttpProxy(login=login)
+    proxy = HttpProxy(login=login, tls=tls)
     await proxy.open()
     try:
         yield proxy

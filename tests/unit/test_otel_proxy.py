@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.config.otel import read_otel
-from exporter.config.otel_proxy import is_bypassed
+from exporter.config.otel_proxy import ProxyVariableError, is_bypassed
 from exporter.exporters.otlp.target import Proxy
 
 OTLP = "OTEL_EXPORTER_OTLP_"
@@ -34,6 +34,10 @@ def proxy(endpoint: str, protocol: str = "http/protobuf", **variables: str) -> P
         (TLS, "http/protobuf", {"all_proxy": "http://all:5", **BOTH}, Proxy("tls", 2)),
         (TLS, "http/protobuf", {"https_proxy": "proxy.example:3128"}, Proxy("proxy.example", 3128)),
         (TLS, "http/protobuf", {"https_proxy": "http://proxy.example"}, Proxy("proxy.example", 80)),
+        (TLS, "http/protobuf", {"https_proxy": "https://proxy.example"}, Proxy("proxy.example", 443, tls=True)),
+        (PLAIN, "http/json", {"http_proxy": "https://a:b@proxy.example:3128"}, Proxy("proxy.example", 3128, "a:b", tls=True)),
+        (PLAIN, "http/protobuf", {"ALL_PROXY": "socks5://proxy", **BOTH}, Proxy("plain", 1)),
+        (PLAIN, "http/protobuf", {"ALL_PROXY": "socks5://proxy", "NO_PROXY": "collector.example"}, None),
         (TLS, "http/protobuf", {"https_proxy": "http://[::1]:3128"}, Proxy("::1", 3128)),
         (TLS, "http/protobuf", {"https_proxy": "http://a%40b:p%3Aq@proxy:1"}, Proxy("proxy", 1, "a@b:p:q")),
         ("http://collector.example:4317", "grpc", BOTH, Proxy("plain", 1)),
@@ -100,14 +104,26 @@ def test_entries_of_no_proxy(entry: str, host: str, port: int, matches: bool) ->
     assert is_bypassed(entry, host, port) == matches
 
 
-@pytest.mark.parametrize("text", ["socks5://secret@proxy:1", "https://secret@proxy", "http://", "http://proxy:99999", "http://[secret"])
-def test_a_proxy_that_cannot_be_used(text: str) -> None:
-    """A proxy of another kind is warned of without its value, and the connection is direct."""
-    settings, (warning,) = read_otel({OTLP + "TRACES_ENDPOINT": PLAIN, "HTTP_PROXY": text})
-    assert settings.traces is not None
-    assert settings.traces.proxy is None
-    assert warning.startswith("HTTP_PROXY: is not a proxy")
-    assert "secret" not in warning
+@pytest.mark.parametrize(
+    ("protocol", "text", "fault"),
+    [
+        ("http/protobuf", "socks5://secret@proxy:1", "is a SOCKS proxy, which OTLP cannot use"),
+        ("http/protobuf", "socks5h://proxy", "is a SOCKS proxy, which OTLP cannot use"),
+        ("http/json", "quic://secret@proxy", "is a proxy of another kind than HTTP"),
+        ("http/protobuf", "http://", "is not a proxy such as http://proxy:3128"),
+        ("http/protobuf", "http://proxy:99999", "is not a proxy such as http://proxy:3128"),
+        ("http/protobuf", "http://[secret", "is not a proxy such as http://proxy:3128"),
+        ("grpc", "https://secret@proxy", "starts with https://, which gRPC cannot use"),
+        ("grpc", "socks5://proxy", "is a SOCKS proxy, which OTLP cannot use"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used(protocol: str, text: str, fault: str) -> None:
+    """A proxy that cannot be used is an error that says how to go on, without its value; never a direct connection."""
+    with pytest.raises(ProxyVariableError) as error:
+        read_otel({OTLP + "TRACES_ENDPOINT": PLAIN, OTLP + "PROTOCOL": protocol, "HTTP_PROXY": text})
+    assert str(error.value).startswith(f"HTTP_PROXY: {fault}")
+    assert "NO_PROXY" in str(error.value)
+    assert "secret" not in str(error.value)
 
 
 def test_proxies_can_be_ignored() -> None:

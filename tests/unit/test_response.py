@@ -15,17 +15,9 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope, response
+from exporter.exporters.otlp.sender.export_result import Delivered, PermanentFailure, RetryableFailure
 from exporter.exporters.otlp.sender.requests import SHORT, join
-from exporter.exporters.otlp.sender.response import (
-    MAX_RETRY_AFTER,
-    Delivered,
-    PermanentFailure,
-    RetryableFailure,
-    delivered,
-    from_grpc,
-    from_http,
-    read_retry_after,
-)
+from exporter.exporters.otlp.sender.response import MAX_RETRY_AFTER, delivered, from_grpc, from_http, read_retry_after
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -191,7 +191,7 @@ class TestDetectors:
 
 @pytest.mark.external
 def test_nothing_is_imported_unasked() -> None:
-    """Without OTLP and without a named part, neither the SDK nor a client library is imported."""
+    """Without OTLP and without a named part, no SDK, protobuf messages and client library are imported; over gRPC, none for HTTP."""
     code = (
         "import asyncio, sys\n"
         "from exporter.config import Settings\n"
@@ -199,7 +199,14 @@ def test_nothing_is_imported_unasked() -> None:
         "from exporter.daemon.app import Daemon\n"
         "async def main(): Daemon(Settings())\n"
         "asyncio.run(main())\n"
-        "heavy = ('opentelemetry.sdk', 'opentelemetry.trace', 'grpc', 'requests', 'urllib3')\n"
+        "names = ('opentelemetry.sdk', 'opentelemetry.trace', 'opentelemetry.proto', 'google.protobuf')\n"
+        "heavy = (*names, 'aiohttp', 'grpc', 'requests', 'urllib3')\n"
+        "print(*[name for name in heavy if name in sys.modules])\n"
+        "from exporter.exporters.otlp.sender import Target, create_transport\n"
+        "create_transport(Target('traces', 'grpc', 'http://localhost:4317'))\n"
         "print(*[name for name in heavy if name in sys.modules])\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "\nopentelemetry.proto google.protobuf grpc\n"
+    )

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-
 DEFAULT_COUNT: Final = 128
 """The limit of each count unless it is set. No span of the exporter reaches it."""
 
@@ -40,6 +38,8 @@ class SpanLimiter:
         return [self._limited(span) for span in spans] if self._active else spans
 
     def _limited(self, serialised: bytes) -> bytes:
+        from opentelemetry.proto.trace.v1.trace_pb2 import Span  # noqa: PLC0415 - megabytes that few need
+
         limits, span = self._limits, Span.FromString(serialised)
         span.dropped_attributes_count += _truncate(span.attributes, limits.per_span)
         span.dropped_events_count += _truncate(span.events, limits.events)

@@ -42,16 +42,20 @@ class ClientTlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy. ``credentials`` are ``user:password`` for basic authentication, so ``repr`` does not show them."""
+    """An HTTP proxy. ``credentials`` are ``user:password`` for basic authentication, so ``repr`` does not show them.
+
+    ``tls`` says that the connection to the proxy itself is encrypted.
+    """
 
     host: str
     port: int
     credentials: str = field(default="", repr=False)
+    tls: bool = False
 
     @property
     def address(self) -> str:
         """The proxy as log lines name it: without user and password."""
-        return f"http://{bracketed(self.host)}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{bracketed(self.host)}:{self.port}"
 
     @property
     def authorization(self) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from exporter.exporters.otlp.sender.export_result import Delivered, ExportResult, PermanentFailure, RetryableFailure
 from exporter.exporters.otlp.sender.file_thread import FileThread
-from exporter.exporters.otlp.sender.response import Delivered, ExportResult, PermanentFailure, RetryableFailure
 from exporter.exporters.otlp.target import ITEM_NAMES, Signal
 
 MAX_FAILURES: Final = 60

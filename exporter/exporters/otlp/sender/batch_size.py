@@ -8,7 +8,7 @@ among many, gets all others.
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.exporters.otlp.sender.response import PermanentFailure, RetryableFailure
+from exporter.exporters.otlp.sender.export_result import PermanentFailure, RetryableFailure
 
 _LEAST_SIZE: Final = 250_000
 """What 512 spans take, in bytes. Receivers that refuse that much are misconfigured."""

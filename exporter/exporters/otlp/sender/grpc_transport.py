@@ -8,16 +8,9 @@ from typing import Final, NamedTuple
 import grpc
 import grpc.aio
 
+from exporter.exporters.otlp.sender.export_result import Delivered, ExportResult, PermanentFailure, RetryableFailure
 from exporter.exporters.otlp.sender.file_thread import FileThread
-from exporter.exporters.otlp.sender.response import (
-    Delivered,
-    ExportResult,
-    PermanentFailure,
-    RetryableFailure,
-    delivered,
-    from_grpc,
-    guarded,
-)
+from exporter.exporters.otlp.sender.response import delivered, from_grpc, guarded
 from exporter.exporters.otlp.sender.transport import USER_AGENT, TlsFileError, read_pem
 from exporter.exporters.otlp.target import Signal, Target, bracketed
 

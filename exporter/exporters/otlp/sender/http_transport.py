@@ -5,11 +5,19 @@ import gzip
 import ssl
 from typing import Final
 
+from exporter.exporters.otlp.sender.export_result import ExportResult, RetryableFailure
 from exporter.exporters.otlp.sender.file_thread import FileThread
-from exporter.exporters.otlp.sender.http_connection import HttpConnection, HttpResponse, InvalidResponseError, ProxyError
-from exporter.exporters.otlp.sender.http_request import RequestTemplate, redirected, request_template
+from exporter.exporters.otlp.sender.http_client import (
+    HttpClient,
+    HttpResponse,
+    InvalidResponseError,
+    ProxyError,
+    redirected,
+    request_headers,
+    without_login,
+)
 from exporter.exporters.otlp.sender.json_body import json_body
-from exporter.exporters.otlp.sender.response import ExportResult, RetryableFailure, from_http, from_proxy, redirect
+from exporter.exporters.otlp.sender.response import from_http, from_proxy, redirect
 from exporter.exporters.otlp.sender.transport import TlsFileError, ssl_context
 from exporter.exporters.otlp.target import Target
 
@@ -21,12 +29,13 @@ _REDIRECTS: Final = frozenset({301, 302, 303, *_FOLLOWED})
 
 
 class HttpTransport:
-    """One connection that is kept open."""
+    """One connection that is kept open, until a failure."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._connection: HttpConnection | None = None
-        self._template = request_template(target)
+        self._client: HttpClient | None = None
+        self._url = without_login(target.endpoint)
+        self._headers = request_headers(target)
         self._through = f" (through the proxy {target.proxy.address})" if target.proxy else ""
         self._files = FileThread("otlp-files")
 
@@ -39,9 +48,9 @@ class HttpTransport:
 
     async def close(self) -> None:
         """Close the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
 
     async def _attempt(self, body: bytes) -> ExportResult:
         try:
@@ -61,17 +70,14 @@ class HttpTransport:
             body = await asyncio.to_thread(json_body, self.target.signal, body)
         if self.target.compression == "gzip":
             body = await asyncio.to_thread(gzip.compress, body, GZIP_LEVEL, mtime=0)
-        response = await self._post(self._template, body)
-        if response.status in _FOLLOWED and (target := redirected(self.target, response.headers.get("location", ""))):
-            response = await self._post(request_template(target), body)
+        if self._client is None:
+            needs_tls = self.target.tls or (self.target.proxy is not None and self.target.proxy.tls)
+            tls = await self._files.submit(lambda: ssl_context(self.target.tls_files)) if needs_tls else None
+            self._client = HttpClient(self.target, tls)
+        response = await self._client.post(self._url, self._headers, body)
+        if response.status in _FOLLOWED and (url := redirected(self.target, response.headers.get("location", ""))):
+            response = await self._client.post(url, self._headers, body)
         return self._result(response)
-
-    async def _post(self, template: RequestTemplate, body: bytes) -> HttpResponse:
-        if self._connection is None or self._connection.closed:
-            await self.close()
-            self._connection = await self._connect()
-        head = b"%bcontent-length: %d\r\n\r\n" % (template.head, len(body))
-        return await self._connection.post(head, body)
 
     def _result(self, response: HttpResponse) -> ExportResult:
         if self.target.proxy is not None and not self.target.tls and (failure := from_proxy(response.status, response.headers)):
@@ -82,12 +88,8 @@ class HttpTransport:
             response.status,
             retry_after=response.headers.get("retry-after", ""),
             content_type=response.headers.get("content-type", ""),
-            body=bytes(response.body),
+            body=response.body,
         )
-
-    async def _connect(self) -> HttpConnection:
-        tls = await self._files.submit(lambda: ssl_context(self.target.tls_files)) if self.target.tls else None
-        return await HttpConnection.open(self._template.host, self._template.port, tls, self._template.tunnel)
 
     def _connection_failure(self, error: Exception) -> RetryableFailure:
         """Without TLS the connection is one to the proxy, if there is one."""

@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from exporter.exporters.otlp.sender.export_result import Delivered
 from exporter.exporters.otlp.sender.observer import STOPPED, SenderObserver
 from exporter.exporters.otlp.sender.requests import ExportRequest
-from exporter.exporters.otlp.sender.response import Delivered
 from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.transport import Transport
 

@@ -1,11 +1,10 @@
-"""The result of one attempt to export, read from the receiver's response. Source: the OTLP specification, ``docs/specification.md``."""
+"""Reads the result of one attempt to export from the receiver's response. Source: the OTLP specification, ``docs/specification.md``."""
 
 import contextlib
 import json
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
@@ -16,6 +15,8 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from exporter.exporters.otlp.sender.export_result import Delivered, ExportResult, PermanentFailure, RetryableFailure
+
 MAX_RETRY_AFTER: Final = 300.0
 """The longest pause a receiver can ask for, in seconds. A wrong header must not stop the exports for days."""
 _MAX_DETAIL: Final = 300
@@ -24,41 +25,6 @@ _REJECTED: Final = ("rejectedSpans", "rejectedDataPoints")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The receiver has accepted the request, except for ``rejected`` of its items. ``message`` says why, or is a warning.
-
-    ``not_otlp`` says what the answer is, if it is no OTLP response. Then something else than a collector may have answered.
-    """
-
-    rejected: int = 0
-    message: str = ""
-    not_otlp: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryableFailure:
-    """The request should be sent again, not before ``retry_after`` seconds if the receiver has asked for a pause.
-
-    ``reason`` is the label value in the metrics, ``detail`` the text in the log.
-    """
-
-    reason: str
-    detail: str
-    retry_after: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PermanentFailure:
-    """The request must not be sent again. ``reason`` and ``detail`` are as in :class:`RetryableFailure`."""
-
-    reason: str
-    detail: str
-
-
-ExportResult = Delivered | RetryableFailure | PermanentFailure
 
 
 def delivered(body: bytes, content_type: str = "") -> Delivered:

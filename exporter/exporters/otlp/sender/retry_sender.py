@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from exporter.exporters.otlp.sender.export_result import Delivered, ExportResult, PermanentFailure, RetryableFailure
 from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, SenderObserver
 from exporter.exporters.otlp.sender.requests import ExportRequest
-from exporter.exporters.otlp.sender.response import Delivered, ExportResult, PermanentFailure, RetryableFailure
 from exporter.exporters.otlp.sender.transport import Transport
 
 _JITTER: Final = 0.2

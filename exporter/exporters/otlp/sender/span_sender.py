@@ -8,9 +8,9 @@ from typing import Final
 
 from exporter.exporters.otlp.sender.batch_size import BatchConfig, BatchSize
 from exporter.exporters.otlp.sender.disk_queue import DiskQueueConfig
+from exporter.exporters.otlp.sender.export_result import Delivered, ExportResult
 from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, SenderObserver
 from exporter.exporters.otlp.sender.requests import ExportRequest, SpanEnvelope, join
-from exporter.exporters.otlp.sender.response import Delivered, ExportResult
 from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.segment import QueueEntry
 from exporter.exporters.otlp.sender.sending_queue import DEFAULT_QUEUE_LIMITS, QueueLimits, SendingQueue

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from exporter import __version__
-from exporter.exporters.otlp.sender.response import ExportResult
+from exporter.exporters.otlp.sender.export_result import ExportResult
 from exporter.exporters.otlp.target import ClientTlsFiles, Destination
 
 USER_AGENT = f"agentstack-exporter/{__version__}"
