@@ -26,7 +26,7 @@ demo: .venv/.running ## run the exporter beside simulated calls
 
 test: $(READY) ## run all tests on all cores; installs the real programs they talk to where it can
 	@.ci/peers
-	@$(PYTEST) $(PARALLEL) $(TWO_MORE) $(COVERAGE) -m "not alone" $(ARGS) || $(unless_none_was_chosen)
+	@$(PYTEST) $(PARALLEL) $(THREE_MORE) $(COVERAGE) -m "not alone" $(ARGS) || $(unless_none_was_chosen)
 	@$(PYTEST) -m alone $(ARGS) || $(unless_none_was_chosen)
 
 test-taps: export TAPS := all
@@ -135,9 +135,9 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 
 # The tests that measure time come last and alone. Options may leave one of the two lots empty, which pytest says with 5.
 PYTEST := $(BIN)/pytest
-# With servers and processes, two workers more than cores: many of these tests wait.
+# With servers and processes, three workers more than cores: many of these tests wait.
 PARALLEL := --dist loadgroup --numprocesses
-TWO_MORE := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+THREE_MORE := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 3)
 unless_none_was_chosen = { status=$$?; [ -n "$(ARGS)" ] && [ $$status -eq 5 ] || exit $$status; }
 
 # $(call unless_failing,COMMAND): say nothing, or everything and fail.

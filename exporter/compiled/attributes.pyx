@@ -27,59 +27,40 @@ if sys.byteorder != "little":
 
 cdef enum:
     DOUBLE, INTEGER, NONZERO, BOOLEAN, TEXT, CACHED, WRITTEN
-    MAX_ALIASES = 4
+    MAX_ALIASES = 4  # the places of an Entry but one
     MAX_AROUND = 32  # bytes around an attribute's key and value: tags, lengths, a number
 
 _KINDS = {
     "double": DOUBLE, "integer": INTEGER, "nonzero": NONZERO, "boolean": BOOLEAN, "text": TEXT, "cached": CACHED, "written": WRITTEN
 }
 
-cdef struct Entry:
-    int kind
-    int fields  # how many: the field, and its earlier names
-    int field[1 + MAX_ALIASES]
-    double divisor
-    const char *head  # memory of bytes that _kept holds
-    Py_ssize_t head_size
-    const char *no
-    Py_ssize_t no_size
-
-
 cdef class AttributeWriter:
     """Writes attributes in field ``field`` of spans, from events that have ``fields`` values.
 
     ``spans`` has the :class:`exporter.tracing.turn_attributes.AttributeEntry` items of each span. Texts are cut to ``length`` characters.
-    Raises ``ValueError`` for an entry that would read or write beyond its memory.
+    Each event is written over the one before, to ``buffer``. Raises ``ValueError`` for an entry that would read or write beyond its memory.
     """
-
-    cdef Entry *_entries
-    cdef list _ends
-    cdef list _kept
-    cdef list _writes
-    cdef unsigned char *_buffer
-    cdef Py_ssize_t _capacity
-    cdef Py_ssize_t _size
-    cdef Py_ssize_t _fields
-    cdef Py_ssize_t _length
-    cdef unsigned char _tag
 
     def __cinit__(self, list spans, Py_ssize_t fields, unsigned char field, Py_ssize_t length):
         cdef Py_ssize_t number = sum([len(entries) for entries in spans])
         self._capacity = 4096
         self._entries = <Entry *>PyMem_Malloc((number + 1) * sizeof(Entry))
-        self._buffer = <unsigned char *>PyMem_Malloc(self._capacity)
-        if self._entries == NULL or self._buffer == NULL:
+        self._ends = <Py_ssize_t *>PyMem_Malloc((len(spans) + 1) * sizeof(Py_ssize_t))
+        self.buffer = <unsigned char *>PyMem_Malloc(self._capacity)
+        if self._entries == NULL or self._ends == NULL or self.buffer == NULL:
             raise MemoryError
         self._fields, self._tag, self._length = fields, field << 3 | 2, length
-        self._ends, self._kept, self._writes = [], [], []
+        self._kept, self._writes = [], []
         for entries in spans:
             for entry in entries:
                 self._add(entry)
-            self._ends.append(len(self._writes))
+            self._ends[self.spans] = len(self._writes)
+            self.spans += 1
 
     def __dealloc__(self):
         PyMem_Free(self._entries)
-        PyMem_Free(self._buffer)
+        PyMem_Free(self._ends)
+        PyMem_Free(self.buffer)
 
     cdef int _add(self, entry) except -1:
         kind, places, divisor, head, no, write = entry
@@ -99,18 +80,17 @@ cdef class AttributeWriter:
         self._writes.append(write)
         return 0
 
-    def write(self, tuple values not None):
-        """The attributes of each span, for an event whose fields have these values."""
+    cdef int write(self, tuple values, Py_ssize_t *ends) except -1:
+        """Write the attributes for an event whose fields have these values; ``ends`` gets the offset after each span's."""
         if PyTuple_GET_SIZE(values) != self._fields:
             raise ValueError(f"the event has {len(values)} values, not {self._fields}")
-        cdef Py_ssize_t place = 0, end
+        cdef Py_ssize_t place = 0, span
         cdef Entry *e
         cdef PyObject *value
         cdef int number
-        cdef list found = []
-        for end in self._ends:
-            self._size = 0
-            while place < end:
+        self._size = 0
+        for span in range(self.spans):
+            while place < self._ends[span]:
                 e = &self._entries[place]
                 for number in range(e.fields):
                     value = PyTuple_GET_ITEM(values, e.field[number])
@@ -118,8 +98,8 @@ cdef class AttributeWriter:
                         self._attribute(e, place, <object>value)
                         break
                 place += 1
-            found.append(PyBytes_FromStringAndSize(<char *>self._buffer, self._size))
-        return found
+            ends[span] = self._size
+        return 0
 
     cdef unsigned char *_room(self, Py_ssize_t size) except NULL:
         """Make room for ``size`` bytes; returns where to write them."""
@@ -127,11 +107,11 @@ cdef class AttributeWriter:
         cdef unsigned char *grown
         if self._size + size > self._capacity:
             capacity = 2 * (self._size + size)
-            grown = <unsigned char *>PyMem_Realloc(self._buffer, capacity)
+            grown = <unsigned char *>PyMem_Realloc(self.buffer, capacity)
             if grown == NULL:
                 raise MemoryError
-            self._buffer, self._capacity = grown, capacity
-        return self._buffer + self._size
+            self.buffer, self._capacity = grown, capacity
+        return self.buffer + self._size
 
     cdef int _copy(self, const char *data, Py_ssize_t size) except -1:
         memcpy(self._room(size), data, size)

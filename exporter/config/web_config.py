@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-import yaml
-
 from exporter.auth.tls_files import ServerTlsFiles
 from exporter.config.setting_types import nearest, shown
 
@@ -61,6 +59,8 @@ def read_web_config(path: Path) -> WebConfig:
         raise WebConfigError(f"{path}: cannot be read: {error.strerror}") from None
     if len(raw) > MAX_FILE_BYTES:
         raise WebConfigError(f"{path}: is larger than {MAX_FILE_BYTES} bytes")
+    import yaml  # noqa: PLC0415 - it takes 20 ms to load, and many starts have no such file
+
     try:
         document = yaml.safe_load(raw)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:

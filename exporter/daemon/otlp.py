@@ -54,7 +54,7 @@ class OtlpExporter:
     def offer(self, spans: Sequence[bytes]) -> None:
         """Queue serialised spans of one turn or session; never waits."""
         if self._spans is not None:
-            self._spans.offer(self._limiter.apply(spans))
+            self._spans.offer(self._limiter.apply(spans) if self._limiter.active else spans)
 
     def start(self) -> None:
         """Start sending."""

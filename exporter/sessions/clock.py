@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Final
 
+from exporter.compiled import timestamp
+
 SECOND: Final = 1_000_000_000
 EARLIEST: Final = 1_000_000_000 * SECOND
 """A stamp before this (2001) is not a measured time."""
@@ -43,12 +45,12 @@ class PlatformClock:
 
     def at(self, receipt: float) -> int:
         """The platform's time at ``receipt``, estimated from the smallest lag."""
-        return max(int(receipt * 1e6) * 1000 - self._lag, _FLOOR)
+        return max(_nanoseconds(receipt) - self._lag, _FLOOR)
 
     def event_time(self, stamp: datetime | None, receipt: float) -> int:
         """When an event happened: its ``stamp``, or the estimate :meth:`at` if the stamp is missing or not plausible."""
         if stamp is not None:
-            moment = int(stamp.timestamp() * 1e6 + 0.5) * 1000
+            moment = _rounded(timestamp(stamp))
             if EARLIEST <= moment < LATEST and self.learn(moment, receipt):
                 return moment
         return self.at(receipt)
@@ -58,7 +60,7 @@ class PlatformClock:
 
         A moment is not plausible if its lag differs by an hour or more from the smallest lag so far.
         """
-        lag = int(receipt * 1e6) * 1000 - moment
+        lag = _nanoseconds(receipt) - moment
         earliest = self._earliest
         if not earliest:
             self._earliest, self._lag = moment, lag
@@ -79,11 +81,23 @@ class PlatformClock:
         """
         if not self._earliest:
             return EARLIEST, LATEST
-        first = min(self._earliest, int(started_at * 1e6) * 1000 - self._lag)
-        return max(first - _BEFORE_SESSION, EARLIEST), int(receipt * 1e6) * 1000 - self._lag + _AFTER_RECEIPT
+        first = min(self._earliest, _nanoseconds(started_at) - self._lag)
+        return max(first - _BEFORE_SESSION, EARLIEST), _nanoseconds(receipt) - self._lag + _AFTER_RECEIPT
 
 
 def nanoseconds(stamp: datetime) -> int:
     """A date-time in unix nanoseconds, or 0 if it is not a measured time."""
-    found = int(stamp.timestamp() * 1e6 + 0.5) * 1000
+    found = _rounded(timestamp(stamp))
     return found if EARLIEST <= found < LATEST else 0
+
+
+def _nanoseconds(seconds: float) -> int:
+    """The whole microseconds of unix seconds, in nanoseconds."""
+    microseconds = int(seconds * 1e6)
+    return microseconds * 1000
+
+
+def _rounded(seconds: float) -> int:
+    """The nearest microsecond to unix seconds, in nanoseconds."""
+    microseconds = int(seconds * 1e6 + 0.5)
+    return microseconds * 1000

@@ -28,7 +28,8 @@ from exporter.protobuf import (
     integer_prefixes,
     text_attribute,
 )
-from exporter.tracing.encoder import ON_EVENT, ON_SPAN, event, event_name
+from exporter.tracing.encoder import EVENT_HEAD, EVENT_TAG, EVENT_TIME_TAG, ON_EVENT, ON_SPAN, event, event_name
+from exporter.tracing.flags_attribute import FlagsAttributeCache
 from exporter.tracing.sampling import SpanOptions
 
 Write = Callable[[msgspec.Struct], bytes]
@@ -38,6 +39,8 @@ WriteEvent = Callable[[msgspec.Struct, int], bytes]
 
 WHOLE: Final = frozenset({"tokens", "characters", "count", "ordinal"})
 """Wire units whose values are whole numbers."""
+FLAGS: Final = dict[str, bool]
+"""The type of a field with names that have a flag each."""
 _MAX_CACHED: Final = 256
 _LONGEST_CACHED: Final = 128
 _TOOL: Final = "gen_ai.tool.name"
@@ -139,8 +142,15 @@ def compile_event(event_spec: EventSpec, span: SpanName, options: SpanOptions) -
     name = event_name(event_spec.name)
     if not fields:
         return lambda _, at: event(at, name)
-    write = compile_attributes(fields, options, ON_EVENT)
-    return lambda e, at: event(at, name, write(e))
+    source = _Source(ON_EVENT, options)
+    for item in fields:
+        source.add(item)
+    lines = ["def write(e, at):", "    out = [NAME]", *source.lines, "    rest = b''.join(out)", "    n = len(rest)"]
+    lines.append(f"    return HEAD({EVENT_TAG}, n + 9, {EVENT_TIME_TAG}, at) + rest if n < 119 else event(at, rest)")
+    constants = source.constants | {"NAME": name, "HEAD": EVENT_HEAD.pack, "event": event}
+    run_generated("\n".join(lines), constants, f"event {event_spec.name}")
+    write: WriteEvent = constants["write"]
+    return write
 
 
 class _Source:
@@ -177,6 +187,8 @@ class _Source:
             self._line(2, f"out.append({yes} if v else {no})")
         elif kind is str and repeats(item):
             self._line(2, f"out.append({self._constant(text_cache(item, self._options, self._on))}[v])")
+        elif kind == FLAGS:
+            self._line(2, f"out.append({self._constant(flags_cache(item, self._options, self._on))}(v))")
         else:
             self._text(item, kind)
 
@@ -222,6 +234,11 @@ def text_cache(item: AttributeField, options: SpanOptions, on: int = ON_SPAN) ->
         return TextAttributeCache(on, item.key, options.attribute_length, convert)
     component = item.field.name.removesuffix("_provider")
     return TextAttributeCache(on, item.key, options.attribute_length, lambda text: convert(provider_name(text, component)))
+
+
+def flags_cache(item: AttributeField, options: SpanOptions, on: int = ON_SPAN) -> FlagsAttributeCache:
+    """The cache of an attribute with names that have a flag each."""
+    return FlagsAttributeCache(on, item.key, lambda flags: json_text(json_value(flags, options))[: options.attribute_length])
 
 
 def label_text(options: SpanOptions) -> Callable[[str], str]:

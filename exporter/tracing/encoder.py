@@ -29,7 +29,12 @@ FAILED: Final = b"\x7a\x02\x18\x02"
 _MAX_CACHED: Final = 256
 _LONGEST_SUBJECT: Final = 128
 _TIME: Final = struct.Struct("<Q")
-_EVENT_HEAD: Final = struct.Struct("<BBBQ")  # events = 11, its length; within, time_unix_nano = 1
+EVENT_TAG: Final = 0x5A
+"""events = 11"""
+EVENT_TIME_TAG: Final = 0x09
+"""time_unix_nano = 1, within an event"""
+EVENT_HEAD: Final = struct.Struct("<BBBQ")
+"""Packs ``EVENT_TAG, length, EVENT_TIME_TAG, time`` of an event that is shorter than 128 bytes; its name and attributes follow."""
 
 
 def event(at: int, name: bytes, attributes: bytes = b"") -> bytes:
@@ -37,8 +42,8 @@ def event(at: int, name: bytes, attributes: bytes = b"") -> bytes:
     rest = name + attributes
     length = len(rest) + 9
     if length < 128:
-        return _EVENT_HEAD.pack(0x5A, length, 0x09, at) + rest
-    return b"\x5a" + varint(length) + b"\x09" + _TIME.pack(at) + rest
+        return EVENT_HEAD.pack(EVENT_TAG, length, EVENT_TIME_TAG, at) + rest
+    return bytes((EVENT_TAG,)) + varint(length) + bytes((EVENT_TIME_TAG,)) + _TIME.pack(at) + rest
 
 
 def event_name(name: str) -> bytes:

@@ -5,7 +5,7 @@ contribute is buffered for the turn they fall in. Nothing here reads a clock: re
 """
 
 from collections.abc import Callable, Collection
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -61,7 +61,8 @@ class SpanProcessor:
         key = _key(event)
         if key is None or not self._is_exported(session, event, key):
             return None
-        key = _span_key(session.spans or self._state(session), session, key)
+        state = session.spans or self._state(session)
+        key = _span_key(state, session, key, "late" if state.is_late(key) else None)
         return TurnRef(turn_trace_id(session.trace_id, key) if self._options.per_turn else session.trace_id, key)
 
     def without_metrics(self, session: TracedSession, event: TurnCompleted, receipt: float) -> None:
@@ -125,7 +126,7 @@ class SpanProcessor:
         state = session.spans or self._state(session)
         exported = self._is_exported(session, event, key)
         buffer = state.pop_buffer(key)
-        turn, key = key, _span_key(state, session, key, late=mark == _LATE)
+        turn, key = key, _span_key(state, session, key, "late" if mark is _LATE else None)
         if turn is None:
             state.unnumbered += 1
         state.note_turn(turn or key)
@@ -304,7 +305,7 @@ def _key(event: TurnMetrics | TurnCompleted) -> TurnKey | None:
     return None if event.turn_number is None else turn_key(event.agent_tool_id, event.turn_number)
 
 
-def _span_key(state: SpanState, session: TracedSession, key: TurnKey | None, *, late: bool | None = None) -> TurnKey:
+def _span_key(state: SpanState, session: TracedSession, key: TurnKey | None, late: Literal["late"] | None) -> TurnKey:
     """The key that gives a turn's next span its id: no earlier span of the session, or of another one with its id, has it.
 
     A span cannot be replaced. So a turn whose metrics come after it was written without them has two.
@@ -313,5 +314,4 @@ def _span_key(state: SpanState, session: TracedSession, key: TurnKey | None, *, 
         count = state.unnumbered if key is None else state.turn_count
         at = str(int(session.last_event_at * 1e6))  # a process that the session is handed to counts anew
         return further_key((at, count), "unnumbered" if key is None else "repeated", session.continued)
-    late = state.is_late(key) if late is None else late
-    return further_key(key, "late" if late else None, session.continued)
+    return further_key(key, late, session.continued)

@@ -13,7 +13,7 @@ from exporter.events.audio_stream import Start
 from exporter.events.session import SessionStarted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.sessions.span_state import SpanBuffer
+from exporter.sessions.span_state import MAX_EVENTS, SpanBuffer
 from exporter.tracing.attributes import Write, WriteEvent, compile_attributes, compile_event, is_span_event, span_attributes
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.turn_spans import SLOTS, STAGES, TURN
@@ -35,7 +35,10 @@ class Contribution:
     def add_to(self, buffer: SpanBuffer, event: msgspec.Struct, at: int) -> None:
         """Add what ``event``, which happened at ``at`` (unix nanoseconds), contributes."""
         if self.event is not None:
-            buffer.add_event(self.event(event, at))
+            if len(buffer.events) < MAX_EVENTS:
+                buffer.events.append(self.event(event, at))
+            else:
+                buffer.dropped += 1
         for slot, write in self.slots:
             attributes = write(event)
             if attributes:

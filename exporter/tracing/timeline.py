@@ -189,12 +189,14 @@ def _any_of(*names: str) -> Callable[[TurnMetrics], bool]:
     return lambda e: read(e) != absent
 
 
-_TIMED: Final = (
-    _any_of("user_started_speaking_at", "user_stopped_speaking_at", "sdk_started_speaking_at", "sdk_stopped_speaking_at"),
-    _any_of("stt_delay_ms", "stt_timestamp"),
-    _any_of("turn_decision_ms"),
-    _any_of("llm_ttft_ms", "llm_duration_ms", "llm_timestamp"),
-    _any_of("tts_ttfb_ms", "tts_duration_ms", "tts_timestamp"),
-    _any_of("agent_started_speaking_at", "agent_stopped_speaking_at", "user_perceived_ms"),
-    _any_of("realtime_ttft_ms", "realtime_duration_ms"),
+TIMED_BY: Final = (
+    ("user_started_speaking_at", "user_stopped_speaking_at", "sdk_started_speaking_at", "sdk_stopped_speaking_at"),
+    ("stt_delay_ms", "stt_timestamp"),
+    ("turn_decision_ms",),
+    ("llm_ttft_ms", "llm_duration_ms", "llm_timestamp"),
+    ("tts_ttfb_ms", "tts_duration_ms", "tts_timestamp"),
+    ("agent_started_speaking_at", "agent_stopped_speaking_at", "user_perceived_ms"),
+    ("realtime_ttft_ms", "realtime_duration_ms"),
 )
+"""By stage, the fields that say when it was or how long it took."""
+_TIMED: Final = tuple(_any_of(*names) for names in TIMED_BY)

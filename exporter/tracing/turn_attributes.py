@@ -2,18 +2,25 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from exporter.compiled import AttributeWriter
 from exporter.protobuf import attribute, double_prefix, encoded_key, text_attribute
-from exporter.tracing.attributes import WHOLE, AttributeField, compile_attributes, json_text, json_value, repeats, text_cache, time_text
+from exporter.tracing.attributes import (
+    FLAGS,
+    WHOLE,
+    AttributeField,
+    compile_attributes,
+    flags_cache,
+    json_text,
+    json_value,
+    repeats,
+    text_cache,
+    time_text,
+)
 from exporter.tracing.encoder import ON_SPAN
 from exporter.tracing.sampling import SpanOptions
-
-if TYPE_CHECKING:
-    from exporter.compiled import attributes
 
 WriteAll = Callable[[msgspec.Struct], list[bytes]]
 """Takes an event; returns the attributes of each span, serialised."""
@@ -37,28 +44,16 @@ class AttributeEntry(NamedTuple):
     write: dict[str, bytes] | Callable[[Any], bytes] | None = None
 
 
-def turn_attributes_writer(spans: Sequence[list[AttributeField]], event: type[msgspec.Struct], options: SpanOptions) -> WriteAll:
-    """Compile the function that writes the attributes that each of the spans gets from an event of this type."""
-    return python_writer(spans, options) if AttributeWriter is None else compiled_writer(spans, event, options, AttributeWriter)
-
-
 def python_writer(spans: Sequence[list[AttributeField]], options: SpanOptions) -> WriteAll:
-    """As :func:`turn_attributes_writer`, in Python: one generated function a span."""
+    """The function that writes the attributes that each of the spans gets from an event: one generated function a span."""
     writers = [compile_attributes(fields, options) for fields in spans]
     return lambda event: [write(event) for write in writers]
 
 
-def compiled_writer(
-    spans: Sequence[list[AttributeField]],
-    event: type[msgspec.Struct],
-    options: SpanOptions,
-    writer: "type[attributes.AttributeWriter]",
-) -> WriteAll:
-    """As :func:`turn_attributes_writer`, in C. The event's fields must not be nested."""
-    places = {name: place for place, name in enumerate(event.__struct_fields__)}
-    entries = [[_entry(item, places, options) for item in fields] for fields in spans]
-    write, values_of = writer(entries, len(places), ON_SPAN, options.attribute_length).write, msgspec.structs.astuple
-    return lambda event: write(values_of(event))
+def attribute_entries(spans: Sequence[list[AttributeField]], fields: Sequence[str], options: SpanOptions) -> list[list[AttributeEntry]]:
+    """The same for the compiled writer. ``fields`` are those of the event, which must not be nested."""
+    places = {name: place for place, name in enumerate(fields)}
+    return [[_entry(item, places, options) for item in items] for items in spans]
 
 
 def _entry(item: AttributeField, places: dict[str, int], options: SpanOptions) -> AttributeEntry:
@@ -84,6 +79,8 @@ def _entry(item: AttributeField, places: dict[str, int], options: SpanOptions) -
 def _written(item: AttributeField, options: SpanOptions) -> Callable[[Any], bytes]:
     """The function that writes a value that the C code does not: a time, or JSON."""
     key, length = encoded_key(item.key), options.attribute_length
+    if item.field.type == FLAGS:
+        return flags_cache(item, options)
     if item.field.type is datetime:
         return lambda value: text_attribute(ON_SPAN, key, time_text(value).encode())
     return lambda value: text_attribute(ON_SPAN, key, json_text(json_value(value, options))[:length].encode())

@@ -9,14 +9,13 @@ import msgspec
 
 from exporter.catalogue.declarations import SpanName
 from exporter.catalogue.genai import END_REASON, attribute_key, constants
-from exporter.catalogue.inspect import inspect_event
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.protobuf import attribute, attributes
 from exporter.protocol.ids import TurnKey, child_span_id, turn_span, turn_trace_id
 from exporter.sessions.clock import SECOND
 from exporter.sessions.span_state import SpanBuffer, SpanState, ToolCall
-from exporter.tracing.attributes import TextAttributeCache, label_text, span_attributes
+from exporter.tracing.attributes import TextAttributeCache, label_text
 from exporter.tracing.encoder import (
     CLIENT,
     FAILED,
@@ -35,9 +34,7 @@ from exporter.tracing.encoder import (
 from exporter.tracing.messages import Messages
 from exporter.tracing.sampling import SpanOptions
 from exporter.tracing.span_handlers import Emit
-from exporter.tracing.stage_spans import StageConstants, TurnStages, stage_spans
-from exporter.tracing.timeline import is_timed, lay_out
-from exporter.tracing.turn_attributes import turn_attributes_writer
+from exporter.tracing.turn_encoder import Additions, StageConstants, TurnConstants, TurnIds, turn_encoder
 
 STAGES: Final[tuple[tuple[SpanName, SpanKind], ...]] = (
     ("user_speech", INTERNAL),
@@ -58,18 +55,21 @@ STAGE_OF_ERROR: Final = {
 }  # fmt: skip
 """``error_source`` → the stage that failed."""
 _FIRST_TOKEN: Final = event_name("first_token")
-_FIRST_OUTPUT: Final = (b"", b"", b"", _FIRST_TOKEN, event_name("first_byte"), b"", _FIRST_TOKEN)
-"""By stage, the event that marks a model's first output."""
+_FIRST_OUTPUT: Final[dict[SpanName, tuple[str, bytes]]] = {
+    "chat": ("llm_ttft_ms", _FIRST_TOKEN),
+    "text_to_speech": ("tts_ttfb_ms", event_name("first_byte")),
+    "realtime_inference": ("realtime_ttft_ms", _FIRST_TOKEN),
+}
+"""By stage, when its model's first output came, and the event that marks it."""
+_MODELS: Final[dict[SpanName, str]] = {
+    "speech_to_text": "stt_model",
+    "chat": "llm_model",
+    "text_to_speech": "tts_model",
+    "realtime_inference": "realtime_model",
+}
+"""By stage, the model that its span is named after."""
 _BEFORE_ESTIMATED: Final = 120 * SECOND
-
-
-class TurnIds(msgspec.Struct, frozen=True, gc=False):
-    """Where a turn's span belongs: serialised trace and parent, its own id, and a link if its trace is not the session's."""
-
-    trace: bytes
-    span: bytes
-    parent: bytes
-    link: bytes
+_NOTHING: Final = Additions()
 
 
 class WrittenTurn(msgspec.Struct, frozen=True, gc=False):
@@ -119,97 +119,72 @@ class TurnSpans:
     """Writes the spans of turns."""
 
     def __init__(self, options: SpanOptions, emit: Emit) -> None:
-        spec = inspect_event(TurnMetrics)
         self._emit = emit
-        names: tuple[SpanName, ...] = (*(name for name, _ in STAGES), "turn")
-        self._write_attributes = turn_attributes_writer([span_attributes(spec, name, options) for name in names], TurnMetrics, options)
-        self._names = [SpanNameCache(name, kind, label_text(options)) for name, kind in STAGES]
-        self._stage_constants = StageConstants(
-            attributes=tuple(attributes(ON_SPAN, constants(name)) for name, _ in STAGES),
-            with_session=tuple(kind == CLIENT for _, kind in STAGES),
-            first_output=_FIRST_OUTPUT,
-            succeeded=FLAGS,
-            failed=FAILED + FLAGS,
-        )
+        self._encoder = turn_encoder(options, turn_constants(options))
         self._messages = Messages(options.attribute_length) if options.capture else None
         self._error_type = TextAttributeCache(ON_SPAN, "error.type", options.attribute_length, label_text(options))
-        turn_constants = attributes(ON_SPAN, constants("turn"))
-        reason = attribute_key(END_REASON, proposals=options.proposals)
-        self._turn_constants = {
-            (estimated, ended): turn_constants
-            + attribute(ON_SPAN, "agentstack.timeline", "estimated" if estimated else "platform")
-            + (attribute(ON_SPAN, reason, ended) if ended else b"")
-            for estimated in (False, True)
-            for ended in ("", "completed", "interrupted")
-        }
 
     def write(self, event: TurnMetrics, state: SpanState, ids: TurnIds, buffer: SpanBuffer | None, receipt: float) -> WrittenTurn:
         """Emit the turn's spans, with those of the buffered tool calls that lie in it."""
-        clock = state.clock
+        clock, turn = state.clock, self._encoder
         earliest, lag = clock.earliest, clock.lag
-        times = lay_out(event, clock.window(state.started_at, receipt))
-        failed = STAGE_OF_ERROR.get(event.error_source.lower(), -1) if event.error_source else -1
-        written = self._attributes(event, failed, buffer)
-        present = [stage for stage in range(TURN) if written[stage] or is_timed(event, stage)]
-        start, end = times.envelope(present, clock.at(receipt))
-        if not times.estimated and not clock.known:
+        added = self._added(event.error_source, buffer)
+        turn.begin(event, clock.window(state.started_at, receipt), clock.at(receipt), added)
+        start, end, present = turn.start, turn.end, turn.present
+        if not turn.estimated and not clock.known:
             clock.learn(end, receipt)
-        spans: list[bytes] = []
+        tools: list[bytes] = []
         tools_outside: list[ToolCall] = []
         if buffer and buffer.tools:
-            earliest = start - _BEFORE_ESTIMATED if times.estimated else start
+            since = start - _BEFORE_ESTIMATED if turn.estimated else start
             for call in buffer.tools:
-                if earliest <= call.start and call.end <= end:
+                if since <= call.start and call.end <= end:
                     start = min(start, call.start)  # an estimated turn begins with the first of them
-                    spans.append(_tool_span(call, ids.trace, ids.span, state))
+                    tools.append(_tool_span(call, ids.trace, ids.span, state))
                 else:
                     tools_outside.append(call)
-        constant = self._turn_constants[times.estimated, _end_reason(event)]
-        spans.append(_turn_span(event, state, ids, buffer, start_end_part(start, end) + state.identity + constant + written[TURN]))
         if self._messages is not None:
-            self._messages.add(event, present, written)
-        names = self._stage_names(event)
-        stages = TurnStages(present, times.starts, times.ends, names, written, _first_output(event), failed, state.session_part)
-        spans += stage_spans(ids.trace, ids.span, stages, self._stage_constants)
-        self._emit(spans)
+            added.attributes = added.attributes or [b""] * (TURN + 1)
+            self._messages.add(event, present, added.attributes)
+        spans = turn.finish(ids, state, start, added)
+        self._emit([*tools, *spans] if tools else spans)
         return WrittenTurn(start, end, tools_outside, earliest, lag, present)
 
     def write_tool(self, call: ToolCall, state: SpanState) -> None:
         """Emit the span of a tool call that lies in no turn."""
         self._emit((_tool_span(call, state.trace_part, state.own_id, state),))
 
-    def _attributes(self, event: TurnMetrics, failed: int, buffer: SpanBuffer | None) -> list[bytes]:
-        """The attributes of each stage and, last, of the turn."""
-        written = self._write_attributes(event)
+    def _added(self, source: str | None, buffer: SpanBuffer | None) -> Additions:
+        """What the turn's other events add, and that ``source`` failed."""
+        failed = STAGE_OF_ERROR.get(source.lower(), -1) if source else -1
+        if failed < 0 and not buffer:
+            return _NOTHING if self._messages is None else Additions()
+        more = [b""] * (TURN + 1)
+        events = b""
         if buffer:
-            for slot, more in buffer.attributes.items():
-                written[slot // SLOTS] += more
-        if failed >= 0 and event.error_source:
-            written[failed] += self._error_type[event.error_source]
-        return written
-
-    def _stage_names(self, event: TurnMetrics) -> tuple[bytes, ...]:
-        speech, stt, detection, chat, tts, agent, realtime = self._names
-        return (
-            speech[None], stt[event.stt_model], detection[None], chat[event.llm_model],
-            tts[event.tts_model], agent[None], realtime[event.realtime_model],
-        )  # fmt: skip
+            for slot, attributes in buffer.attributes.items():
+                more[slot // SLOTS] += attributes
+            events = b"".join(buffer.events) + dropped_events_part(buffer.dropped)
+        if failed >= 0 and source:
+            more[failed] += self._error_type[source]
+        return Additions(more, events, failed)
 
 
-def _first_output(event: TurnMetrics) -> tuple[float | None, ...]:
-    return (None, None, None, event.llm_ttft_ms, event.tts_ttfb_ms, None, event.realtime_ttft_ms)
+def turn_constants(options: SpanOptions) -> TurnConstants:
+    """What is the same in every turn."""
+    stages = []
+    for name, kind in STAGES:
+        first_output, mark = _FIRST_OUTPUT.get(name, (None, b""))
+        cache = SpanNameCache(name, kind, label_text(options))
+        always = attributes(ON_SPAN, constants(name))
+        stages.append(StageConstants(name, cache, _MODELS.get(name), always, kind == CLIENT, first_output, mark))
+    return TurnConstants(tuple(stages), _of_turn("platform", options), _of_turn("estimated", options))
 
 
-def _end_reason(event: TurnMetrics) -> str:
-    return "interrupted" if event.interrupted else "" if event.error_source else "completed"
-
-
-def _turn_span(event: TurnMetrics, state: SpanState, ids: TurnIds, buffer: SpanBuffer | None, times_and_attributes: bytes) -> bytes:
-    return b"".join((
-        ids.trace, ids.span, ids.parent, state.turn_name, times_and_attributes,
-        b"".join(buffer.events) + dropped_events_part(buffer.dropped) if buffer else b"",
-        ids.link, FAILED if event.error_source else b"", FLAGS,
-    ))  # fmt: skip
+def _of_turn(timeline: str, options: SpanOptions) -> tuple[bytes, bytes, bytes]:
+    always = attributes(ON_SPAN, constants("turn")) + attribute(ON_SPAN, "agentstack.timeline", timeline)
+    reason = attribute_key(END_REASON, proposals=options.proposals)
+    return always, always + attribute(ON_SPAN, reason, "completed"), always + attribute(ON_SPAN, reason, "interrupted")
 
 
 def _tool_span(call: ToolCall, trace: bytes, parent: bytes, state: SpanState) -> bytes:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes_validate.utils import validate
 
 from deploy.helm.readme import documented
 from deploy.helm.render import render
@@ -19,6 +18,7 @@ from deploy.helm.schema import BY_OTHER_VALUES
 from exporter import __version__
 from exporter.config.settings import SETTINGS
 from tests.support.house_rules import ROOT
+from tests.support.json_schema import validate_manifest
 from tests.support.kubernetes import (
     CHART,
     NEWEST,
@@ -64,7 +64,7 @@ def test_objects_are_what_kubernetes_wants(values: str, version: str) -> None:
     patches = [patched(yaml.safe_load(each["data"]["patch.yaml"])) for each in objects if "patch.yaml" in each.get("data", ())]
     for each in [*objects, *patches]:
         if each["apiVersion"] != OF_THE_OPERATOR:
-            validate(each, version, strict=True)
+            validate_manifest(each, version, strict=True)
 
 
 def test_an_older_kubernetes_is_refused() -> None:
@@ -337,7 +337,7 @@ def test_a_chart_includes_the_sidecar(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     objects = parsed(done.stdout)
     pod = named(objects, "Pod")
-    validate(pod, NEWEST, strict=True)
+    validate_manifest(pod, NEWEST, strict=True)
     assert "--upstream=ws://127.0.0.1:7000" in exporter_in(pod["spec"])["args"]
     [volume] = pod["spec"]["volumes"]
     assert volume["configMap"]["name"] == named(objects, "ConfigMap")["metadata"]["name"]

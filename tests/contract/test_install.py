@@ -35,6 +35,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "UV_FIND_LINKS": str(home / "wheels"),
         "UV_PYTHON": sys.executable,  # the wheels are for this one
         "PIPX_DEFAULT_PYTHON": sys.executable,
+        "PIP_COMPILE": "0",  # half of the time, for files that are run once
     }
     for cache in ("UV_CACHE_DIR", "PIP_CACHE_DIR"):
         found[cache] = os.environ.get(cache, str(Path.home() / ".cache" / cache.partition("_")[0].lower()))

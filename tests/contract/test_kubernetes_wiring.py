@@ -14,7 +14,7 @@ from exporter.config.sources import CONFIG_ENV
 from tests.support.container import USER, container_process
 from tests.support.daemon import Endpoints
 from tests.support.kubernetes import VALUE_SETS, WORKLOADS, Object, charted_objects, exporter_in, kustomized_objects, pod_templates
-from tests.support.waiting import seconds
+from tests.support.waiting import patience
 
 pytestmark = pytest.mark.external
 
@@ -168,7 +168,7 @@ async def test_the_container_starts_and_answers(name: str, tmp_path: Path) -> No
 async def answers(endpoints: Endpoints, asked: Object) -> None:
     """Ask for a path as a probe or a monitor does: neither checks certificates here, and a monitor may have a user."""
     auth = USER if "basicAuth" in asked else None
-    async with httpx.AsyncClient(trust_env=False, verify=unchecked(), timeout=seconds(10), auth=auth) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=unchecked(), timeout=patience(10), auth=auth) as http:
         answer = await http.get(f"{asked.get('scheme', 'http').lower()}://{endpoints.telemetry}{asked['path']}")
     assert answer.status_code == 200, asked
 

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped] # it has no types
 import msgspec
 import pytest
 
@@ -22,6 +21,7 @@ from exporter.exporters.live.messages import (
 )
 from exporter.exporters.live.schema import schema
 from tests.support.house_rules import ROOT
+from tests.support.json_schema import validate
 
 DATA = ROOT / "tests" / "data" / "live"
 EXAMPLES: dict[str, type[Any]] = {
@@ -56,4 +56,4 @@ def test_examples_are_of_their_type(name: str) -> None:
     raw = Path(DATA / f"{name}.json").read_bytes()
     msgspec.json.decode(raw, type=EXAMPLES[name])
     whole = schema()
-    jsonschema.validate(json.loads(raw), {"$ref": f"#/$defs/{EXAMPLES[name].__name__}", "$defs": whole["$defs"]})
+    validate(json.loads(raw), {"$ref": f"#/$defs/{EXAMPLES[name].__name__}", "$defs": whole["$defs"]})

@@ -1,14 +1,16 @@
 """Compiled code, which the image runs, gives the same values and bytes as the Python it replaces."""
 
 import math
+import sys
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -17,27 +19,28 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from exporter.catalogue import buckets
-from exporter.catalogue.declarations import SpanName
 from exporter.catalogue.exponential import classic_places, fine_places
-from exporter.catalogue.inspect import inspect_event
+from exporter.catalogue.inspect import FieldSpec, inspect_event
 from exporter.compiled.build import PLAIN, sources
 from exporter.compiled.record_instructions import GroupInstruction
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.exporters.otlp.sender import requests
 from exporter.metrics import recorder, store
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.diagnostics import NoDiagnostics
 from exporter.pipeline.pipeline import Pipeline
+from exporter.sessions.clock import EARLIEST, LATEST, SECOND
 from exporter.sessions.packed_turn import plain_packer
 from exporter.sessions.registry import SessionTimeouts
-from exporter.tracing.attributes import span_attributes
+from exporter.sessions.span_state import SpanState
 from exporter.tracing.sampling import SpanOptions
-from exporter.tracing.stage_spans import StageConstants, TurnStages, python_stage_spans
-from exporter.tracing.turn_attributes import AttributeEntry, compiled_writer, python_writer
-from exporter.tracing.turn_spans import STAGES
+from exporter.tracing.span_batch import SpanBatch
+from exporter.tracing.timeline import TIMED_BY
+from exporter.tracing.turn_attributes import AttributeEntry
+from exporter.tracing.turn_encoder import Additions, PythonTurnEncoder, TurnConstants, TurnEncoder, TurnIds, c_encoder
+from exporter.tracing.turn_spans import turn_constants
 from tests.support.compiled import ROOT, compiled_copy, load, run_compiled
 from tests.support.events import documents
 from tests.support.turn_events import turn_metrics
@@ -45,7 +48,6 @@ from tests.support.turn_events import turn_metrics
 pytestmark = [pytest.mark.external, pytest.mark.xdist_group("compiled"), pytest.mark.timeout(600)]  # the first one compiles
 
 NOW = 1_777_885_200.0
-NAMES: tuple[SpanName, ...] = (*(name for name, _ in STAGES), "turn")
 
 
 CHECKS = (
@@ -76,20 +78,20 @@ class Compiled:
     """A folder with a compiled copy of the package, and the modules of ``exporter.compiled`` from there."""
 
     folder: Path
-    attributes: ModuleType
     fields: ModuleType
     frames: ModuleType
     moments: ModuleType
     pack: ModuleType
     record: ModuleType
-    spans: ModuleType
+    turns: ModuleType
 
 
 @pytest.fixture(scope="module")
 def compiled() -> Compiled:
     folder = compiled_copy()
-    names = ("attributes", "fields", "frames", "moments", "pack", "record", "spans")
-    return Compiled(folder, *(load(folder, name) for name in names))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "exporter.compiled.attributes", load(folder, "attributes"))  # which turns builds upon
+        return Compiled(folder, *(load(folder, name) for name in ("fields", "frames", "moments", "pack", "record", "turns")))
 
 
 class Loud(NoDiagnostics):
@@ -97,27 +99,143 @@ class Loud(NoDiagnostics):
         raise error
 
 
-def keyed(options: SpanOptions) -> Any:
-    return [span_attributes(inspect_event(TurnMetrics), name, options) for name in NAMES]
+_ENCODERS: dict[SpanOptions, tuple[TurnEncoder, TurnEncoder]] = {}
+IDS = TurnIds(b"trace", b"8 bytes!", b"parent", b"link")
 
 
-@given(events=st.lists(turn_metrics, min_size=1, max_size=3), capture=st.booleans(), length=st.sampled_from([0, 5, 4096]))
-@example(events=[TurnMetrics()], capture=True, length=4096)
-@example(events=[TurnMetrics(llm_ttft_ms=0, stt_input_tokens=0, realtime_input_audio_tokens=300)], capture=False, length=4096)
-@example(events=[TurnMetrics(llm_prompt_tokens=0, tts_characters=128, stt_input_tokens=2**62)], capture=False, length=4096)
-@example(
-    events=[TurnMetrics(llm_request_id="é" * length) for length in (0, 50, 60, 63, 64, 127, 128, 4096)], capture=False, length=4096
+def encoders(compiled: Compiled, options: SpanOptions) -> tuple[TurnEncoder, TurnEncoder]:
+    """The encoder in C and that in Python; the same two for the same options, so that each turn follows any others."""
+    if options not in _ENCODERS:
+        constants = turn_constants(options)
+        _ENCODERS[options] = c_encoder(options, constants, compiled.turns.TurnEncoder), PythonTurnEncoder(options, constants)
+    return _ENCODERS[options]
+
+
+def encoded(encoder: TurnEncoder, event: TurnMetrics, case: "Case") -> tuple[object, ...]:
+    """All that an encoder says of a turn."""
+    state = SpanState()
+    state.turn_name, state.identity, state.session_part = b"name", b"session and agent", b"session"
+    added = Additions(case.more, case.events, case.failed)
+    encoder.begin(event, case.window, case.receipt, added)
+    start, end = encoder.start, encoder.end
+    spans = encoder.finish(IDS, state, start - case.earlier, added)
+    assert len(spans) == len(encoder.present) + 1
+    return start, end, encoder.estimated, encoder.present, list(spans)
+
+
+@dataclass
+class Case:
+    """What a turn is encoded with."""
+
+    window: tuple[int, int] = (EARLIEST, LATEST)
+    receipt: int = 1_777_885_210 * SECOND
+    more: list[bytes] | None = None
+    failed: int = -1
+    events: bytes = b""
+    earlier: int = 0
+
+
+_near = st.integers(-100 * SECOND, 100 * SECOND).map(lambda distance: 1_777_885_200 * SECOND + distance)
+_some = st.sampled_from([b"", b"", b"x", b"y" * 130, b"z" * 20_000])
+cases = st.builds(
+    Case,
+    window=st.just((EARLIEST, LATEST)) | st.tuples(_near, _near),
+    receipt=_near,
+    more=st.none() | st.lists(_some, min_size=8, max_size=8),
+    failed=st.integers(-1, 6),
+    events=_some,
+    earlier=st.integers(0, SECOND),
 )
-def test_attributes(compiled: Compiled, events: Sequence[TurnMetrics], capture: bool, length: int) -> None:
-    """Any sequence of turns gives the same bytes, also if whole numbers are integers."""
-    options = SpanOptions(capture=capture, proposals=True, attribute_length=length)
-    in_c = compiled_writer(keyed(options), TurnMetrics, options, compiled.attributes.AttributeWriter)
-    in_python = python_writer(keyed(options), options)
+
+
+@given(
+    events=st.lists(turn_metrics, min_size=1, max_size=3),
+    case=cases,
+    capture=st.booleans(),
+    length=st.sampled_from([0, 5, 4096]),
+)
+@example(events=[TurnMetrics()], case=Case(), capture=True, length=4096)
+@example(
+    events=[TurnMetrics(llm_ttft_ms=0, stt_input_tokens=0, realtime_input_audio_tokens=300)], case=Case(), capture=False, length=4096
+)
+@example(events=[TurnMetrics(llm_prompt_tokens=0, tts_characters=128, stt_input_tokens=2**62)], case=Case(), capture=False, length=9)
+@example(
+    events=[TurnMetrics(llm_request_id="é" * length) for length in (0, 50, 60, 63, 64, 127, 128, 4096)],
+    case=Case(),
+    capture=False,
+    length=4096,
+)
+def test_turns(compiled: Compiled, events: Sequence[TurnMetrics], case: Case, capture: bool, length: int) -> None:
+    """Any sequence of turns gives the same times and bytes, also if whole numbers are integers."""
+    in_c, in_python = encoders(compiled, SpanOptions(capture=capture, proposals=True, attribute_length=length))
     for event in events:
-        assert in_c(event) == in_python(event)
+        assert encoded(in_c, event, case) == encoded(in_python, event, case)
         whole = {name: int(number) for name in event.__struct_fields__ if isinstance(number := getattr(event, name), float)}
         as_integers = msgspec.structs.replace(event, **whole)
-        assert in_c(as_integers) == in_python(as_integers)
+        assert encoded(in_c, as_integers, case) == encoded(in_python, as_integers, case)
+
+
+_OTHERS = ("tts_pipeline_ms", "turn_completed_callback_ms", "on_user_turn_completed_ms", "tts_audio_duration_ms")
+_TIMES = [field for field in inspect_event(TurnMetrics).fields if field.name in {*chain(*TIMED_BY), *_OTHERS}]
+_seconds = st.integers(-4, 4).map(lambda moment: 1_777_885_200.0 + moment)
+
+
+def time_of(field: FieldSpec) -> st.SearchStrategy[Any]:
+    """A few moments that lie within one turn, and lengths that reach from one to another."""
+    if field.type is datetime:
+        return _seconds.map(lambda moment: datetime.fromtimestamp(moment, UTC))
+    return _seconds if field.quantity and field.quantity.wire_unit == "unix seconds" else st.sampled_from([0.0, 0.5, 1000.0, 2500.0])
+
+
+@given(
+    fields=st.sets(st.sampled_from(_TIMES), max_size=6).flatmap(
+        lambda fields: st.fixed_dictionaries({field.name: time_of(field) for field in fields})
+    ),
+    agent_first=st.none() | st.booleans(),
+)
+@example(
+    fields={"tts_timestamp": 1_777_885_200.0, "tts_duration_ms": 900.0, "tts_ttfb_ms": 100.0, "llm_ttft_ms": 300.0}, agent_first=None
+)
+@example(
+    fields={"llm_timestamp": 1_777_885_200.0, "llm_duration_ms": 900.0, "llm_ttft_ms": 100.0, "stt_delay_ms": 7.0}, agent_first=None
+)
+@example(
+    fields={"llm_timestamp": 1_777_885_200.0, "turn_completed_callback_ms": 900.0, "on_user_turn_completed_ms": 100.0}, agent_first=None
+)
+@example(
+    fields={"stt_timestamp": 1_777_885_200.0, "stt_delay_ms": 900.0, "tts_pipeline_ms": 5.0, "turn_decision_ms": 50.0}, agent_first=None
+)
+@example(fields={"agent_started_speaking_at": datetime(2026, 5, 4, 9, tzinfo=UTC), "realtime_ttft_ms": 400.0}, agent_first=True)
+@example(
+    fields={"sdk_stopped_speaking_at": 1_777_885_200.0, "user_perceived_ms": 400.0, "tts_audio_duration_ms": 800.0}, agent_first=False
+)
+def test_few_times(compiled: Compiled, fields: dict[str, Any], agent_first: bool | None) -> None:
+    """Any few times and lengths give the same timeline: each way to find the end of speech is taken if no better one is there."""
+    in_c, in_python = encoders(compiled, SpanOptions())
+    event = TurnMetrics(agent_first=agent_first, **fields)
+    assert encoded(in_c, event, Case()) == encoded(in_python, event, Case())
+
+
+@given(moment=st.datetimes(timezones=st.none() | st.timezones() | st.just(UTC)))
+@example(moment=datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=UTC))
+@example(moment=datetime(2100, 3, 1, tzinfo=UTC))
+@example(moment=datetime(1, 1, 1, tzinfo=UTC))
+@example(moment=datetime(9999, 12, 31, tzinfo=UTC))
+def test_dates(compiled: Compiled, moment: datetime) -> None:
+    """A stamp in any time zone is the same moment, in any year of the calendar."""
+    if isinstance(outcome(datetime.timestamp, moment), type):
+        return
+    in_c, in_python = encoders(compiled, SpanOptions())
+    event, case = TurnMetrics(user_stopped_speaking_at=moment, stt_delay_ms=100.0), Case(window=(0, LATEST))
+    assert encoded(in_c, event, case) == encoded(in_python, event, case)
+    assert outcome(compiled.turns.timestamp, moment) == outcome(datetime.timestamp, moment)
+
+
+def outcome(timestamp: Callable[[datetime], float], moment: datetime) -> float | type[Exception]:
+    try:
+        return timestamp(moment)
+    except (OverflowError, ValueError) as error:  # a local time that the system does not know
+        return type(error)
 
 
 def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], record: ModuleType | None, *, exponential: bool) -> Snapshot:
@@ -212,41 +330,6 @@ def test_fields(compiled: Compiled, event: TurnMetrics, names: list[str]) -> Non
     assert compiled.fields.FieldsReader(TurnMetrics, tuple(names)).read(event) == attrgetter(*names)(event)
 
 
-_pieces = st.lists(st.binary(max_size=300), min_size=7, max_size=7).map(tuple)
-_times = st.lists(st.integers(0, 2**62), min_size=7, max_size=7)
-
-
-@given(
-    present=st.lists(st.integers(0, 6), unique=True),
-    times=st.tuples(_times, _times),
-    pieces=st.tuples(_pieces, _pieces, _pieces),
-    marked=st.lists(st.none() | st.floats(0, 1e8), min_size=7, max_size=7).map(tuple),
-    failed=st.integers(-1, 6),
-    span=st.binary(min_size=8, max_size=8),
-)
-def test_stages(
-    compiled: Compiled,
-    present: list[int],
-    times: tuple[list[int], list[int]],
-    pieces: tuple[Any, Any, Any],
-    marked: Any,
-    failed: int,
-    span: bytes,
-) -> None:
-    """Any stages give the same bytes; the names of marks are short."""
-    names, constants, attributes = pieces
-    stages = TurnStages(present, *times, names, [*attributes], marked, failed, b"session")
-    with_session = tuple(bool(constant) for constant in constants)
-    same = StageConstants(constants, with_session, tuple(name[:100] for name in names), b"went well", b"failed")
-    assert compiled.spans.stage_spans(b"trace", span, stages, same) == python_stage_spans(b"trace", span, stages, same)
-
-
-@given(spans=st.lists(st.binary(max_size=300) | st.sampled_from([b"x" * 127, b"x" * 128, b"x" * 20_000]), max_size=5))
-def test_join(compiled: Compiled, spans: list[bytes]) -> None:
-    """Spans are joined to the same bytes, however long they are and whatever holds them."""
-    assert compiled.spans.join(spans) == compiled.spans.join(iter(spans)) == requests.python_join(spans)
-
-
 def taken(read: bytes, at: int, stop: int, longest: int) -> tuple[int, list[dict[str, Any]]]:
     """As ``take_messages`` of exporter/compiled/frames.pyx, slowly."""
     messages: list[dict[str, Any]] = []
@@ -332,23 +415,43 @@ def _without_end(values: list[Any]) -> list[Any]:
 )
 def test_values_no_decoder_lets_through(compiled: Compiled, wrong: dict[str, Any], error: type[Exception] | None) -> None:
     """A value of a wrong type raises an exception, and the next event is written correctly."""
-    options = SpanOptions()
-    write = compiled_writer(keyed(options), TurnMetrics, options, compiled.attributes.AttributeWriter)
-    good, bad = TurnMetrics(llm_request_id="a"), msgspec.structs.replace(TurnMetrics(), **wrong)
+    in_c, in_python = encoders(compiled, SpanOptions())
+    good, bad, case = TurnMetrics(llm_request_id="a"), msgspec.structs.replace(TurnMetrics(), **wrong), Case()
     if error is not None:
         with pytest.raises(error):
-            write(bad)
+            encoded(in_c, bad, case)
     else:
-        assert write(bad) == python_writer(keyed(options), options)(bad)
-    assert write(good) == python_writer(keyed(options), options)(good)
+        assert encoded(in_c, bad, case) == encoded(in_python, bad, case)
+    assert encoded(in_c, good, case) == encoded(in_python, good, case)
 
 
 def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     """A program that would read or write beyond its memory is refused."""
-    same = StageConstants((), (), (), b"", b"")
-    entry = AttributeEntry("double", (5,), head=b"head")
-    with pytest.raises(ValueError, match="must be the places"):
-        compiled.attributes.AttributeWriter([[entry]], 5, 9, 100)
+    options = SpanOptions()
+    constants, fields = turn_constants(options), TurnMetrics.__struct_fields__
+    entry = AttributeEntry("double", (len(fields),), head=b"head")
+    long_mark = msgspec.structs.replace(constants.stages[3], mark=b"x" * 101)
+
+    def create(entries: Any, constants: TurnConstants = constants, timed_by: Any = TIMED_BY) -> TurnEncoder:
+        return cast("TurnEncoder", compiled.turns.TurnEncoder(entries, fields, 9, 100, constants, timed_by, (b"", b""), SpanBatch))
+
+    for entries, message in (([[entry]] * 8, "must be the places"), ([[]] * 7, "a turn has 7 stages")):
+        with pytest.raises(ValueError, match=message):
+            create(entries)
+    with pytest.raises(ValueError, match="a mark has up to 100 bytes"):
+        create([[]] * 8, msgspec.structs.replace(constants, stages=(long_mark, *constants.stages[1:])))
+    with pytest.raises(ValueError, match="a turn has 7 stages"):
+        create([[]] * 8, timed_by=TIMED_BY[1:])
+    encoder = create([[]] * 8)
+    with pytest.raises(ValueError, match="no turn was begun"):
+        encoder.finish(IDS, SpanState(), 0, Additions())
+    with pytest.raises(ValueError, match="3 lists of attributes, not 8"):
+        encoder.begin(TurnMetrics(), (0, 0), 0, Additions([b""] * 3))
+    encoder.begin(TurnMetrics(), (0, 0), 0, Additions())
+    with pytest.raises(ValueError, match="no turn was begun with these attributes"):
+        encoder.finish(IDS, SpanState(), 0, Additions([b""] * 3))
+    with pytest.raises(ValueError, match="a span id has 8 bytes"):
+        encoder.finish(msgspec.structs.replace(IDS, span=b"short"), SpanState(), 0, Additions())
     for name in ("no_such_field", "earlier_names", "__class__"):
         with pytest.raises(ValueError, match="no field of TurnMetrics"):
             compiled.record.RecordWriter([GroupInstruction(number=0, key=(name,), updates=[])], TurnMetrics, None)
@@ -363,17 +466,11 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     for explicit in ((0, 1, 2, 3), (1, 0, 0), (-1, 0, 0)):
         with pytest.raises(ValueError, match="places"):
             compiled.record.HistogramCell((1.0, 2.0), explicit, True)
-    with pytest.raises(ValueError, match="4 values, not 6"):
-        compiled.attributes.AttributeWriter([[entry]], 6, 9, 100).write((1, 2, 3, 4))
-    with pytest.raises(ValueError, match="a span id has 8 bytes"):
-        compiled.spans.stage_spans(b"", b"short", TurnStages([], [], [], (), [], (), -1, b""), same)
     with pytest.raises(ValueError, match="no place 256"):
         compiled.pack.Packer([256])
     for at, longest in ((0, 8193), (-1, 8192)):
         with pytest.raises(ValueError, match="cannot be taken"):
             compiled.frames.take_messages(b"", at, 0, longest)
-    with pytest.raises(IndexError):
-        compiled.spans.stage_spans(b"", b"8 bytes!", TurnStages([7], [1], [1], (), [b""], (None,), -1, b""), same)
 
 
 def test_the_whole_package(compiled: Compiled) -> None:

@@ -32,6 +32,8 @@ SHOWS: dict[str, tuple[tuple[str, ...], ...]] = {
 ABSENT = {"healthy": (("caller_turns", "unanswered"), ("dead_air",), ("model_changes",), ("ended_after", "silent"))}
 """What a fleet must not show."""
 
+pytestmark = pytest.mark.timeout(240)
+
 
 @pytest.mark.parametrize("fleet", FLEETS)
 async def test_the_answers_equal_the_platforms_account(tmp_path: Path, fleet: str) -> None:

@@ -40,7 +40,7 @@ from tests.support.daemon import (
 )
 from tests.support.pki import Pki, make_pki
 from tests.support.raw_websocket import CLOSE, CONTINUATION, PING, frame, raw_connection, raw_websocket
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience, seconds
 from tests.unit.test_auth_policy import signed
 
 TOKEN, NEXT_TOKEN = "t0ken-t0ken-t0ken", "the-next-t0ken-now"
@@ -245,7 +245,7 @@ class TestTls:
         """A connection that does not speak TLS is closed within the handshake timeout."""
         files = {"tls_cert": pki.certificate, "tls_key": pki.key}
         async with running_daemon(**files, handshake_timeout=0.2) as endpoints, raw_connection(endpoints.listen) as socket:
-            assert await asyncio.wait_for(socket.reader.read(), seconds(5)) == b""
+            assert await asyncio.wait_for(socket.reader.read(), patience(5)) == b""
             await endpoints.reaches(REFUSED, 1, reason="tls_handshake")
 
     @pytest.mark.parametrize("way", ["endpoint", "relay"])
@@ -341,8 +341,8 @@ class TestTelemetry:
         limits = httpx.Limits(max_connections=len(flood))
         async with (
             guarded(tmp_path, web) as endpoints,
-            httpx.AsyncClient(trust_env=False, timeout=seconds(60), limits=limits) as http,
-            httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2"), timeout=seconds(30)) as other,
+            httpx.AsyncClient(trust_env=False, timeout=patience(60), limits=limits) as http,
+            httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2"), timeout=patience(30)) as other,
         ):
             begun = [asyncio.create_task(http.get(endpoints.url("/metrics"), auth=credentials)) for credentials in flood]
             await eventually(lambda: sum(task.done() for task in begun) >= len(begun) // 2)
@@ -366,7 +366,7 @@ class TestTelemetry:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(basic_auth, "_matches", counting)
             async with guarded(tmp_path, f"basic_auth_users:\n  prometheus: {slow}\n") as endpoints:
-                async with httpx.AsyncClient(trust_env=False, timeout=seconds(30)) as http:
+                async with httpx.AsyncClient(trust_env=False, timeout=patience(30)) as http:
                     begun = [
                         asyncio.create_task(http.get(endpoints.url("/metrics"), auth=("prometheus", str(number))))
                         for number in range(4)
@@ -375,7 +375,7 @@ class TestTelemetry:
                     for task in begun:
                         task.cancel()
                     await asyncio.gather(*begun, return_exceptions=True)
-                async with httpx.AsyncClient(trust_env=False, timeout=seconds(30)) as http:
+                async with httpx.AsyncClient(trust_env=False, timeout=patience(30)) as http:
                     assert (await http.get(endpoints.url("/metrics"), auth=("prometheus", "s3cret"))).status_code == 200
         assert len(checked) <= 3
 

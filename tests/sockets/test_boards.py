@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.app import app
 from tests.support.board_rules import interpolated, queries_of
 from tests.support.daemon import Endpoints, daemon_process
@@ -40,6 +42,8 @@ EMPTY = {
 
 FLEETS = {"plain": ["mixed", "messy", "outbound", "s2s"], "relay": ["typical"]}
 """What is played to each exporter: one that takes events, and one in front of an app."""
+
+pytestmark = pytest.mark.timeout(240)
 
 
 @asynccontextmanager

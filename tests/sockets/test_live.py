@@ -12,11 +12,12 @@ from typing import Any
 import bcrypt
 import httpx
 import msgspec
+import pytest
 
 from exporter.exporters.live.hub import FRAME, MOST_VIEWERS
 from exporter.exporters.live.messages import CallDetail, CallList, Change, FieldList, State, SummaryAnswer
 from tests.support.daemon import Endpoints, call, http_client, running_daemon, send_all
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience, seconds
 
 STARTED = {"type": "session.started", "agent_session_id": "as-1", "agent_id": "support"}
 TURN = {"type": "turn.metrics", "turn_number": 1, "user_perceived_ms": 2300, "llm_ttft_ms": 1600}
@@ -68,13 +69,14 @@ async def events(answer: httpx.Response) -> AsyncIterator[Event]:
 
 async def until(stream: AsyncIterator[Event], wanted: Any) -> Event:
     """The first event for which ``wanted`` holds."""
-    async with asyncio.timeout(seconds(10)):
+    async with asyncio.timeout(patience(10)):
         async for event in stream:
             if wanted(event):
                 return event
     raise AssertionError("the stream ended")
 
 
+@pytest.mark.alone
 async def test_a_call_is_seen_while_it_goes_on() -> None:
     """The list shows it within a second; detail, summary, fields, files and streams agree; an unknown call is 404."""
     async with running_daemon() as endpoints, call(endpoints.ws) as socket, stream(endpoints, "/api/v1/stream") as listed:
@@ -148,6 +150,7 @@ async def test_a_stream_has_at_most_four_events_a_second() -> None:
         assert times[-1] - times[0] >= 3 * FRAME * 0.9
 
 
+@pytest.mark.alone
 async def test_streams_end_when_the_exporter_stops() -> None:
     """Viewers are told, and they do not keep the exporter from stopping."""
     async with running_daemon() as endpoints:

@@ -15,7 +15,7 @@ from exporter import __version__
 from tests.support.daemon import call, daemon_process, send_all
 from tests.support.house_rules import ROOT
 from tests.support.raw_websocket import raw_connection
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience
 
 EVENTS = "agentstack_exporter_frames_total"
 DROPPED = "agentstack_exporter_log_lines_dropped_total"
@@ -105,7 +105,7 @@ async def test_closed_descriptors(tmp_path: Path, closed: str) -> None:
         await eventually((tmp_path / "ready").exists, within=20, because="the ready file")
         assert not [target for target in standard_descriptors(process.pid) if target.startswith("socket:")]
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), seconds(8)) == 0
+        assert await asyncio.wait_for(process.wait(), patience(8)) == 0
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

@@ -19,7 +19,7 @@ from tests.sockets.test_every_field import FIELDS, PROTOCOL, STREAM, value_of, w
 from tests.support.app import app
 from tests.support.daemon import settings
 from tests.support.raw_websocket import CONTINUATION, PING, TEXT, RawWebSocket, raw_websocket
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience
 
 MEASURED_BY_RECEIPT = ("agentstack_exporter_", "process_", "agentstack_state_duration", "agentstack_agent_tool_duration")
 OF_THE_RELAY = {spec.name for spec in APP_METRICS}
@@ -104,7 +104,7 @@ async def by_python_tap(daemon: Daemon, calls: Sequence[Events]) -> None:
             for event in events:
                 tap.send(f"as-{number}", event.decode())
             tap.end(f"as-{number}")
-            assert await asyncio.to_thread(tap.flush, seconds(10))
+            assert await asyncio.to_thread(tap.flush, patience(10))
         assert tap.stats.dropped == {}
     finally:
         await asyncio.to_thread(tap.close)

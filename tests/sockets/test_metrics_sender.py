@@ -1,6 +1,7 @@
 """Metrics over real sockets: only the newest totals matter, and they arrive."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -58,10 +59,10 @@ class Sending:
 
 
 @asynccontextmanager
-async def sending(protocol: Protocol, *, parts: int = 1, **options: Any) -> AsyncIterator[Sending]:
+async def sending(protocol: Protocol, *, parts: int = 1, source: Source | None = None, **options: Any) -> AsyncIterator[Sending]:
     async with otlp_receiver(protocol) as site:
         target = Target("metrics", protocol, site.endpoint.replace("traces", "metrics"))
-        source, observer = Source(parts), RecordingObserver()
+        source, observer = source or Source(parts), RecordingObserver()
         sender = MetricsSender(
             create_transport(target), source, observer, **{"interval": 0.02, "backoff": BackoffConfig(time_scale=0.005), **options}
         )
@@ -154,6 +155,22 @@ async def test_a_failed_collection_is_not_the_last() -> None:
         await eventually(lambda: site.receiver.requests)
         await sender.stop()
     assert totals(site.receiver)[0] == 2
+
+
+async def test_a_slow_collection_is_sent_after_a_failure() -> None:
+    """After a failure totals are sent although collecting them takes longer than they may grow old."""
+
+    class Slow(Source):
+        async def collect(self) -> Sequence[ExportRequest]:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await asyncio.Event().wait()
+            return await super().collect()
+
+    async with sending("http/protobuf", source=Slow(), interval=0.005) as run:
+        run.site.receiver.answers.extend([HttpAnswer(503)] * 3)
+        await eventually(lambda: run.site.receiver.requests)
+    assert run.observer.attempts["failed"] == 3
 
 
 async def test_an_impossible_pause_loses_nothing() -> None:

@@ -99,7 +99,7 @@ async def test_totals_are_those_of_a_scrape(tmp_path: Any, protocol: Protocol, f
                 assert {key: (shown[key], sent[key]) for key in shown if shown[key] != pytest.approx(sent[key], rel=1e-9)} == {}
                 return len(shown) > 300
 
-            await eventually(equal)
+            await eventually(equal, within=20)  # to compare all once takes a second of the processor
 
 
 async def test_differences_add_up_to_the_totals(tmp_path: Any) -> None:
@@ -111,7 +111,7 @@ async def test_differences_add_up_to_the_totals(tmp_path: Any) -> None:
                 site.receiver.answer = HttpAnswer(status) if status != 200 else None
                 folder = subdirectory(tmp_path, f"calls-{number_of}")
                 await simulate(folder, running.endpoints, calls=5, profiles=["mixed"], seed=number_of)
-                await eventually(partial(_attempted, site.receiver, len(site.receiver.attempts) + 3))
+                await eventually(partial(_attempted, site.receiver, len(site.receiver.attempts) + 3), within=20)
             site.receiver.answer = None
             await eventually(lambda: running.daemon.pipeline.sessions.active == 0)
             text = await running.endpoints.text()

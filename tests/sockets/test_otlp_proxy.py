@@ -18,7 +18,7 @@ from tests.support.http_proxy import HttpProxy, http_proxy
 from tests.support.otlp_receiver import Site, otlp_receiver
 from tests.support.pki import Pki, make_pki
 from tests.support.recording_observer import RecordingObserver
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience
 
 LOGIN = "Basic dXNlcjpzM2NyZXQ="
 CREDENTIALS = "user:s3cret"
@@ -75,7 +75,7 @@ async def route(
     async with otlp_receiver(protocol, tls=server_side(protocol, pki) if tls else None) as site, http_proxy(LOGIN, to_proxy) as proxy:
         target = Target(
             *("traces", protocol, site.endpoint.replace("http:", "https:") if tls else site.endpoint, tls),
-            timeout=seconds(10.0),
+            timeout=patience(10.0),
             tls_files=ClientTlsFiles(pki.certificate),
             proxy=Proxy("127.0.0.1", proxy.port, credentials, tls=proxy_tls),
         )

@@ -22,7 +22,7 @@ from tests.support.app import app
 from tests.support.daemon import call, send_all, settings
 from tests.support.otlp_daemon import UNTIL_THE_END
 from tests.support.traced import values
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience
 
 STARTED_AT = 1_777_885_200.0
 KINDS = ("typical", "slow", "s2s", "outbound", "messy", "streaming")
@@ -83,7 +83,7 @@ async def by_tap(daemon: Daemon, calls: list[list[dict[str, Any]]]) -> AsyncIter
             for event in events:
                 tap.send(name, forms[number % 3](event))
             tap.end(name)
-            assert await asyncio.to_thread(tap.flush, seconds(10))
+            assert await asyncio.to_thread(tap.flush, patience(10))
         yield
     finally:
         await asyncio.to_thread(tap.close)

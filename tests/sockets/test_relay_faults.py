@@ -19,7 +19,7 @@ from tests.support.app import app, raw_app
 from tests.support.core import Core
 from tests.support.daemon import call, daemon_process, send_all
 from tests.support.raw_websocket import raw_connection, request
-from tests.support.waiting import seconds
+from tests.support.waiting import patience
 
 
 async def test_a_half_closed_call_at_the_deadline(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ async def test_a_half_closed_call_at_the_deadline(tmp_path: Path) -> None:
         async with joined(running.endpoints) as platform:
             side = await upstream.side()
             platform.writer.write_eof()
-            assert await asyncio.wait_for(side.reader.read(), seconds(5)) == b""
+            assert await asyncio.wait_for(side.reader.read(), patience(5)) == b""
             running.signal(signal.SIGTERM)
             assert await running.ended() == 0
         assert "Traceback" not in running.log
@@ -53,8 +53,8 @@ async def test_a_platform_that_leaves_before_the_answer() -> None:
     async with server, relayed(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}") as endpoints:
         async with raw_connection(endpoints.listen) as platform:
             platform.writer.write(request())
-            await asyncio.wait_for(asked.wait(), seconds(5))
-        await asyncio.wait_for(left.wait(), seconds(3))
+            await asyncio.wait_for(asked.wait(), patience(5))
+        await asyncio.wait_for(left.wait(), patience(3))
 
 
 async def test_a_refusal_without_end() -> None:
@@ -70,7 +70,7 @@ async def test_a_refusal_without_end() -> None:
     url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, relayed(url, upstream_timeout=0.3) as endpoints, raw_connection(endpoints.listen) as platform:
         platform.writer.write(request())
-        assert (await asyncio.wait_for(platform.reader.read(), seconds(5))).startswith(b"HTTP/1.1 403 ")
+        assert (await asyncio.wait_for(platform.reader.read(), patience(5))).startswith(b"HTTP/1.1 403 ")
 
 
 async def test_an_upstream_that_leads_back() -> None:
@@ -104,7 +104,7 @@ async def test_relays_in_a_chain() -> None:
         hello = Frame(Opcode.TEXT, b"hello").serialize(mask=True)
         platform.writer.write(hello)
         side = await upstream.side()
-        assert await asyncio.wait_for(side.reader.readexactly(len(hello)), seconds(5)) == hello
+        assert await asyncio.wait_for(side.reader.readexactly(len(hello)), patience(5)) == hello
     ids = [line for line in upstream.heads[0].split(b"\r\n") if line.startswith(b"agentstack-exporter-relay: ")]
     assert len(set(ids)) == 2
 
@@ -123,7 +123,7 @@ async def answers(*parts: bytes) -> bytes:
     url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, relayed(url, upstream_timeout=5.0) as endpoints, raw_connection(endpoints.listen) as platform:
         platform.writer.write(request())
-        return await asyncio.wait_for(platform.reader.read(), seconds(10))
+        return await asyncio.wait_for(platform.reader.read(), patience(10))
 
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
@@ -183,7 +183,7 @@ async def test_internal_errors_before_the_queue(broken: tuple[type, str], monkey
         side = await upstream.side()
         for _ in range(3):
             platform.writer.write(hello)
-            assert await asyncio.wait_for(side.reader.readexactly(len(hello)), seconds(5)) == hello
+            assert await asyncio.wait_for(side.reader.readexactly(len(hello)), patience(5)) == hello
         await endpoints.reaches(DROPPED, 1 if broken[0] is Scanner else 3, reason="error")
 
 

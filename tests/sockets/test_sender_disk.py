@@ -24,7 +24,7 @@ from tests.support.house_rules import ROOT
 from tests.support.otlp_receiver import HttpAnswer, Site, otlp_receiver
 from tests.support.recording_observer import RecordingObserver
 from tests.support.span_process import BATCH
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience, seconds
 
 SPANS = 3000
 
@@ -303,6 +303,7 @@ async def test_older_spans_on_a_disk_that_hangs(tmp_path: Path, hung_disk: HungD
     assert observer.items == {"delivered": 2100}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("when", ["at the start", "later"])
 async def test_a_stop_while_the_disk_hangs(tmp_path: Path, when: str, hung_disk: HungDisk) -> None:
     """A stop does not wait for a disk that hangs: it takes the time it has, and what is not on disk is counted as lost."""
@@ -319,8 +320,8 @@ async def test_a_stop_while_the_disk_hangs(tmp_path: Path, when: str, hung_disk:
         offer(sender, 100)
         await eventually(hung_disk.reached.is_set)
         started = time.monotonic()
-        await sender.stop(within=seconds(1))
-        assert time.monotonic() - started < seconds(1.2)
+        await sender.stop(within=seconds(0.4))
+        assert time.monotonic() - started < seconds(0.6)
     assert observer.drops == {"stopped": 100}
 
 
@@ -333,4 +334,4 @@ def test_a_process_ends_although_the_disk_hangs() -> None:
         "    FileThread('hangs').submit(threading.Event().wait)\n"
         "asyncio.run(main())\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=seconds(20), check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=patience(20), check=False).returncode == 0

@@ -25,7 +25,7 @@ from tests.support.daemon import (
 )
 from tests.support.raw_websocket import PING, RawWebSocket, frame, raw_connection, raw_websocket, request
 from tests.support.simulation import subdirectory
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience, seconds
 from tests.unit.test_cli import FAULTS, write_faulty_files
 
 RECEIVED = "agentstack_exporter_frames_received_total"
@@ -72,7 +72,7 @@ class TestDrain:
             await asyncio.gather(*(peer.writer.drain() for peer in peers))
             in_kernel = [peer.writer.transport.get_write_buffer_size() == 0 for peer in peers]
             daemon.signal(signal.SIGTERM)
-            codes = await asyncio.gather(*(asyncio.wait_for(peer.close_code(), seconds(20)) for peer in peers))
+            codes = await asyncio.gather(*(asyncio.wait_for(peer.close_code(), patience(20)) for peer in peers))
             assert codes == [1001] * sockets
             await lingering(daemon)
             found = await daemon.endpoints.scrape()
@@ -94,7 +94,7 @@ class TestDrain:
             for number in range(1, 6):
                 await peer.send(b'{"type":"play.completed"}')
                 await daemon.endpoints.reaches(RECEIVED, number)
-            assert await asyncio.wait_for(peer.close_code(), seconds(5)) == 1001
+            assert await asyncio.wait_for(peer.close_code(), patience(5)) == 1001
 
     async def test_a_peer_that_never_answers_the_close(self, tmp_path: Path) -> None:
         """A peer that neither answers the close nor disconnects does not delay the stop."""
@@ -169,7 +169,7 @@ class TestLinger:
                 await send_all(peer, [STARTED])
                 await endpoints.reaches(RECEIVED, 1)
                 daemon.signal(signal.SIGTERM)
-                await asyncio.wait_for(peer.wait_closed(), seconds(5))
+                await asyncio.wait_for(peer.wait_closed(), patience(5))
             assert peer.close_code == 1001
             for path, status in {"/-/ready": 503, "/-/healthy": 200, "/": 200}.items():
                 assert (await endpoints.get(path)).status_code == status
@@ -216,7 +216,7 @@ class TestSignals:
             await peer.writer.drain()
             for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
                 daemon.signal(number)
-            assert await asyncio.wait_for(peer.close_code(), seconds(5)) == 1001
+            assert await asyncio.wait_for(peer.close_code(), patience(5)) == 1001
             daemon.signal(signal.SIGTERM)
             await lingering(daemon)
             assert total(await daemon.endpoints.scrape(), RECEIVED) == 1000

@@ -22,7 +22,7 @@ from tests.support.daemon import Endpoints, call, daemon_process, running_daemon
 from tests.support.house_rules import ROOT
 from tests.support.pki import make_pki
 from tests.support.voice_app import Session, TurnMetrics, VoiceApp
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience
 
 STARTED = {"type": "session.started", "agent_id": "agent-1"}
 EVENTS = "agentstack_exporter_events_total"
@@ -41,7 +41,7 @@ def message(seq: int, event: Any, session: str = "s1") -> str:
 
 
 async def hear(socket: ClientConnection) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), seconds(5)))
+    found: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), patience(5)))
     return found
 
 
@@ -120,7 +120,7 @@ class TestProtocol:
             await acknowledged(new, 1)
             await old.send(message(1, STARTED))
             await old.send(message(2, {"type": "play.completed"}))
-            await asyncio.wait_for(old.wait_closed(), seconds(5))
+            await asyncio.wait_for(old.wait_closed(), patience(5))
             assert old.close_code == 1008
             assert await endpoints.total(EVENTS) == 1
             await new.send(message(2, {"type": "play.completed"}))
@@ -278,7 +278,7 @@ class TestVoiceApp:
         async with platform_calls(app) as url, call(url) as platform:
             for event in ({**STARTED, "agent_session_id": "as-1"}, {"type": "session.ended"}):
                 await platform.send(json.dumps(event))
-            await asyncio.wait_for(platform.wait_closed(), seconds(5))
+            await asyncio.wait_for(platform.wait_closed(), patience(5))
             assert platform.close_code == 1000
         assert len(seen) == 2
         assert not await asyncio.to_thread(tap.close, 0.0)
@@ -423,5 +423,5 @@ async def _python(script: Path, *arguments: str) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(script), *arguments, env={**os.environ, "PYTHONPATH": str(ROOT / "tap")}, stderr=asyncio.subprocess.PIPE
     )
-    _, complained = await asyncio.wait_for(process.communicate(), seconds(20))
+    _, complained = await asyncio.wait_for(process.communicate(), patience(20))
     assert process.returncode == 0, complained.decode()

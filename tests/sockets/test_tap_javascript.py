@@ -13,7 +13,7 @@ import pytest
 from tests.support.daemon import running_daemon
 from tests.support.house_rules import ROOT
 from tests.support.samples import CALL
-from tests.support.waiting import seconds
+from tests.support.waiting import patience
 
 NODE = shutil.which("node")
 USE = """
@@ -47,7 +47,7 @@ async def run(directory: Path, *arguments: str) -> tuple[int, str]:
         NODE, "use.mjs", *arguments, cwd=directory, env=options, stderr=asyncio.subprocess.STDOUT, stdout=asyncio.subprocess.PIPE
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), seconds(20))
+        output, _ = await asyncio.wait_for(process.communicate(), patience(20))
     finally:
         if process.returncode is None:
             process.kill()

@@ -22,7 +22,7 @@ from tests.support.otlp_receiver import otlp_receiver
 from tests.support.peers import python_with, versions
 from tests.support.simulation import subdirectory
 from tests.support.traced import values
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience
 
 pytestmark = pytest.mark.alone  # latencies are compared with what really happened
 
@@ -93,7 +93,7 @@ async def held(folder: Path, version: str) -> Outcome:
             before = await last_scrape(old)
             listen = ("--listen", old.endpoints.listen)
             async with daemon_process(subdirectory(folder, "new"), "--linger", *listen, env=env) as new:
-                output, _ = await asyncio.wait_for(process.communicate(), seconds(60))
+                output, _ = await asyncio.wait_for(process.communicate(), patience(60))
                 assert process.returncode == 0, log.read_text(encoding="utf-8")
                 after = await last_scrape(new)
         both: Counter[Any] = Counter(before)

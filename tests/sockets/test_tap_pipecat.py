@@ -20,7 +20,7 @@ from tests.support.house_rules import ROOT
 from tests.support.otlp_daemon import address_of, attributes_of, by_session, environment, exporting, kind_of, spans_of
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.peers import python_with, versions
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience, seconds
 
 WITHIN = 0.05
 WAIT_WITHIN = 0.1
@@ -102,7 +102,7 @@ async def play(python: str, folder: Path) -> Outcome:
             first.signal(signal.SIGKILL)
             await first.process.wait()
             async with daemon_process(folders[1], "--listen", first.endpoints.listen) as again:
-                assert await asyncio.wait_for(made.wait(), seconds(90)) == 0, (folders[2] / "stderr").read_text(encoding="utf-8")
+                assert await asyncio.wait_for(made.wait(), patience(90)) == 0, (folders[2] / "stderr").read_text(encoding="utf-8")
                 after = await again.endpoints.scrape()
         samples = await running.endpoints.scrape()
         found = spans_of(site.receiver)

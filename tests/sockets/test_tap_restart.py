@@ -17,7 +17,7 @@ from exporter.simulate.call import SESSION_STARTS, event_name, plan_call
 from exporter.simulate.profiles import FLEETS
 from tests.support.daemon import Samples, ServingProgram, call, daemon_process, send_all, total
 from tests.support.simulation import subdirectory
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience, seconds
 
 CALLS = 100
 STARTED_AT = 1_777_885_200.0
@@ -106,7 +106,7 @@ async def test_the_two_processes_add_up(tmp_path: Path, kind: str) -> None:
                     await asyncio.to_thread(tap.flush, seconds(0.1))
             last = await stopping
             async with daemon_process(subdirectory(tmp_path, "new"), "--linger", *WAITS, "--listen", old.endpoints.listen) as new:
-                assert await asyncio.to_thread(tap.flush, seconds(30)), tap.stats
+                assert await asyncio.to_thread(tap.flush, patience(30)), tap.stats
                 now = await final_scrape(new)
         finally:
             await asyncio.to_thread(tap.close)

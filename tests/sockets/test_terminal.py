@@ -43,7 +43,8 @@ def test_the_traces_of_a_demo() -> None:
     shown, code = run_in_terminal("demo", *ANY, "--print-traces", until=lambda text: text.count("caller waited") > 5)
     assert code == 0, shown
     drawing = shown[shown.index("invoke_agent") :]
-    assert max(map(len, drawing.splitlines())) <= 80
+    logged = re.compile(r"\d{4}-\d\d-\d\dT")  # as of a busy machine
+    assert [line for line in drawing.splitlines() if len(line) > 80 and not logged.match(line)] == []
     assert re.search(r"^  chat \S+ +\+\d+ ms +\d+ ms +[━◆·]", drawing, re.MULTILINE)
 
 

@@ -38,6 +38,8 @@ IN_METRICS = {
 }
 NOT_FROM_FIELDS_ALONE = {"agentstack_session_duration_seconds"}
 """A call that is cut off lasts from its first event to its last, by the exporter's clock."""
+
+pytestmark = pytest.mark.timeout(240)
 TurnKey = tuple[str, Any]
 
 

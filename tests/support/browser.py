@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 from tests.support.peers import require
-from tests.support.waiting import seconds
+from tests.support.waiting import patience
 
 
 @asynccontextmanager
@@ -50,7 +50,7 @@ async def visit(browser: Browser, url: str, **context: Any) -> AsyncIterator[Vis
     profile = await browser.new_context(**context)
     try:
         page = await profile.new_page()
-        page.set_default_timeout(seconds(5) * 1000)
+        page.set_default_timeout(patience(5) * 1000)
         found = Visit(page)
         page.on("request", lambda request: found.requests.append(request.url))
         page.on("pageerror", lambda error: found.errors.append(str(error)))

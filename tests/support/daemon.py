@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from exporter.config import Address, Settings
 from exporter.daemon.app import Daemon
 from tests.support.house_rules import ROOT
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience
 
 LabelSet = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, LabelSet], float]
@@ -80,7 +80,7 @@ class Endpoints:
 
 def http_client() -> httpx.AsyncClient:
     """A client that ignores the environment's proxies, and does not load certificates that it does not need."""
-    return httpx.AsyncClient(trust_env=False, verify=_NO_TLS, timeout=seconds(10))
+    return httpx.AsyncClient(trust_env=False, verify=_NO_TLS, timeout=patience(10))
 
 
 def samples_of(text: str) -> Samples:
@@ -155,9 +155,9 @@ class Program:
     async def ended(self, within: float = PATIENCE) -> int:
         """Wait for its end and return the exit code."""
         try:
-            return await asyncio.wait_for(self.process.wait(), seconds(within))
+            return await asyncio.wait_for(self.process.wait(), patience(within))
         except TimeoutError:
-            raise AssertionError(f"still running after {seconds(within):g} s; its log:\n{self.log}") from None
+            raise AssertionError(f"still running after {patience(within):g} s; its log:\n{self.log}") from None
 
 
 @dataclass

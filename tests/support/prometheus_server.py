@@ -59,8 +59,9 @@ class Prometheus:
 
     async def single(self, expression: str) -> float:
         """The value of a query that gives one series."""
-        [value] = (await self.query(expression)).values()
-        return value
+        found = await self.query(expression)
+        assert len(found) == 1, found
+        return next(iter(found.values()))
 
     async def up(self) -> None:
         """Wait until every target has been scraped, and fail with the reason if one cannot be."""
@@ -87,7 +88,7 @@ async def prometheus(
     directory: Path,
     targets: dict[str, str],
     *,
-    interval: str = "200ms",
+    interval: str = "1s",
     more: str = "",
     release: Release = "oldest",
     native: bool = False,

@@ -1,4 +1,4 @@
-"""The simulated platform as a process, against the exporter as a process, up to the last scrape."""
+"""The simulated platform, as a process if it has much to do, against the exporter as a process, up to the last scrape."""
 
 import signal
 from collections.abc import Iterable
@@ -7,18 +7,32 @@ from typing import Any
 
 import msgspec
 
+from exporter.simulate import command
+from exporter.simulate.command import SimulateOptions
+from exporter.simulate.truth import TruthWriter
 from tests.support.daemon import PATIENCE, Endpoints, Samples, daemon_process, program
 from tests.support.waiting import eventually
 
+_FEW = 40
+"""Calls."""
+
 
 async def simulate(
-    directory: Path, endpoints: Endpoints, *, calls: int, profiles: Iterable[str], seed: int, at_once: int = 200
+    directory: Path, endpoints: Endpoints, *, calls: int, profiles: Iterable[str], seed: int, at_once: int = 50
 ) -> tuple[Path, dict[str, Any]]:
     """Play calls as fast as the exporter takes them; returns the truth file and the platform's own summary.
 
-    ``directory`` has to be one of its own.
+    ``directory`` has to be one of its own. Few calls are played in this process: another takes longer to start than to play them.
     """
     truth = directory / "truth.jsonl"
+    if calls <= _FEW:
+        played = SimulateOptions(
+            url=endpoints.ws, seed=seed, calls=calls, concurrency=at_once, speed=0, profiles=tuple(profiles), quiet=True
+        )
+        with TruthWriter(truth) as writer:
+            summary = await command.simulate(played, writer)
+        assert summary["failures"] == {}
+        return truth, summary
     options = ["--calls", str(calls), "--concurrency", str(at_once), "--speed", "0", "--seed", str(seed), "--truth", str(truth)]
     options.append("--quiet")
     for profile in profiles:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from tests.support.waiting import seconds
+from tests.support.waiting import patience
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LINES = 40
@@ -33,7 +33,7 @@ def run_in_terminal(*args: str, columns: int = 80, until: Callable[[str], bool] 
     command = [sys.executable, "-m", "exporter.cli", *args]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env={**environment, "TERM": "xterm"}) as process:
         os.close(theirs)
-        output, deadline = b"", time.monotonic() + seconds(_LONGEST)
+        output, deadline = b"", time.monotonic() + patience(_LONGEST)
         with suppress(OSError):  # what a terminal raises once nobody writes to it any more
             while select.select([ours], [], [], max(0.0, deadline - time.monotonic()))[0] and (piece := os.read(ours, 65_536)):
                 output += piece

@@ -1,27 +1,48 @@
 """Wait for a condition, with a deadline: the one place where tests let time pass.
 
 Deadlines are counted in units of a second that ``TEST_TIME_UNIT`` stretches, for machines that are slow or busy. A longer
-deadline costs nothing where the condition comes true.
+deadline costs nothing where the condition comes true, so deadlines are longer too where several tests share a core. What a
+test claims about time is not.
 """
 
 import asyncio
 import inspect
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 WITHIN = 5.0
-FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.05
+FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
 """Seconds between two looks: short at first, longer for what takes longer, so that looking costs the machine little."""
+_GROWTH = 1.15
+"""Each pause is so many times as long as the one before, and so a seventh of the time that was waited."""
+
+
+_NOT_YET = (AssertionError, LookupError, ValueError)
 
 
 def seconds(units: float) -> float:
-    """Test time → seconds on this machine."""
+    """Test time → seconds on this machine, for what a test claims or sets."""
     return units * float(os.environ.get("TEST_TIME_UNIT", "1"))
+
+
+def patience(units: float) -> float:
+    """Test time → seconds to wait for what has to come, beside the other tests that run now."""
+    return seconds(units) * _crowd()
+
+
+@cache
+def _crowd() -> float:
+    """How many tests share a core. One whose lines are traced, for coverage, counts twice."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+    tests_a_core = workers / len(os.sched_getaffinity(0))
+    return max(1.0, tests_a_core * (2.0 if workers and sys.gettrace() is not None else 1.0))
 
 
 @overload
@@ -31,8 +52,8 @@ async def eventually(condition: Callable[[], T], *, within: float = ..., because
 async def eventually(condition: Callable[[], object], *, within: float = WITHIN, because: str = "") -> object:
     """Ask ``condition`` until it gives something true, and return that.
 
-    It may be a coroutine function, and may assert: a failed assertion means "not yet". ``within`` is test time; ``because``
-    is what the failure says was waited for.
+    It may be a coroutine function. A failed assertion means "not yet", and so does something that is not found or read, as the last
+    item of an empty list. ``within`` is test time; ``because`` is what the failure says was waited for.
     """
     deadline = Deadline(within, because)
     pauses = _pauses()
@@ -40,7 +61,7 @@ async def eventually(condition: Callable[[], object], *, within: float = WITHIN,
         try:
             answer = condition()
             value = await _within(deadline, answer) if inspect.isawaitable(answer) else answer
-        except (AssertionError, TimeoutError) as problem:
+        except (*_NOT_YET, TimeoutError) as problem:
             deadline.missed(problem)
         else:
             if value:
@@ -61,7 +82,7 @@ def eventually_sync(condition: Callable[[], T], *, within: float = WITHIN, becau
     while True:
         try:
             value = condition()
-        except AssertionError as problem:
+        except _NOT_YET as problem:
             deadline.missed(problem)
         else:
             if value:
@@ -74,7 +95,7 @@ def _pauses() -> Iterator[float]:
     pause = FIRST_PAUSE
     while True:
         yield pause
-        pause = min(pause * 1.25, LONGEST_PAUSE)
+        pause = min(pause * _GROWTH, LONGEST_PAUSE)
 
 
 @dataclass
@@ -86,7 +107,7 @@ class Deadline:
     at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.at = time.monotonic() + seconds(self.within)
+        self.at = time.monotonic() + patience(self.within)
 
     def left(self) -> float:
         """Seconds until the deadline, never below 0."""
@@ -97,4 +118,4 @@ class Deadline:
         if self.left() == 0.0:
             cause = last if isinstance(last, BaseException) else None
             waited_for = self.because or "the condition"
-            raise AssertionError(f"{waited_for}: not within {seconds(self.within):g} s; last answer: {last!r}") from cause
+            raise AssertionError(f"{waited_for}: not within {patience(self.within):g} s; last answer: {last!r}") from cause

@@ -10,9 +10,18 @@ from exporter.catalogue.genai import attribute_key
 from exporter.catalogue.inspect import inspect_event
 from exporter.events.session import ModelUsage, SessionUsage
 from exporter.events.speech import UserBackchannel
+from exporter.events.tools import AgentHandoff
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.tracing.attributes import TextAttributeCache, compile_attributes, compile_event, event_key, span_attributes
+from exporter.tracing.attributes import (
+    TextAttributeCache,
+    compile_attributes,
+    compile_event,
+    event_key,
+    json_text,
+    span_attributes,
+)
 from exporter.tracing.encoder import ON_SPAN
+from exporter.tracing.flags_attribute import FlagsAttributeCache
 from exporter.tracing.sampling import SpanOptions
 from tests.support.traced import values
 
@@ -48,6 +57,31 @@ def test_json_becomes_a_text() -> None:
     """Structured values are JSON, without absent fields."""
     usage = SessionUsage(models=[ModelUsage(type="llm_usage", input_tokens=5.0)])
     assert written(usage, "session") == {"agentstack.session.usage": '[{"type":"llm_usage","input_tokens":5.0}]'}
+
+
+def test_flags_that_repeat() -> None:
+    """Each map of flags is written as it is, in its order, however often it and others came before, and few are kept."""
+    write = FlagsAttributeCache(ON_SPAN, "key", json_text)
+
+    def text(flags: dict[str, bool]) -> str:
+        return str(values(Span.FromString(write(flags)).attributes)["key"])
+
+    for _ in range(2):
+        assert text({"a": True, "b": False}) == '{"a":true,"b":false}'
+        assert text({"b": False, "a": True}) == '{"b":false,"a":true}'
+        assert text({"a": False, "b": False}) == '{"a":false,"b":false}'
+        assert text({"x" * 300: True}) == f'{{"{"x" * 300}":true}}'
+    for number in range(1000):
+        assert text({f"m{number}": True}) == f'{{"m{number}":true}}'
+    assert len(write) <= 256
+
+
+def test_span_events_of_every_length() -> None:
+    """A span event is well formed, however many bytes its length takes."""
+    write = compile_event(inspect_event(AgentHandoff), "session", SpanOptions())
+    for length in range(160):
+        (found,) = Span.FromString(write(AgentHandoff(new_agent="x" * length), 42)).events
+        assert values(found.attributes)["agentstack.agent.handoff.new_agent"] == "x" * length
 
 
 def test_a_small_event_is_told_with_its_fields() -> None:

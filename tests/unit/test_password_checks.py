@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from exporter.auth.password_checks import MAX_PEERS, MAX_WAITING, PasswordChecks, TooManyChecksError
-from tests.support.waiting import eventually, seconds
+from tests.support.waiting import eventually, patience
 
 
 class Bench:
@@ -28,7 +28,7 @@ class Bench:
         """As :meth:`ask`; returns the task that waits for the result."""
 
         def work() -> bool:
-            self.may_end.wait(seconds(10))
+            self.may_end.wait(patience(10))
             self.done.append(name)
             return True
 

@@ -191,7 +191,7 @@ class TestDetectors:
 
 @pytest.mark.external
 def test_nothing_is_imported_unasked() -> None:
-    """Without OTLP and without a named part, no SDK, protobuf messages and client library are imported; over gRPC, none for HTTP."""
+    """Without OTLP and without a named part, no SDK, protobuf, YAML and client library are imported; over gRPC, none for HTTP."""
     code = (
         "import asyncio, sys\n"
         "from exporter.config import Settings\n"
@@ -200,7 +200,7 @@ def test_nothing_is_imported_unasked() -> None:
         "async def main(): Daemon(Settings())\n"
         "asyncio.run(main())\n"
         "names = ('opentelemetry.sdk', 'opentelemetry.trace', 'opentelemetry.proto', 'google.protobuf')\n"
-        "heavy = (*names, 'aiohttp', 'grpc', 'requests', 'urllib3')\n"
+        "heavy = (*names, 'aiohttp', 'grpc', 'requests', 'urllib3', 'yaml')\n"
         "print(*[name for name in heavy if name in sys.modules])\n"
         "from exporter.exporters.otlp.sender import Target, create_transport\n"
         "create_transport(Target('traces', 'grpc', 'http://localhost:4317'))\n"

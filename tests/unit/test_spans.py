@@ -1,7 +1,8 @@
 """Events of a session and the spans they become."""
 
 import sys
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -13,6 +14,7 @@ from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id
 from exporter.sessions.app_state import AppState, LlmAnswer, ToolAnswer
+from exporter.sessions.clock import PlatformClock
 from exporter.sessions.registry import SessionTimeouts
 from exporter.sessions.span_state import MAX_EVENTS, MAX_TOOLS, MAX_WAITING_TURNS
 from exporter.tracing.sampling import Sampler, SamplerName, SpanOptions
@@ -172,6 +174,17 @@ def test_what_finds_no_turn_is_on_the_session() -> None:
     player = Player().play(event("user.idle"), event("tool.called", id="1", name="look")).finish()
     assert [seen.name for seen in player.named("session").events] == ["user.idle"]
     assert player.named("execute_tool").parent_span_id == player.named("session").span_id
+
+
+@pytest.mark.parametrize("called", [[], ["in"]])
+def test_what_a_turn_was_written_with(called: list[str]) -> None:
+    """The journal learns the state of the platform's clock that a turn was laid out with, also if the turn has tool calls."""
+    player = Player(session=FakeSession(journal=cast("Any", SimpleNamespace(written=None))))
+    player.play(*(event("tool.executed", calls=[{"name": name}], timestamp=STAMP) for name in called), CASCADE)
+    before = Player().play(*(event("tool.executed", calls=[{"name": name}], timestamp=STAMP) for name in called))
+    clock = before.session.spans.clock if before.session.spans else PlatformClock()
+    written = cast("Any", player.session.journal).written
+    assert (written.earliest, written.lag) == (clock.earliest, clock.lag)
 
 
 def test_tools_are_below_the_turn_they_fall_in() -> None:

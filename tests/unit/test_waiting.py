@@ -15,3 +15,15 @@ def test_it_waits_without_a_loop() -> None:
     """The synchronous form fails alike."""
     with pytest.raises(AssertionError, match="the condition: not within"):
         eventually_sync(lambda: False, within=0.01)
+
+
+async def test_what_is_not_there_yet_is_waited_for() -> None:
+    """A condition may look at an item of a list that is still too short, or unpack a list that is too short."""
+    found: list[str] = []
+
+    def last_of_three() -> str:
+        found.append("item")
+        [_, _, last] = found[:3]
+        return last + found[3]
+
+    assert await eventually(last_of_three) == "itemitem"

@@ -27,15 +27,18 @@ DEFAULT_SPAN_LIMITS: Final = SpanLimits()
 
 
 class SpanLimiter:
-    """Removes from spans what exceeds the count limits, and writes into each span how much was removed."""
+    """Removes from spans what exceeds the count limits, and writes into each span how much was removed.
+
+    ``active`` says whether any span can exceed them.
+    """
 
     def __init__(self, limits: SpanLimits) -> None:
         self._limits = limits
-        self._active = min(limits.per_span, limits.events, limits.links, limits.per_event) < DEFAULT_COUNT
+        self.active = min(limits.per_span, limits.events, limits.links, limits.per_event) < DEFAULT_COUNT
 
     def apply(self, spans: Sequence[bytes]) -> Sequence[bytes]:
         """The serialised spans within the limits; what comes first is kept. The exporter's links have no attributes."""
-        return [self._limited(span) for span in spans] if self._active else spans
+        return [self._limited(span) for span in spans] if self.active else spans
 
     def _limited(self, serialised: bytes) -> bytes:
         from opentelemetry.proto.trace.v1.trace_pb2 import Span  # noqa: PLC0415 - megabytes that few need

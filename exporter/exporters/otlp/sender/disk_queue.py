@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from exporter.exporters.otlp.sender.file_thread import FileThread
 from exporter.exporters.otlp.sender.observer import SenderObserver
-from exporter.exporters.otlp.sender.segment import QueueEntry
+from exporter.exporters.otlp.sender.segment import Entry
 from exporter.exporters.otlp.sender.write_ahead_log import ReadResult, Recovered, WriteAheadLog
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class DiskQueue:
         """All entries before this sequence number are on disk or delivered."""
         return self._log.next_sequence
 
-    async def append(self, first: int, entries: Sequence[QueueEntry]) -> None:
+    async def append(self, first: int, entries: Sequence[Entry]) -> None:
         """Write entries numbered from ``first``, as many as fit. :attr:`next_sequence` says how many were written."""
         fits = await self._run(lambda: self._log.append(first, entries))
         if fits is None:

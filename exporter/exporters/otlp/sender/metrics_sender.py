@@ -103,8 +103,9 @@ class MetricsSender:
     async def _export(self) -> bool:
         """Collect and deliver; ``False`` means that newer metrics must be collected and sent instead."""
         stopping = self._stopping.is_set()
-        self._collected_at = time.monotonic()
         requests = list(await self._source.collect())
+        # After the collection, not before: one that takes longer than the maximum age would never be sent after a failure.
+        self._collected_at = time.monotonic()
         self._set_undelivered(sum(request.items for request in requests))
         all_delivered = True
         for request in requests:

@@ -4,10 +4,9 @@ A protobuf message is the concatenation of its fields, and the items of a repeat
 and each span with its length in front. Source: protobuf's encoding guide and ``opentelemetry/proto/trace/v1/trace.proto``.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from exporter import compiled
 from exporter.protobuf import delimited, delimited_head, delimited_parts, utf8
 
 REQUEST_OVERHEAD: Final = 32
@@ -55,13 +54,9 @@ class _SpanHeadCache(dict[int, bytes]):
 _HEADS: Final = _SpanHeadCache()
 
 
-def python_join(spans: Iterable[bytes]) -> bytes:
+def join(spans: Iterable[bytes]) -> bytes:
     """Join serialised ``Span`` messages as they stand in a request, each with tag and length in front."""
     pieces: list[bytes] = []
     for span in spans:
         pieces += (_HEADS[len(span)], span)
     return b"".join(pieces)
-
-
-join: Final[Callable[[Iterable[bytes]], bytes]] = compiled.join or python_join
-"""As :func:`python_join`, in C where that is compiled."""

@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 MAX_RECORD: Final = 4 << 20
 """Longest body, in bytes; a greater length in a header is damage."""
@@ -23,9 +23,21 @@ _SEARCH: Final = 8
 _SEARCH_AT_LEAST: Final = 1 << 20
 
 
+class Entry(Protocol):
+    """What is queued and sent as one: bytes of a request's body, and the number of items (spans) in them."""
+
+    @property
+    def body(self) -> bytes:
+        """The bytes."""
+
+    @property
+    def items(self) -> int:
+        """The number of items."""
+
+
 @dataclass(slots=True)  # not frozen, nor a NamedTuple: those take twice as long to create, and every turn creates one
 class QueueEntry:
-    """What is queued and sent as one: bytes of a request's body, and the number of items (spans) in them."""
+    """An :class:`Entry` that is nothing else."""
 
     body: bytes
     items: int
@@ -46,7 +58,7 @@ class Damage(NamedTuple):
     end: int
 
 
-def encode_record(sequence: int, entry: QueueEntry) -> bytes:
+def encode_record(sequence: int, entry: Entry) -> bytes:
     """A record's bytes."""
     checksum = _checksum(sequence, entry.items, entry.body)
     return _HEADER.pack(_MAGIC, sequence, entry.items, len(entry.body), checksum) + entry.body

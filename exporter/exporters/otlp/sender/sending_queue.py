@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from exporter.exporters.otlp.sender.disk_queue import DiskQueue, DiskQueueConfig
 from exporter.exporters.otlp.sender.observer import DISK_DAMAGED, QUEUE_FULL, TOO_LARGE, DropReason, SenderObserver
-from exporter.exporters.otlp.sender.segment import QueueEntry, Record
+from exporter.exporters.otlp.sender.segment import Entry, Record
 
 ENTRY_OVERHEAD: Final = 64
 """Bytes that an entry takes in memory besides its body; all sizes here include it."""
@@ -51,7 +51,7 @@ class SendingQueue:
         self.size = 0
         self._limits = limits
         self._observer = observer
-        self._memory: deque[QueueEntry] = deque()
+        self._memory: deque[Entry] = deque()
         self._first_sequence = 0
         self._memory_items = self._memory_size = 0
         self._in_flight: Batch | None = None
@@ -72,7 +72,7 @@ class SendingQueue:
                 await self._usable_disk()
             self._flushing = asyncio.create_task(self._flush_periodically(self._disk))
 
-    def enqueue(self, entry: QueueEntry) -> DropReason | None:
+    def enqueue(self, entry: Entry) -> DropReason | None:
         """Queue an entry; returns why it was not queued, or ``None``."""
         length, items, limits = len(entry.body), entry.items, self._limits
         if length > limits.max_entry_size:
@@ -141,14 +141,18 @@ class SendingQueue:
 
     def _remove_from_memory(self, end: int) -> None:
         """Remove the entries numbered below ``end``."""
-        while self._memory and self._first_sequence < end:
-            entry = self._memory.popleft()
-            self._first_sequence += 1
-            self._memory_items -= entry.items
-            self._memory_size -= len(entry.body) + ENTRY_OVERHEAD
+        memory, items, size = self._memory, 0, 0
+        number = min(len(memory), end - self._first_sequence)
+        for _ in range(number):
+            entry = memory.popleft()
+            items += entry.items
+            size += len(entry.body) + ENTRY_OVERHEAD
+        self._first_sequence += max(0, number)
+        self._memory_items -= items
+        self._memory_size -= size
 
     def _from_memory(self, max_items: int, max_size: int) -> Batch | None:
-        entries: list[QueueEntry] = []
+        entries: list[Entry] = []
         items = size = 0
         for entry in self._memory:
             items, size = items + entry.items, size + len(entry.body)
@@ -206,7 +210,7 @@ class SendingQueue:
                 self._unflushed.set()
 
 
-def _batch(entries: Sequence[QueueEntry | Record], end: int) -> Batch:
-    bodies = tuple(entry.body for entry in entries)
+def _batch(entries: Sequence[Entry | Record], end: int) -> Batch:
+    bodies = tuple([entry.body for entry in entries])
     size = sum(map(len, bodies)) + len(bodies) * ENTRY_OVERHEAD
-    return Batch(bodies=bodies, items=sum(entry.items for entry in entries), size=size, end=end)
+    return Batch(bodies=bodies, items=sum([entry.items for entry in entries]), size=size, end=end)

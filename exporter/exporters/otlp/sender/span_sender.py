@@ -15,6 +15,7 @@ from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, Backoff
 from exporter.exporters.otlp.sender.segment import QueueEntry
 from exporter.exporters.otlp.sender.sending_queue import DEFAULT_QUEUE_LIMITS, QueueLimits, SendingQueue
 from exporter.exporters.otlp.sender.transport import Transport
+from exporter.tracing.span_batch import SpanBatch
 
 DISK_RESERVE: Final = 1.0
 """Seconds of a stop that are kept for writing to disk and for closing the connection."""
@@ -65,9 +66,11 @@ class SpanSender:
 
         They are queued as one entry, which is cheaper, unless there is room for some of them only.
         """
-        number = len(spans)
-        if number <= self._batch.max_items and not self._stopping and self._queue.enqueue(QueueEntry(join(spans), number)) is None:
-            self._wake()
+        entry = spans if isinstance(spans, SpanBatch) else QueueEntry(join(spans), len(spans))
+        queue, batch, number = self._queue, self._batch, entry.items
+        if number <= batch.max_items and not self._stopping and queue.enqueue(entry) is None:
+            if queue.items == number or queue.items >= batch.max_items or queue.size >= batch.max_size:
+                self._wake()  # otherwise the sender knows already that spans wait
             return True
         queued = [self._offer_one(span) for span in spans]
         return all(queued)

@@ -20,7 +20,7 @@ from exporter.exporters.otlp.sender.segment import (
     END_OF_SEQUENCES,
     HEADER_SIZE,
     Damage,
-    QueueEntry,
+    Entry,
     Record,
     decode_records,
     encode_record,
@@ -99,7 +99,7 @@ class WriteAheadLog:
             self._close_files()
             raise
 
-    def append(self, first: int, entries: Sequence[QueueEntry]) -> bool:
+    def append(self, first: int, entries: Sequence[Entry]) -> bool:
         """Write entries numbered from ``first``, without those below ``next_sequence``; returns whether all fitted.
 
         ``next_sequence`` moves past what was written, even if writing fails half-way.

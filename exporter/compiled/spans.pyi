@@ -1,6 +1,0 @@
-from collections.abc import Iterable
-
-from exporter.tracing.stage_spans import StageConstants, TurnStages
-
-def stage_spans(trace: bytes, span: bytes, stages: TurnStages, constants: StageConstants) -> list[bytes]: ...
-def join(spans: Iterable[bytes]) -> bytes: ...
