@@ -5,7 +5,7 @@ from typing import Final
 
 from exporter.catalogue import app_metrics
 from exporter.metrics.instrument import Instrument
-from exporter.metrics.recorder import AudioRows
+from exporter.metrics.series_cache import AudioRows
 from exporter.metrics.store import Observe, Store
 from exporter.protocol.commands import Direction
 from exporter.sessions.app_state import LastMessage

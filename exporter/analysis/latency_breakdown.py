@@ -13,11 +13,20 @@ from exporter.catalogue.operator_metrics import TURN_COMPONENTS, TurnComponent
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import LabelLimiter
+from exporter.metrics.series_cache import WaitRows
 from exporter.metrics.store import Row, Store
+from exporter.protocol.fields import fields_reader
 from exporter.sessions.session import MACHINE, Session
 
 SLOW_TURN: Final = 1.5
 """The default of the wait, in seconds, above which a turn is slow."""
+
+
+_stages_of = fields_reader(
+    TurnMetrics,
+    *("stt_delay_ms", "turn_decision_ms", "turn_completed_callback_ms", "on_user_turn_completed_ms"),
+    *("llm_ttft_ms", "tts_ttfb_ms", "realtime_ttft_ms"),
+)
 
 
 def parts_of(event: TurnMetrics, perceived_ms: float) -> tuple[float, ...]:
@@ -25,11 +34,11 @@ def parts_of(event: TurnMetrics, perceived_ms: float) -> tuple[float, ...]:
 
     The parts add up to ``perceived_ms``. The last part is negative if the stages took longer than the wait.
     """
-    stt, decision = event.stt_delay_ms or 0.0, event.turn_decision_ms or 0.0
+    stt_delay, turn_decision, completed, on_completed, llm_ttft, tts_ttfb, realtime_ttft = _stages_of(event)
+    stt, decision = stt_delay or 0.0, turn_decision or 0.0
     detection = stt if stt > decision else decision  # noqa: FURB136 - with every turn
-    callback = event.turn_completed_callback_ms
-    callback = (event.on_user_turn_completed_ms if callback is None else callback) or 0.0
-    llm, tts, realtime = event.llm_ttft_ms or 0.0, event.tts_ttfb_ms or 0.0, event.realtime_ttft_ms or 0.0
+    callback = (on_completed if completed is None else completed) or 0.0
+    llm, tts, realtime = llm_ttft or 0.0, tts_ttfb or 0.0, realtime_ttft or 0.0
     return detection, callback, llm, tts, realtime, perceived_ms - (detection + callback + llm + tts + realtime)
 
 
@@ -51,25 +60,30 @@ class LatencyBreakdown:
         perceived = event.user_perceived_ms
         if perceived is None or event.agent_first or session.answered_by == MACHINE:
             return
-        agent, pipeline = session.agent_label, self._limiter.value("pipeline", event.pipeline, now)
-        parts = parts_of(event, perceived)
-        rows = session.series_cache.latency_breakdown.get(pipeline) or _new_rows(session, pipeline)
+        waits = session.series_cache.latency_breakdown.get(event.pipeline) or self._waits(session, event.pipeline, now)
+        parts, rows = parts_of(event, perceived), waits.rows
         for index, part in enumerate(parts):
             if part > 0.0:
-                (rows[index] or self._row(rows, index, agent, pipeline, now))[0] += part / 1000.0
+                (rows[index] or self._row(waits, index, session.agent_label, now))[0] += part / 1000.0
         if parts[-1] < 0.0:
-            self._negative_rest.add(-parts[-1] / 1000.0, agent=agent, pipeline=pipeline, now=now)
+            self._negative_rest.add(-parts[-1] / 1000.0, agent=session.agent_label, pipeline=waits.pipeline, now=now)
         if perceived > self._slow_turn_ms:
             component = TURN_COMPONENTS[parts.index(max(parts))]
-            self._slow.add(1, agent=agent, pipeline=pipeline, component=component, now=now)
+            self._slow.add(1, agent=session.agent_label, pipeline=waits.pipeline, component=component, now=now)
             if self.on_slow is not None:
                 self.on_slow(session, event, component, now)
 
-    def _row(self, rows: list[Row | None], index: int, agent: str, pipeline: str, now: float) -> Row:
-        find = partial(self._component.row, agent=agent, pipeline=pipeline, component=TURN_COMPONENTS[index], now=now)
-        return self._store.cached(rows, index, find)
+    def _waits(self, session: Session, pipeline: str | None, now: float) -> WaitRows:
+        """The rows of a pipeline, as the event names it. They are remembered under that name if it is its label: there are few."""
+        known = session.series_cache.latency_breakdown
+        label = self._limiter.value("pipeline", pipeline, now)
+        waits = known.get(label)
+        if waits is None:
+            waits = known[label] = WaitRows(label, [None] * len(TURN_COMPONENTS))
+        if pipeline is None:
+            known[None] = waits
+        return waits
 
-
-def _new_rows(session: Session, pipeline: str) -> list[Row | None]:
-    rows = session.series_cache.latency_breakdown[pipeline] = [None] * len(TURN_COMPONENTS)
-    return rows
+    def _row(self, waits: WaitRows, index: int, agent: str, now: float) -> Row:
+        find = partial(self._component.row, agent=agent, pipeline=waits.pipeline, component=TURN_COMPONENTS[index], now=now)
+        return self._store.cached(waits.rows, index, find)

@@ -8,6 +8,7 @@ from exporter.events.speech import AGENT_STATES, USER_STATES, AgentStateChanged,
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.recorder import one_of
 from exporter.metrics.store import Row, Store
+from exporter.protocol.moments import unix_seconds
 from exporter.sessions.session import Participant, ParticipantState, Session
 
 _LONGEST_STATE: Final = 86_400.0
@@ -47,7 +48,7 @@ class StateTracker:
         known: tuple[str, ...],
         now: float,
     ) -> None:
-        at = now if event.timestamp is None else event.timestamp.timestamp()
+        at = now if event.timestamp is None else unix_seconds(event.timestamp)
         if session.states is None:
             session.states = {}
         state = session.states.get(participant)

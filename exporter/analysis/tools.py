@@ -1,6 +1,7 @@
 """Tools that ran on the server, sub-agents, and whether LLMs are available."""
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -11,7 +12,7 @@ from exporter.catalogue.genai import EXTENSION
 from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentToolStarted, LlmAvailabilityChanged, ToolExecuted
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import MAX_RAW, OTHER, UNKNOWN, LabelLimiter
-from exporter.metrics.store import Store
+from exporter.metrics.store import Row, Store
 from exporter.protocol.ids import shorten_id
 from exporter.sessions.session import RunningAgentTool, Session
 
@@ -25,6 +26,7 @@ class ToolTracker:
     """Counts tool executions, times sub-agents from start to end, and keeps the availability of LLMs."""
 
     def __init__(self, store: Store, limiter: LabelLimiter, durations: GenAiDurations) -> None:
+        self._store = store
         self._limiter = limiter
         self._durations = durations
         self._tool_executions = Instrument(store, derived.TOOL_EXECUTIONS)
@@ -60,18 +62,27 @@ class ToolTracker:
             self._tool_executions.add(1, agent=session.agent_label, tool=tool, outcome=outcome, now=now)
         return event
 
-    def llm_availability_changed(self, _: Session, event: LlmAvailabilityChanged, now: float) -> LlmAvailabilityChanged:
+    def llm_availability_changed(self, session: Session, event: LlmAvailabilityChanged, now: float) -> LlmAvailabilityChanged:
         """An LLM became available or unavailable."""
         if event.llm and event.available is not None:
-            self.llm_availability({event.llm: event.available}, now)
+            self.llm_availability(session, {event.llm: event.available}, now)
         return event
 
-    def llm_availability(self, llms: Mapping[str, bool], now: float) -> None:
+    def llm_availability(self, session: Session, llms: Mapping[str, bool], now: float) -> None:
         """Record which LLMs are available, by name. LLMs that share the label ``_other`` have no common availability."""
+        known = session.series_cache.llms
         for llm in llms if len(llms) <= MOST_LLMS else islice(llms, MOST_LLMS):
-            label = self._limiter.value("llm", llm, now)
-            if label != OTHER:
-                self._llm_available.set(float(llms[llm]), llm=label, now=now)
+            row = known.get(llm) or self._llm_row(known, llm, now)
+            if row is not None:
+                row[0] = 1.0 if llms[llm] else 0.0
+
+    def _llm_row(self, known: dict[str, Row], llm: str, now: float) -> Row | None:
+        """The row of an LLM. It is remembered if the name is its label: there are few of those."""
+        label = self._limiter.value("llm", llm, now)
+        if label == OTHER:
+            return None
+        find = partial(self._llm_available.row, llm=label, now=now)
+        return self._store.cached(known, llm, find) if llm == label else find()
 
     def _agent_tool_ended(self, session: Session, tool_id: str | None, outcome: str, now: float) -> None:
         running = session.running_agent_tools.pop(shorten_id(tool_id), None) if session.running_agent_tools and tool_id else None

@@ -1,5 +1,6 @@
 """How a call develops from turn to turn: model changes within a call, and how waits and prompts grow with its length."""
 
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -9,6 +10,8 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import MAX_RAW
 from exporter.metrics.store import Observe, Store
+from exporter.protocol.fields import fields_reader
+from exporter.protocol.moments import unix_seconds
 from exporter.sessions.session import MACHINE, Models, Session
 
 _COMPONENTS: Final = ("stt", "llm", "tts", "realtime")
@@ -36,23 +39,21 @@ class TurnPositionTracker:
 
     def add(self, session: Session, event: TurnMetrics, now: float) -> None:
         """Add a turn that was not counted before."""
-        models = (
-            event.stt_provider, event.stt_model, event.llm_provider, event.llm_model,
-            event.tts_provider, event.tts_model, event.realtime_provider, event.realtime_model,
-        )  # fmt: skip
-        started = _start_of(event, now)
+        models: Models = _models_of(event)
+        user_started, agent_started, number, agent_tool, wait, agent_first, prompt_tokens = _position_of(event)
+        started = _start_of(user_started or agent_started, now)
         if started is None or started >= session.models_at:  # otherwise a later turn was recorded already
             session.models_at = started or session.models_at
             if models != session.models:
                 self._models_changed(session, models, now)
-        if event.turn_number is None or event.agent_tool_id:
+        if number is None or agent_tool:
             return  # a sub-agent numbers its own turns
-        position = position_of(int(event.turn_number))
+        position = position_of(int(number))
         latency, prompt = session.series_cache.turn_position.get(position) or self._observers(session, position, now)
-        if event.user_perceived_ms is not None and not event.agent_first and session.answered_by != MACHINE:
-            latency(event.user_perceived_ms / 1000.0)
-        if event.llm_prompt_tokens:
-            prompt(event.llm_prompt_tokens)
+        if wait is not None and not agent_first and session.answered_by != MACHINE:
+            latency(wait / 1000.0)
+        if prompt_tokens:
+            prompt(prompt_tokens)
 
     def _observers(self, session: Session, position: str, now: float) -> tuple[Observe, Observe]:
         return self._store.cached(
@@ -78,8 +79,15 @@ class TurnPositionTracker:
         session.models = tuple(known)
 
 
-def _start_of(event: TurnMetrics, now: float) -> float | None:
+_models_of = fields_reader(TurnMetrics, *(f"{component}_{what}" for component in _COMPONENTS for what in ("provider", "model")))
+_position_of = fields_reader(
+    TurnMetrics,
+    *("user_started_speaking_at", "agent_started_speaking_at", "turn_number", "agent_tool_id"),
+    *("user_perceived_ms", "agent_first", "llm_prompt_tokens"),
+)
+
+
+def _start_of(stamp: datetime | None, now: float) -> float | None:
     """When the turn started, in unix seconds; ``None`` if the event does not say, or if its clock is wrong."""
-    stamp = event.user_started_speaking_at or event.agent_started_speaking_at
-    started = None if stamp is None else stamp.timestamp()
+    started = None if stamp is None else unix_seconds(stamp)
     return started if started is not None and 0 <= started <= now + _MOST_AHEAD else None

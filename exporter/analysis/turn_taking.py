@@ -20,6 +20,7 @@ from exporter.events.speech import (
 from exporter.events.turns import UserTurnCompleted
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.store import Store
+from exporter.protocol.moments import unix_seconds
 from exporter.sessions.session import MACHINE, Session
 from exporter.sessions.turn_taking_state import Moment, TurnTakingState
 
@@ -241,4 +242,4 @@ def _state_of(session: Session) -> TurnTakingState:
 
 
 def _moment(stamp: datetime | None, now: float) -> Moment:
-    return Moment(None if stamp is None else stamp.timestamp(), now)
+    return Moment(None if stamp is None else unix_seconds(stamp), now)

@@ -13,9 +13,10 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import UNKNOWN, LabelLimiter
-from exporter.metrics.recorder import TurnKind
+from exporter.metrics.series_cache import TurnKind
 from exporter.metrics.store import Row, Store
 from exporter.protocol.decoder import RefusalReason
+from exporter.protocol.fields import fields_reader
 from exporter.protocol.ids import TurnKey, is_by_id, turn_key, turn_key_by_id
 from exporter.sessions.session import Session, StandInField, StoodIn
 
@@ -69,7 +70,8 @@ class TurnCounter:
 
     def turn_metrics(self, session: Session, event: TurnMetrics, now: float) -> TurnMetrics | None:
         """Count the turn of a turn.metrics. Returns what of the event is to be recorded, ``None`` for a duplicate."""
-        key = None if event.turn_number is None else turn_key(event.agent_tool_id, event.turn_number)
+        number, agent_tool, agent_first, wait = _identity_of(event)
+        key = None if number is None else turn_key(agent_tool, number)
         counted_before, stood_in = False, None
         if key is not None and session.turns is not None and key in session.turns:
             counted_before, stood_in = True, session.turns[key]
@@ -77,7 +79,7 @@ class TurnCounter:
             self._duplicates.add(1, agent=session.agent_label, now=now)
             return None
         session.metrics_received += 1
-        if event.agent_first and event.user_perceived_ms is not None:
+        if agent_first and wait is not None:
             self._refuse("user_perceived_ms", RefusalReason.NOT_APPLICABLE)
             event = msgspec.structs.replace(event, user_perceived_ms=None)
         if counted_before:
@@ -211,8 +213,9 @@ class TurnCounter:
 
     def _count(self, session: Session, event: TurnMetrics, now: float) -> None:
         """Count the turn. The rows are remembered by the values of the event, before they become label values."""
-        cancelled = event.llm_cancelled or event.tts_cancelled or event.realtime_cancelled
-        key = (event.pipeline, event.agent_first, event.interrupted, cancelled, not event.agent_tool_id, was_answered(event))
+        pipeline, agent_first, interrupted, llm, tts, realtime, agent_tool, wait, answered_at, tts_ttfb, realtime_ttft = _kind_of(event)
+        answered = wait is not None or answered_at is not None or bool(tts_ttfb or realtime_ttft)
+        key = (pipeline, agent_first, interrupted, llm or tts or realtime, not agent_tool, answered)
         for row in session.series_cache.turns.get(key) or self._rows(session, TurnKind(*key), now):
             row[0] += 1.0
 
@@ -244,6 +247,14 @@ class TurnCounter:
             answered_by=session.answered_by,
             now=now,
         )
+
+
+_identity_of = fields_reader(TurnMetrics, "turn_number", "agent_tool_id", "agent_first", "user_perceived_ms")
+_kind_of = fields_reader(
+    TurnMetrics,
+    *("pipeline", "agent_first", "interrupted", "llm_cancelled", "tts_cancelled", "realtime_cancelled", "agent_tool_id"),
+    *("user_perceived_ms", "agent_started_speaking_at", "tts_ttfb_ms", "realtime_ttft_ms"),
+)
 
 
 def was_answered(event: TurnMetrics) -> bool:

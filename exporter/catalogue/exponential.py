@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
 from math import ceil, floor, ldexp, log2
-from typing import Final
+from typing import Any, Final
 
 SCALE: Final = 5
 """Buckets are 2.2 % wide, so a percentile has an error of about 1 %. Fixed, so that buckets of several exporters add up."""
@@ -45,7 +45,11 @@ class Places:
     indices: tuple[int, ...] = field(init=False, compare=False)
     """All places, for :func:`itertools.compress`."""
 
+    empty_cells: dict[bool, Any] = field(init=False, compare=False)
+    """Compiled cells to copy, without and with exemplars: making one anew takes longer."""
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "empty_cells", {})
         ends = [bisect_right(self.explicit, bucket) for bucket in range(self.explicit[-1] + 1)]
         object.__setattr__(self, "nothing", [0] * self.size)
         object.__setattr__(self, "of_buckets", tuple(map(slice, [0, *ends[:-1]], ends)))

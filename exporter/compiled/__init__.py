@@ -8,20 +8,26 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from exporter.compiled import pack, record, turns
+    from exporter.compiled import fields, pack, record, turns
 
+FieldsReader: "type[fields.FieldsReader] | None"
+HistogramCell: "type[record.HistogramCell] | None"
 Packer: "type[pack.Packer] | None"
 RecordWriter: "type[record.RecordWriter] | None"
 TurnEncoder: "type[turns.TurnEncoder] | None"
 timestamp: Callable[[datetime], float]
+unix_seconds: Callable[[datetime], float] | None
+seconds_between: Callable[[datetime, datetime], float] | None
 take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[str, Any]]]] | None
 try:
+    from exporter.compiled.fields import FieldsReader
     from exporter.compiled.frames import take_messages
+    from exporter.compiled.moments import seconds_between, unix_seconds
     from exporter.compiled.pack import Packer
-    from exporter.compiled.record import RecordWriter
+    from exporter.compiled.record import HistogramCell, RecordWriter
     from exporter.compiled.turns import TurnEncoder, timestamp
 except ImportError:
-    Packer = RecordWriter = TurnEncoder = take_messages = None
+    FieldsReader = HistogramCell = Packer = RecordWriter = TurnEncoder = take_messages = unix_seconds = seconds_between = None
     timestamp = datetime.timestamp
 
 BUILD: Final = "plain" if RecordWriter is None else "compiled"

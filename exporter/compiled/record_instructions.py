@@ -1,7 +1,4 @@
-"""What :class:`exporter.compiled.record.RecordWriter` is told at start: label groups and updates, with places instead of names.
-
-A *place* is the index of a field among the event's values, as ``msgspec.structs.astuple`` returns them.
-"""
+"""What :class:`exporter.compiled.record.RecordWriter` is told at start: label groups and updates."""
 
 from typing import Literal, NamedTuple
 
@@ -12,24 +9,21 @@ Kind = Literal["histogram", "counter", "presence", "gauge", "event"]
 class UpdateInstruction(NamedTuple):
     """One metric to update.
 
-    ``fields`` are the places of the field and of its earlier names: the first that is present counts. The cell is at index
-    ``column`` of the group's row number ``row``. ``edges`` are those of a histogram's places in wire units, and ``explicit`` is the
-    classic bucket of each place.
+    ``fields`` are the field and its earlier names: the first that is present counts. The cell is at index ``column`` of the
+    group's row number ``row``.
     """
 
     kind: Kind
-    fields: tuple[int, ...]
+    fields: tuple[str, ...]
     row: int
     column: int
-    edges: tuple[float, ...] = ()
-    explicit: tuple[int, ...] = ()
     zero_is_unknown: bool = False
     exemplars: bool = False
 
 
 class GroupInstruction(NamedTuple):
-    """The updates that share rows: ``number`` is that of the dictionary in the cache, ``key`` the places of its key's fields."""
+    """The updates that share rows: ``number`` is that of the dictionary in the cache, ``key`` the fields of its key."""
 
     number: int
-    key: tuple[int, ...]
+    key: tuple[str, ...]
     updates: list[UpdateInstruction]

@@ -1,15 +1,11 @@
-"""The instructions for a recorder written in C: the updates of :mod:`exporter.metrics.recorder_source`, with places for names."""
+"""The instructions for a recorder written in C: the updates of :mod:`exporter.metrics.recorder_source`."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from exporter.catalogue.inspect import EventSpec
 from exporter.compiled.record_instructions import GroupInstruction, Kind, UpdateInstruction
 from exporter.metrics.recorder_source import LabelGroup, Update
 from exporter.metrics.store import Layout
-
-_FEWEST_FIELDS: Final = 32
-"""Fields an event has at least for C to pay: reading all fields of a small event into a tuple costs more than C saves."""
 
 
 def record_program(
@@ -17,37 +13,29 @@ def record_program(
 ) -> list[GroupInstruction] | None:
     """The event's label groups as instructions; ``first`` is the index of the first group.
 
-    ``None`` if the event is small, or needs what only the Python text can do: nested fields, base64.
+    ``None`` if the event needs what only the Python text can do: nested fields, base64.
     """
-    if len(event.fields) < _FEWEST_FIELDS:
-        return None
     updates = [update for group in groups for update in group.updates]
     if any(len(field.path) > 1 for field in event.fields) or any(update.feeds.amount == "base64_bytes" for update in updates):
         return None
-    places = {name: place for place, name in enumerate(event.type.__struct_fields__)}
-    return [_group(event, group, first + offset, layouts, places) for offset, group in enumerate(groups)]
+    return [_group(event, group, first + offset, layouts) for offset, group in enumerate(groups)]
 
 
-def _group(
-    event: EventSpec, group: LabelGroup, index: int, layouts: Mapping[str, Layout], places: Mapping[str, int]
-) -> GroupInstruction:
+def _group(event: EventSpec, group: LabelGroup, index: int, layouts: Mapping[str, Layout]) -> GroupInstruction:
     return GroupInstruction(
         number=index,
-        key=tuple(places[event.field(name).path[0]] for name in group.fields),
-        updates=[_update(update, group.row_of(update), layouts[update.feeds.spec.name], places) for update in group.updates],
+        key=tuple(event.field(name).path[0] for name in group.fields),
+        updates=[_update(update, group.row_of(update), layouts[update.feeds.spec.name]) for update in group.updates],
     )
 
 
-def _update(update: Update, row: int, layout: Layout, places: Mapping[str, int]) -> UpdateInstruction:
+def _update(update: Update, row: int, layout: Layout) -> UpdateInstruction:
     spec = update.feeds.spec
-    of_histogram = layout.places_of(spec) if spec.bounds else None
     return UpdateInstruction(
         kind=_kind(update),
-        fields=tuple(places[field.path[0]] for field in update.fields),
+        fields=tuple(field.path[0] for field in update.fields),
         row=row,
         column=layout.specs.index(spec),
-        edges=of_histogram.edges if of_histogram else (),
-        explicit=of_histogram.explicit if of_histogram else (),
         zero_is_unknown=update.feeds.zero_is_unknown,
         exemplars=spec.exemplars,
     )

@@ -44,7 +44,12 @@ class Instrument:
 
     def observe(self, value: float, /, *, now: float = 0.0, **labels: str) -> None:
         """Observe a value in a histogram."""
-        self._observe(self._row(labels, now)[self._index], value)
+        cell, wire_value = self._row(labels, now)[self._index], round(value * self._divisor, 9)
+        if not isinstance(cell, list):
+            cell.observe(wire_value)
+            return
+        cell[bisect_left(self._edges, wire_value)] += 1
+        cell[len(self._edges) + 1] += wire_value
 
     def row(self, *, now: float = 0.0, **labels: str) -> Row:
         """The row of one series, for the hot path. In a layout of one metric the first cell is this metric's.
@@ -57,6 +62,9 @@ class Instrument:
         """A function that observes values in one series, for the hot path. Discard it when the store drops the series' row."""
         cell = self._row(labels, now)[self._index]
         edges, divisor, size = self._edges, self._divisor, len(self._edges) + 1
+        if not isinstance(cell, list):
+            in_c: Observe = cell.observe
+            return in_c if divisor == 1.0 else lambda value: in_c(value * divisor)
 
         def observe(value: float) -> None:
             wire_value = value * divisor
@@ -73,11 +81,6 @@ class Instrument:
         except KeyError:
             self._wrong_labels(labels)
         return self._rows.get(values) or self._store.row(self._layout, values, now)
-
-    def _observe(self, cell: Row, value: float) -> None:
-        wire_value = round(value * self._divisor, 9)
-        cell[bisect_left(self._edges, wire_value)] += 1
-        cell[len(self._edges) + 1] += wire_value
 
     def _wrong_labels(self, labels: dict[str, str]) -> NoReturn:
         spec = self._layout.specs[self._index]

@@ -1,12 +1,12 @@
 """Declarations → recorders: one function for each event type, made at start, that adds the event's fields to the store.
 
-Each function is written out as Python text (:mod:`exporter.metrics.recorder_source`) or, for large events where it was compiled, as
-instructions for C (:mod:`exporter.metrics.compiled_recorder`). The reference recorder in the tests does the same slowly and obviously;
+Each function is written out as Python text (:mod:`exporter.metrics.recorder_source`) or, where C was compiled, as
+instructions for it (:mod:`exporter.metrics.compiled_recorder`). The reference recorder in the tests does the same slowly and obviously;
 property tests prove all three equal. Metrics whose labels are read from the same wire fields share a *label group*: one look-up by
 the raw values finds the rows of all of them.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
@@ -22,8 +22,8 @@ from exporter.compiled import RecordWriter
 from exporter.metrics.compiled_recorder import record_program
 from exporter.metrics.label_limits import UNKNOWN, LabelLimiter, pairs_of
 from exporter.metrics.recorder_source import LabelGroup, Update, label_groups, recorder_source
-from exporter.metrics.store import Layout, Observe, Row, Store
-from exporter.protocol.commands import Direction
+from exporter.metrics.series_cache import SeriesCache
+from exporter.metrics.store import Layout, Row, Store
 from exporter.protocol.ids import TurnRef
 
 _MOST_CACHED = 1024
@@ -43,7 +43,7 @@ class Record(Protocol[EventT_contra]):
     ``RecordWriter.record`` of ``exporter/compiled/record.pyx``. Both update cells in the rows that :meth:`Recorder.find_rows` returns.
     """
 
-    def __call__(self, event: EventT_contra, cache: "SeriesCache", now: float, turn: TurnRef | None, /) -> None:
+    def __call__(self, event: EventT_contra, cache: SeriesCache, now: float, turn: TurnRef | None, /) -> None:
         """Add ``event`` of a session with this ``cache``, received at ``now`` (unix seconds); exemplars point at ``turn``."""
 
 
@@ -52,75 +52,6 @@ class RecordTable(Protocol):
 
     def __getitem__(self, event: type[EventT], /) -> Record[EventT]:
         """The recorder of an event type; raises ``KeyError`` for a type without one."""
-
-
-class TurnKind(NamedTuple):
-    """What decides which series a turn counts in, as the event says it."""
-
-    pipeline: str | None
-    agent_first: bool | None
-    interrupted: bool | None
-    cancelled: bool | None
-    main_agent: bool
-    answered: bool
-
-
-class AudioRows(NamedTuple):
-    """The rows that count the audio messages of one direction, and their bytes."""
-
-    frames: Row
-    bytes: Row
-
-
-class SeriesCache:
-    """The rows that sessions of one agent have used, found by raw values of the wire.
-
-    ``agent`` and ``answered_by`` are the label values of these sessions. ``rows`` has a dictionary for each label group: the raw
-    values of its fields (``None``, one value, or a tuple) → its rows. The others keep the rows of the analysis modules of the same
-    names: ``latency_breakdown`` by pipeline, ``turn_position`` by position, ``turns`` by kind of turn, ``states`` by participant and
-    state, ``app_commands`` by kind of command, ``audio`` and ``audio_jitter`` by direction; ``invocations`` has those of the length of
-    turns, by error. All are emptied once an hour, so that label values that are still in use are looked up again.
-    """
-
-    __slots__ = (
-        "agent",
-        "answered_by",
-        "app_commands",
-        "audio",
-        "audio_jitter",
-        "invocations",
-        "latency_breakdown",
-        "rows",
-        "states",
-        "turn_position",
-        "turns",
-    )
-
-    def __init__(self, agent: str, answered_by: str, groups: int) -> None:
-        self.agent = agent
-        self.answered_by = answered_by
-        self.rows: list[dict[Hashable, tuple[Row, ...]]] = [{} for _ in range(groups)]
-        self.invocations: dict[str, Observe] = {}
-        self.latency_breakdown: dict[str, list[Row | None]] = {}
-        self.turn_position: dict[str, tuple[Observe, Observe]] = {}
-        self.turns: dict[Hashable, tuple[Row, ...]] = {}  # by TurnKind, or the equal plain tuple, which is cheaper to make
-        self.states: dict[tuple[str, str], Row] = {}
-        self.app_commands: dict[str, Row] = {}
-        self.audio: dict[Direction, AudioRows] = {}
-        self.audio_jitter: dict[Direction, Observe] = {}
-
-    def clear(self) -> None:
-        """Empty the dictionaries."""
-        self.states.clear()
-        self.app_commands.clear()
-        self.audio.clear()
-        self.audio_jitter.clear()
-        self.invocations.clear()
-        self.latency_breakdown.clear()
-        self.turn_position.clear()
-        self.turns.clear()
-        for rows in self.rows:
-            rows.clear()
 
 
 class Recorder:
@@ -207,24 +138,13 @@ class Recorder:
         groups = label_groups(updates, layouts)
         self._groups.extend((group, tuple(layouts[names[0]] for names in group.metrics)) for group in groups)
         if RecordWriter is not None and (program := record_program(event, groups, layouts, first)) is not None:
-            return _compiled(RecordWriter(program, len(event.type.__struct_fields__), self.find_rows).record)
+            compiled: Record[Any] = RecordWriter(program, event.type, self.find_rows).record
+            return compiled
         source, constants = recorder_source(event, groups, layouts, first)
         names: dict[str, Any] = {"find_rows": self.find_rows, **constants}
         run_generated(source, names, f"recorder of {event.name}")
         record: Record[Any] = names["record"]
         return record
-
-
-def _compiled(
-    write: Callable[[tuple[Any, ...], list[dict[Hashable, tuple[Row, ...]]], SeriesCache, float, TurnRef | None], None],
-) -> Record[msgspec.Struct]:
-    """A recorder that hands the event's values to ``RecordWriter.record``."""
-    values_of = msgspec.structs.astuple
-
-    def record(event: msgspec.Struct, cache: SeriesCache, now: float, turn: TurnRef | None, /) -> None:
-        write(values_of(event), cache.rows, cache, now, turn)
-
-    return record
 
 
 def one_of(raw: str | None, allowed: tuple[str, ...]) -> str:

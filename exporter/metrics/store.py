@@ -12,18 +12,19 @@ from typing import Any, Protocol, TypeVar
 from exporter.catalogue.declarations import GENAI, DeclarationError, MetricSpec
 from exporter.catalogue.exponential import Places, classic_places, fine_places
 from exporter.catalogue.genai_metrics import evicted_labels
+from exporter.compiled import HistogramCell
 from exporter.metrics.label_limits import OTHER, component_of
 from exporter.metrics.placed_point import PlacedPoint
 from exporter.metrics.snapshot import Exemplar, Family, HistogramPoint, Series, Snapshot
 from exporter.protocol.ids import TurnRef
 
-HistogramCell = list[Any]
+Counts = list[Any]
 """A count for each place (:class:`exporter.catalogue.exponential.Places`), the sum, and the exemplars: a list with one item for each
 classic bucket, or ``None``. A list of several types, not an object: reading list items at fixed indices is the cheapest that CPython
-has, and every observation pays for it.
+has, and every observation pays for it. Where C was compiled, a ``HistogramCell`` of ``exporter/compiled/record.pyx`` has these items.
 """
 Cell = Any
-"""What one metric has in a row: a ``float`` (counter), a ``float`` or ``None`` (gauge), or a :data:`HistogramCell`.
+"""What one metric has in a row: a ``float`` (counter), a ``float`` or ``None`` (gauge), or :data:`Counts`.
 
 It is ``Any`` because the place in the row says which of them it is; a union would cost a check with every update.
 """
@@ -87,8 +88,12 @@ class Layout:
         return places
 
 
-def _new_cell(spec: MetricSpec, places: Places | None) -> HistogramCell | float | None:
+def _new_cell(spec: MetricSpec, places: Places | None) -> Cell:
     if places is not None:
+        if HistogramCell is not None:
+            if spec.exemplars not in places.empty_cells:
+                places.empty_cells[spec.exemplars] = HistogramCell(places.edges, places.explicit, spec.exemplars)
+            return places.empty_cells[spec.exemplars].copy()
         return [*[0] * places.size, 0.0, [None] * (len(spec.bounds) + 1) if spec.exemplars else None]
     return None if spec.kind == "gauge" else 0.0
 
@@ -259,7 +264,9 @@ class Store:
 
 
 def _copy(cell: Cell) -> Cell:
-    return [part.copy() if isinstance(part, list) else part for part in cell] if isinstance(cell, list) else cell
+    if isinstance(cell, list):
+        return [part.copy() if isinstance(part, list) else part for part in cell]
+    return cell if cell is None or isinstance(cell, float) else cell.copy()
 
 
 def _point(layout: Layout, index: int, cell: Cell) -> float | HistogramPoint | None:
@@ -283,7 +290,7 @@ def _number(spec: MetricSpec, cell: float | None, divisor: float, reserved: bool
     return float(cell / divisor)
 
 
-def _histogram(places: Places, cell: HistogramCell, divisor: float) -> HistogramPoint | None:
+def _histogram(places: Places, cell: Counts, divisor: float) -> HistogramPoint | None:
     size = places.size
     counts: list[int] = cell[:size]
     if counts == places.nothing:

@@ -4,7 +4,7 @@
 ignored or rejected, and the connection goes on.
 """
 
-from typing import Final, TypeVar
+from typing import Final
 
 from exporter.events import Wire
 from exporter.events.audio_stream import Start
@@ -15,10 +15,9 @@ from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
 from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason
 from exporter.protocol.long_event import LONGEST_EVENT, shorten
+from exporter.protocol.moments import unix_seconds
 from exporter.sessions.app_state import AppState
 from exporter.sessions.session import Session
-
-E = TypeVar("E", bound=Wire)
 
 
 class CallFeed:
@@ -49,7 +48,7 @@ class CallFeed:
                 metrics.truncated[0] += 1.0
             else:
                 event = pipeline.decode(frame)  # type: ignore[arg-type] # what was shortened while it arrived is longer
-            if not isinstance(event, PartialEvent):
+            if type(event) is not PartialEvent:  # isinstance asks the metaclass of structs, which takes long
                 return self._process(event, now, frame)
             self._count_flaws(event, now)
             if event.event is not None:
@@ -108,7 +107,7 @@ class CallFeed:
             self._pipeline.sessions.disconnect(self.session, now)
             self.session = None
 
-    def _process(self, event: E, now: float, frame: str | bytes | ArrivingEvent) -> bool:
+    def _process(self, event: Wire, now: float, frame: str | bytes | ArrivingEvent) -> bool:
         """Take the steps of the event's type. Returns whether the event started the session."""
         pipeline, event_type = self._pipeline, type(event)
         step = pipeline.steps[event_type]
@@ -118,7 +117,7 @@ class CallFeed:
             session, started = self._session_of(event, session, now), event_type is SessionStarted
         session.last_event_at = now
         if step.timestamp is not None and (stamp := step.timestamp(event)) is not None:
-            pipeline.note_lag(now - stamp.timestamp())
+            pipeline.lag.note(now - unix_seconds(stamp))
         recorded = event
         if step.handler is not None:
             handled = step.handler(session, event, now)

@@ -57,6 +57,8 @@ class EventHandlers:
         self, trackers: Trackers, sessions: SessionRegistry, spans: SpanProcessor | None, on_answer: OnAnswer, on_lag: OnLag
     ) -> None:
         self._trackers = trackers
+        self._cost, self._latency_breakdown, self._tools = trackers.cost, trackers.latency_breakdown, trackers.tools
+        self._turn_position, self._turns = trackers.turn_position, trackers.turns
         self._sessions = sessions
         self._spans = spans
         self._on_answer = on_answer
@@ -100,16 +102,15 @@ class EventHandlers:
         self._on(Stop, self._stop)
 
     def _turn_metrics(self, session: Session, event: TurnMetrics, now: float) -> TurnMetrics | None:
-        trackers = self._trackers
         if event.llm_availability:
-            trackers.tools.llm_availability(event.llm_availability, now)
-        recorded = trackers.turns.turn_metrics(session, event, now)
+            self._tools.llm_availability(session, event.llm_availability, now)
+        recorded = self._turns.turn_metrics(session, event, now)
         if recorded is not None:
-            trackers.turn_position.add(session, event, now)
-            cost = trackers.cost.add(event, now)
+            self._turn_position.add(session, event, now)
+            cost = self._cost.add(event, now)
             if cost is not None and session.journal is not None:
                 session.journal.cost = (session.journal.cost or 0.0) + cost
-            trackers.latency_breakdown.add(session, event, now)  # all of the event: the caller waited for what stood in, too
+            self._latency_breakdown.add(session, event, now)  # all of the event: the caller waited for what stood in, too
             if event.error_source is not None and self.on_failed is not None:
                 self.on_failed(session, event, now)
         return recorded

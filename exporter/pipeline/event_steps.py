@@ -1,59 +1,30 @@
-"""What the pipeline does with an event of one type, put together once at the start."""
+"""The steps of all event types, put together once at the start."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import cast
 
 from exporter.events import Wire
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.metrics.recorder import Recorder, SeriesCache
+from exporter.metrics.recorder import Recorder
 from exporter.metrics.self_metrics import SelfMetrics
-from exporter.metrics.store import Row
-from exporter.pipeline.event_handlers import EventHandlers, Handler
+from exporter.pipeline.event_handlers import EventHandlers
+from exporter.pipeline.step import AfterRecording, E, Step
 from exporter.pipeline.turn_lengths import TurnLengths
 from exporter.protocol.decoder import SPECS
 from exporter.protocol.ids import TurnRef
-from exporter.sessions.kept_events import Keep, keeper
+from exporter.sessions.kept_events import keeper
 from exporter.sessions.session import Session
 from exporter.tracing.processor import SpanProcessor
 
-E = TypeVar("E", bound=Wire)
-AfterRecording = Callable[[Session, E, float], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Step(Generic[E]):
-    """What is done with an event of type ``E``, in this order.
-
-    ``timestamp`` reads when the event happened, if events of this type say so. ``handler`` is the logic of sessions and analysis;
-    it returns the event to record. ``record`` adds that event to the metrics that its fields declare, with the turn that
-    ``turn_reference`` returns for their exemplars. ``add_to_spans`` gets the event as it arrived: spans also show what was recorded
-    before. With a turn.metrics, the length of the turn is observed then, too. ``events_row`` counts the events of this type. At last
-    ``keep`` says what of the event goes to the session's journal.
-    """
-
-    timestamp: Callable[[E], datetime | None] | None
-    handler: Handler[E] | None
-    turn_reference: Callable[[Session, E], TurnRef | None] | None
-    record: Callable[[E, SeriesCache, float, TurnRef | None], None]
-    add_to_spans: "AfterRecording[E] | None"
-    events_row: Row
-    keep: Keep | None
-
-
-class StepsByType(Protocol):
-    """A dictionary of steps in which the step found for an event type takes events of that type."""
-
-    def __getitem__(self, event_type: type[E], /) -> Step[E]:
-        """The step of an event type."""
+StepsByType = dict[type[Wire], Step]
+"""The step of an event type takes events of that type."""
 
 
 def create_steps(
     handlers: EventHandlers,
-    turn_reference: Callable[[Session, TurnMetrics], TurnRef | None],
+    turn_reference: Callable[[Session, TurnMetrics], TurnRef | None] | None,
     recorder: Recorder,
     metrics: SelfMetrics,
     *,
@@ -62,7 +33,7 @@ def create_steps(
     keep_content: bool = False,
 ) -> StepsByType:
     """The steps of all event types. With ``keep_content``, journals keep what was said."""
-    steps: dict[type[Wire], Step[Any]] = {}
+    steps: StepsByType = {}
     for spec in SPECS:
         event_type = cast("type[Wire]", spec.type)
         has_timestamp = any(field.path == ("timestamp",) for field in spec.fields)
@@ -76,7 +47,7 @@ def create_steps(
             events_row=metrics.events_row(spec.name),
             keep=keeper(spec, content=keep_content),
         )
-    return cast("StepsByType", steps)
+    return steps
 
 
 def _after_recording(event_type: type[E], spans: SpanProcessor | None, lengths: TurnLengths | None) -> AfterRecording[E] | None:

@@ -53,15 +53,27 @@ class ModelSnapshot(NamedTuple):
     model: _Text
 
 
+_MomentPair = tuple[float | None, float]
+"""A :class:`~exporter.sessions.turn_taking_state.Moment` on the wire."""
+
+
+def _pair(moment: Moment | None) -> _MomentPair | None:
+    return None if moment is None else (moment.stamp, moment.received)
+
+
+def _moment(pair: _MomentPair | None) -> Moment | None:
+    return None if pair is None else Moment(*pair)
+
+
 class TurnTakingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """:class:`~exporter.sessions.turn_taking_state.TurnTakingState` on the wire."""
 
-    user_started: Moment | None = msgspec.field(default=None, name="user_began")
-    user_stopped: Moment | None = None
-    agent_started: Moment | None = msgspec.field(default=None, name="agent_began")
+    user_started: _MomentPair | None = msgspec.field(default=None, name="user_began")
+    user_stopped: _MomentPair | None = None
+    agent_started: _MomentPair | None = msgspec.field(default=None, name="agent_began")
     agent_reported: bool = msgspec.field(default=False, name="agent_shows")
-    turn_end: Moment | None = msgspec.field(default=None, name="turn")
-    answered: Moment | None = None
+    turn_end: _MomentPair | None = msgspec.field(default=None, name="turn")
+    answered: _MomentPair | None = None
     waiting_for: str | None = msgspec.field(default=None, name="waits_for")
     reported_silence: float = msgspec.field(default=0.0, name="told")
     unanswered: float = msgspec.field(default=0.0, name="silence")
@@ -71,12 +83,12 @@ class TurnTakingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, state: TurnTakingState) -> "TurnTakingSnapshot":
         """The state as it is now."""
         return cls(
-            user_started=state.user_started,
-            user_stopped=state.user_stopped,
-            agent_started=state.agent_started,
+            user_started=_pair(state.user_started),
+            user_stopped=_pair(state.user_stopped),
+            agent_started=_pair(state.agent_started),
             agent_reported=state.agent_reported,
-            turn_end=state.turn_end,
-            answered=state.answered,
+            turn_end=_pair(state.turn_end),
+            answered=_pair(state.answered),
             waiting_for=state.waiting_for,
             reported_silence=state.reported_silence,
             unanswered=state.unanswered,
@@ -85,18 +97,18 @@ class TurnTakingSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     def state(self) -> TurnTakingState:
         """A state equal to the one the snapshot was made of."""
-        return TurnTakingState(
-            user_started=self.user_started,
-            user_stopped=self.user_stopped,
-            agent_started=self.agent_started,
-            agent_reported=self.agent_reported,
-            turn_end=self.turn_end,
-            answered=self.answered,
-            waiting_for=self.waiting_for,
-            reported_silence=self.reported_silence,
-            unanswered=self.unanswered,
-            last_wait=self.last_wait,
-        )
+        state = TurnTakingState()
+        state.user_started = _moment(self.user_started)
+        state.user_stopped = _moment(self.user_stopped)
+        state.agent_started = _moment(self.agent_started)
+        state.agent_reported = self.agent_reported
+        state.turn_end = _moment(self.turn_end)
+        state.answered = _moment(self.answered)
+        state.waiting_for = self.waiting_for
+        state.reported_silence = self.reported_silence
+        state.unanswered = self.unanswered
+        state.last_wait = self.last_wait
+        return state
 
     @property
     def is_finite(self) -> bool:

@@ -12,7 +12,6 @@ from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
 from exporter.catalogue.genai_metrics import DEFAULT, LOGIC_METRICS, Generation
 from exporter.events import Wire
 from exporter.events.base import event_name
-from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.metrics.label_limits import PAIR, LabelLimiter, LabelLimits, component_of
 from exporter.metrics.recorder import Recorder
@@ -21,11 +20,12 @@ from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.store import Row, Store
 from exporter.pipeline.diagnostics import Diagnostics
 from exporter.pipeline.event_handlers import EventHandlers
+from exporter.pipeline.event_lag import EventLag
 from exporter.pipeline.event_steps import create_steps
 from exporter.pipeline.trackers import create_trackers
 from exporter.pipeline.turn_lengths import TurnLengths
+from exporter.pipeline.turn_references import TurnReferences
 from exporter.protocol.decoder import SPECS, RefusalReason, RefusedValue
-from exporter.protocol.ids import TurnRef, turn_key
 from exporter.protocol.learning_decoder import LearningDecoder
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.journal import NOTE_WEIGHT, JournalMemory
@@ -40,8 +40,6 @@ SWEEP_EVERY: Final = 60.0
 """Seconds between searches for idle sessions and idle label values."""
 CLEAR_CACHES_EVERY: Final = 3600.0
 """Seconds after which cached rows are looked up again, which marks their label values as in use."""
-STALE_LAG: Final = 3600.0
-"""An event with a longer lag, in seconds, is a replay and not a late event."""
 SUBSCRIPTION: Final = msgspec.json.encode(
     {"type": "agent_session.update", "events": {"metrics_events": True, "vad_events": True, "turn_events": True}}
 ).decode()
@@ -99,9 +97,9 @@ class Pipeline:
         self.max_frame = max_frame
         self.max_characters = max_frame // _MOST_BYTES_A_CHARACTER
         """A text of at most this many characters is within ``max_frame``, whatever the characters are."""
-        self.exemplars = exemplars
         self.store = Store(limits.series, born=now, exponential=exponential)
         self.metrics = SelfMetrics(self.store, now)
+        self.lag: Final = EventLag(self.metrics.event_lag)
         self._limiter = LabelLimiter(
             limits,
             self._drop_series,
@@ -125,12 +123,12 @@ class Pipeline:
         )
         memory = None if journals is None else journals.memory
         self.sessions = SessionRegistry(self.store, self._recorder, self._limiter, timeouts, self._finish, journals=memory)
-        handlers = EventHandlers(self.trackers, self.sessions, self.spans, self.app_answered, self.note_lag)
+        handlers = EventHandlers(self.trackers, self.sessions, self.spans, self.app_answered, self.lag.note)
         if journals is not None:
             self.trackers.latency_breakdown.on_slow, handlers.on_failed = journals.notes.slow, journals.notes.failed
         self.steps = create_steps(
             handlers,
-            self.turn_reference,
+            TurnReferences(self.spans).of if exemplars else None,
             self._recorder,
             self.metrics,
             spans=self.spans,
@@ -138,7 +136,6 @@ class Pipeline:
             keep_content=journals is not None and journals.content,
         )
         self._swept_at = self._cleared_at = now
-        self._least_lag: float | None = None
         self._refused_rows: dict[RefusedValue, Row] = {}
         self._unknown_rows: dict[tuple[type[Wire], str], Row] = {}
 
@@ -163,14 +160,6 @@ class Pipeline:
             self._refused_rows[refused] = row
         row[0] += 1.0
 
-    def note_lag(self, lag: float) -> None:
-        """Record the time between an event's timestamp and its receipt, in seconds."""
-        if -STALE_LAG < lag < STALE_LAG:
-            if self._least_lag is None or lag < self._least_lag:
-                self._least_lag = lag
-            if lag >= 0:
-                self.metrics.event_lag(lag)
-
     def unknown_event(self, event: str, now: float) -> None:
         """Count an event of unknown type by its name."""
         self.metrics.unknown_events.add(1, event=self._limiter.value("event", event, now))
@@ -191,14 +180,6 @@ class Pipeline:
             self._unknown_rows[event, field] = row
         return row
 
-    def turn_reference(self, session: Session, event: TurnMetrics) -> TurnRef | None:
-        """The turn that exemplars point at: only if its span is exported, or if no spans are made here at all."""
-        if not self.exemplars or event.turn_number is None:
-            return None
-        if self.spans is not None:
-            return self.spans.reference(session, event)
-        return TurnRef(session.trace_id, turn_key(event.agent_tool_id, event.turn_number))
-
     def tick(self, now: float) -> None:
         """Do what is due. To be called about once a second."""
         self.trackers.turns.tick(now)
@@ -207,9 +188,9 @@ class Pipeline:
         if now - self._swept_at >= SWEEP_EVERY:
             self._swept_at = now
             self.sessions.sweep(now)
-            if self._least_lag is not None:
-                self.metrics.clock_skew.set(self._least_lag)
-            self._least_lag = None
+            least = self.lag.take_least()
+            if least is not None:
+                self.metrics.clock_skew.set(least)
         if now - self._cleared_at >= CLEAR_CACHES_EVERY:
             self._cleared_at = now
             self._clear_caches()

@@ -8,6 +8,8 @@ from typing import Final
 
 from exporter.analysis.genai_durations import GenAiDurations
 from exporter.events.turn_metrics import TurnMetrics
+from exporter.protocol.fields import fields_reader
+from exporter.protocol.moments import seconds_between
 from exporter.sessions.clock import SECOND, PlatformClock
 from exporter.sessions.session import Session
 from exporter.tracing.timeline import turn_length
@@ -34,10 +36,13 @@ class TurnLengths:
             self._durations.turn(session, seconds, event.error_source, receipt)
 
 
+_outer_times_of = fields_reader(TurnMetrics, "user_started_speaking_at", "agent_stopped_speaking_at", "agent_first")
+
+
 def _from_outer_times(event: TurnMetrics) -> float:
     """From the start of the user's speech to the end of the agent's; 0 if that is not known. A greeting begins with its synthesis."""
-    start, end = event.user_started_speaking_at, event.agent_stopped_speaking_at
-    if start is None or end is None or event.agent_first:
+    start, end, agent_first = _outer_times_of(event)
+    if start is None or end is None or agent_first:
         return 0.0
-    seconds = (end - start).total_seconds()
+    seconds = seconds_between(start, end)
     return seconds if 0.0 < seconds <= _LONGEST else 0.0

@@ -37,6 +37,7 @@ OnFlaws = Callable[[str, str, list[str]], None]
 """Called with the field that names an event, its name there, and the event's fields that are unknown or have a bad value somewhere."""
 
 
+@typing.final
 class PartialEvent(msgspec.Struct, frozen=True, gc=False):
     """An event with refused values or unknown fields, or of an unknown type.
 

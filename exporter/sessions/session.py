@@ -1,11 +1,10 @@
 """A session: one call, and everything the exporter remembers of it."""
 
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from exporter.bounded_dict import BoundedDict
 from exporter.events.turns import TurnCompleted
-from exporter.metrics.recorder import SeriesCache
+from exporter.metrics.series_cache import SeriesCache
 from exporter.protocol.ids import TurnKey, trace_id
 from exporter.sessions.app_state import AppState
 from exporter.sessions.journal import CallJournal
@@ -26,13 +25,15 @@ StoodIn = tuple[StandInField, ...] | None
 """How a turn was counted: ``None`` with its turn.metrics, otherwise the fields for which turn.completed stood in."""
 
 
-@dataclass(slots=True)
 class ParticipantState:
     """The state that the user or the agent is in: since when by the event's clock, and when the event was received. Unix seconds."""
 
-    name: str
-    since: float
-    received: float
+    __slots__ = ("name", "received", "since")
+
+    def __init__(self, name: str, since: float, received: float) -> None:
+        self.name = name
+        self.since = since
+        self.received = received
 
 
 class RunningAgentTool(NamedTuple):

@@ -1,14 +1,14 @@
 """What a session remembers of whose turn it is to speak."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
 
-
-class Moment(NamedTuple):
+class Moment:
     """When something happened: ``stamp`` by the platform's clock if the event has a timestamp, ``received`` by ours. Unix seconds."""
 
-    stamp: float | None
-    received: float
+    __slots__ = ("received", "stamp")
+
+    def __init__(self, stamp: float | None, received: float) -> None:
+        self.stamp = stamp
+        self.received = received
 
     def until(self, later: "Moment") -> float:
         """Seconds from here to ``later``: by the platform's clock if both have a stamp, otherwise by ours. Clocks are never mixed.
@@ -16,11 +16,10 @@ class Moment(NamedTuple):
         Rounded to microseconds: unix times as floats are no more exact than that, and rounding errors must not exceed a limit.
         """
         if self.stamp is not None and later.stamp is not None:
-            return round(later.stamp - self.stamp, 6)
-        return round(later.received - self.received, 6)
+            return round((later.stamp - self.stamp) * 1e6) / 1e6
+        return round((later.received - self.received) * 1e6) / 1e6
 
 
-@dataclass(slots=True)
 class TurnTakingState:
     """Who spoke when.
 
@@ -35,15 +34,31 @@ class TurnTakingState:
     caller has waited in vain since the agent was last heard. ``last_wait`` is how long the caller waited until it was heard then.
     """
 
-    user_started: Moment | None = None
-    user_stopped: Moment | None = None
-    agent_started: Moment | None = None
-    agent_reported: bool = False
-    turn_end: Moment | None = None
-    turn_start: Moment | None = None
-    turn_decided: Moment | None = None
-    answered: Moment | None = None
-    waiting_for: str | None = None
-    reported_silence: float = 0.0
-    unanswered: float = 0.0
-    last_wait: float = 0.0
+    __slots__ = (
+        "agent_reported",
+        "agent_started",
+        "answered",
+        "last_wait",
+        "reported_silence",
+        "turn_decided",
+        "turn_end",
+        "turn_start",
+        "unanswered",
+        "user_started",
+        "user_stopped",
+        "waiting_for",
+    )
+
+    def __init__(self) -> None:
+        self.user_started: Moment | None = None
+        self.user_stopped: Moment | None = None
+        self.agent_started: Moment | None = None
+        self.agent_reported = False
+        self.turn_end: Moment | None = None
+        self.turn_start: Moment | None = None
+        self.turn_decided: Moment | None = None
+        self.answered: Moment | None = None
+        self.waiting_for: str | None = None
+        self.reported_silence = 0.0
+        self.unanswered = 0.0
+        self.last_wait = 0.0

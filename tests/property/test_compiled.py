@@ -2,10 +2,12 @@
 
 import math
 import sys
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -17,12 +19,13 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from exporter.catalogue import buckets
-from exporter.catalogue.exponential import fine_places
+from exporter.catalogue.exponential import classic_places, fine_places
 from exporter.catalogue.inspect import FieldSpec, inspect_event
 from exporter.compiled.build import PLAIN, sources
 from exporter.compiled.record_instructions import GroupInstruction
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.metrics import recorder
+from exporter.events.turns import TurnCompleted
+from exporter.metrics import recorder, store
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.call_feed import CallFeed
@@ -75,7 +78,9 @@ class Compiled:
     """A folder with a compiled copy of the package, and the modules of ``exporter.compiled`` from there."""
 
     folder: Path
+    fields: ModuleType
     frames: ModuleType
+    moments: ModuleType
     pack: ModuleType
     record: ModuleType
     turns: ModuleType
@@ -86,7 +91,7 @@ def compiled() -> Compiled:
     folder = compiled_copy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "exporter.compiled.attributes", load(folder, "attributes"))  # which turns builds upon
-        return Compiled(folder, *(load(folder, name) for name in ("frames", "pack", "record", "turns")))
+        return Compiled(folder, *(load(folder, name) for name in ("fields", "frames", "moments", "pack", "record", "turns")))
 
 
 class Loud(NoDiagnostics):
@@ -233,15 +238,16 @@ def outcome(timestamp: Callable[[datetime], float], moment: datetime) -> float |
         return type(error)
 
 
-def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], writer: Any, *, exponential: bool) -> Snapshot:
+def recorded(cases: Sequence[tuple[str | None, dict[str, Any]]], record: ModuleType | None, *, exponential: bool) -> Snapshot:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recorder, "RecordWriter", writer)
+        patch.setattr(recorder, "RecordWriter", record and record.RecordWriter)
+        patch.setattr(store, "HistogramCell", record and record.HistogramCell)
         pipeline = Pipeline(LabelLimits(), SessionTimeouts(), Loud(), NOW, exponential=exponential)
-    for agent, event in cases:
-        feed = CallFeed(pipeline)
-        for document in ({"type": "session.started", "agent_id": agent}, event):
-            feed.consume(msgspec.json.encode(document), NOW)
-    return pipeline.snapshot(NOW)
+        for agent, event in cases:
+            feed = CallFeed(pipeline)
+            for document in ({"type": "session.started", "agent_id": agent}, event):
+                feed.consume(msgspec.json.encode(document), NOW)
+        return pipeline.snapshot(NOW)
 
 
 EDGES = fine_places(buckets.USER_PERCEIVED, "s", 1000.0).edges
@@ -261,12 +267,67 @@ beside_edges = st.sampled_from(EDGES).flatmap(
     edges=[],
     exponential=False,
 )
+@example(
+    cases=[
+        ("a", {"type": "turn.metrics", "llm_provider": "o", "llm_model": model, "llm_ttft_ms": 5})
+        for model in ("m", "n", "é", "éé", "n")
+    ],
+    edges=[],
+    exponential=False,
+)
 def test_recording(
     compiled: Compiled, cases: Sequence[tuple[str | None, dict[str, Any]]], edges: Sequence[float], exponential: bool
 ) -> None:
     """Any turns give the same buckets, sums, exemplars and counts, also values on an edge of a bucket and just beside it."""
     every = [*cases, *(("a", {"type": "turn.metrics", "turn_number": n, "user_perceived_ms": edge}) for n, edge in enumerate(edges))]
-    assert recorded(every, compiled.record.RecordWriter, exponential=exponential) == recorded(every, None, exponential=exponential)
+    assert recorded(every, compiled.record, exponential=exponential) == recorded(every, None, exponential=exponential)
+
+
+COARSE = classic_places(buckets.COMPONENT, 1000.0)
+
+
+@given(
+    values=st.lists(st.floats(allow_nan=False) | st.sampled_from(COARSE.edges)),
+    fresh=st.lists(st.floats(0, 1e5)),
+    exemplars=st.booleans(),
+)
+def test_cells(compiled: Compiled, values: Sequence[float], fresh: Sequence[float], exemplars: bool) -> None:
+    """A cell has the items of the list that stands for it in Python, and a copy keeps them while the cell goes on."""
+    cell = compiled.record.HistogramCell(COARSE.edges, COARSE.explicit, exemplars)
+    listed: list[Any] = [*[0] * COARSE.size, 0.0, [None] * COARSE.size if exemplars else None]
+    for value in values:
+        cell.observe(value)
+        listed[bisect_left(COARSE.edges, value)] += 1
+        listed[COARSE.size] += value
+    copy = cell.copy()
+    for value in fresh:
+        cell.observe(value)
+    assert copy[:] == listed or math.isnan(copy[COARSE.size])
+    assert [copy[place] for place in range(COARSE.size)] == copy[: COARSE.size]
+    assert (copy == cell) == (copy[:] == cell[:])
+    for beyond in (-1, COARSE.size + 2):
+        with pytest.raises(IndexError):
+            copy[beyond]
+
+
+_zones = st.sampled_from((UTC, timezone(timedelta(0)), timezone(timedelta(hours=-5, minutes=30))))
+_stamps = st.datetimes(timezones=_zones) | st.datetimes(datetime(2020, 2, 28), datetime(2032, 3, 2), timezones=st.just(UTC))  # noqa: DTZ001 - timezones
+
+
+@given(start=_stamps, end=_stamps)
+@example(start=datetime(2024, 2, 29, 23, 59, 59, 999_999, UTC), end=datetime(2024, 3, 1, tzinfo=UTC))
+@example(start=datetime.min.replace(tzinfo=UTC), end=datetime.max.replace(tzinfo=UTC))
+@example(start=datetime(1900, 2, 28, tzinfo=UTC), end=datetime(2000, 2, 29, tzinfo=UTC))
+def test_moments(compiled: Compiled, start: datetime, end: datetime) -> None:
+    """Date-times in any time zone are the same numbers to the last bit, and so are the times between them."""
+    assert compiled.moments.unix_seconds(start) == start.timestamp()
+    assert compiled.moments.seconds_between(start, end) == (end - start).total_seconds()
+
+
+@given(event=turn_metrics, names=st.lists(st.sampled_from(TurnMetrics.__struct_fields__), min_size=2, max_size=12))
+def test_fields(compiled: Compiled, event: TurnMetrics, names: list[str]) -> None:
+    """Any fields of an event are read in any order."""
+    assert compiled.fields.FieldsReader(TurnMetrics, tuple(names)).read(event) == attrgetter(*names)(event)
 
 
 def taken(read: bytes, at: int, stop: int, longest: int) -> tuple[int, list[dict[str, Any]]]:
@@ -391,8 +452,20 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
         encoder.finish(IDS, SpanState(), 0, Additions([b""] * 3))
     with pytest.raises(ValueError, match="a span id has 8 bytes"):
         encoder.finish(msgspec.structs.replace(IDS, span=b"short"), SpanState(), 0, Additions())
-    with pytest.raises(ValueError, match="no places"):
-        compiled.record.RecordWriter([GroupInstruction(number=0, key=(9,), updates=[])], 5, None)
+    for name in ("no_such_field", "earlier_names", "__class__"):
+        with pytest.raises(ValueError, match="no field of TurnMetrics"):
+            compiled.record.RecordWriter([GroupInstruction(number=0, key=(name,), updates=[])], TurnMetrics, None)
+    with pytest.raises(ValueError, match="more than 8 fields"):
+        compiled.record.RecordWriter([GroupInstruction(number=0, key=("pipeline",) * 9, updates=[])], TurnMetrics, None)
+    with pytest.raises(TypeError, match="of type TurnMetrics is recorded here, not TurnCompleted"):
+        compiled.record.RecordWriter([], TurnMetrics, None).record(TurnCompleted(), None, NOW, None)
+    with pytest.raises(ValueError, match="no field of TurnMetrics"):
+        compiled.fields.FieldsReader(TurnMetrics, ("pipeline", "no_such_field"))
+    with pytest.raises(TypeError, match="of type TurnMetrics is read here, not TurnCompleted"):
+        compiled.fields.FieldsReader(TurnMetrics, ("pipeline", "llm_model")).read(TurnCompleted())
+    for explicit in ((0, 1, 2, 3), (1, 0, 0), (-1, 0, 0)):
+        with pytest.raises(ValueError, match="places"):
+            compiled.record.HistogramCell((1.0, 2.0), explicit, True)
     with pytest.raises(ValueError, match="no place 256"):
         compiled.pack.Packer([256])
     for at, longest in ((0, 8193), (-1, 8192)):

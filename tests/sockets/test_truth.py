@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from exporter.compiled import BUILD
 from exporter.metrics import inventory
 from exporter.simulate.truth import Record, perceived_of, read_truth
 from tests.support.daemon import Samples, daemon_process, program, total
@@ -221,3 +222,4 @@ async def test_calls_that_are_cut_off(tmp_path: Path) -> None:
         ended = "agentstack_sessions_ended_total"
         assert await daemon.endpoints.reaches(ended, 30) == 30
         assert await daemon.endpoints.total(ended, reason="disconnected") >= summary["cut_off"] > 0
+        assert await daemon.endpoints.total("agentstack_exporter_build_info", build=BUILD) == 1  # compiled if the test is

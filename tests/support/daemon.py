@@ -182,6 +182,7 @@ async def program(
     """
     stdout, stderr = directory / "stdout", directory / "stderr"
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AGENTSTACK_", "OTEL_"))}
+    path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(ROOT))))  # a compiled copy, if the tests run with one
     with stdout.open("wb") as out, stderr.open("wb") as err:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -190,7 +191,7 @@ async def program(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=out,
             stderr=err if log_to is None else log_to,
-            env=kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | (env or {}),
+            env=kept | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | (env or {}),
             cwd=directory,
         )
     try:

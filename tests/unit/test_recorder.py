@@ -10,7 +10,8 @@ from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.quantities import DurationS, LatencyMs
 from exporter.events.base import Event
 from exporter.metrics.label_limits import MAX_LENGTH, LabelLimiter, LabelLimits
-from exporter.metrics.recorder import Recorder, SeriesCache, one_of
+from exporter.metrics.recorder import Recorder, one_of
+from exporter.metrics.series_cache import SeriesCache
 from exporter.metrics.snapshot import HistogramPoint, Snapshot
 from exporter.metrics.store import Store
 from exporter.pipeline.call_feed import CallFeed

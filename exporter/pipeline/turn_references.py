@@ -1,0 +1,25 @@
+"""The turns that exemplars point at."""
+
+from exporter.events.turn_metrics import TurnMetrics
+from exporter.protocol.fields import fields_reader
+from exporter.protocol.ids import TurnRef, turn_key
+from exporter.sessions.session import Session
+from exporter.tracing.processor import SpanProcessor
+
+_key_of = fields_reader(TurnMetrics, "agent_tool_id", "turn_number")
+
+
+class TurnReferences:
+    """Makes the references: only to turns whose span is exported, or to all if no spans are made here at all."""
+
+    def __init__(self, spans: SpanProcessor | None) -> None:
+        self._spans = spans
+
+    def of(self, session: Session, event: TurnMetrics) -> TurnRef | None:
+        """The reference to the turn of an event."""
+        agent_tool, number = _key_of(event)
+        if number is None:
+            return None
+        if self._spans is not None:
+            return self._spans.reference(session, event)
+        return TurnRef(session.trace_id, turn_key(agent_tool, number))
