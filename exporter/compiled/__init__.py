@@ -1,6 +1,6 @@
 """The innermost loops in C, if they were compiled, as wheels and the image are.
 
-Each name has an equal in Python, which its callers use where it is ``None``; ``timestamp`` is Python's own then.
+Each name has an equal in Python, which its callers use where it is ``None``.
 """
 
 from collections.abc import Callable, MutableMapping
@@ -15,7 +15,6 @@ HistogramCell: "type[record.HistogramCell] | None"
 Packer: "type[pack.Packer] | None"
 RecordWriter: "type[record.RecordWriter] | None"
 TurnEncoder: "type[turns.TurnEncoder] | None"
-timestamp: Callable[[datetime], float]
 unix_seconds: Callable[[datetime], float] | None
 seconds_between: Callable[[datetime, datetime], float] | None
 take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[str, Any]]]] | None
@@ -25,10 +24,9 @@ try:
     from exporter.compiled.moments import seconds_between, unix_seconds
     from exporter.compiled.pack import Packer
     from exporter.compiled.record import HistogramCell, RecordWriter
-    from exporter.compiled.turns import TurnEncoder, timestamp
+    from exporter.compiled.turns import TurnEncoder
 except ImportError:
     FieldsReader = HistogramCell = Packer = RecordWriter = TurnEncoder = take_messages = unix_seconds = seconds_between = None
-    timestamp = datetime.timestamp
 
 BUILD: Final = "plain" if RecordWriter is None else "compiled"
 """How the hot path of this process runs, as ``--version``, the log and ``agentstack_exporter_build_info`` say."""

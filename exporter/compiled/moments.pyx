@@ -27,7 +27,7 @@ cdef inline long long microseconds(stamp) noexcept:
     return seconds * 1_000_000 + datetime_microsecond(stamp)
 
 
-def unix_seconds(stamp, /):
+cpdef double unix_seconds(stamp) except? -1.0:
     """As ``stamp.timestamp()``."""
     cdef long long found
     if in_utc(stamp):

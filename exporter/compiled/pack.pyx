@@ -7,18 +7,18 @@ as an integer, another in four bytes if it fits. A property test compares both.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
-from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from msgspec.msgpack import encode
+
+from exporter.compiled.members cimport field_at, offset_of
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(PyObject *text, Py_ssize_t *size) except NULL
     bint PyUnicode_CheckExact(PyObject *value)
     bint is_float "PyFloat_CheckExact"(PyObject *value)
     double double_of "PyFloat_AS_DOUBLE"(PyObject *value)
-    PyObject *item "PyTuple_GET_ITEM"(object values, Py_ssize_t place)
     PyObject *Py_None
     PyObject *Py_True
     PyObject *Py_False
@@ -93,36 +93,39 @@ cdef inline unsigned char *put_text(unsigned char *at, const char *text, Py_ssiz
 
 
 cdef class Packer:
-    """Packs the values of one kind of event, but for those at the places ``left_out``, which become nil.
+    """Packs the values of events of one type in the order of its fields, but for the fields ``left_out``, which become nil.
 
-    Raises ``ValueError`` for a place beyond the 256th.
+    Raises ``ValueError`` for a type of more than 256 fields.
     """
 
-    cdef bint[MOST] hidden
+    cdef object _type
+    cdef Py_ssize_t _count
+    cdef Py_ssize_t[MOST] _offsets  # where the struct keeps a field; 0 if it is left out
 
-    def __init__(self, left_out):
-        for place in left_out:
-            if not 0 <= place < MOST:
-                raise ValueError(f"there is no place {place}")
-            self.hidden[place] = True
+    def __init__(self, event_type, left_out):
+        self._type, self._count = event_type, len(event_type.__struct_fields__)
+        if self._count > MOST:
+            raise ValueError(f"{event_type.__name__} has more than {MOST} fields")
+        for place, name in enumerate(event_type.__struct_fields__):
+            self._offsets[<Py_ssize_t>place] = 0 if name in left_out else offset_of(event_type, name)
 
-    def pack(self, tuple values not None):
-        """The values as bytes; ``None`` if they are more than 256 or take more than 4 KiB.
+    def pack(self, event not None, /):
+        """The event as bytes; ``None`` if it takes more than 4 KiB.
 
-        A value is ``None``, a truth value, a float, a text, or whatever else msgspec can encode. Raises what msgspec raises. Nils at the
-        end are not written.
+        A value is ``None``, a truth value, a float, a text, or whatever else msgspec can encode. Raises what msgspec raises, and
+        ``TypeError`` for an event of another type. Nils at the end are not written.
         """
-        cdef Py_ssize_t count = PyTuple_GET_SIZE(values), place, size, last = 0
+        cdef Py_ssize_t count = self._count, place, size, last = 0
         cdef unsigned char[ROOM] buffer
         cdef unsigned char *at = buffer + HEAD
         cdef unsigned char *end = at
         cdef const char *text
         cdef PyObject *value
-        if count > MOST:
-            return None
+        if type(event) is not self._type:
+            raise TypeError(f"an event of type {self._type.__name__} is packed here, not {type(event).__name__}")
         for place in range(count):
-            value = item(values, place)
-            if value == Py_None or self.hidden[place]:
+            value = field_at(event, self._offsets[place]) if self._offsets[place] else Py_None
+            if value == Py_None:
                 at = put(at, NIL)
                 continue
             if is_float(value):

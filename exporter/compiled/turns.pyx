@@ -6,23 +6,10 @@ test compares them. The comments on *why* are there.
 """
 
 import sys
-from datetime import UTC
 
 import msgspec
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.datetime cimport (
-    PyDateTime_CheckExact,
-    datetime_day,
-    datetime_hour,
-    datetime_microsecond,
-    datetime_minute,
-    datetime_month,
-    datetime_second,
-    datetime_tzinfo,
-    datetime_year,
-    import_datetime,
-)
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM
@@ -30,9 +17,9 @@ from libc.stdint cimport INT64_MAX
 from libc.string cimport memcpy
 
 from exporter.compiled.attributes cimport AttributeWriter
+from exporter.compiled.moments cimport unix_seconds
 from exporter.compiled.varint cimport put_varint, varint_size
 
-import_datetime()
 if sys.byteorder != "little":
     raise ImportError("times are copied as protobuf wants them: lowest byte first")
 
@@ -65,7 +52,6 @@ cdef enum:
 
 cdef long long SECOND = 1_000_000_000
 cdef long long LATEST = 9_000_000_000 * SECOND, LONGEST_WAIT = 120 * SECOND, LONGEST_SPEECH = 3600 * SECOND, DISAGREEMENT = 5 * SECOND
-cdef long long LARGEST = 9_000_000_000  # seconds whose microseconds a double holds exactly
 cdef double LATEST_SECONDS = 9e9, LONGEST = 9e18
 
 
@@ -89,24 +75,6 @@ cdef inline long long whole(double number) except? -1:
     if not -LONGEST < number < LONGEST:
         raise OverflowError(f"{number} does not fit 64 bits")
     return <long long>number
-
-
-cdef inline long long days_before(long long year, long long month, long long day) noexcept:
-    """Days from 1970 to a date, in a calendar whose years begin in March."""
-    year -= month < 3
-    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month + (9 if month < 3 else -3)) + 2) // 5 + day - 1 - 719468
-
-
-cpdef double timestamp(stamp) except? -1.0:
-    """As ``stamp.timestamp()``: the nearest double. A stamp in UTC takes a tenth of the time."""
-    cdef long long days, seconds
-    if not PyDateTime_CheckExact(stamp) or datetime_tzinfo(stamp) is not UTC:
-        return stamp.timestamp()
-    days = days_before(datetime_year(stamp), datetime_month(stamp), datetime_day(stamp))
-    seconds = days * 86400 + datetime_hour(stamp) * 3600 + datetime_minute(stamp) * 60 + datetime_second(stamp)
-    if not -LARGEST < seconds < LARGEST:
-        return stamp.timestamp()
-    return <double>(seconds * 1_000_000 + datetime_microsecond(stamp)) / 1e6
 
 
 cdef inline long long start_of(long long end, long long length, long long speech_end) noexcept:
@@ -340,7 +308,7 @@ cdef class TurnEncoder:
 
     cdef long long _date(self, int field, long long low, long long high) except? -1:
         """A stamp if it is from ``low`` to ``high``, else 0."""
-        return self._within(timestamp(self._value(field)), low, high) if self._is_known(field) else 0
+        return self._within(unix_seconds(self._value(field)), low, high) if self._is_known(field) else 0
 
     cdef long long _unix(self, int field, long long low, long long high) except? -1:
         """As :meth:`_date`, for unix seconds."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from exporter.compiled import timestamp
+from exporter.protocol.moments import unix_seconds
 
 SECOND: Final = 1_000_000_000
 EARLIEST: Final = 1_000_000_000 * SECOND
@@ -50,7 +50,7 @@ class PlatformClock:
     def event_time(self, stamp: datetime | None, receipt: float) -> int:
         """When an event happened: its ``stamp``, or the estimate :meth:`at` if the stamp is missing or not plausible."""
         if stamp is not None:
-            moment = _rounded(timestamp(stamp))
+            moment = _rounded(unix_seconds(stamp))
             if EARLIEST <= moment < LATEST and self.learn(moment, receipt):
                 return moment
         return self.at(receipt)
@@ -87,7 +87,7 @@ class PlatformClock:
 
 def nanoseconds(stamp: datetime) -> int:
     """A date-time in unix nanoseconds, or 0 if it is not a measured time."""
-    found = _rounded(timestamp(stamp))
+    found = _rounded(unix_seconds(stamp))
     return found if EARLIEST <= found < LATEST else 0
 
 

@@ -5,7 +5,7 @@ event. What is kept of many calls is too much for the processor's caches, so its
 """
 
 from collections.abc import Callable, Collection
-from typing import Any, Final, get_type_hints
+from typing import Final, get_type_hints
 
 import msgspec
 from msgspec.structs import astuple
@@ -18,28 +18,28 @@ _TYPES: Final = get_type_hints(TurnMetrics)
 _decode: Final = msgspec.msgpack.Decoder(
     msgspec.defstruct("Packed", [(name, _TYPES[name] | None, None) for name in _NAMES], array_like=True, gc=False)
 ).decode
-Values = tuple[Any, ...]
+Pack = Callable[[TurnMetrics], bytes]
 
 
-def turn_packer(left_out: Collection[str]) -> Callable[[TurnMetrics], bytes]:
+def turn_packer(left_out: Collection[str]) -> Pack:
     """What packs a turn without the fields that are ``left_out``."""
-    places = frozenset(place for place, name in enumerate(_NAMES) if name in left_out)
-    pack = plain_packer(places)
+    pack = plain_packer(left_out)
     if Packer is None:
-        return lambda event: pack(astuple(event))
-    pack_short = Packer(places).pack
-    return lambda event: pack_short(values := astuple(event)) or pack(values)
+        return pack
+    pack_short = Packer(TurnMetrics, left_out).pack
+    return lambda event: pack_short(event) or pack(event)
 
 
-def plain_packer(left_out: Collection[int]) -> Callable[[Values], bytes]:
-    """What packs the values of an event, but for those at the places ``left_out``."""
+def plain_packer(left_out: Collection[str]) -> Pack:
+    """The same, for turns of any size and without compiled code."""
     encode = msgspec.msgpack.Encoder().encode
+    places = [place for place, name in enumerate(_NAMES) if name in left_out]
 
-    def pack(values: Values) -> bytes:
-        kept = list(values)
-        for place in left_out:
-            kept[place] = None
-        return encode(kept)
+    def pack(event: TurnMetrics) -> bytes:
+        values: list[object] = list(astuple(event))
+        for place in places:
+            values[place] = None
+        return encode(values)
 
     return pack
 

@@ -63,16 +63,11 @@ def test_it_is_on_the_span_of_the_session() -> None:
 @pytest.mark.parametrize("as_frame", [False, True], ids=["mapping", "frame"])
 def test_a_tap_names_its_framework(*, as_frame: bool) -> None:
     """A tap that was told its framework adds it to the first event of each call, and to nothing else."""
-    tap = Tap("ws://127.0.0.1:1/ws", framework="our own", framework_version="3.1")
-    for event in (STARTED, {"event": "start", "streamId": "s"}, {"type": "turn.metrics"}, {**STARTED, "framework": "theirs"}):
-        tap.send("as-1", json.dumps(event) if as_frame else event)
-    buffer = tap._buffer  # what would be sent
+    writer = Tap("ws://127.0.0.1:1/ws", framework="our own", framework_version="3.1")._writer  # what its thread writes with
     sent = []
-    buffer.rewind()
-    while (text := buffer.next()) is not None:
-        event = json.loads(text)["event"]
-        sent.append(json.loads(event) if isinstance(event, str) else event)
-    tap.close(0.0)
+    for event in (STARTED, {"event": "start", "streamId": "s"}, {"type": "turn.metrics"}, {**STARTED, "framework": "theirs"}):
+        [written] = writer.frame(json.dumps(event)) if as_frame else writer.event(event)
+        sent.append(json.loads(json.loads(written.text)) if as_frame else json.loads(written.text))
     assert sent == [
         {**STARTED, "framework": "our own", "framework_version": "3.1"},
         {"event": "start", "streamId": "s"},

@@ -1,0 +1,1 @@
+cpdef double unix_seconds(stamp) except? -1.0
