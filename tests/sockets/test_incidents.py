@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -85,11 +85,13 @@ def calls(endpoints: Endpoints, watch: Alerting, events: list[Event]) -> Abstrac
 async def _talk(url: str, server: Prometheus, events: list[Event]) -> None:
     for number in itertools.count():
         scraped = await server.single("timestamp(up)")
-        for agent in AGENTS:
-            begun = {"type": "session.started", "agent_session_id": f"{agent}-{id(events)}-{number}", "agent_id": agent}
-            async with call(url) as socket:
+        async with AsyncExitStack() as stack:
+            sockets = [await stack.enter_async_context(call(url)) for _ in AGENTS]
+            # To connect takes longest, so the calls are sent at once, and soon after a scrape.
+            await eventually(partial(_scraped_after, server, scraped), within=30, because="the next scrape")
+            for agent, socket in zip(AGENTS, sockets, strict=True):
+                begun = {"type": "session.started", "agent_session_id": f"{agent}-{id(events)}-{number}", "agent_id": agent}
                 await send_all(socket, [begun, *events, {"type": "session.ended", "reason": "hangup"}])
-        await eventually(partial(_scraped_after, server, scraped), within=30, because="the next scrape")
 
 
 async def _scraped_after(server: Prometheus, moment: float) -> bool:
