@@ -19,6 +19,8 @@ from tests.support.daemon import Samples, ServingProgram, call, daemon_process, 
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually, patience, seconds
 
+pytestmark = pytest.mark.alone  # a hundred calls are handed over in the time that a stop has
+
 CALLS = 100
 STARTED_AT = 1_777_885_200.0
 WAITS = ("--turn-wait", "600", "--session-resume", "3600", "--session-linger", "600")
