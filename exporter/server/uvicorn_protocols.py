@@ -124,11 +124,14 @@ class WebSocketProtocol(MessageDelivery):
         self._abort_later()
 
     def shutdown(self) -> None:
-        """Close the connection. If its WebSocket is already closed and only TLS has not ended yet, send no close frame."""
+        """Close the connection. If its WebSocket is already closed and only TLS has not ended yet, send no close frame.
+
+        A closing handshake goes on: to cut the connection while the peer still sends would destroy what it has not read yet.
+        """
         if self.conn.state in (CLOSING, CLOSED) and not self.close_sent:
             self.stop_keepalive()
             self.transport.close()
-        else:
+        elif self.close_timer is None:
             super().shutdown()
 
     def handle_ping(self) -> None:

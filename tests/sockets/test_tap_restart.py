@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import json
 import math
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +20,6 @@ from exporter.simulate.profiles import FLEETS
 from tests.support.daemon import Samples, ServingProgram, call, daemon_process, send_all, total
 from tests.support.simulation import subdirectory
 from tests.support.waiting import eventually, patience, seconds
-
-pytestmark = pytest.mark.alone  # a hundred calls are handed over in the time that a stop has
 
 CALLS = 100
 STARTED_AT = 1_777_885_200.0
@@ -124,3 +124,23 @@ async def test_the_two_processes_add_up(tmp_path: Path, kind: str) -> None:
         assert total(samples, "agentstack_exporter_tap_dropped_total") == 0
     assert total(last, "agentstack_sessions_active") == 0
     assert sum(value for (name, _), value in truth.items() if name == "agentstack_sessions_total") >= CALLS
+
+
+async def test_a_tap_that_reads_late_gets_all_states(tmp_path: Path) -> None:
+    """The states of calls reach a tap that goes on sending, and reads nothing for a second, while the exporter stops."""
+    names = [f"as-{number}" for number in range(20)]
+    async with daemon_process(tmp_path, *WAITS) as old, call(old.endpoints.ws, max_queue=1) as socket:
+        await send_all(socket, [{"hello": {"client": "some-tap", "version": 1}}])
+        await send_all(
+            socket, ({"session": name, "seq": seq, "event": {"type": "session.started"}} for seq, name in enumerate(names, 1))
+        )
+        await old.endpoints.reaches("agentstack_exporter_frames_received_total", len(names))
+        old.signal(signal.SIGTERM)
+        begun, seq = time.monotonic(), len(names)
+        while time.monotonic() - begun < seconds(1):
+            seq += 1
+            await send_all(socket, [{"session": names[0], "seq": seq, "event": {"type": "user.speech_started"}}])
+            await asyncio.sleep(0.001)
+        answers = [json.loads(text) async for text in socket]
+        assert await old.ended() == 0
+    assert [answer["session"] for answer in answers if "state" in answer] == names
