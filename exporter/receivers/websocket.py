@@ -37,6 +37,8 @@ _SEND_TIMEOUT: Final = 1.0
 """Seconds a peer gets to read what was sent before, so that there is room for another message."""
 PROTOCOL_ERROR: Final = "protocol_error"
 """Key of a ``websocket.disconnect`` message after the peer violated the protocol. Its ``code`` names the violation."""
+LETS_PEER_READ: Final = "lets_peer_read"
+"""Key of a ``websocket.close`` message: true if the server, when it stops, waits until the peer has read what was sent before."""
 
 _ANSWERS_HANDSHAKE: Final = "websocket.http.response"
 """Extension of a server that sends our answer to a handshake that is refused."""
@@ -225,7 +227,8 @@ class Endpoint:
         if connection in self._connections:
             if connection.tap is not None:
                 await connection.tap.stop()
-            await _try_send(connection, _close_message(CloseCode.GOING_AWAY, "exporter is stopping"))
+            close = _close_message(CloseCode.GOING_AWAY, "exporter is stopping")
+            await _try_send(connection, {**close, LETS_PEER_READ: connection.tap is not None})
 
 
 def _hello_of(message: Message) -> Hello | None:

@@ -18,7 +18,7 @@ from websockets.protocol import CLOSED, CLOSING, OPEN
 from websockets.speedups import apply_mask
 
 from exporter.compiled import take_messages
-from exporter.receivers.websocket import PROTOCOL_ERROR
+from exporter.receivers.websocket import LETS_PEER_READ, PROTOCOL_ERROR
 from exporter.server.listener_config import ListenerConfig
 from exporter.server.long_message import LongMessage
 from exporter.server.message_delivery import MessageDelivery
@@ -72,6 +72,7 @@ class WebSocketProtocol(MessageDelivery):
         self._frame_rate = TokenBucket(self._limits.max_frame_rate, self.loop.time())
         self._waits_for_rate = self._is_lost = False
         self._abort_timer: asyncio.TimerHandle | None = None
+        self._lets_peer_read = False
 
     def data_received(self, data: bytes) -> None:
         """Keep what was read, and parse its beginning unless the application is busy."""
@@ -94,6 +95,8 @@ class WebSocketProtocol(MessageDelivery):
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 - as above
         """Send a message. A refusal with its own answer completes the handshake, so that uvicorn does not log it as an error."""
+        if message.get(LETS_PEER_READ):
+            self._lets_peer_read = True
         await super().send(message)
         if message["type"] == "websocket.accept":
             self._parse_next()
@@ -126,12 +129,13 @@ class WebSocketProtocol(MessageDelivery):
     def shutdown(self) -> None:
         """Close the connection. If its WebSocket is already closed and only TLS has not ended yet, send no close frame.
 
-        A closing handshake goes on: to cut the connection while the peer still sends would destroy what it has not read yet.
+        If the close says so, the closing handshake goes on: to cut the connection while the peer still sends would destroy what the
+        peer has not read yet.
         """
         if self.conn.state in (CLOSING, CLOSED) and not self.close_sent:
             self.stop_keepalive()
             self.transport.close()
-        elif self.close_timer is None:
+        elif not self._lets_peer_read or self.close_timer is None:
             super().shutdown()
 
     def handle_ping(self) -> None:
