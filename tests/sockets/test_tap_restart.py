@@ -140,7 +140,7 @@ async def test_a_tap_that_reads_late_gets_all_states(tmp_path: Path) -> None:
         while time.monotonic() - begun < seconds(1):
             seq += 1
             await send_all(socket, [{"session": names[0], "seq": seq, "event": {"type": "user.speech_started"}}])
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
         answers = [json.loads(text) async for text in socket]
         assert await old.ended() == 0
     assert [answer["session"] for answer in answers if "state" in answer] == names
