@@ -19,9 +19,10 @@ async def call(socket: ServerConnection) -> None:
 
 async def main() -> None:
     """Serve until the pod ends. The first process of a container gets no SIGTERM that it does not ask for."""
-    async with serve(call, "127.0.0.1", 9000) as server:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
-        await server.wait_closed()
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    async with serve(call, "127.0.0.1", 9000):
+        await stopping.wait()
 
 
 asyncio.run(main())
