@@ -41,7 +41,15 @@ VALUES = (
 )
 MEMBERS = (
     *("", ",", ',"zzz":1', ',"type":"turn.metrics"', ',"llm_ttft_ms":1,"llm_ttft_ms":2', ', "llm_ttft_ms": 5', ',  "llm_ttft_ms":5'),
-    *(' ,"pipeline":"x"', ',"pipeline" :"x"', ',"pipeline"', ',"pipeline":', ',"pipeline', ',"pipeline":"x",'),
+    *(
+        ' ,"pipeline":"x"',
+        ',"pipeline" :"x"',
+        ',"pipeline"',
+        ',"pipeline":',
+        ',"pipeline',
+        ',"pipeline":"x",',
+        ',"pipeline":"x","pipeline":null',
+    ),
 )
 BYTES = b'",:{}[]\\ \x00\n\t019.-+eEtnZ\x80\xff\xc3'
 
@@ -135,7 +143,7 @@ def test_each_value_in_each_field(compiled: ModuleType) -> None:
             check(reader(compiled), frame.encode("utf-8"))
     for members in MEMBERS:
         whole = f'{{"type":"turn.metrics"{members}'
-        for frame in (whole, f"{whole}}}", f'{whole}, "turn_method": "x"}}'):
+        for frame in (whole, f"{whole}}}", f"{whole}}} ", f"{whole}}}x", f'{whole}, "turn_method": "x"}}'):
             check(reader(compiled), frame)
 
 
