@@ -99,4 +99,4 @@ class LiveCore(Core):
 
     def page(self, session: str = "as-1") -> str:
         """The call as an HTML file."""
-        return call_page(self.detail(session), self.state.config)
+        return "".join(call_page(self.detail(session), self.state.config))

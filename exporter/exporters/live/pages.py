@@ -41,6 +41,8 @@ class LivePages:
         self._state = state
         self._hub = hub
         self._fields = msgspec.json.encode(field_list())
+        self._making = asyncio.Lock()
+        """Held while a whole call is written: the last step of a long one takes some milliseconds, and those of many would add up."""
 
     def routes(self) -> list[Route]:
         """All routes."""
@@ -74,27 +76,33 @@ class LivePages:
 
     async def _call(self, request: Request) -> Response:
         journal = self._find(request.path_params)
-        detail = None if journal is None else await self._detail(journal)
-        return _unknown() if detail is None else _json(detail)
+        async with self._making:
+            detail = None if journal is None else await self._detail(journal)
+            return _unknown() if detail is None else _json(detail)
 
     async def _lines(self, request: Request) -> Response:
         journal = self._find(request.path_params)
         if journal is None:
             return _unknown()
         lines = []
-        for number, line in enumerate(call_lines(journal, content=self._state.config.content)):
-            lines.append(line)
-            if number % 50 == 49:
-                await asyncio.sleep(0)
+        async with self._making:
+            for number, line in enumerate(call_lines(journal, content=self._state.config.content)):
+                lines.append(line)
+                if number % 50 == 49:
+                    await asyncio.sleep(0)
         return _file(b"".join(lines), "application/x-ndjson", f"call-{journal.id}.jsonl")
 
     async def _page(self, request: Request) -> Response:
         journal = self._find(request.path_params)
-        detail = None if journal is None else await self._detail(journal)
-        if journal is None or detail is None:
-            return _unknown()
-        page = call_page(detail, self._state.config)
-        return _file(page.encode(), "text/html; charset=utf-8", f"call-{journal.id}.html", policy=CALL_PAGE_POLICY)
+        pieces = []
+        async with self._making:
+            detail = None if journal is None else await self._detail(journal)
+            if journal is None or detail is None:
+                return _unknown()
+            for piece in call_page(detail, self._state.config):
+                pieces.append(piece)
+                await asyncio.sleep(0)
+        return _file("".join(pieces).encode(), "text/html; charset=utf-8", f"call-{journal.id}.html", policy=CALL_PAGE_POLICY)
 
     async def _detail(self, journal: CallJournal) -> CallDetail | None:
         now = time.time()
