@@ -21,6 +21,7 @@ from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings
 from exporter.daemon.auth import TelemetryGuard
 from exporter.daemon.core import PRODUCT, create_pipeline, note_scrape, protobuf_renderer, status_lines, take_snapshot
+from exporter.daemon.descriptors import places
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
 from exporter.daemon.live import Live, create_journals, shown_to_anyone
@@ -70,7 +71,8 @@ class Daemon:
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         self.pipeline.metrics.build_info(__version__, platform.python_version(), BUILD)
         receiver_metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
-        self._receiver = Receiver(settings, self.pipeline, receiver_metrics, self.watcher)
+        self._places = places(settings)
+        self._receiver = Receiver(settings, self._places, self.pipeline, receiver_metrics, self.watcher)
         self._ticker = Ticker(self.pipeline, self._receiver.sweep)
         self._telemetry, self._telemetry_scheme = self._new_telemetry_listener(receiver_metrics)
         self._ready_file = ReadyFile(settings.ready_file)
@@ -177,7 +179,7 @@ class Daemon:
             address.host,
             address.port,
             tls=guard.tls,
-            limits=ListenerLimits(handshake_timeout=self._settings.handshake_timeout),
+            limits=ListenerLimits(handshake_timeout=self._settings.handshake_timeout, max_pending=self._places.telemetry),
             on_refused=metrics.refused,
         )
         return listener, "http" if guard.tls is None else "https"
