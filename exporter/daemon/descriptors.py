@@ -52,10 +52,9 @@ def shortage(settings: Settings) -> tuple[str, ...]:
     found = places(settings, hard)
     if found.calls == settings.max_connections:
         return ()
-    return (
-        f"--max-connections: at most {found.calls} instead of {settings.max_connections} calls are accepted, because the process may "
-        f"open {hard} files only; raise the limit to {_wanted(settings)} (LimitNOFILE in systemd, ulimit -Hn)",
-    )
+    room = f"at most {found.calls} instead of {settings.max_connections} calls are accepted"
+    advice = f"raise the limit to {_wanted(settings)} (LimitNOFILE in systemd, ulimit -Hn)"
+    return (f"--max-connections: {room}, because the process may open {hard} files only; {advice}",)
 
 
 def _wanted(settings: Settings) -> int:

@@ -45,9 +45,9 @@ class Receiver:
         budget = ReadBudget()
         if settings.upstream is None:
             self._application = endpoint = create_endpoint(settings, pipeline, metrics, self.tokens, budget)
-            self._listener = _endpoint_listener(settings, places, endpoint, tls, metrics, budget)
+            self._listener = _endpoint_listener(settings, endpoint, tls, metrics, max_pending=places.pending, budget=budget)
         else:
-            self._application = relay = _relay(settings, settings.upstream, places, pipeline, metrics, self.tokens)
+            self._application = relay = _relay(settings, settings.upstream, pipeline, metrics, self.tokens, max_waiting=places.pending)
             listener_tls = None if tls is None else ListenerTls(tls, settings.handshake_timeout, places.pending, metrics.refused)
             self._listener = RawListener(relay, settings.listen.host, settings.listen.port, listener_tls)
 
@@ -102,10 +102,11 @@ def create_endpoint(
 
 def _endpoint_listener(
     settings: Settings,
-    places: Places,
     endpoint: Endpoint,
     tls: ssl.SSLContext | None,
     metrics: ReceiverMetrics,
+    *,
+    max_pending: int,
     budget: ReadBudget,
 ) -> Listener:
     return Listener(
@@ -115,7 +116,7 @@ def _endpoint_listener(
         tls=tls,
         limits=ListenerLimits(
             handshake_timeout=settings.handshake_timeout,
-            max_pending=places.pending,
+            max_pending=max_pending,
             max_message=settings.max_frame_bytes,
             longest_message=largest_message(max(settings.max_frame_bytes, LONGEST_EVENT)),
             read_budget=budget,
@@ -126,7 +127,7 @@ def _endpoint_listener(
 
 
 def _relay(
-    settings: Settings, upstream: str, places: Places, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens
+    settings: Settings, upstream: str, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens, *, max_waiting: int
 ) -> Relay:
     config = ProxyConfig(
         upstream=parse_upstream(upstream, None if settings.upstream_ca is None else str(settings.upstream_ca)),
@@ -135,6 +136,6 @@ def _relay(
         subscription=SUBSCRIPTION if settings.subscribe else None,
         max_message=settings.max_frame_bytes,
         allow_fallback=settings.observe_without_upstream,
-        max_waiting=places.pending,
+        max_waiting=max_waiting,
     )
     return Relay(ingest_auth_policy(settings, None, tokens), config, lambda: CallFeed(pipeline, relayed=True), metrics)
