@@ -65,15 +65,14 @@ class Received:
 
 @dataclass
 class Receiver:
-    """What was received, and what to do wrong. Answers are used up in order, each for one request, before requests are taken.
-
-    ``answer`` is given to every request instead, if set.
+    """What was received, and what to do wrong. Answers are used up in order, each for one request, before requests are
+    taken; ``None`` takes one. ``answer`` is given to every request instead, if set.
     """
 
     requests: list[Received] = field(default_factory=list)
     attempts: list[float] = field(default_factory=list)
     """When requests arrived, on the loop's clock."""
-    answers: deque[HttpAnswer | GrpcAnswer] = field(default_factory=deque)
+    answers: deque[HttpAnswer | GrpcAnswer | None] = field(default_factory=deque)
     answer: HttpAnswer | GrpcAnswer | None = None
     longest: int = 1 << 30
     """Requests with more bytes are refused for that."""

@@ -163,7 +163,7 @@ def test_grpc_retry_info(code: str, details: bytes | None, retry_after: float | 
     [
         (
             (
-                "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Custom verification check failed with error: "
+                "failed to connect to all addresses; last error: UNKNOWN: 127.0.0.1:1: Custom verification check failed with error: "
                 "UNAUTHENTICATED: Hostname Verification Check failed."
             ),
             "tls",
