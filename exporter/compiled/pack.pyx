@@ -1,18 +1,23 @@
 # cython: language_level=3, wraparound=False
-"""Packs the values of an event into a MessagePack array (https://github.com/msgpack/msgpack/blob/master/spec.md).
+"""Packs what is known of a turn, and the values of its event into a MessagePack array (https://github.com/msgpack/msgpack/blob/master/spec.md).
 
 Equal to what ``exporter.sessions.packed_turn`` packs in Python once both are unpacked, but shorter: a number without a fraction is written
 as an integer, another in four bytes if it fits. A property test compares both.
 """
 
+import sys
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from msgspec.msgpack import encode
 
 from exporter.compiled.members cimport field_at, offset_of
+
+if sys.byteorder != "little":
+    raise ImportError("the head is copied as it stands in memory: lowest byte first")
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(PyObject *text, Py_ssize_t *size) except NULL
@@ -24,7 +29,8 @@ cdef extern from "Python.h":
     PyObject *Py_False
 
 cdef enum:
-    HEAD = 3
+    ARRAY_HEAD = 3
+    NO_SPANS = 0x80
     LONGEST = 9  # bytes of a number, or of a text besides its characters, at most
     MOST = 256
     ROOM = 4096
@@ -92,6 +98,21 @@ cdef inline unsigned char *put_text(unsigned char *at, const char *text, Py_ssiz
     return at + size
 
 
+cdef unsigned char *put_head(unsigned char *at, double received, written) except NULL:
+    """Write what ``exporter.sessions.packed_turn`` writes before the event."""
+    cdef int64_t earliest = 0, lag = 0
+    cdef unsigned int stages = NO_SPANS
+    cdef int stage
+    if written is not None:
+        earliest, lag, stages = written.earliest, written.lag, 0
+        for stage in <list>written.present:
+            stages |= <unsigned int>1 << stage
+    memcpy(at, &received, 8)
+    memcpy(at + 8, &earliest, 8)
+    memcpy(at + 16, &lag, 8)
+    return put(at + 24, stages)
+
+
 cdef class Packer:
     """Packs the values of events of one type in the order of its fields, but for the fields ``left_out``, which become nil.
 
@@ -109,15 +130,16 @@ cdef class Packer:
         for place, name in enumerate(event_type.__struct_fields__):
             self._offsets[<Py_ssize_t>place] = 0 if name in left_out else offset_of(event_type, name)
 
-    def pack(self, event not None, /):
-        """The event as bytes; ``None`` if it takes more than 4 KiB.
+    def pack(self, event not None, double received, written, /):
+        """The event as bytes, behind when it was received and what ``written`` says; ``None`` if it takes more than 4 KiB.
 
         A value is ``None``, a truth value, a float, a text, or whatever else msgspec can encode. Raises what msgspec raises, and
         ``TypeError`` for an event of another type. Nils at the end are not written.
         """
         cdef Py_ssize_t count = self._count, place, size, last = 0
         cdef unsigned char[ROOM] buffer
-        cdef unsigned char *at = buffer + HEAD
+        cdef unsigned char *array = put_head(buffer, received, written)
+        cdef unsigned char *at = array + ARRAY_HEAD
         cdef unsigned char *end = at
         cdef const char *text
         cdef PyObject *value
@@ -145,5 +167,5 @@ cdef class Packer:
                 memcpy(at, PyBytes_AS_STRING(encoded), size)
                 at += size
             end, last = at, place + 1
-        put16(buffer, ARRAY16, last)
+        put16(array, ARRAY16, last)
         return PyBytes_FromStringAndSize(<char *>buffer, end - buffer)
