@@ -28,6 +28,10 @@ cdef extern from "Python.h":
     PyObject *Py_True
     PyObject *Py_False
 
+cdef extern from *:
+    uint32_t swapped32 "__builtin_bswap32"(uint32_t value) noexcept
+    uint64_t swapped64 "__builtin_bswap64"(uint64_t value) noexcept
+
 cdef enum:
     ARRAY_HEAD = 3
     NO_SPANS = 0x80
@@ -62,13 +66,16 @@ cdef inline unsigned char *put16(unsigned char *at, unsigned char code, unsigned
     return at + 3
 
 
-cdef inline unsigned char *put_wide(unsigned char *at, unsigned char code, uint64_t value, int shift) noexcept:
-    """Write a code, and the bytes of a number from the one at ``shift`` down."""
-    at = put(at, code)
-    while shift >= 0:
-        at = put(at, <unsigned char>(value >> shift))
-        shift -= 8
-    return at
+cdef inline unsigned char *put32(unsigned char *at, unsigned char code, uint32_t value) noexcept:
+    at[0], value = code, swapped32(value)
+    memcpy(at + 1, &value, 4)
+    return at + 5
+
+
+cdef inline unsigned char *put64(unsigned char *at, unsigned char code, uint64_t value) noexcept:
+    at[0], value = code, swapped64(value)
+    memcpy(at + 1, &value, 8)
+    return at + 9
 
 
 cdef inline unsigned char *put_float(unsigned char *at, double value) noexcept:
@@ -85,8 +92,8 @@ cdef inline unsigned char *put_float(unsigned char *at, double value) noexcept:
     short = <float>value
     if <double>short == value:
         memcpy(&short_bits, &short, sizeof(short_bits))
-        return put_wide(at, FLOAT32, short_bits, 24)
-    return put_wide(at, FLOAT64, bits, 56)
+        return put32(at, FLOAT32, short_bits)
+    return put64(at, FLOAT64, bits)
 
 
 cdef inline unsigned char *put_text(unsigned char *at, const char *text, Py_ssize_t size) noexcept:
