@@ -28,7 +28,8 @@ from exporter.pipeline.turn_references import TurnReferences
 from exporter.protocol.decoder import SPECS, RefusalReason, RefusedValue
 from exporter.protocol.learning_decoder import LearningDecoder
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
-from exporter.sessions.journal import NOTE_WEIGHT, JournalMemory
+from exporter.sessions.call_journal import NOTE_WEIGHT
+from exporter.sessions.journal_memory import JournalMemory
 from exporter.sessions.registry import SessionRegistry, SessionTimeouts
 from exporter.sessions.session import Session
 from exporter.sessions.turn_notes import TurnNotes

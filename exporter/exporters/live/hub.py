@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from exporter.exporters.live.channel import Channel
-from exporter.exporters.live.history import STEP
+from exporter.exporters.live.last_minutes import STEP
 from exporter.exporters.live.messages import Bye
 from exporter.exporters.live.reader import CallReader
 from exporter.exporters.live.state import LiveState, call_channel, update_call
-from exporter.sessions.journal import CallJournal
+from exporter.sessions.call_journal import CallJournal
 
 FRAME: Final = 0.25
 """Seconds between two messages of a stream at least."""
@@ -215,7 +215,7 @@ class Hub:
                 if now - sampled_at >= STEP:
                     sampled_at = now
                     self._state.otlp.sample(now)
-                    await _sliced(self._state.history.sample(now))
+                    await _sliced(self._state.last_minutes.sample(now))
             except Exception:
                 log.exception("internal error; /live was not sampled")
             await asyncio.sleep(_LOOK)

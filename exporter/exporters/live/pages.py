@@ -20,7 +20,7 @@ from exporter.exporters.live.fields import field_list
 from exporter.exporters.live.hub import Hub, TooManyViewersError, Viewer
 from exporter.exporters.live.messages import CallDetail, Failure
 from exporter.exporters.live.state import LiveState
-from exporter.sessions.journal import CallJournal
+from exporter.sessions.call_journal import CallJournal
 
 PING_EVERY: Final = 15.0
 """Seconds without an event after which a comment keeps a stream open."""
