@@ -181,18 +181,23 @@ class Pipeline:
             self._unknown_rows[event, field] = row
         return row
 
+    @property
+    def idle(self) -> bool:
+        """Whether no call goes on, and no turn waits for its turn.metrics. Only then may ``now`` go back."""
+        return not len(self.sessions) and not self.trackers.turns.waiting
+
     def tick(self, now: float) -> None:
         """Do what is due. To be called about once a second."""
         self.trackers.turns.tick(now)
         self.sessions.tick(now)
         self.trackers.turn_taking.tick(now)
-        if now - self._swept_at >= SWEEP_EVERY:
+        if not 0 <= now - self._swept_at < SWEEP_EVERY:
             self._swept_at = now
             self.sessions.sweep(now)
             least = self.lag.take_least()
             if least is not None:
                 self.metrics.clock_skew.set(least)
-        if now - self._cleared_at >= CLEAR_CACHES_EVERY:
+        if not 0 <= now - self._cleared_at < CLEAR_CACHES_EVERY:
             self._cleared_at = now
             self._clear_caches()
 

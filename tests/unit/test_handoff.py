@@ -133,7 +133,7 @@ def test_a_time_that_makes_no_sense_costs_nothing_else(stamp: str) -> None:
 
 def test_an_error_at_one_call_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that cannot be written down is reported, and those after it are handed over."""
-    core, errors = Core(), []
+    core, errors = Core(), list[Exception]()
     monkeypatch.setattr(core, "internal_error", errors.append)
     first, second = TapFeed(core.pipeline, "as-1"), TapFeed(core.pipeline, "as-2")
     for feed, name in ((first, "as-1"), (second, "as-2")):
