@@ -7,10 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.support.house_rules import ROOT
 from tests.support.peers import Release, require
+from tests.support.quick_yaml import load
 
 RULES = ROOT / "deploy" / "prometheus"
 FILES = sorted(RULES.glob("*.rules.yml"))
@@ -28,7 +27,7 @@ def rules(files: Sequence[Path] = FILES) -> Iterator[dict[str, Any]]:
 @cache
 def _groups(file: Path) -> list[dict[str, Any]]:
     """The groups of a file, read once: to read them takes as long as to judge most of them. Change none of them."""
-    found: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+    found: list[dict[str, Any]] = load(file.read_text(encoding="utf-8"))["groups"]
     return found
 
 
