@@ -14,4 +14,4 @@ def load(text: str) -> Any:
 
 def load_all(text: str) -> list[Any]:
     """Every document of a stream."""
-    return list(yaml.load_all(text, _Loader))  # noqa: S506 - as above
+    return list(yaml.load_all(text, _Loader))
