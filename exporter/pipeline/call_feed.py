@@ -23,14 +23,28 @@ from exporter.sessions.session import Session
 class CallFeed:
     """Feeds one connection's frames into the pipeline. Behind a relay (``relayed``), the customer's app is seen too.
 
-    ``session`` is the session the connection belongs to, once its first event has arrived.
+    ``session`` is the session the connection belongs to, once its first event has arrived. What each frame needs of the pipeline is
+    kept here, where it is found at once.
     """
 
-    __slots__ = ("_pipeline", "_relayed", "session")
+    __slots__ = (
+        "_decoder",
+        "_frames_received",
+        "_lag",
+        "_most_characters",
+        "_pipeline",
+        "_processed",
+        "_relayed",
+        "_steps",
+        "session",
+    )
 
     def __init__(self, pipeline: Pipeline, *, relayed: bool = False) -> None:
         self._pipeline = pipeline
         self._relayed = relayed
+        self._decoder, self._steps, self._lag = pipeline.decoder, pipeline.steps, pipeline.lag
+        self._most_characters = pipeline.max_characters
+        self._frames_received, self._processed = pipeline.metrics.frames_received, pipeline.metrics.processed
         self.session: Session | None = None
 
     def consume(self, frame: str | bytes | ArrivingEvent, now: float) -> bool:
@@ -39,25 +53,24 @@ class CallFeed:
         A frame that was shortened while it arrived is longer than the pipeline's ``max_frame``.
         """
         pipeline = self._pipeline
-        metrics = pipeline.metrics
-        metrics.frames_received[0] += 1.0
+        self._frames_received[0] += 1.0
         try:
-            if len(frame) > pipeline.max_characters and _size(frame) > pipeline.max_frame:
+            if len(frame) > self._most_characters and _size(frame) > pipeline.max_frame:
                 frame = _shortened(frame)
-                event = pipeline.decode(frame)
-                metrics.truncated[0] += 1.0
+                event = self._decoder.decode(frame)
+                pipeline.metrics.truncated[0] += 1.0
             else:
-                event = pipeline.decode(frame)  # type: ignore[arg-type] # what was shortened while it arrived is longer
+                event = self._decoder.decode(frame)  # type: ignore[arg-type] # what was shortened while it arrived is longer
             if type(event) is not PartialEvent:  # isinstance asks the metaclass of structs, which takes long
                 return self._process(event, now, frame)
             self._count_flaws(event, now)
             if event.event is not None:
                 return self._process(event.event, now, frame)
-            metrics.ignored[0] += 1.0
+            pipeline.metrics.ignored[0] += 1.0
         except FrameRejected as rejection:
-            metrics.reject(rejection.reason)
+            pipeline.metrics.reject(rejection.reason)
         except Exception as error:  # noqa: BLE001 - an error of the exporter must not end a call; it is counted and reported
-            metrics.reject(INTERNAL_ERROR)
+            pipeline.metrics.reject(INTERNAL_ERROR)
             pipeline.diagnostics.internal_error(error)
         return False
 
@@ -109,20 +122,20 @@ class CallFeed:
 
     def _process(self, event: Wire, now: float, frame: str | bytes | ArrivingEvent) -> bool:
         """Take the steps of the event's type. Returns whether the event started the session."""
-        pipeline, event_type = self._pipeline, type(event)
-        step = pipeline.steps[event_type]
+        event_type = type(event)
+        step = self._steps[event_type]
         session = self.session
         started = False
         if session is None or session.ended or event_type in _STARTS:
             session, started = self._session_of(event, session, now), event_type is SessionStarted
         session.last_event_at = now
         if step.timestamp is not None and (stamp := step.timestamp(event)) is not None:
-            pipeline.lag.note(now - unix_seconds(stamp))
+            self._lag.note(now - unix_seconds(stamp))
         recorded = event
         if step.handler is not None:
             handled = step.handler(session, event, now)
             if handled is None:
-                pipeline.metrics.ignored[0] += 1.0
+                self._pipeline.metrics.ignored[0] += 1.0
                 return started
             recorded = handled
         turn = None if step.turn_reference is None else step.turn_reference(session, recorded)
@@ -132,7 +145,7 @@ class CallFeed:
         if step.keep is not None and session.journal is not None:
             step.keep(session.journal, event, frame, now)
         step.events_row[0] += 1.0
-        pipeline.metrics.processed[0] += 1.0
+        self._processed[0] += 1.0
         return started
 
     def _session_of(self, event: Wire, session: Session | None, now: float) -> Session:

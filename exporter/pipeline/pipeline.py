@@ -96,7 +96,7 @@ class Pipeline:
         journals: Journals | None = None,
     ) -> None:
         self.diagnostics = diagnostics
-        self.decode: Final = LearningDecoder().decode
+        self.decoder: Final = LearningDecoder()
         self.max_frame = max_frame
         self.max_characters = max_frame // _MOST_BYTES_A_CHARACTER
         """A text of at most this many characters is within ``max_frame``, whatever the characters are."""
