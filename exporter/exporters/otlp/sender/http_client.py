@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -217,6 +218,9 @@ def _verify_message(error: Exception) -> str:
 
 
 def _reason(error: OSError) -> str:
+    """What failed, in the words of the system, for which asyncio has ``Connect call failed``. Errors of names have other numbers."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__
 
 
