@@ -46,6 +46,8 @@ SUBSCRIPTION: Final = msgspec.json.encode(
 ).decode()
 """The message that asks the platform for the events it sends only on request."""
 _MOST_BYTES_A_CHARACTER: Final = 4
+_LARGEST: Final = 5
+"""Metrics that a report of a full store names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ class Pipeline:
             keep_content=journals is not None and journals.content,
         )
         self._swept_at = self._cleared_at = now
+        self._limits = limits
+        self._reported_full = False
         self._refused_rows: dict[RefusedValue, Row] = {}
         self._unknown_rows: dict[tuple[type[Wire], str], Row] = {}
 
@@ -194,12 +198,18 @@ class Pipeline:
         if not 0 <= now - self._swept_at < SWEEP_EVERY:
             self._swept_at = now
             self.sessions.sweep(now)
+            self._report_full_store()
             least = self.lag.take_least()
             if least is not None:
                 self.metrics.clock_skew.set(least)
         if not 0 <= now - self._cleared_at < CLEAR_CACHES_EVERY:
             self._cleared_at = now
             self._clear_caches()
+
+    def _report_full_store(self) -> None:
+        if self.store.overflowed and not self._reported_full:
+            self._reported_full = True
+            self.diagnostics.store_full(self._limits.series, self.store.largest(_LARGEST))
 
     def snapshot(self, now: float) -> Snapshot:
         """All metrics as they are now."""

@@ -45,6 +45,8 @@ def metrics() -> ExportRequest:
 
 
 class Source:
+    repeatable = True
+
     async def collect(self) -> Sequence[ExportRequest]:
         return [metrics()]
 
@@ -55,6 +57,9 @@ class Source:
 
     def delivered(self) -> None:
         pass
+
+    def refused(self, size: int) -> bool:
+        raise AssertionError(f"a request of {size} bytes was refused")
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])

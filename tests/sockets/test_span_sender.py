@@ -490,7 +490,7 @@ class TestStop:
             assert run.receiver.spans() == names(1000)
         assert run.observer.items == {"delivered": 1000}
 
-    @pytest.mark.alone
+    @pytest.mark.alone(waits=True)
     @pytest.mark.parametrize("fault", ["refused", "black_hole", "busy"])
     async def test_dead_receiver(self, protocol: Protocol, fault: str) -> None:
         """A stop ends within its time whatever the receiver does, and counts what is lost."""
@@ -499,9 +499,9 @@ class TestStop:
             run.offer(1000)
             await eventually(lambda: run.receiver.attempts or run.observer.attempts["failed"])
             started = time.monotonic()
-            await run.sender.stop(within=1.0)
+            await run.sender.stop(within=0.4)
             took = time.monotonic() - started
-        assert took < seconds(2.0)
+        assert took < seconds(1.4)
         assert run.observer.drops == {"stopped": 1000}
         assert not run.receiver.requests
 
@@ -554,6 +554,7 @@ class TestDisk:
         async with sending(protocol, disk=DiskQueueConfig(tmp_path)) as run:
             run.offer(1000, 1100)
             await run.arrived(1100)
+            await run.sender.stop()  # with time enough to remove what is delivered from a disk that is busy
         assert run.observer.items == {"delivered": 1100}
         assert segments(tmp_path) == []
 
