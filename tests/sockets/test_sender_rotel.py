@@ -50,11 +50,6 @@ class Source:
     async def collect(self) -> Sequence[ExportRequest]:
         return [metrics()]
 
-    repeatable = True
-
-    def refused(self, size: int) -> bool:
-        return False
-
     def delivered(self) -> None:
         pass
 
