@@ -6,7 +6,7 @@ from agentstack_tap.pipecat.environment import arguments, faults
 
 
 def test_variables_stand_for_arguments() -> None:
-    """Each one is an argument of attach; what is not set is as there."""
+    """Each one is an argument of attach, whose default counts if it is not set."""
     nothing = {"url": "ws://127.0.0.1:8790/ws", "agent": None, "token": None, "texts": False, "enable_metrics": False}
     assert arguments({}) == arguments({"AGENTSTACK_TAP_URL": "", "AGENTSTACK_TAP_TEXTS": ""}) == nothing
     assert arguments(
