@@ -35,6 +35,10 @@ TRANSCRIPT = "agentstack_stt_delay_seconds"
 DECISION = "agentstack_turn_decision_seconds"
 ENDPOINTING = 0.35
 """Seconds of silence after which the sessions end a turn."""
+LATE = 0.1
+"""Seconds by which the loop of the calls may come late. If it is more, a recogniser that takes 0.12 s is done before the end of the speech
+is noted, and LiveKit says nothing of its delay."""
+ATTEMPTS = 3
 TURNS_OF_THE_SHOP = 5
 """The greeting, a question, a question that takes a tool, one whose answer is interrupted, and a good-bye."""
 
@@ -129,7 +133,12 @@ def added(before: Samples, after: Samples) -> Samples:
 
 @pytest.fixture(scope="module", params=versions("livekit"))
 def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    return asyncio.run(held(tmp_path_factory.mktemp(request.param), request.param))
+    """The calls; held again if others kept the machine so busy that the calls themselves came late. The last attempt counts."""
+    for _ in range(ATTEMPTS):
+        found = asyncio.run(held(tmp_path_factory.mktemp(request.param), request.param))
+        if found.truth["late"] < LATE:
+            break
+    return found
 
 
 def waits(truth: dict[str, Any]) -> list[float]:
