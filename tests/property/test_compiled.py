@@ -437,7 +437,7 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     long_mark = msgspec.structs.replace(constants.stages[3], mark=b"x" * 101)
 
     def create(entries: Any, constants: TurnConstants = constants, timed_by: Any = TIMED_BY) -> TurnEncoder:
-        return cast("TurnEncoder", compiled.turns.TurnEncoder(entries, fields, 9, 100, constants, timed_by, (b"", b""), SpanBatch))
+        return cast("TurnEncoder", compiled.turns.TurnEncoder(entries, TurnMetrics, 9, 100, constants, timed_by, (b"", b""), SpanBatch))
 
     for entries, message in (([[entry]] * 8, "must be the places"), ([[]] * 7, "a turn has 7 stages")):
         with pytest.raises(ValueError, match=message):
@@ -447,6 +447,8 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     with pytest.raises(ValueError, match="a turn has 7 stages"):
         create([[]] * 8, timed_by=TIMED_BY[1:])
     encoder = create([[]] * 8)
+    with pytest.raises(TypeError, match="a turn of type TurnMetrics is written here, not TurnCompleted"):
+        encoder.begin(cast("Any", TurnCompleted()), (0, 0), 0, Additions())
     with pytest.raises(ValueError, match="no turn was begun"):
         encoder.finish(IDS, SpanState(), 0, Additions())
     with pytest.raises(ValueError, match="3 lists of attributes, not 8"):
