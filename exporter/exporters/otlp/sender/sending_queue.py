@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, NamedTuple
 
 from exporter.exporters.otlp.sender.disk_queue import DiskQueue, DiskQueueConfig
@@ -107,7 +108,10 @@ class SendingQueue:
         async with self._lock:
             batch, self._in_flight = self._in_flight, None
             if batch is not None:
-                self._remove_from_memory(batch.end)
+                if self._first_sequence == batch.end - len(batch.bodies):  # what it adds up to is known
+                    self._remove_oldest(len(batch.bodies), batch.items, batch.size)
+                else:
+                    self._remove_from_memory(batch.end)
                 self._change_totals(-batch.items, -batch.size)
                 if self._disk is not None and self._disk.opened:
                     await self._disk.ack(batch.end)
@@ -141,25 +145,31 @@ class SendingQueue:
 
     def _remove_from_memory(self, end: int) -> None:
         """Remove the entries numbered below ``end``."""
-        memory, items, size = self._memory, 0, 0
-        number = min(len(memory), end - self._first_sequence)
+        entries = list(islice(self._memory, max(0, end - self._first_sequence)))
+        size = sum(len(entry.body) + ENTRY_OVERHEAD for entry in entries)
+        self._remove_oldest(len(entries), sum(entry.items for entry in entries), size)
+
+    def _remove_oldest(self, number: int, items: int, size: int) -> None:
+        """Remove so many entries, which have ``items`` and ``size`` in all."""
+        pop = self._memory.popleft
         for _ in range(number):
-            entry = memory.popleft()
-            items += entry.items
-            size += len(entry.body) + ENTRY_OVERHEAD
-        self._first_sequence += max(0, number)
+            pop()
+        self._first_sequence += number
         self._memory_items -= items
         self._memory_size -= size
 
     def _from_memory(self, max_items: int, max_size: int) -> Batch | None:
-        entries: list[Entry] = []
+        bodies: list[bytes] = []
         items = size = 0
         for entry in self._memory:
-            items, size = items + entry.items, size + len(entry.body)
-            if entries and (items > max_items or size > max_size):
+            body = entry.body
+            if bodies and (items + entry.items > max_items or size + len(body) > max_size):
                 break
-            entries.append(entry)
-        return _batch(entries, self._first_sequence + len(entries)) if entries else None
+            bodies.append(body)
+            items += entry.items
+            size += len(body)
+        number = len(bodies)
+        return Batch(tuple(bodies), items, size + number * ENTRY_OVERHEAD, self._first_sequence + number) if bodies else None
 
     async def _from_disk(self, max_items: int, max_size: int) -> Batch | None:
         if self._disk is None or not self._disk.opened:
@@ -210,7 +220,7 @@ class SendingQueue:
                 self._unflushed.set()
 
 
-def _batch(entries: Sequence[Entry | Record], end: int) -> Batch:
+def _batch(entries: Sequence[Record], end: int) -> Batch:
     bodies = tuple([entry.body for entry in entries])
     size = sum(map(len, bodies)) + len(bodies) * ENTRY_OVERHEAD
     return Batch(bodies=bodies, items=sum([entry.items for entry in entries]), size=size, end=end)

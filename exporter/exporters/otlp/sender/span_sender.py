@@ -53,6 +53,7 @@ class SpanSender:
         self._pause_after_error = backoff.maximum * backoff.time_scale
         self._not_empty = asyncio.Event()
         self._batch_full = asyncio.Event()
+        self._woken = False  # whether both are set; asking the events takes longer
         self._stopping = False
         self._stop_begun = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -69,7 +70,7 @@ class SpanSender:
         entry = spans if isinstance(spans, SpanBatch) else QueueEntry(join(spans), len(spans))
         queue, batch, number = self._queue, self._batch, entry.items
         if number <= batch.max_items and not self._stopping and queue.enqueue(entry) is None:
-            if queue.items == number or queue.items >= batch.max_items or queue.size >= batch.max_size:
+            if not self._woken and (queue.items == number or queue.items >= batch.max_items or queue.size >= batch.max_size):
                 self._wake()  # otherwise the sender knows already that spans wait
             return True
         queued = [self._offer_one(span) for span in spans]
@@ -117,6 +118,7 @@ class SpanSender:
             self._not_empty.set()
         if stopping or queue.items >= batch.max_items or queue.size >= batch.max_size:
             self._batch_full.set()
+            self._woken = True
 
     async def _run(self) -> None:
         await self._queue.open()
@@ -144,6 +146,7 @@ class SpanSender:
                     await self._batch_full.wait()
         self._not_empty.clear()
         self._batch_full.clear()
+        self._woken = False
 
     async def _send_batch(self) -> bool:
         """Send one batch; ``False`` means to end: all is sent, or the rest is left to the next process."""
