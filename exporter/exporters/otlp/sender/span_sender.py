@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from exporter.exporters.otlp.sender.batch_size import BatchConfig, BatchSize
 from exporter.exporters.otlp.sender.disk_queue import DiskQueueConfig
 from exporter.exporters.otlp.sender.export_result import Delivered, ExportResult
-from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, SenderObserver
+from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, DropReason, SenderObserver
 from exporter.exporters.otlp.sender.requests import ExportRequest, SpanEnvelope, join
 from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.segment import QueueEntry
@@ -73,17 +74,18 @@ class SpanSender:
             if not self._woken and (queue.items == number or queue.items >= batch.max_items or queue.size >= batch.max_size):
                 self._wake()  # otherwise the sender knows already that spans wait
             return True
-        queued = [self._offer_one(span) for span in spans]
-        return all(queued)
+        dropped = Counter(map(self._offer_one, spans))
+        del dropped[None]
+        for reason, count in dropped.items():
+            self._observer.dropped(str(reason), count)
+            log.warning("export of traces to %s: %d spans dropped: %s", self._address, count, reason)
+        return not dropped
 
-    def _offer_one(self, span: bytes) -> bool:
+    def _offer_one(self, span: bytes) -> DropReason | None:
         reason = STOPPED if self._stopping else self._queue.enqueue(QueueEntry(join((span,)), 1))
         if reason is None:
             self._wake()
-            return True
-        self._observer.dropped(reason, 1)
-        log.warning("export of traces to %s: span dropped: %s", self._address, reason)
-        return False
+        return reason
 
     async def stop(self, within: float = 12.0) -> None:
         """Send what can be sent in ``within`` seconds, write the rest to disk or count it as lost, and end.
