@@ -9,7 +9,14 @@ from exporter.exporters.otlp.sender.segment import QueueEntry
 from exporter.exporters.otlp.sender.sending_queue import ENTRY_OVERHEAD, QueueLimits, SendingQueue
 from tests.support.recording_observer import RecordingObserver
 
-STEPS = st.lists(st.tuples(st.lists(st.integers(0, 40), max_size=5), st.integers(1, 12), st.integers(0, 120)), max_size=8)
+STEPS = st.lists(
+    st.tuples(
+        st.lists(st.integers(0, 40), max_size=5) | st.just([9] * 150),
+        st.integers(1, 12) | st.just(90),
+        st.integers(0, 120) | st.just(9_000),
+    ),
+    max_size=8,
+)
 
 
 def of(size: int) -> QueueEntry:

@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from exporter.exporters.otlp.sender.disk_queue import DiskQueue, DiskQueueConfig
@@ -19,6 +20,11 @@ from exporter.exporters.otlp.sender.segment import Entry, Record
 
 ENTRY_OVERHEAD: Final = 64
 """Bytes that an entry takes in memory besides its body; all sizes here include it."""
+
+_AT_ONCE: Final = 64
+"""Entries that are added up together, which takes a third of the time."""
+_BODY: Final[Callable[[Entry], bytes]] = attrgetter("body")
+_ITEMS: Final[Callable[[Entry], int]] = attrgetter("items")
 
 log = logging.getLogger(__name__)
 
@@ -161,13 +167,18 @@ class SendingQueue:
     def _from_memory(self, max_items: int, max_size: int) -> Batch | None:
         bodies: list[bytes] = []
         items = size = 0
-        for entry in self._memory:
-            body = entry.body
-            if bodies and (items + entry.items > max_items or size + len(body) > max_size):
+        entries = iter(self._memory)
+        while some := list(islice(entries, _AT_ONCE)):
+            found = list(map(_BODY, some))
+            more_items, more_size = items + sum(map(_ITEMS, some)), size + sum(map(len, found))
+            if more_items > max_items or more_size > max_size:
+                number = _fitting(some, max_items - items, max_size - size, at_least=0 if bodies else 1)
+                some, found = some[:number], found[:number]
+                more_items, more_size = items + sum(map(_ITEMS, some)), size + sum(map(len, found))
+            bodies += found
+            items, size = more_items, more_size
+            if len(some) < _AT_ONCE:
                 break
-            bodies.append(body)
-            items += entry.items
-            size += len(body)
         number = len(bodies)
         return Batch(tuple(bodies), items, size + number * ENTRY_OVERHEAD, self._first_sequence + number) if bodies else None
 
@@ -218,6 +229,15 @@ class SendingQueue:
                     await disk.sync()
             if self._memory:
                 self._unflushed.set()
+
+
+def _fitting(entries: Sequence[Entry], items: int, size: int, at_least: int) -> int:
+    """How many of the entries fit into so many items and bytes."""
+    for number, entry in enumerate(entries):
+        items, size = items - entry.items, size - len(entry.body)
+        if number >= at_least and (items < 0 or size < 0):
+            return number
+    return len(entries)
 
 
 def _batch(entries: Sequence[Record], end: int) -> Batch:
