@@ -15,6 +15,7 @@ cdef class AttributeWriter:
     cdef Entry *_entries
     cdef list _kept
     cdef list _writes
+    cdef list _last  # for each written attribute of flags: the flags that were written last, and their bytes
     cdef Py_ssize_t *_ends  # for each span, the number of the entry after its last
     cdef Py_ssize_t _capacity
     cdef Py_ssize_t _size
@@ -29,6 +30,7 @@ cdef class AttributeWriter:
     cdef int _copy(self, const char *data, Py_ssize_t size) except -1
     cdef int _attribute(self, Entry *e, Py_ssize_t place, object value) except -1
     cdef bytes _cached(self, Py_ssize_t place, object value)
+    cdef bytes _written(self, Py_ssize_t place, object value)
     cdef int _double(self, Entry *e, object value) except -1
     cdef int _integer(self, Entry *e, object value) except -1
     cdef int _text(self, Entry *e, str value) except -1

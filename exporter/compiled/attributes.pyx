@@ -8,11 +8,11 @@ first gets its room from :meth:`AttributeWriter._room`.
 import sys
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItemWithError
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.ref cimport PyObject
-from cpython.unicode cimport PyUnicode_GET_LENGTH
+from cpython.unicode cimport PyUnicode_Compare, PyUnicode_GET_LENGTH
 from libc.string cimport memcpy
 
 from exporter.compiled.members cimport field_at
@@ -34,6 +34,24 @@ _KINDS = {
     "double": DOUBLE, "integer": INTEGER, "nonzero": NONZERO, "boolean": BOOLEAN, "text": TEXT, "cached": CACHED, "written": WRITTEN
 }
 
+cdef bint same_flags(dict one, dict other) except -1:
+    """Whether both have the same names in the same order, with the same flags. Anything but a flag is never the same."""
+    cdef PyObject *name
+    cdef PyObject *flag
+    cdef PyObject *other_name
+    cdef PyObject *other_flag
+    cdef Py_ssize_t at = 0, other_at = 0
+    if PyDict_Size(one) != PyDict_Size(other):
+        return False
+    while PyDict_Next(one, &at, &name, &flag):
+        PyDict_Next(other, &other_at, &other_name, &other_flag)
+        if flag != other_flag or (<object>flag is not True and <object>flag is not False):
+            return False
+        if name != other_name and PyUnicode_Compare(<str>name, <str>other_name):
+            return False
+    return True
+
+
 cdef class AttributeWriter:
     """Writes attributes in field ``field`` of spans, from events that have their fields at ``offsets``.
 
@@ -50,7 +68,7 @@ cdef class AttributeWriter:
         if self._entries == NULL or self._ends == NULL or self.buffer == NULL:
             raise MemoryError
         self._tag, self._length = field << 3 | 2, length
-        self._kept, self._writes = [], []
+        self._kept, self._writes, self._last = [], [], []
         for entries in spans:
             for entry in entries:
                 self._add(entry, offsets)
@@ -78,6 +96,7 @@ cdef class AttributeWriter:
             raise ValueError(f"{write!r} cannot write values of kind {kind}")
         self._kept += (head, no)
         self._writes.append(write)
+        self._last.append(None)
         return 0
 
     cdef int write(self, event, Py_ssize_t *ends) except -1:
@@ -128,7 +147,7 @@ cdef class AttributeWriter:
         elif e.kind == TEXT:
             self._text(e, value)
         elif e.kind == CACHED or e.kind == WRITTEN:
-            written = self._cached(place, value) if e.kind == CACHED else self._writes[place](value)
+            written = self._cached(place, value) if e.kind == CACHED else self._written(place, value)
             self._copy(PyBytes_AS_STRING(written), PyBytes_GET_SIZE(written))
         elif value:
             self._copy(e.head, e.head_size)
@@ -141,6 +160,16 @@ cdef class AttributeWriter:
         cdef object cache = self._writes[place]
         cdef PyObject *found = PyDict_GetItemWithError(cache, value)
         return <bytes?>found if found != NULL else cache[value]  # calls __missing__
+
+    cdef bytes _written(self, Py_ssize_t place, object value):
+        """What the entry's function writes. Flags that are the same as in the event before, in the same order, are not written again."""
+        cdef object last = self._last[place], made
+        if type(value) is not dict:
+            return <bytes?>self._writes[place](value)
+        if last is None or not same_flags(<dict>(<tuple>last)[0], <dict>value):
+            made = <bytes?>self._writes[place](value)
+            last = self._last[place] = (value, made)
+        return <bytes>(<tuple>last)[1]
 
     cdef int _double(self, Entry *e, object value) except -1:
         cdef double number = <double>value / e.divisor

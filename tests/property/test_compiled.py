@@ -429,6 +429,15 @@ def test_values_no_decoder_lets_through(compiled: Compiled, wrong: dict[str, Any
     assert encoded(in_c, good, case) == encoded(in_python, good, case)
 
 
+@given(turns=st.lists(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=3).map(dict), max_size=6))
+def test_flags_that_come_again(compiled: Compiled, turns: list[dict[str, bool]]) -> None:
+    """Flags are written anew if a name, a flag or their order differs from the turn before."""
+    (in_c, in_python), case = encoders(compiled, SpanOptions()), Case()
+    for flags in turns:
+        event = TurnMetrics(llm_availability=flags)
+        assert encoded(in_c, event, case) == encoded(in_python, event, case)
+
+
 def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     """A program that would read or write beyond its memory is refused."""
     options = SpanOptions()
