@@ -438,6 +438,13 @@ def test_flags_that_come_again(compiled: Compiled, turns: list[dict[str, bool]])
         assert encoded(in_c, event, case) == encoded(in_python, event, case)
 
 
+def test_an_event_of_another_type_is_no_turn(compiled: Compiled) -> None:
+    """The encoder reads fields where a turn.metrics has them, so it refuses all other events."""
+    in_c, _ = encoders(compiled, SpanOptions())
+    with pytest.raises(TypeError, match=r"a turn of type TurnMetrics is written here, not TurnCompleted"):
+        in_c.begin(cast("Any", TurnCompleted()), (0, 0), 0, Additions())
+
+
 def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     """A program that would read or write beyond its memory is refused."""
     options = SpanOptions()
@@ -456,8 +463,6 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     with pytest.raises(ValueError, match="a turn has 7 stages"):
         create([[]] * 8, timed_by=TIMED_BY[1:])
     encoder = create([[]] * 8)
-    with pytest.raises(TypeError, match="a turn of type TurnMetrics is written here, not TurnCompleted"):
-        encoder.begin(cast("Any", TurnCompleted()), (0, 0), 0, Additions())
     with pytest.raises(ValueError, match="no turn was begun"):
         encoder.finish(IDS, SpanState(), 0, Additions())
     with pytest.raises(ValueError, match="3 lists of attributes, not 8"):
