@@ -27,7 +27,7 @@ demo: .venv/.running ## run the exporter beside simulated calls
 test: $(READY) ## run all tests on all cores; installs the real programs they talk to where it can
 	@.ci/peers
 	@$(PYTEST) $(PARALLEL) $(THREE_MORE) $(COVERAGE) -m "not alone" $(ARGS) || $(unless_none_was_chosen)
-	@$(PYTEST) -m alone $(ARGS) || $(unless_none_was_chosen)
+	@$(PYTEST) $(PARALLEL) 2 -m alone $(ARGS) || $(unless_none_was_chosen)
 
 test-taps: export TAPS := all
 test-taps: $(READY) ## run the taps for frameworks in every version that is supported; make test runs the newest
@@ -133,7 +133,7 @@ write_boards = rm -rf .cache/grafana && $(BIN)/python -m grafana .cache/grafana
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate --no-emit-index-url --no-emit-package agentstack-tap $(ARGS)
 
-# The tests that measure time come last and alone. Options may leave one of the two lots empty, which pytest says with 5.
+# The tests that measure time come last, one at a time, or two of those that mostly wait. Options may leave one of the two lots empty, which pytest says with 5.
 PYTEST := $(BIN)/pytest
 # With servers and processes, three workers more than cores: many of these tests wait.
 PARALLEL := --dist loadgroup --numprocesses

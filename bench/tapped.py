@@ -121,6 +121,13 @@ class Session:
                 await asyncio.sleep(0)
 
 
+async def connected(tap: Any) -> None:  # noqa: ANN401 - a tap
+    """Wait until the tap is connected, as it is before the first event of a real session, without letting the caches grow cold."""
+    async with asyncio.timeout(5.0):
+        while not tap.stats.connected:  # noqa: ASYNC110 - to wait is what keeps the caches warm
+            await asyncio.sleep(0)
+
+
 async def livekit(url: str, rounds: int) -> list[Any]:
     """Calls of examples/livekit."""
     import demo  # noqa: PLC0415 - only one of the frameworks is installed
@@ -152,6 +159,7 @@ async def livekit(url: str, rounds: int) -> list[Any]:
     for _ in range(rounds):
         again = Session(session)
         tap = attachment.attach(again, url, agent="again")
+        await connected(tap)
         await again.play(record)
         await asyncio.to_thread(tap.flush, 5.0)
     return [real, meter.report()]
@@ -180,6 +188,8 @@ async def pipecat(url: str, rounds: int) -> list[Any]:
     record = next(iter(records.values()))
     for _ in range(rounds):
         tap = shared.borrow(url)
+        tap.open()  # as its attach does
+        await connected(tap)
         again = watch(tap, agent="again", on_end=lambda tap=tap: shared.give_back(tap))
         for data in record:
             await again.on_push_frame(data)

@@ -19,7 +19,7 @@ _BESIDE = 26
 
 @dataclass(frozen=True, slots=True)
 class Of:
-    """What a share is a share of: the word for it, and how many there are."""
+    """What a share is a share of: the word for it, and how many there are, in thousands or millions where there are many."""
 
     what: str
     query: Query
@@ -50,10 +50,12 @@ def number(
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
     panel.text_mode(shapes.BigValueTextMode.NAME if query.legend else shapes.BigValueTextMode.VALUE)
     panel.justify_mode(shapes.BigValueJustifyMode.CENTER).color_scheme(builders.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
-    if decimals is not None:
-        panel.decimals(decimals)
     if of is not None:
         _add_whole(panel, of, judged=steps is not NEUTRAL)
+    if decimals is not None and of is None:
+        panel.decimals(decimals)
+    elif decimals is not None:  # of the share: what it is a share of has as many as its size asks for
+        panel.override_by_query("A", [prop("decimals", decimals)])
     if alerts:
         panel.links([runbook(alert) for alert in alerts])
     return panel.build()
@@ -94,8 +96,8 @@ def at_least(
 
 def _add_whole(panel: stat.Panel, of: Of, *, judged: bool) -> None:
     name = f"of {of.what}"
-    panel.with_target(target(Query(of.query.expr, name, instant=True), 1)).orientation(shapes.VizOrientation.HORIZONTAL)
+    panel.with_target(target(Query(f"round({of.query.expr})", name, instant=True), 1)).orientation(shapes.VizOrientation.HORIZONTAL)
     panel.text(common.VizTextDisplayOptions().value_size(_BESIDE))
     grey = {"mode": "absolute", "steps": [{"value": None, "color": UNCOLOURED}]}
     colours = [prop("thresholds", grey)] if judged else []
-    panel.override_by_name(name, [prop("unit", f"suffix:{of.what}"), prop("decimals", 0), *colours])
+    panel.override_by_name(name, [prop("unit", f"count:{of.what}"), *colours])

@@ -97,10 +97,10 @@ def heat_map(title: str, description: str, query: Query) -> model.Panel:
     return panel.build()
 
 
-def ranking(title: str, description: str, unit: Unit, *asked: Query, colours: dict[str, str] | None = None) -> model.Panel:
-    """The newest values as horizontal bars."""
+def ranking(title: str, description: str, unit: Unit, asked: Query, colours: dict[str, str] | None = None) -> model.Panel:
+    """The newest values as horizontal bars, the longest first."""
     panel = bargauge.Panel().title(title).description(description).unit(STYLES[unit].grafana).datasource(DATASOURCE).min(0)
-    panel.targets([target(query, at) for at, query in enumerate(asked)]).no_value("none")
+    panel.targets([target(Query(f"sort_desc({asked.expr})", asked.legend, instant=True), 0)]).no_value("none")
     panel.orientation(shapes.VizOrientation.HORIZONTAL).display_mode(shapes.BarGaugeDisplayMode.BASIC)
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False).fields(""))
     panel.color_scheme(builders.FieldColor().mode(model.FieldColorModeId.FIXED).fixed_color("blue"))

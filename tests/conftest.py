@@ -1,9 +1,10 @@
 """What every test may use: the profiles of property tests and the expected-output fixture; and which tests are quick."""
 
+import fcntl
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 TESTS = Path(__file__).parent
 SOCKETS = TESTS / "sockets"
+ALONE = TESTS.parent / ".cache" / "alone.lock"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,7 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place(item: pytest.Item) -> int:
-    if item.get_closest_marker("timeout") is not None:
+    alone = item.get_closest_marker("alone")
+    if item.get_closest_marker("timeout") is not None or (alone and alone.kwargs.get("waits")):
         return 0
     if item.get_closest_marker("external") is not None:
         return 1
@@ -71,6 +74,18 @@ def pytest_collection_finish() -> None:
     """Keep what was collected out of garbage collection: it stays to the end, and looking through it took a fifth of the time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test marked ``alone`` wait until no other such test runs, on whichever worker; two that mostly wait may run at once."""
+    alone = item.get_closest_marker("alone")
+    if alone is None:
+        return (yield)
+    ALONE.parent.mkdir(exist_ok=True)
+    with ALONE.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH if alone.kwargs.get("waits") else fcntl.LOCK_EX)
+        return (yield)
 
 
 _quick: list[str] = []

@@ -110,6 +110,11 @@ class TurnCounter:
                 self._wait(session, key, event, now)
         return event
 
+    @property
+    def waiting(self) -> int:
+        """How many turns wait for their turn.metrics."""
+        return len(self._due)
+
     def tick(self, now: float) -> None:
         """Count the turns whose turn.metrics did not come in time."""
         for session, key in [turn for turn, _ in takewhile(lambda entry: entry[1] <= now, self._due.items())]:

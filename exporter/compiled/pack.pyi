@@ -2,6 +2,8 @@ from collections.abc import Collection
 
 import msgspec
 
+from exporter.sessions.packed_turn import Written
+
 class Packer:
     def __init__(self, event_type: type[msgspec.Struct], left_out: Collection[str]) -> None: ...
-    def pack(self, event: msgspec.Struct, /) -> bytes | None: ...
+    def pack(self, event: msgspec.Struct, received: float, written: Written | None, /) -> bytes | None: ...

@@ -1,18 +1,23 @@
 # cython: language_level=3, wraparound=False
-"""Packs the values of an event into a MessagePack array (https://github.com/msgpack/msgpack/blob/master/spec.md).
+"""Packs what is known of a turn, and the values of its event into a MessagePack array (https://github.com/msgpack/msgpack/blob/master/spec.md).
 
 Equal to what ``exporter.sessions.packed_turn`` packs in Python once both are unpacked, but shorter: a number without a fraction is written
 as an integer, another in four bytes if it fits. A property test compares both.
 """
 
+import sys
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from msgspec.msgpack import encode
 
 from exporter.compiled.members cimport field_at, offset_of
+
+if sys.byteorder != "little":
+    raise ImportError("the head is copied as it stands in memory: lowest byte first")
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(PyObject *text, Py_ssize_t *size) except NULL
@@ -23,8 +28,13 @@ cdef extern from "Python.h":
     PyObject *Py_True
     PyObject *Py_False
 
+cdef extern from *:
+    uint32_t swapped32 "__builtin_bswap32"(uint32_t value) noexcept
+    uint64_t swapped64 "__builtin_bswap64"(uint64_t value) noexcept
+
 cdef enum:
-    HEAD = 3
+    ARRAY_HEAD = 3
+    NO_SPANS = 0x80
     LONGEST = 9  # bytes of a number, or of a text besides its characters, at most
     MOST = 256
     ROOM = 4096
@@ -56,13 +66,16 @@ cdef inline unsigned char *put16(unsigned char *at, unsigned char code, unsigned
     return at + 3
 
 
-cdef inline unsigned char *put_wide(unsigned char *at, unsigned char code, uint64_t value, int shift) noexcept:
-    """Write a code, and the bytes of a number from the one at ``shift`` down."""
-    at = put(at, code)
-    while shift >= 0:
-        at = put(at, <unsigned char>(value >> shift))
-        shift -= 8
-    return at
+cdef inline unsigned char *put32(unsigned char *at, unsigned char code, uint32_t value) noexcept:
+    at[0], value = code, swapped32(value)
+    memcpy(at + 1, &value, 4)
+    return at + 5
+
+
+cdef inline unsigned char *put64(unsigned char *at, unsigned char code, uint64_t value) noexcept:
+    at[0], value = code, swapped64(value)
+    memcpy(at + 1, &value, 8)
+    return at + 9
 
 
 cdef inline unsigned char *put_float(unsigned char *at, double value) noexcept:
@@ -79,8 +92,8 @@ cdef inline unsigned char *put_float(unsigned char *at, double value) noexcept:
     short = <float>value
     if <double>short == value:
         memcpy(&short_bits, &short, sizeof(short_bits))
-        return put_wide(at, FLOAT32, short_bits, 24)
-    return put_wide(at, FLOAT64, bits, 56)
+        return put32(at, FLOAT32, short_bits)
+    return put64(at, FLOAT64, bits)
 
 
 cdef inline unsigned char *put_text(unsigned char *at, const char *text, Py_ssize_t size) noexcept:
@@ -90,6 +103,21 @@ cdef inline unsigned char *put_text(unsigned char *at, const char *text, Py_ssiz
         at = put8(at, STR8, size) if size < 256 else put16(at, STR16, size)
     memcpy(at, text, size)
     return at + size
+
+
+cdef unsigned char *put_head(unsigned char *at, double received, written) except NULL:
+    """Write what ``exporter.sessions.packed_turn`` writes before the event."""
+    cdef int64_t earliest = 0, lag = 0
+    cdef unsigned int stages = NO_SPANS
+    cdef int stage
+    if written is not None:
+        earliest, lag, stages = written.earliest, written.lag, 0
+        for stage in <list>written.present:
+            stages |= <unsigned int>1 << stage
+    memcpy(at, &received, 8)
+    memcpy(at + 8, &earliest, 8)
+    memcpy(at + 16, &lag, 8)
+    return put(at + 24, stages)
 
 
 cdef class Packer:
@@ -109,15 +137,16 @@ cdef class Packer:
         for place, name in enumerate(event_type.__struct_fields__):
             self._offsets[<Py_ssize_t>place] = 0 if name in left_out else offset_of(event_type, name)
 
-    def pack(self, event not None, /):
-        """The event as bytes; ``None`` if it takes more than 4 KiB.
+    def pack(self, event not None, double received, written, /):
+        """The event as bytes, behind when it was received and what ``written`` says; ``None`` if it takes more than 4 KiB.
 
         A value is ``None``, a truth value, a float, a text, or whatever else msgspec can encode. Raises what msgspec raises, and
         ``TypeError`` for an event of another type. Nils at the end are not written.
         """
         cdef Py_ssize_t count = self._count, place, size, last = 0
         cdef unsigned char[ROOM] buffer
-        cdef unsigned char *at = buffer + HEAD
+        cdef unsigned char *array = put_head(buffer, received, written)
+        cdef unsigned char *at = array + ARRAY_HEAD
         cdef unsigned char *end = at
         cdef const char *text
         cdef PyObject *value
@@ -145,5 +174,5 @@ cdef class Packer:
                 memcpy(at, PyBytes_AS_STRING(encoded), size)
                 at += size
             end, last = at, place + 1
-        put16(buffer, ARRAY16, last)
+        put16(array, ARRAY16, last)
         return PyBytes_FromStringAndSize(<char *>buffer, end - buffer)

@@ -2,12 +2,11 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from exporter.analysis.prices import KINDS, Price, PriceList
 from exporter.config.setting_types import nearest, shown
-
-MAX_FILE_BYTES: Final = 1 << 20
+from exporter.config.small_file import read_small_file
 
 
 class PriceFileError(ValueError):
@@ -17,8 +16,7 @@ class PriceFileError(ValueError):
 def read_prices(path: Path) -> PriceList:
     """Read the file. Raises :class:`PriceFileError`."""
     try:
-        with path.open("rb") as file:
-            document = tomllib.loads(file.read(MAX_FILE_BYTES).decode())
+        document = tomllib.loads(read_small_file(path).decode())
     except OSError as error:
         raise PriceFileError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

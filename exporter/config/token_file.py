@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-MAX_FILE_BYTES: Final = 1 << 20
+from exporter.config.small_file import read_small_file
+
 _TOKEN: Final = re.compile(r"[!-+\--~]{16,512}")
 
 
@@ -15,7 +16,7 @@ class TokenFileError(ValueError):
 def read_token_file(path: Path) -> tuple[str, ...]:
     """The tokens in the file, at least one. Raises :class:`TokenFileError`."""
     try:
-        text = path.read_text(encoding="ascii")[: MAX_FILE_BYTES + 1]
+        text = read_small_file(path).decode("ascii")
     except OSError as error:
         raise TokenFileError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -7,7 +7,6 @@ import asyncio
 import gc
 import logging
 import platform
-import time
 from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
@@ -21,6 +20,7 @@ from exporter.config import Address, Settings
 from exporter.config.otel import OtelSettings
 from exporter.daemon.auth import TelemetryGuard
 from exporter.daemon.core import PRODUCT, create_pipeline, note_scrape, protobuf_renderer, status_lines, take_snapshot
+from exporter.daemon.descriptors import places
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
 from exporter.daemon.live import Live, create_journals, shown_to_anyone
@@ -37,6 +37,7 @@ from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
 from exporter.server.reloading_file import FileWatcher
 from exporter.server.tested_versions import untested
+from exporter.steady_clock import CLOCK
 from exporter.tracing.span_handlers import Emit
 
 READY_FILE_TIMEOUT: Final = 2.0
@@ -69,8 +70,9 @@ class Daemon:
         self._live = None if journals is None else Live(settings, self.pipeline, journals, otel, lambda: self._scraped_at)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
         self.pipeline.metrics.build_info(__version__, platform.python_version(), BUILD)
-        receiver_metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
-        self._receiver = Receiver(settings, self.pipeline, receiver_metrics, self.watcher)
+        receiver_metrics = ReceiverMetrics(self.pipeline.metrics, CLOCK.time())
+        self._places = places(settings)
+        self._receiver = Receiver(settings, self._places, self.pipeline, receiver_metrics, self.watcher)
         self._ticker = Ticker(self.pipeline, self._receiver.sweep)
         self._telemetry, self._telemetry_scheme = self._new_telemetry_listener(receiver_metrics)
         self._ready_file = ReadyFile(settings.ready_file)
@@ -128,7 +130,7 @@ class Daemon:
         self._ready = False
         removed = asyncio.ensure_future(self._set_ready(ready=False))
         await self._receiver.stop()
-        self.pipeline.close(time.time())
+        self.pipeline.close(CLOCK.time())
         flush = asyncio.gather(*(exporter.stop() for exporter in self._exporters))
         if self._settings.linger:
             await self._final_scrape.wait(self._settings.linger_timeout)
@@ -177,7 +179,7 @@ class Daemon:
             address.host,
             address.port,
             tls=guard.tls,
-            limits=ListenerLimits(handshake_timeout=self._settings.handshake_timeout),
+            limits=ListenerLimits(handshake_timeout=self._settings.handshake_timeout, max_pending=self._places.telemetry),
             on_refused=metrics.refused,
         )
         return listener, "http" if guard.tls is None else "https"
@@ -208,5 +210,5 @@ class Daemon:
 
     def _on_scrape(self, scrape: Scrape) -> None:
         note_scrape(self.pipeline, scrape)
-        self._scraped_at = time.time()
+        self._scraped_at = CLOCK.time()
         self._final_scrape.scraped(began_at=perf_counter() - scrape.duration)

@@ -9,6 +9,7 @@ from exporter.config import Loaded
 from exporter.config.otel import OtelSettings
 from exporter.config.reference import explained
 from exporter.daemon.app import Daemon
+from exporter.daemon.descriptors import shortage
 from exporter.daemon.otlp import described_target, target_of
 from exporter.daemon.sdk_parts import exporter_classes
 from exporter.daemon.serve import otel_from_environment
@@ -20,7 +21,7 @@ async def checked(loaded: Loaded) -> tuple[str, tuple[str, ...]]:
     otel, warnings = otel_from_environment(loaded.settings)
     Daemon(loaded.settings, replace(otel, resource_detectors=()))  # detectors may connect
     lines = "".join(f"\n# {line}" for line in _destinations(otel))
-    return explained(loaded) + lines, (*loaded.warnings, *warnings)
+    return explained(loaded) + lines, (*loaded.warnings, *warnings, *shortage(loaded.settings))
 
 
 def check(loaded: Loaded) -> tuple[str, tuple[str, ...]]:

@@ -23,6 +23,7 @@ from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
 from exporter.server.reloading_file import FileWatcher
 from exporter.sessions.registry import SessionTimeouts
+from exporter.steady_clock import CLOCK
 from exporter.tracing.span_handlers import Emit
 
 PRODUCT: Final = Product(
@@ -43,7 +44,7 @@ def create_pipeline(
         label_limits(settings),
         SessionTimeouts(resume=settings.session_resume, turn=settings.turn_wait, idle=settings.idle_timeout),
         LoggingDiagnostics(subscribes=settings.subscribe),
-        time.time(),
+        CLOCK.time(),
         settings.max_frame_bytes,
         exponential=settings.histograms != "classic" or otel.exponential_histograms,
         slow_turn=settings.slow_turn,

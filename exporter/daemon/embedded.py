@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import platform
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -25,6 +24,7 @@ from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.snapshot import Snapshot
 from exporter.receivers.read_budget import ReadBudget
 from exporter.server.reloading_file import FileWatcher
+from exporter.steady_clock import CLOCK
 
 NOT_OURS: Final = (
     *("listen", "telemetry_listen", "tls_cert", "tls_key", "tls_client_ca", "handshake_timeout", "ready_file", "linger"),
@@ -57,7 +57,7 @@ class Embedded:
         self._live = None if journals is None else Live(settings, self.pipeline, journals, otel, lambda: self._scraped_at)
         self.pipeline.metrics.build_info(__version__, platform.python_version(), BUILD)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot)
-        metrics = ReceiverMetrics(self.pipeline.metrics, time.time())
+        metrics = ReceiverMetrics(self.pipeline.metrics, CLOCK.time())
         tokens = IngestTokens(settings, self._watcher)
         self.endpoint = create_endpoint(settings, self.pipeline, metrics, tokens, ReadBudget())
         self._ticker = Ticker(self.pipeline, self.endpoint.sweep)
@@ -96,7 +96,7 @@ class Embedded:
         """End all calls and deliver what is queued."""
         self._ready = False
         await self.endpoint.drain(drain_timeout(self._settings))
-        self.pipeline.close(time.time())
+        self.pipeline.close(CLOCK.time())
         await asyncio.gather(*(exporter.stop() for exporter in self._exporters))
         self._watcher.stop()
         await self._ticker.stop()
@@ -109,7 +109,7 @@ class Embedded:
 
     def _on_scrape(self, scrape: Scrape) -> None:
         note_scrape(self.pipeline, scrape)
-        self._scraped_at = time.time()
+        self._scraped_at = CLOCK.time()
 
     def _readiness(self) -> Readiness:
         return Readiness(ready=self._ready, reasons=() if self._ready else ("stopping",))

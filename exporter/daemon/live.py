@@ -15,7 +15,7 @@ from exporter.exporters.live.messages import LiveConfig, Objective
 from exporter.exporters.live.pages import LivePages
 from exporter.exporters.live.state import LiveState, Sources
 from exporter.pipeline.pipeline import Journals, Pipeline
-from exporter.sessions.journal import MOST_ENDED, JournalMemory
+from exporter.sessions.journal_memory import MOST_ENDED, JournalMemory
 from exporter.sessions.turn_notes import TurnNotes
 
 _BOOT_BYTES: Final = 6

@@ -1,6 +1,7 @@
 """The diagnostics of the pipeline, written to the log."""
 
 import logging
+from collections.abc import Mapping
 
 from exporter.pipeline.diagnostics import Diagnostics
 
@@ -21,3 +22,8 @@ class LoggingDiagnostics(Diagnostics):
     def internal_error(self, error: Exception) -> None:
         """Log an internal error of the exporter with its traceback."""
         log.error("internal error; event not recorded", exc_info=error)
+
+    def store_full(self, limit: int, largest: Mapping[str, int]) -> None:
+        """Log that new label values have no series of their own, and which metrics have most series."""
+        most = ", ".join(f"{name} {series}" for name, series in largest.items())
+        log.warning("limit of %d series reached: new combinations of label values are counted as _other; most series: %s", limit, most)

@@ -3,8 +3,11 @@
 import ssl
 from typing import Final
 
+import msgspec
+
 from exporter.config import Address, Settings
 from exporter.daemon.auth import IngestTokens, ingest_auth_policy, ingest_tls
+from exporter.daemon.descriptors import Places
 from exporter.daemon.receiver_metrics import ReceiverMetrics
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import SUBSCRIPTION, SWEEP_EVERY, Pipeline
@@ -23,14 +26,16 @@ from exporter.server.tls_server import ListenerTls
 DRAIN_ENDPOINT: Final = 2.0
 DRAIN_RELAY: Final = 25.0
 """Default drain timeouts in seconds. The calls of an app end by themselves, within the 30 s that Kubernetes usually grants."""
-MAX_PENDING: Final = 4096
-"""Connections that have not yet become a WebSocket. All calls of a fleet may connect at the same moment."""
 
 
 class Receiver:
-    """The ingest listener with its receiver. Raises ``ValueError`` for a file or URL that cannot be used."""
+    """The ingest listener with its receiver, for the connections that it has ``places`` for.
 
-    def __init__(self, settings: Settings, pipeline: Pipeline, metrics: ReceiverMetrics, watcher: FileWatcher) -> None:
+    Raises ``ValueError`` for a file or URL that cannot be used.
+    """
+
+    def __init__(self, settings: Settings, places: Places, pipeline: Pipeline, metrics: ReceiverMetrics, watcher: FileWatcher) -> None:
+        settings = msgspec.structs.replace(settings, max_connections=places.calls)
         self._settings = settings
         self.tokens = IngestTokens(settings, watcher)
         tls = ingest_tls(settings, watcher)
@@ -40,10 +45,10 @@ class Receiver:
         budget = ReadBudget()
         if settings.upstream is None:
             self._application = endpoint = create_endpoint(settings, pipeline, metrics, self.tokens, budget)
-            self._listener = _endpoint_listener(settings, endpoint, tls, metrics, budget)
+            self._listener = _endpoint_listener(settings, endpoint, tls, metrics, max_pending=places.pending, budget=budget)
         else:
-            self._application = relay = _relay(settings, settings.upstream, pipeline, metrics, self.tokens)
-            listener_tls = None if tls is None else ListenerTls(tls, settings.handshake_timeout, MAX_PENDING, metrics.refused)
+            self._application = relay = _relay(settings, settings.upstream, pipeline, metrics, self.tokens, max_waiting=places.pending)
+            listener_tls = None if tls is None else ListenerTls(tls, settings.handshake_timeout, places.pending, metrics.refused)
             self._listener = RawListener(relay, settings.listen.host, settings.listen.port, listener_tls)
 
     @property
@@ -96,7 +101,13 @@ def create_endpoint(
 
 
 def _endpoint_listener(
-    settings: Settings, endpoint: Endpoint, tls: ssl.SSLContext | None, metrics: ReceiverMetrics, budget: ReadBudget
+    settings: Settings,
+    endpoint: Endpoint,
+    tls: ssl.SSLContext | None,
+    metrics: ReceiverMetrics,
+    *,
+    max_pending: int,
+    budget: ReadBudget,
 ) -> Listener:
     return Listener(
         endpoint,
@@ -105,7 +116,7 @@ def _endpoint_listener(
         tls=tls,
         limits=ListenerLimits(
             handshake_timeout=settings.handshake_timeout,
-            max_pending=MAX_PENDING,
+            max_pending=max_pending,
             max_message=settings.max_frame_bytes,
             longest_message=largest_message(max(settings.max_frame_bytes, LONGEST_EVENT)),
             read_budget=budget,
@@ -115,7 +126,9 @@ def _endpoint_listener(
     )
 
 
-def _relay(settings: Settings, upstream: str, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens) -> Relay:
+def _relay(
+    settings: Settings, upstream: str, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens, *, max_waiting: int
+) -> Relay:
     config = ProxyConfig(
         upstream=parse_upstream(upstream, None if settings.upstream_ca is None else str(settings.upstream_ca)),
         handshake_timeout=settings.handshake_timeout,
@@ -123,6 +136,6 @@ def _relay(settings: Settings, upstream: str, pipeline: Pipeline, metrics: Recei
         subscription=SUBSCRIPTION if settings.subscribe else None,
         max_message=settings.max_frame_bytes,
         allow_fallback=settings.observe_without_upstream,
-        max_waiting=MAX_PENDING,
+        max_waiting=max_waiting,
     )
     return Relay(ingest_auth_policy(settings, None, tokens), config, lambda: CallFeed(pipeline, relayed=True), metrics)

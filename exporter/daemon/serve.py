@@ -15,6 +15,7 @@ from exporter.compiled import BUILD
 from exporter.config import Loaded, Settings
 from exporter.config.otel import OtelSettings, read_otel
 from exporter.daemon.app import Daemon
+from exporter.daemon.descriptors import raise_limit, shortage
 from exporter.daemon.otlp import FLUSH_TIMEOUT, described_target
 from exporter.daemon.receiver import drain_timeout
 from exporter.daemon.reload import Reloader
@@ -153,5 +154,6 @@ def run_serve(loaded: Loaded, read_settings: Callable[[], Loaded] | None = None)
         log.error("cannot start: %s", error)  # noqa: TRY400 - the reason says all
         return MISCONFIGURED
     setup_log(loaded, otel)
-    log_warnings((*loaded.warnings, *warnings))
+    raise_limit(loaded.settings)
+    log_warnings((*loaded.warnings, *warnings, *shortage(loaded.settings)))
     return uvloop.run(serve(loaded.settings, otel, read_settings))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -10,11 +11,15 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from exporter.metrics import self_metrics
 from exporter.pipeline.pipeline import Pipeline
+from exporter.steady_clock import CLOCK, LARGEST_CORRECTION
 
 TICK: Final = 0.1
 """Seconds between two samples of the event loop's lag."""
 _TICKS_A_SECOND: Final = 10
 _PROCESS: Final = {spec.name: spec for spec in self_metrics.SELF_METRICS if spec.name.startswith("process_")}
+
+
+log = logging.getLogger(__name__)
 
 
 class Ticker:
@@ -25,6 +30,7 @@ class Ticker:
         self._sweep = sweep
         self._process = ProcessCollector(registry=CollectorRegistry())
         self._task: asyncio.Task[None] | None = None
+        self._ahead = 0.0
 
     def start(self) -> None:
         """Start the timers."""
@@ -56,8 +62,18 @@ class Ticker:
                 if self._sweep is not None:
                     await self._sweep()
 
+    def _follow_clock(self) -> None:
+        """Say that the system's clock has jumped, once each time, and follow it when no call goes on."""
+        ahead = CLOCK.follow(jump=self._pipeline.idle)
+        if ahead and abs(ahead - self._ahead) > LARGEST_CORRECTION:
+            log.warning("the system clock was set by %+.0f s; calls go on with their times, and it is used when there is none", ahead)
+        elif self._ahead and not ahead:
+            log.info("the system clock is used again")
+        self._ahead = ahead
+
     def _tick(self) -> None:
         try:
-            self._pipeline.tick(time.time())
+            self._follow_clock()
+            self._pipeline.tick(CLOCK.time())
         except Exception as error:  # noqa: BLE001 - an internal error must not end the timers of all calls; it is reported
             self._pipeline.diagnostics.internal_error(error)

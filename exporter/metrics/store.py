@@ -74,7 +74,7 @@ class Layout:
     @property
     def series_per_row(self) -> int:
         """How many series Prometheus stores for one row."""
-        return sum(len(spec.bounds) + 3 if spec.bounds else 1 for spec in self.specs)
+        return sum(map(series_of, self.specs))
 
     def new_row(self) -> Row:
         """A row in which nothing has been recorded."""
@@ -96,6 +96,11 @@ def _new_cell(spec: MetricSpec, places: Places | None) -> Cell:
             return places.empty_cells[spec.exemplars].copy()
         return [*[0] * places.size, 0.0, [None] * (len(spec.bounds) + 1) if spec.exemplars else None]
     return None if spec.kind == "gauge" else 0.0
+
+
+def series_of(spec: MetricSpec) -> int:
+    """How many series Prometheus stores for one set of label values of a metric."""
+    return len(spec.bounds) + 3 if spec.bounds else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +238,11 @@ class Store:
                 self._series -= layout.series_per_row
                 dropped += 1
         return dropped
+
+    def largest(self, most: int) -> dict[str, int]:
+        """The ``most`` metrics that make most series, and how many each makes."""
+        found = {spec.name: len(layout.rows) * series_of(spec) for layout in self._layouts for spec in layout.specs}
+        return dict(sorted(found.items(), key=lambda item: -item[1])[:most])
 
     @property
     def series(self) -> int:

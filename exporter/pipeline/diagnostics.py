@@ -1,5 +1,6 @@
 """What the core reports to people. It writes no log itself: the composition passes an object that does."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -12,6 +13,9 @@ class Diagnostics(Protocol):
     def internal_error(self, error: Exception) -> None:
         """The exporter failed at a frame. The frame was not recorded."""
 
+    def store_full(self, limit: int, largest: Mapping[str, int]) -> None:
+        """The store holds ``limit`` series and takes no more. ``largest`` has the metrics that have most of them."""
+
 
 class NoDiagnostics:
     """Discards the core's reports."""
@@ -20,4 +24,7 @@ class NoDiagnostics:
         """Ignore the report."""
 
     def internal_error(self, error: Exception) -> None:
+        """Ignore the report."""
+
+    def store_full(self, limit: int, largest: Mapping[str, int]) -> None:
         """Ignore the report."""

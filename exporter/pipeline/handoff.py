@@ -6,6 +6,7 @@ session is. Its keys and shapes are a wire format: versions of the exporter exch
 
 import math
 from base64 import b85decode, b85encode
+from datetime import datetime
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
@@ -24,6 +25,8 @@ from exporter.sessions.turn_taking_state import Moment, TurnTakingState
 
 _STATES: Final[dict[Participant, tuple[str, ...]]] = {"user": USER_STATES, "agent": AGENT_STATES}
 _Time = Annotated[float, msgspec.Meta(ge=0, le=2**40)]
+_Stamp = Annotated[float, msgspec.Meta(ge=-(2**40), le=2**40)]
+"""A time that the platform sent: any year of a date-time."""
 _Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_RAW)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
@@ -34,7 +37,7 @@ class StateSnapshot(NamedTuple):
     """:class:`~exporter.sessions.session.ParticipantState` on the wire."""
 
     name: _Text
-    since: _Time
+    since: _Stamp
     received: _Time
 
 
@@ -172,7 +175,7 @@ def snapshot(session: Session) -> SessionSnapshot:
         unmatched_metrics=session.unmatched_metrics,
         metrics_received=session.metrics_received,
         turns=session.turns,
-        pending_turns=session.pending_turns,
+        pending_turns=None if session.pending_turns is None else {key: _writable(turn) for key, turn in session.pending_turns.items()},
         states=None
         if states is None
         else {who: StateSnapshot(state.name, state.since, state.received) for who, state in states.items()},
@@ -184,6 +187,16 @@ def snapshot(session: Session) -> SessionSnapshot:
         turn_taking=None if session.turn_taking is None else TurnTakingSnapshot.of(session.turn_taking),
         keep_trace=session.spans is not None and session.spans.kept,
     )
+
+
+def _writable(turn: TurnCompleted) -> TurnCompleted:
+    """The turn, without date-times that no year of UTC holds, as 0001-01-01T00:00:00+01:00: they cannot be written down."""
+    try:
+        msgspec.msgpack.encode(turn)
+    except OverflowError:
+        found = msgspec.structs.asdict(turn)
+        return msgspec.structs.replace(turn, **{name: None for name, value in found.items() if isinstance(value, datetime)})
+    return turn
 
 
 def restore(session: Session, saved: SessionSnapshot) -> None:

@@ -28,7 +28,8 @@ from exporter.pipeline.turn_references import TurnReferences
 from exporter.protocol.decoder import SPECS, RefusalReason, RefusedValue
 from exporter.protocol.learning_decoder import LearningDecoder
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
-from exporter.sessions.journal import NOTE_WEIGHT, JournalMemory
+from exporter.sessions.call_journal import NOTE_WEIGHT
+from exporter.sessions.journal_memory import JournalMemory
 from exporter.sessions.registry import SessionRegistry, SessionTimeouts
 from exporter.sessions.session import Session
 from exporter.sessions.turn_notes import TurnNotes
@@ -45,6 +46,8 @@ SUBSCRIPTION: Final = msgspec.json.encode(
 ).decode()
 """The message that asks the platform for the events it sends only on request."""
 _MOST_BYTES_A_CHARACTER: Final = 4
+_LARGEST: Final = 5
+"""Metrics that a report of a full store names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,8 @@ class Pipeline:
             keep_content=journals is not None and journals.content,
         )
         self._swept_at = self._cleared_at = now
+        self._limits = limits
+        self._reported_full = False
         self._refused_rows: dict[RefusedValue, Row] = {}
         self._unknown_rows: dict[tuple[type[Wire], str], Row] = {}
 
@@ -180,20 +185,31 @@ class Pipeline:
             self._unknown_rows[event, field] = row
         return row
 
+    @property
+    def idle(self) -> bool:
+        """Whether no call goes on, and no turn waits for its turn.metrics. Only then may ``now`` go back."""
+        return not len(self.sessions) and not self.trackers.turns.waiting
+
     def tick(self, now: float) -> None:
         """Do what is due. To be called about once a second."""
         self.trackers.turns.tick(now)
         self.sessions.tick(now)
         self.trackers.turn_taking.tick(now)
-        if now - self._swept_at >= SWEEP_EVERY:
+        if not 0 <= now - self._swept_at < SWEEP_EVERY:
             self._swept_at = now
             self.sessions.sweep(now)
+            self._report_full_store()
             least = self.lag.take_least()
             if least is not None:
                 self.metrics.clock_skew.set(least)
-        if now - self._cleared_at >= CLEAR_CACHES_EVERY:
+        if not 0 <= now - self._cleared_at < CLEAR_CACHES_EVERY:
             self._cleared_at = now
             self._clear_caches()
+
+    def _report_full_store(self) -> None:
+        if self.store.overflowed and not self._reported_full:
+            self._reported_full = True
+            self.diagnostics.store_full(self._limits.series, self.store.largest(_LARGEST))
 
     def snapshot(self, now: float) -> Snapshot:
         """All metrics as they are now."""

@@ -52,8 +52,12 @@ class TapFeed(CallFeed):
         session = self.session
         if session is None or session.connections != 1 or (session.ended and not session.over):
             return None
+        try:
+            state = encode(snapshot(session))
+        except Exception as error:  # noqa: BLE001 - it must not cost the tap's other calls their state; it is reported
+            self._pipeline.diagnostics.internal_error(error)
+            return None
         self.session = None
-        state = encode(snapshot(session))
         self._pipeline.trackers.turns.detach(session)
         self._pipeline.trackers.turn_taking.detach(session, now)
         self._pipeline.sessions.detach(session, now)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from time import monotonic, time
+from time import monotonic
 from typing import Final
 from urllib.parse import quote
 
@@ -28,6 +28,7 @@ from exporter.receivers.read_budget import ReadBudget
 from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import Hello, is_hello, read_hello
 from exporter.receivers.tap.link import TapLink
+from exporter.steady_clock import CLOCK
 
 QUIET_AFTER: Final = 0.25
 """A connection that has sent nothing for this many seconds has nothing left in this host's buffers."""
@@ -135,7 +136,7 @@ class Endpoint:
 
     async def sweep(self) -> None:
         """Close silent connections and forget finished calls of taps. To be called about once a second."""
-        self._taps.sweep(time())
+        self._taps.sweep(CLOCK.time())
         if self._config.max_silence:
             since = monotonic() - self._config.max_silence
             for connection in [connection for connection in self._connections if connection.received_at < since]:
@@ -176,7 +177,7 @@ class Endpoint:
             await self._read(connection, feed, long_messages, message)
         finally:
             long_messages.close()
-            feed.close(time())
+            feed.close(CLOCK.time())
 
     async def _read(
         self, connection: _Connection, feed: CallFeedProtocol, long_messages: LongMessages[ArrivingEvent], message: Message
@@ -197,7 +198,7 @@ class Endpoint:
             elif config.max_rate and not connection.take_token(now, config.max_rate):
                 feed.skip()
             else:
-                began = consume(frame, time())
+                began = consume(frame, now + CLOCK.offset)
                 messages_left -= len(frame) // BYTES_PER_MESSAGE
             connection.received_at = now
             if began and subscription is not None:

@@ -25,7 +25,7 @@ from exporter.events.speech import (
 )
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted, UserTranscription, UserTurnCompleted
-from exporter.sessions.journal import CallJournal
+from exporter.sessions.call_journal import CallJournal
 from exporter.sessions.packed_turn import turn_packer
 
 LEFT_OUT: Final = frozenset(
@@ -76,8 +76,8 @@ def is_personal(field: FieldSpec) -> bool:
 
 def _turn_keeper(personal: Collection[str]) -> Keep:
     """How turns are kept, without their ``personal`` fields."""
-    packed = turn_packer(personal)
-    return lambda journal, event, _, now: journal.keep_turn(packed(event), now)
+    pack = turn_packer(personal)
+    return lambda journal, event, _, now: journal.keep_turn(pack, event, now)
 
 
 def _stripper(spec: EventSpec) -> Keep:

@@ -1,11 +1,13 @@
 """A ``turn.metrics`` ⇄ the few hundred bytes that a journal keeps of it.
 
 The fields stand one behind the other, without their names. That takes a fifth of the frame that the turn came in, and an eighth of its
-event. What is kept of many calls is too much for the processor's caches, so its size is what keeping it costs.
+event. What is kept of many calls is too much for the processor's caches, so its size is what keeping it costs. For the same reason
+what else is known of the turn stands before its fields, in :data:`HEAD`: a turn is one object.
 """
 
+import struct
 from collections.abc import Callable, Collection
-from typing import Final, get_type_hints
+from typing import Final, Protocol, get_type_hints
 
 import msgspec
 from msgspec.structs import astuple
@@ -18,7 +20,44 @@ _TYPES: Final = get_type_hints(TurnMetrics)
 _decode: Final = msgspec.msgpack.Decoder(
     msgspec.defstruct("Packed", [(name, _TYPES[name] | None, None) for name in _NAMES], array_like=True, gc=False)
 ).decode
-Pack = Callable[[TurnMetrics], bytes]
+HEAD: Final = struct.Struct("<dqqB")
+"""When the turn was received, ``earliest``, ``lag``, and one bit for each stage that is present."""
+_NO_SPANS: Final = 0x80
+"""Stands where the bits of the stages would, which are seven at most."""
+
+
+class Written(Protocol):
+    """What spans say of a turn that they were written for, see :class:`exporter.tracing.turn_spans.WrittenTurn`."""
+
+    @property
+    def earliest(self) -> int:
+        """See :attr:`KeptTurn.earliest`."""
+
+    @property
+    def lag(self) -> int:
+        """See :attr:`KeptTurn.lag`."""
+
+    @property
+    def present(self) -> list[int]:
+        """See :attr:`KeptTurn.present`."""
+
+
+class KeptTurn(msgspec.Struct, frozen=True, gc=False):
+    """A turn: its turn.metrics without what was said, received at ``received`` (unix seconds).
+
+    ``earliest`` and ``lag`` are the state of the platform's clock that the turn's spans were made with, ``present`` the stages that
+    have one; it is ``None`` if the turn has no spans.
+    """
+
+    event: TurnMetrics
+    received: float
+    earliest: int = 0
+    lag: int = 0
+    present: tuple[int, ...] | None = None
+
+
+Pack = Callable[[TurnMetrics, float, Written | None], bytes]
+"""Packs a turn, given when it was received, in unix seconds, and what its spans say."""
 
 
 def turn_packer(left_out: Collection[str]) -> Pack:
@@ -27,7 +66,7 @@ def turn_packer(left_out: Collection[str]) -> Pack:
     if Packer is None:
         return pack
     pack_short = Packer(TurnMetrics, left_out).pack
-    return lambda event: pack_short(event) or pack(event)
+    return lambda event, received, written: pack_short(event, received, written) or pack(event, received, written)
 
 
 def plain_packer(left_out: Collection[str]) -> Pack:
@@ -35,15 +74,24 @@ def plain_packer(left_out: Collection[str]) -> Pack:
     encode = msgspec.msgpack.Encoder().encode
     places = [place for place, name in enumerate(_NAMES) if name in left_out]
 
-    def pack(event: TurnMetrics) -> bytes:
+    def pack(event: TurnMetrics, received: float, written: Written | None) -> bytes:
         values: list[object] = list(astuple(event))
         for place in places:
             values[place] = None
-        return encode(values)
+        return _head(received, written) + encode(values)
 
     return pack
 
 
-def unpacked(content: bytes) -> TurnMetrics:
-    """The event that was packed. Raises ``msgspec.DecodeError`` if it was not."""
-    return TurnMetrics(*astuple(_decode(content)))
+def _head(received: float, written: Written | None) -> bytes:
+    if written is None:
+        return HEAD.pack(received, 0, 0, _NO_SPANS)
+    return HEAD.pack(received, written.earliest, written.lag, sum(1 << stage for stage in written.present))
+
+
+def unpacked(content: bytes) -> KeptTurn:
+    """The turn that was packed. Raises ``struct.error`` or ``msgspec.DecodeError`` if it was not."""
+    received, earliest, lag, stages = HEAD.unpack_from(content)
+    event = TurnMetrics(*astuple(_decode(memoryview(content)[HEAD.size :])))
+    present = None if stages == _NO_SPANS else tuple(stage for stage in range(8) if stages >> stage & 1)
+    return KeptTurn(event, received, earliest, lag, present)

@@ -20,7 +20,7 @@ from exporter.metrics.label_limits import MAX_RAW, LabelLimiter
 from exporter.metrics.recorder import Recorder
 from exporter.metrics.store import Store
 from exporter.protocol.ids import shorten_id, trace_id
-from exporter.sessions.journal import JournalMemory
+from exporter.sessions.journal_memory import JournalMemory
 from exporter.sessions.session import AnsweredBy, Session, identity_of
 
 EndReason = Literal["disconnected", "idle", "superseded", "shutdown", "stopped"]

@@ -7,7 +7,7 @@ from exporter.events.turns import TurnCompleted
 from exporter.metrics.series_cache import SeriesCache
 from exporter.protocol.ids import TurnKey, trace_id
 from exporter.sessions.app_state import AppState
-from exporter.sessions.journal import CallJournal
+from exporter.sessions.call_journal import CallJournal
 from exporter.sessions.shown_text import shown_id
 from exporter.sessions.span_state import SpanState
 from exporter.sessions.turn_taking_state import TurnTakingState

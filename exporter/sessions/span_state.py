@@ -6,8 +6,8 @@ from typing import Final, NamedTuple, Protocol
 from exporter.bounded_dict import BoundedDict
 from exporter.protocol.ids import TurnKey
 from exporter.sessions.app_state import AppState
+from exporter.sessions.call_journal import CallJournal
 from exporter.sessions.clock import PlatformClock
-from exporter.sessions.journal import CallJournal
 
 MAX_EVENTS: Final = 32
 """Events that one span can carry. Further events are dropped; the span says how many."""

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from exporter.catalogue.operator_metrics import TurnComponent
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.ids import TurnKey, is_by_id, turn_key
-from exporter.sessions.journal import live_id
+from exporter.sessions.call_journal import live_id
 from exporter.sessions.session import Session
 from exporter.sessions.shown_text import shown
 

@@ -252,7 +252,7 @@ def masked(text: str) -> str:
 
 
 def json_value(value: object, options: SpanOptions) -> object:
-    """A structured value with its texts, which name models and providers, as :func:`label_text` writes them."""
+    """A structured value with its texts and its keys, which name models and providers, as :func:`label_text` writes them."""
     return value if options.capture else _masked_texts(msgspec.to_builtins(value))
 
 
@@ -264,7 +264,7 @@ def _masked_texts(value: object) -> object:
     if isinstance(value, str):
         return _masked(value)
     if isinstance(value, dict):
-        return {key: _masked_texts(item) for key, item in value.items()}
+        return {_masked_texts(key): _masked_texts(item) for key, item in value.items()}
     return [_masked_texts(item) for item in value] if isinstance(value, list | tuple) else value
 
 

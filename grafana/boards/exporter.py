@@ -76,7 +76,8 @@ _NUMBERS = (
     ),
     number(
         "Labels without room",
-        "Values counted as _other because a label's limit was reached. Raise the limit or put the values on the allow-list.",
+        "Values counted as _other because the limit of their label, or of all series, was reached. The runbook finds which, and what "
+        "fills it.",
         "count",
         now(increase(_OWN + "label_overflow_total", window=_RANGE)),
         none="none",

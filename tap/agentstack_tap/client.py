@@ -43,7 +43,8 @@ class Tap:
 
     ``token`` is the bearer token, if the exporter asks for one. ``tls`` replaces the default certificate checks of a ``wss://`` URL.
     ``framework`` and ``framework_version`` name what feeds the sessions, where it is not AgentStack; ``session.started`` carries them.
-    Nothing is opened before the first event. All methods may be called from any thread; those for events never raise and never wait.
+    Nothing is opened before the first event, or :meth:`open`. All methods may be called from any thread; those for events never raise
+    and never wait.
 
     Raises ``ValueError`` for a URL that is no WebSocket's, and for ``tls`` without ``wss://``.
     """
@@ -94,6 +95,10 @@ class Tap:
         What it reads must not change any more. If it raises, the rest of its events counts as one that is ``unreadable``.
         """
         self._put(session, self._writer.made, make, _UNMADE)
+
+    def open(self) -> None:
+        """Start the thread that connects, so that the first event does not have to. Never raises."""
+        self._start()
 
     def end(self, session: str) -> None:
         """The platform's connection of the call ``session`` is gone."""
@@ -152,14 +157,18 @@ class Tap:
             link.wake()
 
     def _start(self) -> None:
-        """Start a link that sends what is in the buffer, if there is none. A forked process starts both anew."""
+        """Start a link that sends what is in the buffer, if there is none. A forked process starts both anew.
+
+        If the system gives no thread, as while Python exits, the next event tries again.
+        """
         with self._starting:
             if self._process != process.number:
                 self._process, self._link, self._buffer = process.number, None, Buffer(*self._bounds)
             if self._link is None and not self._closed:
-                self._link = Link(self._where, str(uuid4()), self._buffer)
-                self._link.start()
-                atexit.register(self.close, _AT_EXIT)
+                link = Link(self._where, str(uuid4()), self._buffer)
+                if link.start():
+                    self._link = link
+                    atexit.register(self.close, _AT_EXIT)
 
     def _may_end(self) -> bool:
         """Whether the link may end: nothing is left to send. An event that comes later starts a new one."""

@@ -63,9 +63,14 @@ class Link:
         self.connected = False
         self._thread = Thread(target=self._run, name="agentstack-tap", daemon=True)
 
-    def start(self) -> None:
-        """Begin to connect."""
-        self._thread.start()
+    def start(self) -> bool:
+        """Begin to connect. Return whether the system has given a thread for it."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # there are too many threads, or Python exits
+            log.warning("cannot connect to the exporter: %s", error)
+            return False
+        return True
 
     def wake(self) -> None:
         """Say that there is something to send; may be called from any thread."""
@@ -193,7 +198,8 @@ class Link:
                 await asyncio.sleep(0)
 
     def _end_if_finished(self) -> None:
-        if self._may_end is not None and not self._stopping and self._may_end():
+        may_end = self._may_end  # another thread may take it back
+        if may_end is not None and not self._stopping and may_end():
             self._stopping = True
             if self._running is not None:
                 self._running.cancel()

@@ -108,7 +108,9 @@ def test_what_silences_others_says_why() -> None:
     pairs = set(inhibitions())
     assert not {pair for pair in pairs if pair[::-1] in pairs}
     silenced = {source for source, target in pairs if ALERTS[target]["labels"]["area"] == "components"} - {"AgentStackAllExportersDown"}
-    assert silenced == {name for name, rule in ALERTS.items() if "cause" in rule["annotations"]}
+    causes = {name: rule["annotations"]["cause"] for name, rule in ALERTS.items() if "cause" in rule["annotations"]}
+    assert silenced == causes.keys()
+    assert len(set(causes.values())) == 1, "test_a_page_names_the_cause looks at one of them"
     assert {target for _, target in pairs if target.endswith("Slow")} == {name for name in ALERTS if name.endswith("Slow")}
     assert not {target for _, target in pairs if ALERTS[target]["labels"]["area"] == "cost"} - {"AgentStackCostHigh"}
 
@@ -142,5 +144,32 @@ def test_an_exporter_of_another_package_is_named(name: str, tmp_path: Path) -> N
                 ],
             }
         ],
+    }
+    run_cases(RELEASES[0], tmp_path, [case], alone(name, tmp_path), "1m")
+
+
+@pytest.mark.external
+def test_a_full_store_is_not_called_a_full_label(tmp_path: Path) -> None:
+    """When all series together are at their limit, the alert says so, and what it means for new agents."""
+    name, place = "AgentStackExporterOverflow", {"job": "agentstack-exporter"} | dict(re.findall(r'(instance)="([^"]*)"', HERE))
+    texts = {
+        "agent": ("Label agent is full", "50 values were counted as _other in 30 minutes."),
+        "series": (
+            "The exporter holds as many series as it may",
+            "50 values were counted as _other in 30 minutes. Agents that are new since then have no series of their own.",
+        ),
+    }
+    alerts = [
+        {
+            "exp_labels": ALERTS[name]["labels"] | place | {"label": label},
+            "exp_annotations": ALERTS[name]["annotations"] | {"summary": summary, "description": description},
+        }
+        for label, (summary, description) in texts.items()
+    ]
+    series = [f'agentstack_exporter_label_overflow_total{{{HERE},label="{label}"}}' for label in texts]
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": each, "values": "0 50x60"} for each in series],
+        "alert_rule_test": [{"eval_time": "30m", "alertname": name, "exp_alerts": alerts}],
     }
     run_cases(RELEASES[0], tmp_path, [case], alone(name, tmp_path), "1m")

@@ -114,6 +114,10 @@ def _expr(text: str) -> Callable[[dict[str, Any]], None]:
     return lambda board: rules.panels_of(board)[0]["targets"][0].update(expr=text)
 
 
+def _of(unit: str) -> dict[str, Any]:
+    return {"matcher": {"options": "of turns"}, "properties": [{"id": "unit", "value": unit}]}
+
+
 def _first(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return lambda board: rules.panels_of(board)[0].update(changes)
 
@@ -199,6 +203,9 @@ BREAKS: list[tuple[rules.Rule, Callable[[dict[str, Any]], None]]] = [
     (looks.judged_values_have_a_whole, _set("Unanswered, last 15m", "fieldConfig", "defaults", "unit", to="locale")),
     (looks.judged_values_have_a_whole, _set("Agents, time shown", "fieldConfig", "overrides", to=[_coloured("Errors", "red")])),
     (looks.judged_shares_say_of_what, _named("Caller turns, last 15m", title="Turns")),
+    (looks.wholes_fit, _set("Unanswered, last 15m", "fieldConfig", "overrides", to=[_of("suffix:turns")])),
+    (looks.wholes_fit, _set("Within 2 s, time shown", "fieldConfig", "overrides", to=[_of("count:turns")])),
+    (looks.longest_bars_first, _set("What callers wait", "type", to="bargauge")),
     (looks.speech_to_speech_apart, _set("Calls", "targets", to=[{"expr": "agentstack_realtime_x"}])),
     (looks.stacks_without_outlines, _set("Caller turns", "fieldConfig", "defaults", "custom", "lineWidth", to=1)),
     (looks.labelled_axes, _set("Caller turns", "fieldConfig", "defaults", "custom", "axisLabel", to="")),

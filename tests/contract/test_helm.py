@@ -38,7 +38,7 @@ from tests.support.kubernetes import (
 )
 from tests.support.peers import require
 
-pytestmark = pytest.mark.external
+pytestmark = [pytest.mark.external, pytest.mark.xdist_group("charts")]  # what is rendered is kept, and both look at it
 
 MOST_CONFIG_MAP = 256 * 1024
 OF_HELM = {"app.kubernetes.io/instance", "app.kubernetes.io/version", "app.kubernetes.io/managed-by", "helm.sh/chart"}

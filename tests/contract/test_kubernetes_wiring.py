@@ -16,7 +16,7 @@ from tests.support.daemon import Endpoints
 from tests.support.kubernetes import VALUE_SETS, WORKLOADS, Object, charted_objects, exporter_in, kustomized_objects, pod_templates
 from tests.support.waiting import patience
 
-pytestmark = pytest.mark.external
+pytestmark = [pytest.mark.external, pytest.mark.xdist_group("charts")]  # what is rendered is kept, and both look at it
 
 RENDERS = [*(f"kustomize {name}" for name in WORKLOADS), *(f"helm {values}" for values in VALUE_SETS)]
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")

@@ -244,7 +244,7 @@ def test_every_alert_has_a_scenario() -> None:
 @pytest.mark.external
 def test_alerts(name: str, release: Release, tmp_path: Path) -> None:
     """Each fires, survives a gap in the scrapes, and resolves; it is quiet before, just below, and where too little happens."""
-    run_cases(release, tmp_path, cases_of(name), alone(name, tmp_path), f"{SCENARIOS[name].step}m")
+    run_cases(release, tmp_path, cases_of(name), alone(name, tmp_path, cause=False), f"{SCENARIOS[name].step}m")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_alerts(name: str, release: Release, tmp_path: Path) -> None:
 @pytest.mark.external
 def test_alerts_on_native_histograms(name: str, tmp_path: Path) -> None:
     """Where the rules read native histograms, each alert that rests on one fires and is quiet in the same scenarios."""
-    files = alone(name, tmp_path, NATIVE_FILES)
+    files = alone(name, tmp_path, NATIVE_FILES, cause=False)
     run_cases("newest", tmp_path, cases_of(name, native=True), files, f"{SCENARIOS[name].step}m")
 
 

@@ -1,14 +1,15 @@
 """The objective for Sloth: the real Sloth takes it, and what it generates says the same as the shipped burn-rate alerts."""
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.support.house_rules import ROOT
 from tests.support.peers import RELEASES, Release, require
+from tests.support.quick_yaml import load
 from tests.support.rule_scenarios import Rates, turns
 from tests.support.shipped_rules import ALERTS, FILES, run_promtool, values
 
@@ -39,7 +40,7 @@ def generated(folder: Path) -> Path:
 
 def groups(file: Path) -> list[dict[str, Any]]:
     """The groups of a rule file."""
-    found: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+    found: list[dict[str, Any]] = load(file.read_text(encoding="utf-8"))["groups"]
     return found
 
 
@@ -51,7 +52,7 @@ def shipped(folder: Path) -> Path:
     for group in kept:
         group["rules"] = [rule for rule in group["rules"] if rule.get("alert", PAGE) in (PAGE, TICKET)]
     made = folder / "shipped.rules.yml"
-    made.write_text(yaml.safe_dump({"groups": kept}), encoding="utf-8")
+    made.write_text(json.dumps({"groups": kept}), encoding="utf-8")
     return made
 
 
@@ -110,5 +111,5 @@ def test_its_alerts_are_ours(history: str, tmp_path: Path) -> None:
             }
         ],
     }
-    (tmp_path / "cases.yml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    (tmp_path / "cases.yml").write_text(json.dumps(document), encoding="utf-8")
     run_promtool("newest", "test", "rules", "cases.yml", at=tmp_path)

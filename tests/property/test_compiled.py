@@ -32,6 +32,7 @@ from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.diagnostics import NoDiagnostics
 from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.clock import EARLIEST, LATEST, SECOND
+from exporter.sessions.packed_turn import HEAD
 from exporter.sessions.registry import SessionTimeouts
 from exporter.sessions.span_state import SpanState
 from exporter.tracing.sampling import SpanOptions
@@ -389,12 +390,13 @@ AnyValues: Any = msgspec.defstruct("AnyValues", [(f"f{place}", Any, None) for pl
 )
 def test_packing(compiled: Compiled, values: list[Any], left_out: set[int]) -> None:
     """Values come back as msgspec writes them; none takes more room."""
-    packed = compiled.pack.Packer(AnyValues, [f"f{place}" for place in left_out]).pack(AnyValues(*values))
+    packed = compiled.pack.Packer(AnyValues, [f"f{place}" for place in left_out]).pack(AnyValues(*values), 1.0, None)
     left = _without_end([None if place in left_out else value for place, value in enumerate(values)])
     expected = msgspec.msgpack.encode(left)
     if packed is None:
         assert len(expected) > 1_000
         return
+    packed = packed[HEAD.size :]
     assert len(packed) <= len(expected) + 2
     found = msgspec.msgpack.decode(packed)
     assert repr([float(each) if type(each) is int else each for each in found]) == repr(msgspec.msgpack.decode(expected))
@@ -489,7 +491,7 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     with pytest.raises(ValueError, match="more than 256 fields"):
         compiled.pack.Packer(msgspec.defstruct("Wide", [f"f{place}" for place in range(_MOST + 1)]), ())
     with pytest.raises(TypeError, match="of type TurnMetrics is packed here, not AnyValues"):
-        compiled.pack.Packer(TurnMetrics, ()).pack(AnyValues())
+        compiled.pack.Packer(TurnMetrics, ()).pack(AnyValues(), 1.0, None)
     for at, longest in ((0, 8193), (-1, 8192)):
         with pytest.raises(ValueError, match="cannot be taken"):
             compiled.frames.take_messages(b"", at, 0, longest)

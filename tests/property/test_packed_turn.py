@@ -1,27 +1,41 @@
 """A turn comes back from its packed form as it was, without what is left out."""
 
+import struct
+
 import msgspec
 import pytest
 from hypothesis import example, given
+from hypothesis import strategies as st
 
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.sessions.packed_turn import turn_packer, unpacked
+from exporter.sessions.packed_turn import KeptTurn, plain_packer, turn_packer, unpacked
+from exporter.tracing.turn_spans import TURN, WrittenTurn
 from tests.support.turn_events import turn_metrics
 
 SPOKEN = ("user_text", "agent_text")
+floats = st.floats(allow_nan=False)
+whole = st.integers(-(2**63), 2**63 - 1)
+stages = st.sets(st.integers(0, TURN - 1)).map(sorted)
+written = st.none() | st.builds(
+    WrittenTurn, start=st.just(0), end=st.just(0), tools_outside=st.just([]), earliest=whole, lag=whole, present=stages
+)
 
 
-@given(turn_metrics)
-@example(TurnMetrics(user_text="x" * 5_000, agent_text="é" * 5_000, llm_model="m" * 5_000))
-@example(TurnMetrics())
-def test_a_turn_comes_back(event: TurnMetrics) -> None:
+@given(turn_metrics, floats, written)
+@example(TurnMetrics(user_text="x" * 5_000, agent_text="é" * 5_000, llm_model="m" * 5_000), 1.0, None)
+@example(TurnMetrics(), 1.8e9, WrittenTurn(0, 0, [], 0, -(2**63), []))
+@example(TurnMetrics(), 1.8e9, WrittenTurn(0, 0, [], 2**63 - 1, 0, [0, 1, 2, 3, 4, 5, 6]))
+def test_a_turn_comes_back(event: TurnMetrics, received: float, spans: WrittenTurn | None) -> None:
     """Every value is equal and of the same type, but for the texts that are left out."""
     for left_out in ((), SPOKEN):
         expected = msgspec.structs.replace(event, **dict.fromkeys(left_out))
-        assert repr(unpacked(turn_packer(left_out)(event))) == repr(expected)
+        known = () if spans is None else (spans.earliest, spans.lag, tuple(spans.present))
+        assert repr(unpacked(turn_packer(left_out)(event, received, spans))) == repr(KeptTurn(expected, received, *known))
 
 
 def test_other_bytes_are_refused() -> None:
     """What was not packed raises an error."""
     with pytest.raises(msgspec.DecodeError):
+        unpacked(plain_packer(())(TurnMetrics(), 1.0, None)[:-1])
+    with pytest.raises(struct.error):
         unpacked(b"\x93\xc0")

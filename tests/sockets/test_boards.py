@@ -76,11 +76,18 @@ async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], 
 async def play(directory: Path, endpoints: dict[str, Endpoints], servers: list[Prometheus]) -> None:
     """Calls of each fleet, twice, with a scrape after each time: rates need two."""
     for seed in (1, 2):
-        for name, profiles in FLEETS.items():
-            calls = subdirectory(directory, f"calls-{name}-{seed}")
-            await simulate(calls, endpoints[name], calls=150 if name == "plain" else 40, profiles=profiles, seed=seed)
-            if name == "plain":
-                await asyncio.to_thread(tapped, endpoints[name].ws, f"tapped-{seed}")
+        fleets = (
+            simulate(
+                subdirectory(directory, f"calls-{name}-{seed}"),
+                endpoints[name],
+                calls=100 if name == "plain" else 40,
+                profiles=profiles,
+                seed=seed,
+            )
+            for name, profiles in FLEETS.items()
+        )
+        await asyncio.gather(*fleets, asyncio.to_thread(tapped, endpoints["plain"].ws, f"tapped-{seed}"))
+        for name in FLEETS:
             frames = await endpoints[name].total("agentstack_exporter_frames_received_total")
             for server in servers:
                 await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
@@ -119,7 +126,7 @@ async def answers(server: Prometheus, boards: list[dict[str, Any]], now: float, 
                 result = (await server.api("query", query=expr, time=f"{now}"))["result"]
                 values = [float(series["value"][1]) for series in result]
             else:
-                result = (await server.api("query_range", query=expr, start=f"{now - 10}", end=f"{now}", step="1"))["result"]
+                result = (await server.api("query_range", query=expr, start=f"{now - 10}", end=f"{now}", step="5"))["result"]
                 values = [float(value) for series in result for _, value in series.get("values", ())]
                 values += [float(value["count"]) for series in result for _, value in series.get("histograms", ())]
             found[board["uid"], title, target["refId"]] = values

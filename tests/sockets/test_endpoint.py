@@ -462,11 +462,11 @@ class TestFairness:
         """While four connections flood, the event of another one is on /metrics within two seconds, and every frame has an outcome."""
         async with daemon_process(tmp_path) as daemon, call(daemon.endpoints.ws) as quiet:
             async with flooded(daemon.endpoints, FLOODS[flood], 4):
-                for number, event in zip(range(1, 6), digits(), strict=False):
+                for number, event in zip(range(1, 4), digits(), strict=False):
                     await send_all(quiet, [event])
                     await daemon.endpoints.reaches(EVENTS, number, within=2.0, event="user.dtmf")
             await open_sockets(daemon.endpoints, 1)
             samples = await daemon.endpoints.scrape()
-        assert total(samples, EVENTS, event="user.dtmf") == 5
+        assert total(samples, EVENTS, event="user.dtmf") == 3
         assert total(samples, FRAMES) == total(samples, RECEIVED)
         assert total(samples, REJECTED, reason="internal_error") == 0

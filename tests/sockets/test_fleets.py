@@ -1,5 +1,6 @@
 """Boards and rules on fleets in trouble: a real Prometheus with the shipped rules scrapes an exporter for each kind of trouble."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -53,9 +54,12 @@ async def fleets(directory: Path) -> AsyncIterator[list[Prometheus]]:
         for server in servers:
             await server.up()
         for seed in (1, 2):
+            played = (
+                simulate(subdirectory(directory, f"{name}-{seed}"), daemon.endpoints, calls=80, profiles=[name], seed=seed, at_once=50)
+                for name, daemon in daemons.items()
+            )
+            await asyncio.gather(*played)
             for name, daemon in daemons.items():
-                calls = subdirectory(directory, f"{name}-{seed}")
-                await simulate(calls, daemon.endpoints, calls=80, profiles=[name], seed=seed, at_once=50)
                 frames = await daemon.endpoints.total("agentstack_exporter_frames_received_total")
                 for server in servers:
                     await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)

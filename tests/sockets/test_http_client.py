@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from exporter.exporters.otlp.sender.http_client import MAX_BODY, MAX_HEAD, HttpClient, HttpResponse, InvalidResponseError
+from exporter.exporters.otlp.sender.http_client import MAX_BODY, MAX_HEAD, HttpClient, HttpResponse, InvalidResponseError, redirected
 from exporter.exporters.otlp.target import Target
 
 Answers = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -135,3 +135,21 @@ async def test_invalid_host_names(host: str) -> None:
     with pytest.raises(OSError, match="is not a valid host name"):
         await client.post(f"http://{host}:4318/", {}, b"")
     await client.close()
+
+
+async def test_a_redirect_that_is_no_text() -> None:
+    """A redirect is followed byte for byte, also to a path that is not UTF-8."""
+    asked = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).split(b" ")[1])
+        writer.write(b"HTTP/1.1 308 Moved\r\nlocation: /\xfc\xff\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/traces"
+        client = HttpClient(target := Target("traces", "http/protobuf", url), None)
+        answer = await client.post(url, {}, b"")
+        await client.post(redirected(target, answer.headers["location"]), {}, b"")
+        await client.close()
+    assert asked == [b"/v1/traces", b"/%FC%FF"]

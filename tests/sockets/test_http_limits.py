@@ -21,7 +21,8 @@ from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
 from exporter.server.tls import load_tls
 from exporter.server.tls_server import ListenerTls, TlsServer
-from tests.support.daemon import Endpoints, running_daemon
+from tests.support.daemon import Endpoints, daemon_process, running_daemon
+from tests.support.house_rules import ROOT
 from tests.support.memory import bytes_in_use
 from tests.support.pki import make_pki
 from tests.support.raw_websocket import TEXT, RawWebSocket, frame, raw_connection, request
@@ -255,3 +256,21 @@ class TestReaders:
             sockets[3].writer.write(b"Connection: close\r\n\r\n")
             assert len(await ended(sockets[3])) > 4 * len(BODY)
             assert reasons == ["too_many"]
+
+
+FEW_FILES = (
+    "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))\nfrom exporter.cli import main; main(sys.argv[1:])\n"
+)
+
+
+async def test_few_open_files_are_left_to_scrapes(tmp_path: Path) -> None:
+    """Where the process may open few files, idle connections to ``--listen`` cannot take those that a scrape needs."""
+    (tmp_path / "few_files.py").write_text(FEW_FILES)
+    async with daemon_process(tmp_path, module="few_files", env={"PYTHONPATH": f"{ROOT}:{tmp_path}"}) as daemon:
+        assert "because the process may open 48 files only" in daemon.log
+        host, _, port = daemon.endpoints.listen.rpartition(":")
+        async with contextlib.AsyncExitStack() as idle:
+            for _ in range(60):
+                _, writer = await asyncio.open_connection(host, int(port))
+                idle.callback(writer.close)
+            await daemon.endpoints.reaches("agentstack_exporter_connections_refused_total", 50, reason="too_many")

@@ -76,7 +76,7 @@ async def until(stream: AsyncIterator[Event], wanted: Any) -> Event:
     raise AssertionError("the stream ended")
 
 
-@pytest.mark.alone
+@pytest.mark.alone(waits=True)
 async def test_a_call_is_seen_while_it_goes_on() -> None:
     """The list shows it within a second; detail, summary, fields, files and streams agree; an unknown call is 404."""
     async with running_daemon() as endpoints, call(endpoints.ws) as socket, stream(endpoints, "/api/v1/stream") as listed:
@@ -150,7 +150,7 @@ async def test_a_stream_has_at_most_four_events_a_second() -> None:
         assert times[-1] - times[0] >= 3 * FRAME * 0.9
 
 
-@pytest.mark.alone
+@pytest.mark.alone(waits=True)
 async def test_streams_end_when_the_exporter_stops() -> None:
     """Viewers are told, and they do not keep the exporter from stopping."""
     async with running_daemon() as endpoints:

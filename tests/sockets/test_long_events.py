@@ -23,14 +23,15 @@ from tests.support.waiting import eventually, patience
 
 MEASURED_BY_RECEIPT = ("agentstack_exporter_", "process_", "agentstack_state_duration", "agentstack_agent_tool_duration")
 OF_THE_RELAY = {spec.name for spec in APP_METRICS}
-TRANSCRIPT = [{"role": "user", "content": 'I have lost "my" parcel. \\ 荷物をなくしました。 😀 Где она?'}] * 900
+LINE = {"role": "user", "content": 'I have lost "my" parcel. \\ 荷物をなくしました。 😀 Где она?'}
 LONG_PARTS: dict[str, tuple[Any, bool]] = {
-    "escaped transcript": (TRANSCRIPT, True),
-    "transcript as it is": (TRANSCRIPT, False),
-    "audio": ("UklGRiQAAABXQVZF" * 8_000, True),
-    "letters of two bytes": ("Где моя посылка? " * 8_000, False),
-    "nested output": ({"rows": [[1, [2.5, {"a": None}]]] * 7_000}, True),
+    "escaped transcript": ([LINE] * 450, True),
+    "transcript as it is": ([LINE] * 700, False),
+    "audio": ("UklGRiQAAABXQVZF" * 5_000, True),
+    "letters of two bytes": ("Где моя посылка? " * 2_700, False),
+    "nested output": ({"rows": [[1, [2.5, {"a": None}]]] * 3_200}, True),
 }
+"""Some 80 kB each, and whether letters are escaped: longer than what is read in full, and than what is read at once."""
 Events = Sequence[bytes]
 Send = Callable[[Daemon, Sequence[Events]], Awaitable[None]]
 

@@ -10,17 +10,26 @@ from typing import Any
 import grpc
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import NumberDataPoint
 
+from exporter.exporters.otlp.metrics import MetricsEncoder
+from exporter.exporters.otlp.metrics_source import SnapshotSource
 from exporter.exporters.otlp.sender import BackoffConfig, ExportRequest, MetricsSender, create_transport
 from exporter.exporters.otlp.target import Protocol, Target
+from exporter.metrics.snapshot import Family, Series, Snapshot
 from tests.support.otlp_receiver import GrpcAnswer, HttpAnswer, Receiver, Site, otlp_receiver
 from tests.support.recording_observer import RecordingObserver
+from tests.support.small_snapshot import TURNS
 from tests.support.waiting import eventually, seconds
 
 POINTS = 3
 BUSY: dict[Protocol, HttpAnswer | GrpcAnswer] = {
     "grpc": GrpcAnswer(grpc.StatusCode.UNAVAILABLE),
     "http/protobuf": HttpAnswer(503),
+}
+INVALID: dict[Protocol, HttpAnswer | GrpcAnswer] = {
+    "grpc": GrpcAnswer(grpc.StatusCode.INVALID_ARGUMENT),
+    "http/protobuf": HttpAnswer(400),
 }
 both_protocols = pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 
@@ -38,6 +47,11 @@ class Source:
 
     def delivered(self) -> None:
         pass
+
+    repeatable = True
+
+    def refused(self, size: int) -> bool:
+        return False
 
     def _body(self) -> bytes:
         message = ExportMetricsServiceRequest()
@@ -59,7 +73,7 @@ class Sending:
 
 
 @asynccontextmanager
-async def sending(protocol: Protocol, *, parts: int = 1, source: Source | None = None, **options: Any) -> AsyncIterator[Sending]:
+async def sending(protocol: Protocol, *, parts: int = 1, source: Any = None, **options: Any) -> AsyncIterator[Sending]:
     async with otlp_receiver(protocol) as site:
         target = Target("metrics", protocol, site.endpoint.replace("traces", "metrics"))
         source, observer = source or Source(parts), RecordingObserver()
@@ -180,3 +194,50 @@ async def test_an_impossible_pause_loses_nothing() -> None:
         await eventually(lambda: run.site.receiver.requests)
     assert not run.observer.drops
     assert run.observer.reasons == {"http_503": 1}
+
+
+def many_turns() -> SnapshotSource:
+    """Differences of so many series that they are several requests for some receivers."""
+    turns = Family(TURNS, tuple(Series((f"agent {number}",), 2.0, 1.0) for number in range(2000)))
+    return SnapshotSource(lambda: Snapshot(2.0, (turns,)), MetricsEncoder({}, "delta"))
+
+
+def counted(receiver: Receiver) -> list[float]:
+    """The value of each data point that arrived."""
+    return [point.as_double for each in receiver.requests for point in points_of(each.message)]
+
+
+@both_protocols
+async def test_a_receiver_of_short_requests(protocol: Protocol) -> None:
+    """Metrics that are too long for the receiver are sent in shorter requests at once, and nothing of them is lost or sent twice."""
+    async with sending(protocol, source=many_turns()) as run:
+        run.site.receiver.longest = 30_000
+        await eventually(lambda: run.observer.items["delivered"] >= 2000)
+        assert run.observer.attempts["refused"] in {2, 3}
+    assert run.observer.drops == {}
+    assert counted(run.site.receiver) == [2.0] * 2000
+
+
+@both_protocols
+async def test_differences_in_parts(protocol: Protocol) -> None:
+    """What is delivered of a collection does not count again, whether the rest of it is late or refused."""
+    source = many_turns()
+    source.refused(60_000)
+    async with sending(protocol, source=source) as run:
+        run.site.receiver.answers += [None, *[BUSY[protocol]] * 20, None, INVALID[protocol]]
+        await eventually(lambda: run.observer.attempts["refused"])
+        await eventually(lambda: run.observer.items["delivered"] + run.observer.items["dropped"] == 2000)
+    assert run.observer.attempts["failed"] == 20
+    assert run.observer.items["replaced"] == 0
+    assert counted(run.site.receiver) == [2.0] * run.observer.items["delivered"]
+
+
+def points_of(request: ExportMetricsServiceRequest) -> list[NumberDataPoint]:
+    """The data points of the turns counter."""
+    return [
+        point
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.sum.data_points
+    ]

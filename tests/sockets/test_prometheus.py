@@ -41,11 +41,11 @@ async def test_quantiles_are_those_of_the_calls(tmp_path: Path) -> None:
                 place = subdirectory(tmp_path, f"{release}-{native}")
                 running = prometheus(place, targets, interval="2s", release=release, native=native)
                 servers[f"{release}-{'native' if native else 'classic'}"] = await stack.enter_async_context(running)
-        waits = {}
-        for name, daemon in daemons.items():
-            calls = subdirectory(tmp_path, f"calls-{name}")
-            truth, _ = await simulate(calls, daemon.endpoints, calls=CALLS, profiles=[name], seed=11, at_once=50)
-            waits[name] = perceived_of(read_truth(truth))
+        played = (
+            simulate(subdirectory(tmp_path, f"calls-{name}"), daemon.endpoints, calls=CALLS, profiles=[name], seed=11, at_once=50)
+            for name, daemon in daemons.items()
+        )
+        waits = {name: perceived_of(read_truth(truth)) for name, (truth, _) in zip(daemons, await asyncio.gather(*played), strict=True)}
         errors = {
             (kind, name, form, q): error
             for kind, server in servers.items()

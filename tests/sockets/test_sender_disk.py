@@ -303,7 +303,7 @@ async def test_older_spans_on_a_disk_that_hangs(tmp_path: Path, hung_disk: HungD
     assert observer.items == {"delivered": 2100}
 
 
-@pytest.mark.alone
+@pytest.mark.alone(waits=True)
 @pytest.mark.parametrize("when", ["at the start", "later"])
 async def test_a_stop_while_the_disk_hangs(tmp_path: Path, when: str, hung_disk: HungDisk) -> None:
     """A stop does not wait for a disk that hangs: it takes the time it has, and what is not on disk is counted as lost."""

@@ -45,11 +45,16 @@ def metrics() -> ExportRequest:
 
 
 class Source:
+    repeatable = True
+
     async def collect(self) -> Sequence[ExportRequest]:
         return [metrics()]
 
     def delivered(self) -> None:
         pass
+
+    def refused(self, size: int) -> bool:
+        raise AssertionError(f"a request of {size} bytes was refused")
 
 
 @pytest.mark.parametrize("compression", ["gzip", "none"])

@@ -334,7 +334,6 @@ class TestStart:
         assert 10e6 < total(found, "process_resident_memory_bytes") < 50 * 2**20
         assert total(found, "agentstack_exporter_build_info", version=__version__) == 1
 
-    @pytest.mark.alone
     async def test_processor_time_of_a_start(self, tmp_path: Path) -> None:
         """A start without OTLP takes less than a second of processor time, once Python has compiled the modules."""
         taken = []

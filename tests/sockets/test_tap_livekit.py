@@ -24,7 +24,8 @@ from tests.support.simulation import subdirectory
 from tests.support.traced import values
 from tests.support.waiting import eventually, patience
 
-pytestmark = pytest.mark.alone  # latencies are compared with what really happened
+# Latencies are compared with what really happened.
+pytestmark = [pytest.mark.alone(waits=True), pytest.mark.xdist_group("livekit")]
 
 PERCEIVED = "agentstack_user_perceived_latency_seconds"
 FIRST_TOKEN = "agentstack_llm_time_to_first_token_seconds"

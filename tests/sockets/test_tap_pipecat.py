@@ -28,7 +28,7 @@ WAIT_WITHIN = 0.1
 SILENCE = 0.2
 """Seconds that the scripted detector of voice activity takes to be sure of silence."""
 CALLS = ROOT / "tests" / "support" / "pipecat_calls.py"
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone(waits=True), pytest.mark.xdist_group("pipecat"), pytest.mark.timeout(180)]
 
 
 @dataclass

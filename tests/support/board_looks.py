@@ -121,6 +121,19 @@ def judged_shares_say_of_what(dashboard: Dashboard) -> list[str]:
     return [panel["title"] for panel in shares if not counted and not any(name.startswith("of ") for name, _ in _overrides(panel))]
 
 
+def wholes_fit(dashboard: Dashboard) -> list[str]:
+    """How many something is a share of is short, however many it is: a day has millions of messages, and their panel is narrow."""
+    wholes = [(panel["title"], found) for panel in panels_of(dashboard) for name, found in _overrides(panel) if name.startswith("of ")]
+    fixed = [panel["title"] for panel in panels_of(dashboard) if "decimals" in _defaults(panel)]
+    return [title for title, found in wholes if not found["unit"].startswith("count:") or title in fixed or "decimals" in found]
+
+
+def longest_bars_first(dashboard: Dashboard) -> list[str]:
+    """Bars are sorted: descriptions say to begin with the longest."""
+    bars = [panel for panel in panels_of(dashboard) if panel["type"] == "bargauge"]
+    return [panel["title"] for panel in bars if not all(target["expr"].startswith("sort_desc(") for target in panel["targets"])]
+
+
 def speech_to_speech_apart(dashboard: Dashboard) -> list[str]:
     """Panels of speech-to-speech models alone are under a closed heading: most fleets have none and would see empty panels."""
     opened = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
@@ -182,6 +195,8 @@ LOOKS: tuple[Rule, ...] = (
     legends_fit,
     judged_values_have_a_whole,
     judged_shares_say_of_what,
+    wholes_fit,
+    longest_bars_first,
     speech_to_speech_apart,
     stacks_without_outlines,
     labelled_axes,

@@ -1,5 +1,6 @@
 """The core with a clock that tests move: connections send events, and metrics are read off the snapshot."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,17 +17,21 @@ BEGINNING = 1_777_885_200.0
 
 
 class Core(NoDiagnostics):
-    """A pipeline at a moment of the test's choice. An internal error fails the test; agents reported without metrics are kept."""
+    """A pipeline at a moment of the test's choice. An internal error fails the test; what else is reported is kept."""
 
     def __init__(
         self, limits: LabelLimits | None = None, waits: SessionTimeouts | None = None, *, tracing: Tracing | None = None
     ) -> None:
         self.now = BEGINNING
         self.complaints: list[str] = []
+        self.full_stores: list[tuple[int, dict[str, int]]] = []
         self.pipeline = Pipeline(limits or LabelLimits(), waits or SessionTimeouts(), self, self.now, tracing=tracing)
 
     def metrics_missing(self, agent: str) -> None:
         self.complaints.append(agent)
+
+    def store_full(self, limit: int, largest: Mapping[str, int]) -> None:
+        self.full_stores.append((limit, dict(largest)))
 
     def internal_error(self, error: Exception) -> None:
         raise error

@@ -6,10 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.support.house_rules import ROOT
 from tests.support.peers import require
+from tests.support.quick_yaml import load, load_all
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 CHART = ROOT / "deploy" / "helm" / "agentstack-exporter"
@@ -57,7 +56,7 @@ def charted_objects(values: str, *options: str, version: str = NEWEST) -> list[O
 
 def parsed(text: str) -> list[Object]:
     """The objects of a stream."""
-    return [found for found in yaml.safe_load_all(text) if found]
+    return [found for found in load_all(text) if found]
 
 
 def named(objects: list[Object], kind: str) -> Object:
@@ -72,7 +71,7 @@ def pod_templates(objects: list[Object]) -> Iterator[Object]:
         if found["kind"] == "Deployment":
             yield found["spec"]["template"]
         elif found["kind"] == "ConfigMap" and "patch.yaml" in found["data"]:
-            yield patched(yaml.safe_load(found["data"]["patch.yaml"]))["spec"]["template"]
+            yield patched(load(found["data"]["patch.yaml"]))["spec"]["template"]
 
 
 def patched(patch: Object) -> Object:

@@ -13,7 +13,8 @@ from exporter.exporters.live.messages import Call, CallDetail, Change, LiveConfi
 from exporter.exporters.live.state import LiveState, Sources, call_channel, update_call
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
-from exporter.sessions.journal import MOST_ENDED, CallJournal, JournalMemory
+from exporter.sessions.call_journal import CallJournal
+from exporter.sessions.journal_memory import MOST_ENDED, JournalMemory
 from exporter.sessions.registry import SessionTimeouts
 from exporter.sessions.turn_notes import TurnNotes
 from exporter.tracing.sampling import SpanOptions
@@ -99,4 +100,4 @@ class LiveCore(Core):
 
     def page(self, session: str = "as-1") -> str:
         """The call as an HTML file."""
-        return call_page(self.detail(session), self.state.config)
+        return "".join(call_page(self.detail(session), self.state.config))

@@ -65,16 +65,17 @@ class Received:
 
 @dataclass
 class Receiver:
-    """What was received, and what to do wrong. Answers are used up in order, each for one request, before requests are taken.
-
-    ``answer`` is given to every request instead, if set.
+    """What was received, and what to do wrong. Answers are used up in order, each for one request, before requests are
+    taken; ``None`` takes one. ``answer`` is given to every request instead, if set.
     """
 
     requests: list[Received] = field(default_factory=list)
     attempts: list[float] = field(default_factory=list)
     """When requests arrived, on the loop's clock."""
-    answers: deque[HttpAnswer | GrpcAnswer] = field(default_factory=deque)
+    answers: deque[HttpAnswer | GrpcAnswer | None] = field(default_factory=deque)
     answer: HttpAnswer | GrpcAnswer | None = None
+    longest: int = 1 << 30
+    """Requests with more bytes are refused for that."""
     rejected: int = 0
     message: str = ""
     connections: int = 0
@@ -207,7 +208,7 @@ async def _serve_http(receiver: Receiver, reader: asyncio.StreamReader, writer: 
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
             headers[":path"] = path
             body = await reader.readexactly(int(headers["content-length"]))
-            answer = receiver.next_answer()
+            answer = receiver.next_answer() if len(body) <= receiver.longest else HttpAnswer(413)
             if not isinstance(answer, HttpAnswer):
                 body = gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
                 signal: Signal = "metrics" if path.endswith("metrics") else "traces"
@@ -234,6 +235,10 @@ class _GrpcService(grpc.GenericRpcHandler):
         return grpc.unary_unary_rpc_method_handler(export)
 
     async def _export(self, signal: Signal, body: bytes, headers: dict[str, str], context: grpc.ServicerContext) -> bytes:
+        if len(body) > self._receiver.longest:
+            context.set_code(grpc.StatusCode.RESOURCE_EXHAUSTED)
+            context.set_details(f"grpc: received message larger than max ({len(body)} vs. {self._receiver.longest})")
+            return b""
         answer = self._receiver.next_answer()
         if not isinstance(answer, GrpcAnswer):
             return self._receiver.take(signal, body, headers)

@@ -89,11 +89,12 @@ class ReferenceRecorder:
         for feeds in event.metrics:
             key = self._key(feeds, values, agent, answered_by)
             self.numbers[key] = self.numbers.get(key, Decimal(0)) + 1
+        aliases = [(alias.name, name) for alias in event.fields if (name := alias.alias_of)]
         for spec in event.fields:
             value = values[spec.name]
-            for alias in event.fields:
-                if value is None and alias.alias_of == spec.name:
-                    value = values[alias.name]
+            for alias, name in aliases:
+                if value is None and name == spec.name:
+                    value = values[alias]
             for feeds in spec.feeds:
                 if value is not None and not (value == 0 and feeds.zero_is_unknown):
                     key = self._key(feeds, values, agent, answered_by)

@@ -24,7 +24,7 @@ class Scenario:
     few: Rates | None = None
     gauges: frozenset[str] = frozenset()
     step: int = 1
-    phases: tuple[int, int, int] = (60, 60, 120)
+    phases: tuple[int, int, int] = (45, 60, 90)
     tags: str = field(default="")
 
 
@@ -91,15 +91,16 @@ SCENARIOS: dict[str, Scenario] = {
         turns(10, 0.5, 3.0, 0.95),
         turns(10, 0.5, 3.0, 0.25) | machine(20),
         turns(0.2, 0.5, 3.0, 0.95),
-        phases=(60, 60, 90),
+        step=2,
+        phases=(30, 30, 45),
     ),
     "AgentStackObjectiveBurnsSlowly": Scenario(
         turns(10, 0.5),
         turns(10, 0.5, 3.0, 0.3),
         turns(10, 0.5, 3.0, 0.03),
         turns(0.004, 0.5, 3.0, 0.3),
-        step=20,
-        phases=(24, 150, 280),
+        step=30,
+        phases=(16, 100, 54),
     ),
     "AgentStackTurnsUnanswered": Scenario(
         turns(10, 0.5), turns(10, 0.5, unanswered=4), turns(10, 0.5, unanswered=1.5) | machine(20), turns(1, 0.5, unanswered=0.4)

@@ -7,10 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tests.support.house_rules import ROOT
 from tests.support.peers import Release, require
+from tests.support.quick_yaml import load
 
 RULES = ROOT / "deploy" / "prometheus"
 FILES = sorted(RULES.glob("*.rules.yml"))
@@ -28,7 +27,7 @@ def rules(files: Sequence[Path] = FILES) -> Iterator[dict[str, Any]]:
 @cache
 def _groups(file: Path) -> list[dict[str, Any]]:
     """The groups of a file, read once: to read them takes as long as to judge most of them. Change none of them."""
-    found: list[dict[str, Any]] = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+    found: list[dict[str, Any]] = load(file.read_text(encoding="utf-8"))["groups"]
     return found
 
 
@@ -66,23 +65,36 @@ def run_cases(release: Release, folder: Path, cases: list[dict[str, Any]], files
     run_promtool(release, "test", "rules", "cases.yml", at=folder)
 
 
-def alone(name: str, folder: Path, files: Sequence[Path] = FILES) -> list[Path]:
-    """The files with this alert and no other, and only what it asks for recorded: all of them take promtool five times as long."""
+def alone(name: str, folder: Path, files: Sequence[Path] = FILES, *, cause: bool = True) -> list[Path]:
+    """The files with this alert and no other, and only what it asks for recorded: all of them take promtool five times as long.
+
+    What an alert names as its cause asks for most of what is recorded; ``cause=False`` leaves it out.
+    """
+    kept = {
+        file: [{**group, "rules": [rule if cause else _without_cause(rule) for rule in group["rules"]]} for group in _groups(file)]
+        for file in files
+    }
+    every = [rule for groups in kept.values() for group in groups for rule in group["rules"]]
     needed, grown = {name}, True
     while grown:
         asked = " ".join(
             rule["expr"] + rule.get("annotations", {}).get("cause", "")
-            for rule in rules(files)
+            for rule in every
             if {rule.get("alert"), rule.get("record")} & needed
         )
         grown = bool(found := {record for record in RECORDED if record in asked} - needed)
         needed |= found
     written = []
-    for file in files:
-        groups = [
+    for file, groups in kept.items():
+        left = [
             {**group, "rules": [rule for rule in group["rules"] if {rule.get("alert"), rule.get("record")} & needed]}
-            for group in _groups(file)
+            for group in groups
         ]
         written.append(folder / file.name)
-        written[-1].write_text(json.dumps({"groups": groups}), encoding="utf-8")
+        written[-1].write_text(json.dumps({"groups": left}), encoding="utf-8")
     return written
+
+
+def _without_cause(rule: dict[str, Any]) -> dict[str, Any]:
+    annotations = {key: text for key, text in rule.get("annotations", {}).items() if key != "cause"}
+    return {**rule, "annotations": annotations} if "alert" in rule else rule

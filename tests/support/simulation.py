@@ -13,7 +13,7 @@ from exporter.simulate.truth import TruthWriter
 from tests.support.daemon import PATIENCE, Endpoints, Samples, daemon_process, program
 from tests.support.waiting import eventually
 
-_FEW = 40
+_FEW = 100
 """Calls."""
 
 

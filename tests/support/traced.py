@@ -11,7 +11,7 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.decoder import SPECS, PartialEvent, decode
 from exporter.protocol.ids import TurnKey, trace_id, turn_key
 from exporter.sessions.app_state import AppState
-from exporter.sessions.journal import CallJournal
+from exporter.sessions.call_journal import CallJournal
 from exporter.sessions.span_state import SpanState
 from exporter.tracing.processor import SpanProcessor
 from exporter.tracing.sampling import SpanOptions

@@ -112,6 +112,38 @@ def test_who_answered_and_what_goes_on() -> None:
     assert call.core.observations("agentstack_agent_tool_duration_seconds", agent_tool="collect") == 1
 
 
+@pytest.mark.parametrize(
+    "stamp", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1969-01-01T00:00:00Z"]
+)
+def test_a_time_that_makes_no_sense_costs_nothing_else(stamp: str) -> None:
+    """A call is handed over whatever times the platform sent: what counted does not count again, and a turn that waits counts once."""
+    call = Call()
+    call.send(usage(100))
+    for event in ("user.state_changed", "agent.state_changed"):
+        call.send({"type": event, "old_state": "listening", "new_state": "speaking", "timestamp": stamp})
+    call.send({"type": "turn.metrics", "turn_number": 1})
+    call.send({"type": "turn.completed", "turn_number": 2, "timestamp": stamp, "agent_started_speaking_at": stamp})
+    call.move()
+    call.send(usage(130))
+    call.send({"type": "turn.metrics", "turn_number": 1})
+    call.core.let_pass(20)
+    assert call.total(TURNS) == 2
+    assert call.total(USED) == 130
+
+
+def test_an_error_at_one_call_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that cannot be written down is reported, and those after it are handed over."""
+    core, errors = Core(), list[Exception]()
+    monkeypatch.setattr(core, "internal_error", errors.append)
+    first, second = TapFeed(core.pipeline, "as-1"), TapFeed(core.pipeline, "as-2")
+    for feed, name in ((first, "as-1"), (second, "as-2")):
+        feed.consume(msgspec.json.encode({"type": "session.started", "agent_session_id": name}), core.now)
+    monkeypatch.setattr("exporter.pipeline.tap_feed.snapshot", lambda session: 1 // 0 if session.id == "as-1" else snapshot(session))
+    assert first.hand_off(core.now) is None
+    assert second.hand_off(core.now) is not None
+    assert [type(error) for error in errors] == [ZeroDivisionError]
+
+
 def test_a_call_that_is_over() -> None:
     """What still comes of it counts, and it does not begin again."""
     call = Call()

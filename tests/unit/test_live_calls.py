@@ -146,7 +146,7 @@ def test_problems_are_read_from_the_counters() -> None:
 
 def sample(core: LiveCore) -> None:
     """Read the store, as happens every five seconds."""
-    for _ in core.state.history.sample(core.now):
+    for _ in core.state.last_minutes.sample(core.now):
         pass
 
 

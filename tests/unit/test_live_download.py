@@ -1,8 +1,13 @@
-"""A call as JSON lines: replay reads it and sees the same turns."""
+"""A call as a file: replay reads its JSON lines and sees the same turns, and a long one keeps nobody waiting."""
+
+import asyncio
 
 import msgspec
 import pytest
+from starlette.requests import Request
 
+from exporter.exporters.live.hub import Hub
+from exporter.exporters.live.pages import LivePages
 from exporter.tools.recorded_line import read_line
 from exporter.tools.replay import Replay
 from tests.support.core import BEGINNING
@@ -58,3 +63,30 @@ def test_lines_begin_with_a_start(*, truncated: bool) -> None:
     assert first["event"]["type"] == "session.started"
     assert (first["event"]["agent_session_id"], first["event"]["agent_id"]) == ("as-1", "support")
     assert all(line["event"]["type"] == "turn.metrics" for line in others)
+
+
+@pytest.mark.parametrize("form", ["_call", "_lines", "_page"])
+async def test_a_long_call_keeps_nobody_waiting(form: str) -> None:
+    """A call of many turns is written in small steps, between which the loop serves others; of two such requests one waits."""
+    core = LiveCore()
+    call = core.call("as-1", agent="support")
+    for number in range(1, 401):
+        call.turn(number, user_perceived_ms=800, llm_ttft_ms=300)
+    pages = LivePages(core.state, Hub(core.state))
+    answer = getattr(pages, form)
+    request = Request({"type": "http", "path_params": {"call_id": core.journal("as-1").id}})
+    steps = 0
+
+    async def others() -> None:
+        nonlocal steps
+        while True:
+            steps += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(others())
+    first, second = asyncio.create_task(answer(request)), asyncio.create_task(answer(request))
+    assert (await first).status_code == 200
+    assert not second.done()
+    assert steps >= (400 if form == "_page" else 5)
+    await second
+    counting.cancel()

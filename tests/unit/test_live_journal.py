@@ -6,7 +6,7 @@ import sys
 import msgspec
 import pytest
 
-from exporter.sessions.journal import CHUNK, EMPTY, MOST_ENDED, STEP, KeptTurn
+from exporter.sessions.journal_memory import CHUNK, EMPTY, MOST_ENDED
 from tests.support.live import LiveCore
 
 LITTLE = 256 * 1024
@@ -31,7 +31,7 @@ def test_weight_of_what_is_kept_is_accounted() -> None:
         call.turn(number, llm_ttft_ms=400, llm_model="x" * (number % 900), user_text="said " * number, agent_text="answered")
         call.send("session.error", code="e" * (number % 300))
     journal = core.journal()
-    kept = [entry.event if isinstance(entry, KeptTurn) else msgspec.json.encode(entry) for entry in journal.entries[::STEP]]
+    kept = [entry if isinstance(entry, bytes) else msgspec.json.encode(entry) for entry in journal.entries]
     assert sum(map(len, kept)) <= journal.granted - journal.room <= LITTLE
     journal.drop(LITTLE)
     assert journal.room == journal.granted - EMPTY
@@ -71,8 +71,8 @@ def test_wide_characters_weigh_what_they_take(text: str, *, escaped: bool) -> No
     for frame in (f'{{"type":"session.error","code":{code}}}', f'{{"type":"turn.metrics","llm_model":{code}}}'):
         before = core.journal().granted - core.journal().room
         call.feed.consume(frame, core.now)
-        kept = core.journal().entries[-STEP]
-        held = [kept.event] if isinstance(kept, KeptTurn) else [kept.event.code]
+        kept = core.journal().entries[-1]
+        held = [kept] if isinstance(kept, bytes) else [kept.event.code]
         assert core.journal().granted - core.journal().room - before >= sum(map(sys.getsizeof, held)) - 200
 
 

@@ -1,9 +1,12 @@
 """OTLP metrics: temporality, deliveries, slices, and the resource."""
 
 import asyncio
+from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 
@@ -176,6 +179,33 @@ def test_no_series() -> None:
 def test_points_are_counted() -> None:
     """A request says how many data points it holds."""
     assert MetricsEncoder({}).encode(SMALL).points == 4
+
+
+@given(st.integers(0, 300), st.integers(0, 40), st.integers(0, 20_000))
+def test_requests_are_short_and_hold_everything(turns: int, latencies: int, max_size: int) -> None:
+    """A snapshot that is too long for a request is divided, also within a metric, and all requests together hold what one would."""
+    point = HistogramPoint((3, 2, 0), 3.25, (None, None, None))
+    families = (
+        Family(TURNS, tuple(Series((str(number),), 1.0, 0.0) for number in range(turns))),
+        Family(LATENCY, tuple(Series(("cascade", str(number)), point, 0.0) for number in range(latencies))),
+    )
+    snapshot = Snapshot(1.0, families)
+    whole, divided = MetricsEncoder({"a": "b"}).encode(snapshot), MetricsEncoder({"a": "b"}, max_size=max_size).encode(snapshot)
+    assert divided.points == whole.points == turns + latencies
+    assert all(points <= 1 or len(body) <= max(max_size, 2048) for body, points in divided.requests)
+    expected = list(points_of(whole.body))
+    assert [each for body, _ in divided.requests for each in points_of(body)] == expected
+
+
+def points_of(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """All data points of a request, with the names of their metrics."""
+    for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+        for scope in resource.scope_metrics:
+            assert resource.resource.attributes
+            assert scope.scope.name
+            for metric in scope.metrics:
+                for point in (*metric.sum.data_points, *metric.histogram.data_points):
+                    yield metric.name, point.SerializeToString()
 
 
 async def test_other_tasks_run_between_slices() -> None:

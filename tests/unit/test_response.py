@@ -15,7 +15,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from exporter.exporters.otlp.sender import BackoffConfig, SpanEnvelope, response
-from exporter.exporters.otlp.sender.export_result import Delivered, PermanentFailure, RetryableFailure
+from exporter.exporters.otlp.sender.export_result import Delivered, ExportResult, PermanentFailure, RetryableFailure
 from exporter.exporters.otlp.sender.requests import SHORT, join
 from exporter.exporters.otlp.sender.response import MAX_RETRY_AFTER, delivered, from_grpc, from_http, read_retry_after
 
@@ -156,6 +156,56 @@ DAY = RetryInfo(retry_delay=Duration(seconds=86_400))
 def test_grpc_retry_info(code: str, details: bytes | None, retry_after: float | None) -> None:
     """The delay of RetryInfo is found among the details, and limited."""
     assert from_grpc(code, "x", details) == RetryableFailure(f"grpc_{code.lower()}", f"{code}: x", retry_after)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "said"),
+    [
+        (
+            (
+                "failed to connect to all addresses; last error: UNKNOWN: 127.0.0.1:1: Custom verification check failed with error: "
+                "UNAUTHENTICATED: Hostname Verification Check failed."
+            ),
+            "tls",
+            "TLS: the receiver's certificate is not valid for the host name or address of the endpoint: UNAVAILABLE: ",
+        ),
+        (
+            (
+                "Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1000007d:SSL routines:OPENSSL_internal:"
+                "CERTIFICATE_VERIFY_FAILED: certificate has expired: OK"
+            ),
+            "tls",
+            "TLS: the receiver's certificate is not trusted: certificate has expired: UNAVAILABLE: ",
+        ),
+        (
+            "last error: UNKNOWN: ipv4:127.0.0.1:1: HTTP proxy returned response code 407",
+            "proxy",
+            "the proxy answered 407: it wants a user and a password, as in http://USER:PASSWORD@HOST:PORT: UNAVAILABLE: ",
+        ),
+    ],
+)
+def test_grpc_failures_in_plain_words(message: str, reason: str, said: str) -> None:
+    """What gRPC says of certificates and proxies is classified, and said plainly before its own words."""
+    found = from_grpc("UNAVAILABLE", message, None)
+    assert isinstance(found, RetryableFailure)
+    assert found.reason == reason
+    assert found.detail.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("result", "too_long"),
+    [
+        (from_http(413, retry_after="", content_type="", body=b""), True),
+        (from_http(400, retry_after="", content_type="", body=b""), False),
+        (from_grpc("RESOURCE_EXHAUSTED", "SERVER: Received message larger than max (5000000 vs. 4194304)", None), True),
+        (from_grpc("RESOURCE_EXHAUSTED", "gRPC message exceeds maximum size 4194304: 5000000", None), True),
+        (from_grpc("RESOURCE_EXHAUSTED", "quota", None), False),
+    ],
+)
+def test_what_was_too_long(result: ExportResult, too_long: bool) -> None:
+    """A refusal says whether shorter requests may be accepted."""
+    assert isinstance(result, PermanentFailure)
+    assert result.too_long is too_long
 
 
 def test_grpc_exhausted() -> None:

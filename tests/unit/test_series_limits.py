@@ -11,6 +11,7 @@ from exporter.catalogue.declarations import MetricSpec
 from exporter.metrics.label_limits import LabelLimiter, LabelLimits, LabelTable
 from exporter.metrics.snapshot import Snapshot
 from exporter.metrics.store import Store
+from exporter.pipeline.pipeline import SWEEP_EVERY
 from tests.support.core import Connection, Core
 
 LATENCY = "agentstack_user_perceived_latency_seconds"
@@ -80,6 +81,36 @@ def test_the_cap_on_series_is_never_exceeded() -> None:
     assert core.value(OVERFLOW, label="series") > 0
     assert core.observations(LATENCY, agent="_other", pipeline="_other", interrupted="_other") > 0
     assert core.observations(LATENCY) == core.value("agentstack_turns_total") == 300
+
+
+def test_a_full_store_is_reported_once() -> None:
+    """It says which metrics have most series: here the durations of sub-agents, and then new agents have no latency of their own."""
+    core = Core(LabelLimits(series=8_000))
+    for agent in range(20):
+        call = core.call(f"as-{agent}", f"agent-{agent}")
+        call.turn(1, user_perceived_ms=900)
+        for tool in range(20):
+            call.send("agent_tool.started", agent_tool_id=f"t-{tool}", agent_tool_type=f"kind-{tool}")
+            call.send("agent_tool.completed", agent_tool_id=f"t-{tool}")
+    core.let_pass(SWEEP_EVERY)
+    core.let_pass(SWEEP_EVERY)
+    ((limit, largest),) = core.full_stores
+    assert limit == 8_000
+    assert list(largest)[:2] == ["gen_ai_execute_tool_duration_seconds", "agentstack_agent_tool_duration_seconds"]
+    assert list(largest.values()) == sorted(largest.values(), reverse=True)
+    assert sum(largest.values()) < core.pipeline.store.series
+    assert 1 < len(labels_of(core, LATENCY, "agent")) < 20
+    assert "_other" in labels_of(core, LATENCY, "agent")
+
+
+def test_a_store_with_room_is_not_reported() -> None:
+    """Labels of which one is full say so in their counter; the log says nothing."""
+    core = Core(LabelLimits(agents=1))
+    for agent in range(3):
+        core.call(f"as-{agent}", f"agent-{agent}").turn(1, user_perceived_ms=900)
+    core.let_pass(SWEEP_EVERY)
+    assert core.value(OVERFLOW, label="agent") > 0
+    assert core.full_stores == []
 
 
 def test_a_full_store_counts_every_turn() -> None:

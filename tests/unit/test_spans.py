@@ -61,6 +61,7 @@ def test_only_stages_that_say_something_have_a_span() -> None:
 PHONE = "+1 555 123 4567"
 PHONED = [
     turn(llm_model=PHONE, llm_provider=PHONE, stt_model="my " + PHONE, tts_label=PHONE, realtime_model=PHONE, error_source=PHONE),
+    turn(3, llm_availability={PHONE: True, "openai/gpt-4o": False}),
     event("tool.called", id="1", name=PHONE),
     event("tool.executed", tool_name=PHONE, calls=[{"name": PHONE}]),
     event("session.usage", models=[{"type": "llm_usage", "model": PHONE, "provider": PHONE, "input_tokens": 5_551_234_567}]),
@@ -68,7 +69,7 @@ PHONED = [
 
 
 def test_what_looks_like_a_phone_number_is_masked() -> None:
-    """Names of models, providers and tools are masked in spans as in the labels of metrics."""
+    """Names of models, providers and tools are masked in spans as in the labels of metrics, also where they are keys of JSON."""
     player = Player().play(*PHONED).finish()
     assert "555 123" not in str(player.emitted)
     assert {span.name for span in player.emitted} >= {"chat _masked", "speech_to_text my _masked", "execute_tool _masked"}

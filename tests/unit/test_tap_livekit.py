@@ -36,6 +36,7 @@ class Call:
         monkeypatch.setattr(
             Tap, "send_made", lambda _, name, make: self.events.extend(json.loads(json.dumps(list(make()), allow_nan=False)))
         )
+        monkeypatch.setattr(Tap, "open", lambda _: None)
         monkeypatch.setattr(Tap, "end", lambda _, name: self.ends.append(name))
         monkeypatch.setattr(Tap, "rest", lambda _: setattr(self, "rests", self.rests + 1))
         self.tap = attach(self.session, f"ws://127.0.0.1:1/{uuid4()}", agent="shop", session_id="lk-1", **options)
@@ -510,6 +511,7 @@ async def test_in_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attachment, "_job", lambda: job)
     sent: list[tuple[str, Any]] = []
     monkeypatch.setattr(Tap, "send_made", lambda _, name, make: sent.extend((name, event) for event in make()))
+    monkeypatch.setattr(Tap, "open", lambda _: None)
     flushed: list[float] = []
     monkeypatch.setattr(Tap, "flush", lambda _, timeout: flushed.append(timeout))
     session = AgentSession()

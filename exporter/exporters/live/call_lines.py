@@ -8,9 +8,9 @@ import msgspec
 from exporter.catalogue.inspect import inspect_event
 from exporter.events import ALL_EVENTS, Wire
 from exporter.events.audio_stream import Start
-from exporter.events.session import SessionEnded, SessionStarted
-from exporter.exporters.live.kept_turns import turn_of
-from exporter.sessions.journal import STEP, CallJournal, Kept, KeptTurn, WithoutMetrics
+from exporter.events.session import SessionStarted
+from exporter.exporters.live.kept_turns import kept_turn
+from exporter.sessions.call_journal import CallJournal, Entry, WithoutMetrics
 from exporter.sessions.kept_events import SPOKEN, is_personal
 from exporter.sessions.session import Session, SessionIdentity, identity_of
 from exporter.sessions.shown_text import shown
@@ -26,22 +26,22 @@ def call_lines(journal: CallJournal, *, content: bool) -> Iterator[bytes]:
     who = journal.facts if session is None else identity_of(session)
     name = who.id or journal.id
     entries = list(journal.entries)
-    if not any(isinstance(_event(kept), SessionStarted | Start) for kept in entries[0 : 5 * STEP : STEP]):
+    if not any(isinstance(_event(entry)[0], SessionStarted | Start) for entry in entries[:5]):
         started = SessionStarted(agent_session_id=name, call_id=who.call_id, agent_id=who.agent_label)
         yield _line(started, name, who.started_at, who, content=content)
-    ended = False
-    for place in range(0, len(entries), STEP):
-        event = _event(entries[place])
+    for entry in entries:
+        event, received = _event(entry)
         if event is not None:
-            ended = ended or isinstance(event, SessionEnded)
-            yield _line(event, name, entries[place + 1], who, content=content)
+            yield _line(event, name, received, who, content=content)
 
 
-def _event(kept: Kept) -> Wire | None:
-    if isinstance(kept, KeptTurn):
-        return turn_of(kept)
-    event = kept.event.event if isinstance(kept.event, WithoutMetrics) else kept.event
-    return event if isinstance(event, Wire) else None
+def _event(entry: Entry) -> tuple[Wire | None, float]:
+    """The entry's event, if it is one, and when it was received."""
+    if isinstance(entry, bytes):
+        turn = kept_turn(entry)
+        return turn.event, turn.received
+    event = entry.event.event if isinstance(entry.event, WithoutMetrics) else entry.event
+    return event if isinstance(event, Wire) else None, entry.received
 
 
 def _line(event: Wire, name: str, received: float, who: SessionIdentity, *, content: bool) -> bytes:

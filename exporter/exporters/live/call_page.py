@@ -36,18 +36,22 @@ CALL_PAGE_POLICY: Final = f"default-src 'none'; style-src 'sha256-{_HASH}'; base
 _LABELS: Final = 150
 _WIDTH: Final = 900
 _BAR: Final = 18
+_MARKS: Final = 50
+"""Marks that a piece of the file has at most."""
 
 
-def call_page(detail: CallDetail, config: LiveConfig) -> str:
-    """The file."""
+def call_page(detail: CallDetail, config: LiveConfig) -> Iterator[str]:
+    """The file, in pieces that each take less than a millisecond to make: none has more than one turn, or a few marks."""
     title = escape(f"Call {detail.call.session or detail.call.id}")
-    body = "".join((_head(detail, config), *(_turn(turn) for turn in detail.turns), _marks(detail.marks)))
-    return (
+    yield (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(CALL_PAGE_POLICY)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>{body}</body></html>\n"
+        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>{_head(detail, config)}"
     )
+    yield from map(_turn, detail.turns)
+    yield from _marks(detail.marks)
+    yield "</body></html>\n"
 
 
 def _head(detail: CallDetail, config: LiveConfig) -> str:
@@ -132,9 +136,16 @@ def _rows(fields: list[FieldInfo], values: Mapping[str, Any]) -> Iterator[str]:
             yield "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
-def _marks(marks: list[Mark]) -> str:
-    rows = "".join(f"<tr><td>{_date(mark.at)}</td><td>{mark.kind}</td><td>{escape(mark.text or '')}</td></tr>" for mark in marks)
-    return f"<h2>What happened besides</h2><table>{rows}</table>" if rows else ""
+def _marks(marks: list[Mark]) -> Iterator[str]:
+    if marks:
+        yield "<h2>What happened besides</h2><table>"
+        for begin in range(0, len(marks), _MARKS):
+            yield "".join(map(_mark, marks[begin : begin + _MARKS]))
+        yield "</table>"
+
+
+def _mark(mark: Mark) -> str:
+    return f"<tr><td>{_date(mark.at)}</td><td>{mark.kind}</td><td>{escape(mark.text or '')}</td></tr>"
 
 
 def _date(at: float) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from exporter.catalogue.inspect import FieldSpec, inspect_event
@@ -42,8 +43,9 @@ _UNITS: Final = {"milliseconds": "ms", "seconds": "s", "RFC 3339 date-time": "ti
 _SHOWN: Final = tuple(field for field in inspect_event(TurnMetrics).fields if not is_personal(field))
 
 
+@cache
 def field_list() -> FieldList:
-    """All fields that are shown, in groups."""
+    """All fields that are shown, in groups. Made once, because a call's file has them with each turn."""
     groups: dict[str, list[FieldInfo]] = {name: [] for name in _GROUPS.values()}
     for field in _SHOWN:
         groups[_group(field)].append(_info(field))

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from exporter.exporters.live.channel import Channel
-from exporter.exporters.live.history import STEP
+from exporter.exporters.live.last_minutes import STEP
 from exporter.exporters.live.messages import Bye
 from exporter.exporters.live.reader import CallReader
 from exporter.exporters.live.state import LiveState, call_channel, update_call
-from exporter.sessions.journal import CallJournal
+from exporter.sessions.call_journal import CallJournal
+from exporter.steady_clock import CLOCK
 
 FRAME: Final = 0.25
 """Seconds between two messages of a stream at least."""
@@ -40,7 +41,7 @@ class _OpenCall:
         self.boot = boot
         self.updating = asyncio.Lock()
         self.reader = reader
-        self.channel = call_channel(time.time)
+        self.channel = call_channel(CLOCK.time)
         self.viewers = 0
 
 
@@ -82,7 +83,7 @@ class Hub:
 
     def __init__(self, state: LiveState) -> None:
         self._state = state
-        self._list = state.list_channel(time.time)
+        self._list = state.list_channel(CLOCK.time)
         self._list_viewers = 0
         self._calls: dict[CallJournal, _OpenCall] = {}
         self._opened = 0
@@ -193,14 +194,14 @@ class Hub:
             if unless_done and self._list_viewers > 1:
                 return 0.0
             self._list.new_frame()
-            return await _sliced(self._state.update_list(self._list, time.time(), self.viewers))
+            return await _sliced(self._state.update_list(self._list, CLOCK.time(), self.viewers))
 
     async def _update_call(self, call: _OpenCall, *, unless_done: bool = False) -> float:
         async with call.updating:
             if unless_done and call.viewers > 1:
                 return 0.0
             call.channel.new_frame()
-            return await _sliced(update_call(self._state, call.channel, call.reader, call.journal, time.time()))
+            return await _sliced(update_call(self._state, call.channel, call.reader, call.journal, CLOCK.time()))
 
     def _next_frame(self) -> None:
         self._frame.set()
@@ -209,13 +210,13 @@ class Hub:
     async def _sample(self) -> None:
         sampled_at = 0.0
         while True:
-            now = time.time()
+            now = CLOCK.time()
             try:
                 self._state.look(now)
-                if now - sampled_at >= STEP:
+                if not 0 <= now - sampled_at < STEP:
                     sampled_at = now
                     self._state.otlp.sample(now)
-                    await _sliced(self._state.history.sample(now))
+                    await _sliced(self._state.last_minutes.sample(now))
             except Exception:
                 log.exception("internal error; /live was not sampled")
             await asyncio.sleep(_LOOK)

@@ -1,18 +1,18 @@
-"""A turn in a journal → its event, as the pipeline recorded it."""
+"""A turn in a journal → the turn, with its event as the pipeline recorded it."""
 
 import msgspec
 
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.sessions.journal import KeptTurn
-from exporter.sessions.packed_turn import unpacked
+from exporter.sessions.packed_turn import KeptTurn, unpacked
 
 
-def turn_of(kept: KeptTurn) -> TurnMetrics:
-    """The turn's event."""
-    event = unpacked(kept.event)
-    if event.agent_first and event.user_perceived_ms is not None:
-        return msgspec.structs.replace(event, user_perceived_ms=None)  # nobody waits for a greeting
-    return event
+def kept_turn(content: bytes) -> KeptTurn:
+    """The turn that was packed."""
+    turn = unpacked(content)
+    if turn.event.agent_first and turn.event.user_perceived_ms is not None:
+        event = msgspec.structs.replace(turn.event, user_perceived_ms=None)  # nobody waits for a greeting
+        return msgspec.structs.replace(turn, event=event)
+    return turn
 
 
 def wait_of(event: TurnMetrics) -> float | None:

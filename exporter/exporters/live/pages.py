@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -20,7 +19,8 @@ from exporter.exporters.live.fields import field_list
 from exporter.exporters.live.hub import Hub, TooManyViewersError, Viewer
 from exporter.exporters.live.messages import CallDetail, Failure
 from exporter.exporters.live.state import LiveState
-from exporter.sessions.journal import CallJournal
+from exporter.sessions.call_journal import CallJournal
+from exporter.steady_clock import CLOCK
 
 PING_EVERY: Final = 15.0
 """Seconds without an event after which a comment keeps a stream open."""
@@ -41,6 +41,8 @@ class LivePages:
         self._state = state
         self._hub = hub
         self._fields = msgspec.json.encode(field_list())
+        self._making = asyncio.Lock()
+        """Held while a whole call is written: the last step of a long one takes some milliseconds, and those of many would add up."""
 
     def routes(self) -> list[Route]:
         """All routes."""
@@ -60,44 +62,50 @@ class LivePages:
         ]
 
     async def _calls(self, _: Request) -> Response:
-        for made in self._state.call_list(time.time()):
+        for made in self._state.call_list(CLOCK.time()):
             if made is not None:
                 return _json(made)
             await asyncio.sleep(0)
         raise AssertionError("a list is always made")
 
     async def _summary(self, _: Request) -> Response:
-        return _json(self._state.summary_answer(time.time(), self._hub.viewers))
+        return _json(self._state.summary_answer(CLOCK.time(), self._hub.viewers))
 
     async def _field_list(self, _: Request) -> Response:
         return Response(self._fields, media_type="application/json", headers=_HEADERS)
 
     async def _call(self, request: Request) -> Response:
         journal = self._find(request.path_params)
-        detail = None if journal is None else await self._detail(journal)
-        return _unknown() if detail is None else _json(detail)
+        async with self._making:
+            detail = None if journal is None else await self._detail(journal)
+            return _unknown() if detail is None else _json(detail)
 
     async def _lines(self, request: Request) -> Response:
         journal = self._find(request.path_params)
         if journal is None:
             return _unknown()
         lines = []
-        for number, line in enumerate(call_lines(journal, content=self._state.config.content)):
-            lines.append(line)
-            if number % 50 == 49:
-                await asyncio.sleep(0)
+        async with self._making:
+            for number, line in enumerate(call_lines(journal, content=self._state.config.content)):
+                lines.append(line)
+                if number % 50 == 49:
+                    await asyncio.sleep(0)
         return _file(b"".join(lines), "application/x-ndjson", f"call-{journal.id}.jsonl")
 
     async def _page(self, request: Request) -> Response:
         journal = self._find(request.path_params)
-        detail = None if journal is None else await self._detail(journal)
-        if journal is None or detail is None:
-            return _unknown()
-        page = call_page(detail, self._state.config)
-        return _file(page.encode(), "text/html; charset=utf-8", f"call-{journal.id}.html", policy=CALL_PAGE_POLICY)
+        pieces = []
+        async with self._making:
+            detail = None if journal is None else await self._detail(journal)
+            if journal is None or detail is None:
+                return _unknown()
+            for piece in call_page(detail, self._state.config):
+                pieces.append(piece)
+                await asyncio.sleep(0)
+        return _file("".join(pieces).encode(), "text/html; charset=utf-8", f"call-{journal.id}.html", policy=CALL_PAGE_POLICY)
 
     async def _detail(self, journal: CallJournal) -> CallDetail | None:
-        now = time.time()
+        now = CLOCK.time()
         reader = self._state.reader(journal)
         for _ in reader.read():
             await asyncio.sleep(0)

@@ -13,14 +13,15 @@ from exporter.events.telephony import CallTransferred, DtmfSent, UserDtmf, Voice
 from exporter.events.tools import AgentHandoff, AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.exporters.live.kept_turns import turn_of
+from exporter.exporters.live.kept_turns import kept_turn
 from exporter.exporters.live.messages import Mark, MarkKind, Tool, Truncated, Turn, TurnState
 from exporter.exporters.live.open_turn import open_turn
 from exporter.exporters.live.turn_view import NANOSECOND, SeenTurn, TurnClock, view
 from exporter.protocol.ids import shorten_id, turn_key, turn_key_by_id
 from exporter.sessions.app_state import ToolAnswer
+from exporter.sessions.call_journal import CallJournal, Entry, WithoutMetrics
 from exporter.sessions.clock import PlatformClock
-from exporter.sessions.journal import STEP, CallJournal, Kept, KeptTurn, WithoutMetrics
+from exporter.sessions.packed_turn import KeptTurn
 from exporter.sessions.session import Session
 from exporter.sessions.shown_text import shown
 from exporter.sessions.turn_notes import turn_key_text
@@ -39,7 +40,6 @@ class CallReader:
         self._slow_turn = slow_turn
         self._content = content
         self._handlers: dict[type, Callable[[Any, float, float], None]] = {
-            KeptTurn: self._turn,
             WithoutMetrics: self._without_metrics,
             AgentSpeechInterrupted: self._marks("interruption", lambda _: None),
             AgentFalseInterruption: self._marks("false_interruption", lambda event: "resumed" if event.resumed else None),
@@ -69,11 +69,11 @@ class CallReader:
         if self._own_clock and journal.session is not None and journal.session.spans is not None:
             self._clock, self._own_clock = journal.session.spans.clock, False
         while self._position < journal.count and journal.dropped == self._dropped:
-            begin = (self._position - journal.dropped) * STEP
-            entries = journal.entries[begin : begin + SLICE * STEP]
-            for place in range(0, len(entries), STEP):
-                self._take(entries[place], entries[place + 1])
-            self._position += len(entries) // STEP
+            begin = self._position - journal.dropped
+            entries = journal.entries[begin : begin + SLICE]
+            for entry in entries:
+                self._take(entry)
+            self._position += len(entries)
             yield
 
     def turns(self, now: float) -> list[Turn]:
@@ -114,11 +114,11 @@ class CallReader:
         self._running: dict[str, Tool] = {}
         self._unnumbered = 0
 
-    def _take(self, kept: Kept, received: float) -> None:
-        event = kept if isinstance(kept, KeptTurn) else kept.event
-        handle = self._handlers.get(type(event))
-        if handle is not None:
-            handle(event, received, self._time_of(event, received))
+    def _take(self, entry: Entry) -> None:
+        if isinstance(entry, bytes):
+            self._turn(kept_turn(entry))
+        elif (handle := self._handlers.get(type(entry.event))) is not None:
+            handle(entry.event, entry.received, self._time_of(entry.event, entry.received))
 
     def _time_of(self, kept: object, received: float) -> float:
         """When it happened, on the platform's clock."""
@@ -128,14 +128,14 @@ class CallReader:
             return kept.timestamp.timestamp()
         return self._clock.at(received) / NANOSECOND
 
-    def _turn(self, kept: KeptTurn, received: float, _: float) -> None:
-        event = turn_of(kept)
+    def _turn(self, kept: KeptTurn) -> None:
+        event = kept.event
         if event.turn_number is None:
             self._unnumbered += 1
             key = f"u{self._unnumbered}"
         else:
             key = turn_key_text(turn_key(event.agent_tool_id, event.turn_number))
-        self._show(key, event, "counted", received, kept)
+        self._show(key, event, "counted", kept.received, kept)
 
     def _without_metrics(self, kept: WithoutMetrics, received: float, _: float) -> None:
         self._show(_key_of(kept.event), as_metrics(kept.event), "without_metrics", received, kept)

@@ -4,7 +4,7 @@ from typing import Final
 
 from exporter.exporters.live.messages import Activity, Call
 from exporter.exporters.live.tally import Tally
-from exporter.sessions.journal import CallJournal
+from exporter.sessions.call_journal import CallJournal
 from exporter.sessions.session import MACHINE, Session, SessionIdentity, identity_of, is_traced
 from exporter.sessions.shown_text import shown
 from exporter.sessions.turn_taking_state import TurnTakingState

@@ -8,7 +8,7 @@ from typing import Any, Final
 from exporter.analysis.turn_taking import TurnTakingTracker
 from exporter.catalogue.declarations import MetricSpec
 from exporter.exporters.live.channel import Channel
-from exporter.exporters.live.history import History
+from exporter.exporters.live.last_minutes import LastMinutes
 from exporter.exporters.live.messages import (
     Call,
     CallDetail,
@@ -28,7 +28,8 @@ from exporter.exporters.live.rows import row
 from exporter.exporters.live.tally import Tally
 from exporter.metrics import self_metrics
 from exporter.metrics.store import Store
-from exporter.sessions.journal import CallJournal, JournalMemory
+from exporter.sessions.call_journal import CallJournal
+from exporter.sessions.journal_memory import JournalMemory
 from exporter.sessions.registry import SessionRegistry
 from exporter.sessions.shown_text import shown
 from exporter.sessions.turn_notes import TurnNotes
@@ -60,7 +61,7 @@ class LiveState:
         self._sources = sources
         self.config = config
         self.boot = boot
-        self.history = History(sources.store, config.objective)
+        self.last_minutes = LastMinutes(sources.store, config.objective)
         self.problems = Problems(sources.store)
         self.otlp = OtlpWatch(sources.store, sources.otlp_signals)
         self._events: tuple[float, float] | None = None
@@ -98,8 +99,8 @@ class LiveState:
             waiting=sources.turn_taking.waiting,
             connections=int(self._total(self_metrics.CONNECTIONS_ACTIVE)),
             events_per_second=round(self._rate, 1),
-            windows=self.history.windows,
-            shares=self.history.shares,
+            windows=self.last_minutes.windows,
+            shares=self.last_minutes.shares,
             otlp=self.otlp.states(now),
             last_scrape=None if scraped is None else round(scraped, 3),
             memory=sources.memory.used,
@@ -145,7 +146,7 @@ class LiveState:
             boot=self.boot,
             config=self.config,
             summary=self.summary(now, viewers),
-            heat=self.history.heat,
+            heat=self.last_minutes.heat,
             slow_turns=self.slow_turns(now),
             problems=self.problems.latest(),
         )
@@ -153,7 +154,7 @@ class LiveState:
     def update_list(self, channel: Channel, now: float, viewers: int) -> Iterator[None]:
         """Bring the list's channel up to date, in slices: between two of them other work may be done."""
         channel.set_part("summary", self.summary(now, viewers))
-        channel.set_part("heat", self.history.heat)
+        channel.set_part("heat", self.last_minutes.heat)
         journals, left_out = self.listed()
         channel.set_part("left_out", left_out)
         refresh = now - self._refreshed_at >= _REFRESH_EVERY or not self._rows

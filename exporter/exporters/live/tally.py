@@ -9,8 +9,8 @@ from exporter.events.session import SessionError
 from exporter.events.speech import AgentSpeechInterrupted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.exporters.live.kept_turns import turn_of, wait_of
-from exporter.sessions.journal import STEP, CallJournal, Kept, KeptTurn, WithoutMetrics
+from exporter.exporters.live.kept_turns import kept_turn, wait_of
+from exporter.sessions.call_journal import CallJournal, Entry, WithoutMetrics
 
 _MOST_LATE = 64
 
@@ -31,23 +31,23 @@ class Tally:
     def read(self, journal: CallJournal, *, human: bool = True) -> None:
         """Read what was kept since. If no ``human`` answered the call, nobody waits."""
         for kept in self._new(journal):
-            if isinstance(kept, KeptTurn):
-                self._turn(turn_of(kept), human=human)
+            if isinstance(kept, bytes):
+                self._turn(kept_turn(kept).event, human=human)
             else:
                 self._other(kept.event)
 
     def skip(self, journal: CallJournal) -> None:
         """Count what was kept since, without reading turns: they are about to be dropped."""
         for kept in self._new(journal):
-            if isinstance(kept, KeptTurn):
+            if isinstance(kept, bytes):
                 self.turns += 1
             else:
                 self._other(kept.event)
 
-    def _new(self, journal: CallJournal) -> list[Kept]:
-        begin = max(0, self.position - journal.dropped) * STEP
+    def _new(self, journal: CallJournal) -> list[Entry]:
+        found = journal.since(self.position)
         self.position = journal.count
-        return journal.entries[begin::STEP]
+        return found
 
     def _turn(self, event: TurnMetrics, *, human: bool) -> None:
         key = (event.agent_tool_id, event.turn_number)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from time import time
 
 from websockets.frames import CloseCode
 from websockets.utils import accept_key
@@ -11,6 +10,7 @@ from exporter.receivers.proxy.frames import CLOSE, PING, PONG, Scanner, close_fr
 from exporter.receivers.proxy.http1 import Head
 from exporter.receivers.proxy.inspector import MessageInspector
 from exporter.receivers.read_budget import ReadBudget
+from exporter.steady_clock import CLOCK
 
 
 def acceptance(head: Head) -> bytes:
@@ -65,7 +65,7 @@ class FallbackSession:
             return
         messages = scanner.scan(data)
         if inspector is not None:
-            inspector.offer("caller", messages, time())
+            inspector.offer("caller", messages, CLOCK.time())
         controls, scanner.controls = scanner.controls, []
         for opcode, body in controls:
             self._answer(opcode, body)

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from time import time
 from typing import Final
 
 import msgspec
@@ -20,6 +19,7 @@ from exporter.receivers.fairness import BYTES_PER_MESSAGE, MESSAGES_PER_TURN
 from exporter.receivers.feed_interfaces import RelayFeedProtocol
 from exporter.receivers.observer_interfaces import RelayDropReason
 from exporter.receivers.proxy.frames import BINARY, Message
+from exporter.steady_clock import CLOCK
 
 MAX_QUEUED_BYTES: Final = 1 << 20
 """Bytes of messages of one connection that may wait to be measured."""
@@ -82,7 +82,7 @@ class MessageInspector:
         while self._queue:
             self._measure_next()
         try:
-            self._feed.close(time())
+            self._feed.close(CLOCK.time())
         except Exception:
             log.exception("internal error; end of a relayed connection not recorded")
 

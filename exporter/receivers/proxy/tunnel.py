@@ -6,13 +6,14 @@ ends, the other one ends too, after everything that was sent has been forwarded.
 
 import asyncio
 from collections.abc import Callable
-from time import perf_counter, time
+from time import perf_counter
 from typing import Final
 
 from exporter.protocol.commands import Direction
 from exporter.receivers.proxy.frames import Message, Scanner, close_frame, text_frame
 from exporter.receivers.proxy.inspector import MessageInspector
 from exporter.receivers.read_budget import ReadBudget
+from exporter.steady_clock import CLOCK
 
 HIGH_WATER: Final = 256 * 1024
 """Bytes that may wait to be written to one side before the other side is no longer read."""
@@ -166,6 +167,6 @@ class Tunnel:
     def _offer(self, direction: Direction, messages: list[Message]) -> None:
         if messages and self._inspector is not None:
             try:
-                self._inspector.offer(direction, messages, time())
+                self._inspector.offer(direction, messages, CLOCK.time())
             except Exception as error:  # noqa: BLE001 - as above
                 self._inspector.failed(error)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import time
 from typing import Final
 
 import msgspec
@@ -16,6 +15,7 @@ from exporter.receivers.read_budget import ReadBudget
 from exporter.receivers.tap.arriving_envelope import ArrivingEnvelope
 from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import VERSION, Hello
+from exporter.steady_clock import CLOCK
 
 ACK_AFTER: Final = 0.05
 """Seconds after which a message is acknowledged, together with all others received until then."""
@@ -61,7 +61,7 @@ class TapLink:
                 messages_left = 1  # reading a piece takes as long as many messages
             else:
                 messages_left -= len(frame) // BYTES_PER_MESSAGE
-            if frame is not None and (answer := self._clients.process(self._client, frame, time())) is not None:
+            if frame is not None and (answer := self._clients.process(self._client, frame, CLOCK.time())) is not None:
                 await self._send({"type": "websocket.send", "text": answer})
             if self._ack_task is None:
                 self._ack_task = asyncio.create_task(self._acknowledge_soon())
@@ -76,7 +76,7 @@ class TapLink:
             return
         self._stopping = True
         await self._send_json({"ack": self._client.seq})
-        for name, state in list(self._clients.hand_off(self._client, time())):
+        for name, state in list(self._clients.hand_off(self._client, CLOCK.time())):
             await self._send_json({"session": name, "state": state})
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class TapLink:
         if self._ack_task is not None:
             self._ack_task.cancel()
         self._long_messages.close()
-        self._clients.disconnect(self._client, self, time())
+        self._clients.disconnect(self._client, self, CLOCK.time())
 
     async def _acknowledge_soon(self) -> None:
         await asyncio.sleep(ACK_AFTER)

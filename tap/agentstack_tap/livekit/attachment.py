@@ -65,7 +65,7 @@ def attach(
     name = session_id or f"{read(job, 'job.id') or 'livekit'}-{uuid4().hex[:12]}"
     start = {"agent_session_id": name, "agent_id": agent or _text(read(job, "job.agent_name")), "call_id": call_id}
     tap = borrow(url, token=token, tls=tls, framework=FRAMEWORK, framework_version=_version())
-    closed = asyncio.Event()
+    closed = _wait_at_shutdown(job, tap)
     heard: dict[str, Callable[..., None]] = {}
 
     def end() -> None:
@@ -73,14 +73,15 @@ def attach(
         for event, callback in heard.items():
             session.off(event, callback)
         give_back(tap)
-        closed.set()
+        if closed is not None:
+            closed.set()
 
     known = {field: value for field, value in start.items() if value}
+    tap.open()  # not with the session's first event
     observer = SessionObserver(session, partial(tap.send_made, name), known, end, texts=texts)
     for event in EVENTS:
         heard[event] = _listener(observer, getattr(observer, event))
         _listen(session, event, heard[event])
-    _wait_at_shutdown(job, tap, closed)
     return tap
 
 
@@ -129,11 +130,15 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _wait_at_shutdown(job: Any, tap: Tap, closed: asyncio.Event) -> None:
-    """A job's process may end without running what is due at exit: deliver the last events before it does."""
+def _wait_at_shutdown(job: Any, tap: Tap) -> asyncio.Event | None:
+    """A job's process may end without running what is due at exit: deliver the last events before it does.
+
+    Return what to set when the session is over.
+    """
     register = getattr(job, "add_shutdown_callback", None)
     if register is None:
-        return
+        return None
+    closed = asyncio.Event()
 
     async def deliver() -> None:
         with contextlib.suppress(asyncio.TimeoutError):
@@ -141,3 +146,4 @@ def _wait_at_shutdown(job: Any, tap: Tap, closed: asyncio.Event) -> None:
         await asyncio.to_thread(tap.flush, _LAST_WORD)
 
     register(deliver)
+    return closed

@@ -1,6 +1,6 @@
 """LiveKit's small events → ours. It is done in the tap's thread: what is passed here does not change any more."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from agentstack_tap.livekit import mapping
@@ -10,6 +10,12 @@ Events = list[dict[str, Any]]
 MadeLater = Callable[[], Iterable[dict[str, Any]]]
 """Makes events. It is called later, in the tap's thread."""
 Send = Callable[[MadeLater], None]
+
+
+def in_order(first: MadeLater, then: MadeLater) -> Iterator[dict[str, Any]]:
+    """The events of both."""
+    yield from first()
+    yield from then()
 
 
 def user_state(old: str, new: str, at: float) -> Events:
@@ -82,6 +88,19 @@ def error(code: str, failure: Any) -> Events:
     """A component failed. ``failure`` is ``None`` if its message stays here."""
     found = {"type": "session.error", "code": code}
     return [found if failure is None else {**found, "message": message(failure)}]
+
+
+def session_ended(reason: Any, began: float, ended: float, turns: int, failure: Any) -> Events:
+    """The session is over. ``failure`` is ``None`` if there is none, or if its message stays here."""
+    found = {
+        "type": "session.ended",
+        "reason": str(read(reason, "value") or reason or "unknown"),
+        "turn_count": turns,
+        "started_at": rfc3339(began),
+        "ended_at": rfc3339(ended),
+        "duration_seconds": round(max(0.0, ended - began), 3),
+    }
+    return [found if failure is None else {**found, "error": message(failure)}]
 
 
 def message(failure: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agentstack_tap.livekit import events, requests
 from agentstack_tap.livekit.events import Send
-from agentstack_tap.livekit.mapping import read, rfc3339
+from agentstack_tap.livekit.mapping import read
 from agentstack_tap.livekit.requests import Stage
 from agentstack_tap.livekit.turn import Turn
 from agentstack_tap.livekit.turns import Turns
@@ -131,13 +131,9 @@ class SessionObserver:
     def close(self, event: Any, at: float) -> None:
         """The session is over."""
         self._turns.close()
-        self._send(self._usage.news())
-        began, reason = self.started_at or at, read(event, "reason")
-        found = {"type": "session.ended", "reason": str(read(reason, "value") or reason or "unknown"), "turn_count": self._turns.count}
-        found |= {"started_at": rfc3339(began), "ended_at": rfc3339(at), "duration_seconds": round(max(0.0, at - began), 3)}
-        if self._texts and read(event, "error") is not None:
-            found["error"] = events.message(event.error)
-        self._send(lambda: [found])
+        failure = read(event, "error") if self._texts else None
+        ended = partial(events.session_ended, read(event, "reason"), self.started_at or at, at, self._turns.count, failure)
+        self._send(partial(events.in_order, self._usage.news(), ended))
         self.ended = True
         self._on_end()
 

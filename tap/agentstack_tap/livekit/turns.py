@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -128,7 +128,7 @@ class Turns:
             return
         self.count += 1
         between, self.between = self.between, Measured()
-        self._send(partial(_report, partial(turn.report, self.count, between, self._pipeline()), self._used()))
+        self._send(partial(events.in_order, partial(turn.report, self.count, between, self._pipeline()), self._used()))
 
     def _pipeline(self) -> str:
         try:  # before its start and after its end a session has no agent, and says so by raising
@@ -137,11 +137,6 @@ class Turns:
             model = None
         model = model or read(self._session, "llm")
         return "s2s" if _is_realtime(type(model).__mro__) else "stt-llm-tts"
-
-
-def _report(turn: MadeLater, used: MadeLater) -> Iterator[dict[str, Any]]:
-    yield from turn()
-    yield from used()
 
 
 @lru_cache(maxsize=16)

@@ -42,6 +42,7 @@ def attach(
         _check_metrics(worker, enable=enable_metrics)
         worker.add_observer(observer)
         _add_breakdown(worker, observer)
+        tap.open()  # not with the session's first event
     except Exception:
         shared.give_back(tap)
         raise

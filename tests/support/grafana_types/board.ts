@@ -38,10 +38,10 @@ type Custom = {
   timeseries: timeseries.FieldConfig;
 };
 
-// An override sets one property of a field, by its name, or by `custom.` and the name it has for this kind of panel.
+// An override finds a field by its name or its query. It sets one property, by its name, or by `custom.` and the name it has for this kind of panel.
 type Named<T, Prefix extends string> = { [Key in keyof T & string]-?: { id: `${Prefix}${Key}`; value: T[Key] } }[keyof T & string];
 type Override<Kind extends keyof Options> = {
-  matcher: { id: "byName"; options: string };
+  matcher: { id: "byName" | "byFrameRefID"; options: string };
   properties: (Named<Written<Omit<grafana.FieldConfig, "custom">>, ""> | Named<Written<Custom[Kind]>, "custom.">)[];
 };
 

@@ -2,16 +2,22 @@
 
 What has queued while the receiver was slow or away takes few requests then. A failure costs little: a request that has grown is never
 sent a second time or dropped. Its spans are sent again in smaller ones, so that a receiver which refuses long requests, or one span
-among many, gets all others.
+among many, gets all others. So is a request of the usual number of spans, if it is too long for the receiver or does not get there in
+time: spans with what was said are long, and some servers take no more than 1 MB.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.exporters.otlp.sender.export_result import PermanentFailure, RetryableFailure
+from exporter.exporters.otlp.sender.export_result import Delivered, ExportResult, PermanentFailure
+from exporter.exporters.otlp.sender.sending_queue import Batch
 
 _LEAST_SIZE: Final = 250_000
-"""What 512 spans take, in bytes. Receivers that refuse that much are misconfigured."""
+"""What 512 spans take, in bytes. A request that failed for another reason than its length is not made shorter."""
+_LEAST_ACCEPTED: Final = 16_384
+"""No receiver that works refuses a request for having so many bytes."""
+_TIMEOUTS: Final = ("timeout", "grpc_deadline_exceeded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +41,34 @@ class BatchSize:
         self.max_items = config.max_items
         self.max_size = config.max_size
 
-    def has_grown(self, items: int) -> bool:
-        """Whether a request with so many spans is one that has grown."""
-        return self._config.grows and items > self._config.max_items
+    def divides(self, result: ExportResult, batch: Batch) -> bool:
+        """Whether the spans of a failed request are sent again in smaller ones."""
+        if isinstance(result, Delivered):
+            return False
+        if self._config.grows and batch.items > self._config.max_items:
+            return True
+        return len(batch.bodies) > 1 and _length(batch) > _least(result)
 
     def delivered(self, waiting: int) -> None:
         """A request was delivered, and ``waiting`` spans wait. The next may be twice as long if they do not fit otherwise."""
         if self._config.grows and waiting > self.max_items:
             self.max_items *= 2
 
-    def failed(self, result: RetryableFailure | PermanentFailure) -> None:
-        """A request that has grown failed. If that may be due to its length, none is as long again."""
+    def failed(self, result: ExportResult, batch: Batch) -> None:
+        """The spans of a failed request are sent again in smaller ones. If its length may be the reason, none is as long again."""
         self.max_items = self._config.max_items
-        if isinstance(result, PermanentFailure) or result.reason == "timeout":
+        if (least := _least(result)) < math.inf:
+            self.max_size = min(self.max_size, max(_length(batch) // 2, int(least)))
+        elif isinstance(result, PermanentFailure):
             self.max_size = max(self.max_size // 2, _LEAST_SIZE)
+
+
+def _length(batch: Batch) -> int:
+    return sum(map(len, batch.bodies))
+
+
+def _least(result: ExportResult) -> float:
+    """How many bytes a request must have for its length to be the reason of a failure; infinity if that was none."""
+    if isinstance(result, PermanentFailure):
+        return _LEAST_ACCEPTED if result.too_long else math.inf
+    return _LEAST_SIZE if not isinstance(result, Delivered) and result.reason in _TIMEOUTS else math.inf

@@ -29,10 +29,14 @@ class RetryableFailure:
 
 @dataclass(frozen=True, slots=True)
 class PermanentFailure:
-    """The request must not be sent again. ``reason`` and ``detail`` are as in :class:`RetryableFailure`."""
+    """The request must not be sent again. ``reason`` and ``detail`` are as in :class:`RetryableFailure`.
+
+    ``too_long`` says that the receiver refused its length, so that shorter ones may be accepted.
+    """
 
     reason: str
     detail: str
+    too_long: bool = False
 
 
 ExportResult = Delivered | RetryableFailure | PermanentFailure

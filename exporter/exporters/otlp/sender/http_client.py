@@ -235,5 +235,5 @@ def _origin(url: SplitResult) -> tuple[str, str | None, int]:
 
 def _quoted(url: str) -> str:
     parts = urlsplit(url)
-    path = quote(parts._replace(scheme="", netloc="", fragment="").geturl() or "/", safe=_UNQUOTED)
+    path = quote(parts._replace(scheme="", netloc="", fragment="").geturl() or "/", safe=_UNQUOTED, errors="surrogateescape")
     return f"{parts.scheme}://{parts.netloc}{path}"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from exporter.exporters.otlp.sender.export_result import Delivered
+from exporter.exporters.otlp.sender.export_result import Delivered, ExportResult, PermanentFailure
 from exporter.exporters.otlp.sender.observer import STOPPED, SenderObserver
 from exporter.exporters.otlp.sender.requests import ExportRequest
 from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
@@ -25,8 +25,15 @@ class MetricsSource(Protocol):
     async def collect(self) -> Sequence[ExportRequest]:
         """All metrics as of now, in requests that are each small enough for a collector (4 MiB)."""
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether a new collection may follow on one that was delivered in part: totals may, differences would count twice."""
+
     def delivered(self) -> None:
-        """All requests of the last collection were delivered."""
+        """The last collection was delivered, or what was not delivered of it is lost."""
+
+    def refused(self, size: int) -> bool:
+        """The receiver refused a request of ``size`` bytes for its length. Returns whether later ones are shorter."""
 
 
 class MetricsSender:
@@ -107,17 +114,35 @@ class MetricsSender:
         # After the collection, not before: one that takes longer than the maximum age would never be sent after a failure.
         self._collected_at = time.monotonic()
         self._set_undelivered(sum(request.items for request in requests))
-        all_delivered = True
+        delivered = 0
         for request in requests:
-            result = await self._retry_sender.deliver(request, should_abandon=lambda: self._should_abandon(stopping))
+            # A part of a collection that cannot be repeated is kept until it is delivered or refused.
+            result = await self._deliver(request, stopping, repeatable=self._source.repeatable or not delivered)
             if result is None:
                 self._observer.replaced(self._undelivered)
                 return False
-            all_delivered = all_delivered and isinstance(result, Delivered)
+            delivered += isinstance(result, Delivered)
             self._set_undelivered(self._undelivered - request.items)
-        if all_delivered:
+        if delivered or not requests:
             self._source.delivered()
         return True
+
+    async def _deliver(self, request: ExportRequest, stopping: bool, *, repeatable: bool) -> ExportResult | None:
+        """Deliver a part of a collection; ``None`` if all of it must be collected again, as newer totals or in shorter requests."""
+        shorter = False
+
+        def is_refused_for_length(failure: ExportResult) -> bool:
+            nonlocal shorter
+            too_long = isinstance(failure, PermanentFailure) and failure.too_long and repeatable
+            shorter = too_long and self._source.refused(len(request.body))
+            return shorter
+
+        result = await self._retry_sender.deliver(
+            request,
+            should_abandon=lambda: repeatable and self._should_abandon(stopping),
+            is_divided=is_refused_for_length,
+        )
+        return None if shorter else result
 
     def _should_abandon(self, collected_at_stop: bool) -> bool:
         """Whether newer totals must be collected. The last are those that are collected after the stop began."""

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -75,6 +76,7 @@ def guarded(read: Callable[[], T], otherwise: T) -> T:
 
 _HTTP_RETRYABLE = frozenset({429, 502, 503, 504})
 _PROXY_AUTHENTICATION: Final = 407
+_TOO_LONG: Final = 413
 _HTTP_STATUSES = _HTTP_RETRYABLE | {400, 401, 403, 404, 405, 413, 415, 500}
 
 
@@ -89,7 +91,10 @@ def from_http(status: int, *, retry_after: str, content_type: str, body: bytes) 
         detail += f": {message}"
     if status in _HTTP_RETRYABLE:
         return RetryableFailure(reason, detail, guarded(lambda: read_retry_after(retry_after, datetime.now(UTC)), None))
-    return PermanentFailure(reason, detail)
+    return PermanentFailure(reason, detail, too_long=status == _TOO_LONG)
+
+
+_PROXY_ADVICE: Final = "the proxy answered 407: it wants a user and a password, as in http://USER:PASSWORD@HOST:PORT"
 
 
 def from_proxy(status: int, headers: Mapping[str, str]) -> RetryableFailure | None:
@@ -98,7 +103,7 @@ def from_proxy(status: int, headers: Mapping[str, str]) -> RetryableFailure | No
     Squid marks its own errors, and others do so as RFC 9209 says. Header names are lower case.
     """
     if status == _PROXY_AUTHENTICATION:
-        return RetryableFailure("proxy", "the proxy answered 407: it wants a user and a password, as in http://USER:PASSWORD@HOST:PORT")
+        return RetryableFailure("proxy", _PROXY_ADVICE)
     error = headers.get("x-squid-error") or ("error=" in headers.get("proxy-status", "") and headers["proxy-status"])
     if not error or 200 <= status < 300:
         return None
@@ -108,9 +113,12 @@ def from_proxy(status: int, headers: Mapping[str, str]) -> RetryableFailure | No
 
 def redirect(location: str) -> RetryableFailure:
     """A redirect that was not followed. The data is kept, because another endpoint would take it."""
-    parts = guarded(lambda: urlsplit(location), None)
-    host = parts.netloc.rpartition("@")[2] if parts else ""
-    place = f"{parts.scheme}://{host}{parts.path}"[:_MAX_DETAIL] if parts and host else "elsewhere"
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        parts = urlsplit("")
+    host = parts.netloc.rpartition("@")[2]
+    place = f"{parts.scheme}://{host}{parts.path}"[:_MAX_DETAIL] if host else "elsewhere"
     return RetryableFailure("redirect", f"the receiver redirects to {place}; set the endpoint to the address that is to be used")
 
 
@@ -136,8 +144,15 @@ def _http_message(content_type: str, body: bytes) -> str:
 
 
 _GRPC_RETRYABLE = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
-_TLS_SIGNS = ("ssl handshake failed", "certificate_verify_failed", "tls handshake", "peer name", "ssl_error", "wrong_version_number")
+_TLS_SIGNS = (
+    *("ssl handshake failed", "certificate_verify_failed", "tls handshake", "peer name", "ssl_error", "wrong_version_number"),
+    "hostname verification",
+)
+_NOT_TRUSTED = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
+_OTHER_NAME: Final = "hostname verification check failed"
 _PROXY_SIGN: Final = "http proxy returned response code"
+_TOO_LONG_SIGNS: Final = ("larger than max", "exceeds maximum", "http status code 413")
+"""What servers of gRPC in Go, C++, Python and Java, and proxies before them, say of a request that is too long."""
 _SPEAKS_HTTP1: Final = "trying to connect an http1.x server"
 """What gRPC says of an answer in HTTP/1.1."""
 _HTTP1_ADVICE: Final = (
@@ -148,7 +163,7 @@ _HTTP1_ADVICE: Final = (
 
 def from_grpc(code: str, message: str, status_details: bytes | None) -> ExportResult:
     """Read a gRPC failure: status code, status message, and the value of ``grpc-status-details-bin``, ``None`` if it is missing."""
-    advice = _HTTP1_ADVICE if _SPEAKS_HTTP1 in message.lower() else ""
+    advice = _grpc_advice(message)
     reason, detail = f"grpc_{code.lower()}", f"{advice}{code}: {message[:_MAX_DETAIL]}"
     retry_after = guarded(lambda: _retry_delay(status_details), None)
     if code in _GRPC_RETRYABLE:
@@ -160,7 +175,19 @@ def from_grpc(code: str, message: str, status_details: bytes | None) -> ExportRe
     # Without RetryInfo the receiver does not expect to have room again.
     if code == "RESOURCE_EXHAUSTED" and retry_after is not None:
         return RetryableFailure(reason, detail, retry_after)
-    return PermanentFailure(reason, detail)
+    return PermanentFailure(reason, detail, too_long=any(sign in message.lower() for sign in _TOO_LONG_SIGNS))
+
+
+def _grpc_advice(message: str) -> str:
+    """What gRPC's own words mean, to be said before them."""
+    lower = message.lower()
+    if _SPEAKS_HTTP1 in lower:
+        return _HTTP1_ADVICE
+    if (found := _NOT_TRUSTED.search(message)) is not None:
+        return f"TLS: the receiver's certificate is not trusted: {found[1]}: "
+    if _OTHER_NAME in lower:
+        return "TLS: the receiver's certificate is not valid for the host name or address of the endpoint: "
+    return f"{_PROXY_ADVICE}: " if f"{_PROXY_SIGN} {_PROXY_AUTHENTICATION}" in lower else ""
 
 
 def _retry_delay(status_details: bytes | None) -> float | None:

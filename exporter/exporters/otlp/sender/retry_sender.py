@@ -63,11 +63,15 @@ class RetrySender:
         self._flush = asyncio.Event()
 
     async def deliver(
-        self, request: ExportRequest, should_abandon: Callable[[], bool] = lambda: False
-    ) -> Delivered | PermanentFailure | None:
+        self,
+        request: ExportRequest,
+        should_abandon: Callable[[], bool] = lambda: False,
+        is_divided: Callable[[ExportResult], bool] = lambda _: False,
+    ) -> ExportResult | None:
         """Send until the request is delivered or has failed permanently; ``None`` if ``should_abandon`` ended the retries.
 
-        ``should_abandon`` is called after each failure, and again when the pause is over.
+        ``should_abandon`` is called after each failure, and again when the pause is over. A failure for which ``is_divided`` is true
+        is returned, and nothing is dropped for it: the caller sends the items again, in smaller requests.
         """
         while True:
             await self._wait()
@@ -78,33 +82,17 @@ class RetrySender:
                     self._delivered(request, result)
                     return result
                 case PermanentFailure() as result:
-                    self._failed_permanently(request, result)
+                    if is_divided(result):
+                        self._refused_whole(request, result)
+                    else:
+                        self._failed_permanently(request, result)
                     return result
                 case RetryableFailure() as result:
                     self._failed(result)
+                    if is_divided(result):
+                        return result
                     if should_abandon():
                         return None
-
-    async def attempt(self, request: ExportRequest) -> ExportResult:
-        """Send once, and drop nothing if that fails: the caller sends the items again, in smaller requests."""
-        await self._wait()
-        result = await self._attempt(request)
-        match result:
-            case Delivered():
-                self._delivered(request, result)
-            case PermanentFailure():
-                self._observer.attempted("refused", result.reason)
-                log.warning(
-                    "export of %s to %s failed: %s; its %d %s are sent again in smaller requests",
-                    self._signal,
-                    self._address,
-                    result.detail,
-                    request.items,
-                    self._item_name,
-                )
-            case RetryableFailure():
-                self._failed(result)
-        return result
 
     def flush(self) -> None:
         """End the current pause, or skip the next one."""
@@ -186,6 +174,17 @@ class RetrySender:
                 self._address,
                 result.not_otlp,
             )
+
+    def _refused_whole(self, request: ExportRequest, result: PermanentFailure) -> None:
+        self._observer.attempted("refused", result.reason)
+        log.warning(
+            "export of %s to %s failed: %s; its %d %s are sent again in smaller requests",
+            self._signal,
+            self._address,
+            result.detail,
+            request.items,
+            self._item_name,
+        )
 
     def _failed_permanently(self, request: ExportRequest, result: PermanentFailure) -> None:
         self._observer.attempted("refused", result.reason)

@@ -9,7 +9,7 @@ from typing import Final
 
 from exporter.exporters.otlp.sender.batch_size import BatchConfig, BatchSize
 from exporter.exporters.otlp.sender.disk_queue import DiskQueueConfig
-from exporter.exporters.otlp.sender.export_result import Delivered, ExportResult
+from exporter.exporters.otlp.sender.export_result import Delivered
 from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, DropReason, SenderObserver
 from exporter.exporters.otlp.sender.requests import ExportRequest, SpanEnvelope, join
 from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
@@ -162,16 +162,17 @@ class SpanSender:
                 self._wake()
             return not self._stopping
         request = ExportRequest(self._envelope.wrap(batch.bodies), batch.items)
-        if size.has_grown(batch.items):
-            result: ExportResult | None = await self._retry_sender.attempt(request)
-            if result is not None and not isinstance(result, Delivered):
-                size.failed(result)
-                self._wake()
-                return not self._can_leave_to_next_process()
-        else:
-            result = await self._retry_sender.deliver(request, should_abandon=self._can_leave_to_next_process)
+        result = await self._retry_sender.deliver(
+            request,
+            should_abandon=self._can_leave_to_next_process,
+            is_divided=lambda failure: size.divides(failure, batch),
+        )
         if result is None:
             return False
+        if size.divides(result, batch):
+            size.failed(result, batch)
+            self._wake()
+            return not self._can_leave_to_next_process()
         # Not cancelled by a stop: the receiver has the spans.
         await asyncio.shield(self._queue.ack())
         if isinstance(result, Delivered):

@@ -1,190 +1,22 @@
-"""What is kept of calls for /live: the turns and the rarer events of each call, within one bound for all calls together.
-
-Keeping one costs a few instructions. What people see of a call is worked out from its journal and from the state of its session when
-somebody looks; nothing is if nobody does.
-"""
+"""What is kept of all calls for /live, live and ended, within one bound. What is kept of one call is in its journal."""
 
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from typing import Any, Final, Protocol
-
-import msgspec
+from typing import Final
 
 from exporter.bounded_dict import BoundedDict
+from exporter.sessions.call_journal import CallJournal, JournaledSession, live_id
 from exporter.sessions.longest_journals import LongestJournals
 
-STEP: Final = 2
-"""Items of :attr:`CallJournal.entries` for each entry: what was kept, and when it was received."""
 CHUNK: Final = 4_096
 """Bytes by which the room of a call grows at least; it grows by half."""
 MOST_ENDED: Final = 200
 """Ended calls that are kept at most."""
-_SHARES: Final = 32
-"""One call may use this part of the memory."""
 EMPTY: Final = 1_024
 """Bytes that a call without entries counts for."""
+_SHARES: Final = 32
+"""One call may use this part of the memory."""
 _MOST_ALIASES: Final = 1_024
-_STAGES: Final[dict[tuple[int, ...], tuple[int, ...]]] = {}
-"""The sets of stages that turns had, so that equal ones are one object: there are at most 128."""
-TURN_WEIGHT: Final = 200
-"""Bytes of a kept turn besides its packed event."""
-NOTE_WEIGHT: Final = 320
-"""Bytes of a small entry that is no event."""
-
-
-class Written(Protocol):
-    """What spans say of a turn that they were written for, see :class:`exporter.tracing.turn_spans.WrittenTurn`."""
-
-    @property
-    def earliest(self) -> int:
-        """See :attr:`KeptTurn.earliest`."""
-
-    @property
-    def lag(self) -> int:
-        """See :attr:`KeptTurn.lag`."""
-
-    @property
-    def present(self) -> list[int]:
-        """See :attr:`KeptTurn.present`."""
-
-
-class KeptTurn(msgspec.Struct, frozen=True, gc=False):
-    """A turn: its turn.metrics without what was said, see :func:`exporter.sessions.packed_turn.turn_packer`.
-
-    ``earliest`` and ``lag`` are the state of the platform's clock that the turn's spans were made with, ``present`` the stages that
-    have one; it is ``None`` if the turn has no spans.
-    """
-
-    event: bytes
-    earliest: int = 0
-    lag: int = 0
-    present: tuple[int, ...] | None = None
-
-
-class KeptEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event, or something small that is no event, and its weight in bytes."""
-
-    event: Any
-    weight: int
-
-
-class WithoutMetrics(msgspec.Struct, frozen=True, gc=False):
-    """A turn was counted without its turn.metrics: its turn.completed, and as in :class:`KeptTurn` what its spans were made with."""
-
-    event: Any
-    earliest: int = 0
-    lag: int = 0
-    present: tuple[int, ...] | None = None
-
-
-Kept = KeptTurn | KeptEvent
-
-
-class JournaledSession(Protocol):
-    """What a journal needs to know of a session."""
-
-    id: str
-    continued: int
-    journal: "CallJournal | None"
-
-    @property
-    def trace_id(self) -> str:
-        """The session's trace, 32 hexadecimal digits."""
-
-
-class CallJournal:
-    """The events of one call.
-
-    ``entries`` is a flat list, see :data:`STEP`. ``room`` is how many bytes may still be kept before the memory is asked
-    for more; ``granted`` is what the call counts for. ``dropped`` entries are no longer there;
-    their turns are ``dropped_turns``. ``session`` is ``None`` once the session is gone; ``facts`` then says who it was. ``cost`` is in
-    dollars. ``written`` is what spans say of the turn that is handled now. Times are unix seconds.
-    """
-
-    __slots__ = (
-        "_extend",
-        "cost",
-        "dropped",
-        "dropped_turns",
-        "end_reason",
-        "ended_at",
-        "entries",
-        "facts",
-        "granted",
-        "id",
-        "memory",
-        "room",
-        "session",
-        "tally",
-        "written",
-    )
-
-    def __init__(self, memory: "JournalMemory", session: JournaledSession) -> None:
-        self.memory = memory
-        self.session: Any = session
-        self.id = live_id(session)
-        self.entries: list[Any] = []
-        self._extend = self.entries.extend
-        self.granted = self.room = 0
-        self.dropped = self.dropped_turns = 0
-        self.ended_at: float | None = None
-        self.end_reason: str | None = None
-        self.cost: float | None = None
-        self.facts: Any = None
-        self.written: Written | None = None
-        self.tally: Any = None
-
-    def keep_turn(self, event: bytes, now: float) -> None:
-        """Keep a turn, whose turn.metrics was received at ``now``."""
-        written = self.written
-        if written is None:
-            kept = KeptTurn(event)
-        else:
-            present = tuple(written.present)
-            kept = KeptTurn(event, written.earliest, written.lag, _STAGES.setdefault(present, present))
-            self.written = None
-        self._extend((kept, now))
-        self.room -= TURN_WEIGHT + len(event)
-        if self.room < 0:
-            self.memory.make_room(self)
-
-    def keep(self, event: object, weight: int, now: float) -> None:
-        """Keep something of ``weight`` bytes, received at ``now``."""
-        self._extend((KeptEvent(event, weight), now))
-        self.room -= weight
-        if self.room < 0:
-            self.memory.make_room(self)
-
-    def keep_without_metrics(self, event: object, now: float) -> None:
-        """Keep a turn that was counted without its turn.metrics."""
-        written, self.written = self.written, None
-        known = () if written is None else (written.earliest, written.lag, tuple(written.present))
-        self.keep(WithoutMetrics(event, *known), NOTE_WEIGHT, now)
-
-    @property
-    def forgotten(self) -> bool:
-        """Whether the call is no longer kept."""
-        return self.granted == 0
-
-    @property
-    def count(self) -> int:
-        """How many entries were noted, also those that are no longer there."""
-        return self.dropped + len(self.entries) // STEP
-
-    def drop(self, wanted: int) -> None:
-        """Drop the oldest entries until ``wanted`` bytes are free."""
-        entries, freed, end = self.entries, 0, 0
-        while freed < wanted and end < len(entries):
-            kept: Kept = entries[end]
-            if isinstance(kept, KeptTurn):
-                self.dropped_turns += 1
-                freed += TURN_WEIGHT + len(kept.event)
-            else:
-                freed += kept.weight
-            end += STEP
-        self.room += freed
-        self.dropped += end // STEP
-        del entries[:end]
 
 
 class JournalMemory:
@@ -328,8 +160,3 @@ class JournalMemory:
         journal.room -= spare
         journal.granted -= spare
         self.used -= spare
-
-
-def live_id(session: JournaledSession) -> str:
-    """The id of a call in URLs. It follows from the session's id; of several sessions with one id, the later ones have a number."""
-    return f"{session.trace_id}-{session.continued}" if session.continued else session.trace_id

@@ -35,7 +35,7 @@ Sums = list[float]
 """The counts of the histogram's buckets, then the numbers above, then the seconds of each component."""
 
 
-class History:
+class LastMinutes:
     """Samples the store. ``windows``, ``shares`` and ``heat`` are as of the last sample."""
 
     def __init__(self, store: Store, objective: Objective) -> None:
