@@ -55,6 +55,7 @@ CHECKS = (
     "tests/unit/test_spans.py",
     "tests/unit/test_timeline.py",
     "tests/unit/test_pipeline.py",
+    "tests/property/test_learning_decoder.py",
     "tests/property/test_packed_turn.py",
     "tests/property/test_turn_spans.py",
     "tests/unit/test_live_journal.py",

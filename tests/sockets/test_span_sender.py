@@ -264,7 +264,7 @@ class TestFailures:
         assert run.observer.attempts == {"refused": 1, "delivered": 1}
 
     async def test_a_receiver_of_short_requests(self, protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
-        """Of spans that are too many bytes for the receiver, only one that is too long alone is lost. It learns the length at once."""
+        """Of spans that are too long for the receiver, only one that is so by itself is lost, and the length is learned."""
         async with sending(protocol, batch=BatchConfig(delay=0.01, max_items=200)) as run:
             run.receiver.longest = 100_000
             run.offer(100, size=4000)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -83,6 +84,7 @@ class HttpClient:
         self._proxy = target.proxy
         self._proxy_url = URL(target.proxy.address) if target.proxy else None
         self._login = _login(target.proxy)
+        self._body_timeout = target.timeout / 2
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=1,
@@ -117,9 +119,8 @@ class HttpClient:
                 if response.status < _FIRST_FINAL_STATUS:
                     response.close()
                     raise InvalidResponseError(f"the receiver answered {response.status}, as if to change the protocol")
-                found = HttpResponse(
-                    response.status, {name.lower(): value for name, value in response.headers.items()}, await _body(response)
-                )
+                headers_found = {name.lower(): value for name, value in response.headers.items()}
+                found = HttpResponse(response.status, headers_found, await _body(response, self._body_timeout))
                 if not response.content.at_eof():
                     response.close()
                 return found
@@ -182,10 +183,13 @@ def request_headers(target: Target) -> dict[str, str]:
     return headers
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def _body(response: aiohttp.ClientResponse, timeout: float) -> bytes:  # noqa: ASYNC109 - as wait_for has it
+    """The beginning of the body, or of one without an end what has come within the timeout: the status alone decides."""
     body = b""
-    while len(body) < MAX_BODY and (part := await response.content.read(MAX_BODY - len(body))):
-        body += part
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            while len(body) < MAX_BODY and (part := await response.content.read(MAX_BODY - len(body))):
+                body += part
     return body
 
 
@@ -226,6 +230,9 @@ def _verify_message(error: Exception) -> str:
 
 
 def _reason(error: OSError) -> str:
+    """What failed, in the words of the system, for which asyncio has ``Connect call failed``. Errors of names have other numbers."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__
 
 
