@@ -1,9 +1,9 @@
 """The exposition against that of prometheus_client, byte for byte, and through its parsers."""
 
+import itertools
 import math
 from collections.abc import Iterator
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -17,7 +17,7 @@ from exporter.metrics.snapshot import Snapshot
 from tests.support.reference_exposition import client_family, reference_text
 from tests.support.snapshots import snapshots
 
-formats = pytest.mark.parametrize("into", TEXT_FORMATS)
+# Each test looks at every format of what is drawn: to draw takes longer than to render.
 
 
 def rendered(snapshot: Snapshot, into: Format) -> bytes:
@@ -34,37 +34,36 @@ def comparable(sample: Sample) -> tuple[object, ...]:
     return (sample.name, sample.labels, value)
 
 
-@formats
-@pytest.mark.parametrize("escaping", ["underscores", "allow-utf-8"])
 @given(snapshot=snapshots)
-def test_equals_the_client_library(into: Format, escaping: str, snapshot: Snapshot) -> None:
+def test_equals_the_client_library(snapshot: Snapshot) -> None:
     """Any snapshot renders to the bytes that prometheus_client writes, whatever the escaping scheme."""
-    assert rendered(snapshot, into) == reference_text(snapshot, into, escaping)
+    for into, escaping in itertools.product(TEXT_FORMATS, ("underscores", "allow-utf-8")):
+        assert rendered(snapshot, into) == reference_text(snapshot, into, escaping), (into, escaping)
 
 
-@formats
 @given(before=snapshots, snapshot=snapshots)
-def test_equals_the_client_library_with_a_warm_cache(into: Format, before: Snapshot, snapshot: Snapshot) -> None:
+def test_equals_the_client_library_with_a_warm_cache(before: Snapshot, snapshot: Snapshot) -> None:
     """An earlier snapshot never shows in the text, and its templates are not kept."""
-    renderer = Renderer(chunk_samples=7)
-    for earlier in (before, snapshot, before):
-        list(renderer.chunks(earlier, into))
-    assert b"".join(renderer.chunks(snapshot, into)) == reference_text(snapshot, into)
-    assert renderer.cached_series == sum(len(family.series) for family in snapshot.families)
+    for into in TEXT_FORMATS:
+        renderer = Renderer(chunk_samples=7)
+        for earlier in (before, snapshot, before):
+            list(renderer.chunks(earlier, into))
+        assert b"".join(renderer.chunks(snapshot, into)) == reference_text(snapshot, into), into
+        assert renderer.cached_series == sum(len(family.series) for family in snapshot.families)
 
 
-@formats
 @given(first=snapshots, second=snapshots, turns=st.lists(st.booleans(), max_size=30))
-def test_overlapping_renderings_are_independent(into: Format, first: Snapshot, second: Snapshot, turns: list[bool]) -> None:
+def test_overlapping_renderings_are_independent(first: Snapshot, second: Snapshot, turns: list[bool]) -> None:
     """Two renderings of one renderer, interleaved in any way, each give the text of their own snapshot."""
-    renderer = Renderer(chunk_samples=1)
-    running = {True: renderer.chunks(first, into), False: renderer.chunks(second, into)}
-    texts = {True: b"", False: b""}
-    for turn in turns:
-        texts[turn] += next(running[turn], b"")
-    for which, rest in running.items():
-        texts[which] += b"".join(rest)
-    assert texts == {True: reference_text(first, into), False: reference_text(second, into)}
+    for into in TEXT_FORMATS:
+        renderer = Renderer(chunk_samples=1)
+        running = {True: renderer.chunks(first, into), False: renderer.chunks(second, into)}
+        texts = {True: b"", False: b""}
+        for turn in turns:
+            texts[turn] += next(running[turn], b"")
+        for which, rest in running.items():
+            texts[which] += b"".join(rest)
+        assert texts == {True: reference_text(first, into), False: reference_text(second, into)}, into
 
 
 @given(snapshot=snapshots)

@@ -1,14 +1,23 @@
 """The HTTP client, against peers that respond in every valid way, and in some invalid ones."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
-from exporter.exporters.otlp.sender.http_client import MAX_BODY, MAX_HEAD, HttpClient, HttpResponse, InvalidResponseError, redirected
-from exporter.exporters.otlp.target import Target
+from exporter.exporters.otlp.sender.http_client import (
+    MAX_BODY,
+    MAX_HEAD,
+    HttpClient,
+    HttpResponse,
+    InvalidResponseError,
+    ProxyError,
+    redirected,
+)
+from exporter.exporters.otlp.target import Proxy, Target
 
 Answers = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -153,3 +162,15 @@ async def test_a_redirect_that_is_no_text() -> None:
         await client.post(redirected(target, answer.headers["location"]), {}, b"")
         await client.close()
     assert asked == [b"/v1/traces", b"/%FC%FF"]
+
+
+@pytest.mark.parametrize("through_proxy", [False, True])
+async def test_a_port_where_nobody_listens(through_proxy: bool) -> None:
+    """The reason is in the words that people search for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    client = HttpClient(Target("traces", "http/protobuf", url, proxy=Proxy("127.0.0.1", port) if through_proxy else None), None)
+    with pytest.raises(ProxyError if through_proxy else OSError, match="Connection refused"):
+        await client.post(url, {}, b"")
+    await client.close()

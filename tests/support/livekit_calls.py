@@ -13,6 +13,7 @@ import json
 import logging
 import sys
 import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,6 +29,20 @@ from tests.support.livekit_realtime import RealtimeModel
 NOWHERE = "ws://127.0.0.1:1/ws"
 
 
+class Lateness:
+    """How late this event loop comes at most, in seconds: what happens is noted no sooner."""
+
+    most = 0.0
+
+    async def measure(self, began):
+        """Measure without end, from when the sessions have started: that holds the loop for a while."""
+        await began.wait()
+        while True:
+            due = time.monotonic() + 0.01
+            await asyncio.sleep(0.01)
+            self.most = max(self.most, time.monotonic() - due)
+
+
 def raises(_):
     raise RuntimeError("the app's own")
 
@@ -36,8 +51,8 @@ def raises_again(_):
     raise RuntimeError("the app's own")
 
 
-async def failing_call(url):
-    """The model fails at the first question, and the session closes."""
+async def failing_call(url, greeted):
+    """The model fails at the first question, and the session closes. ``greeted`` is set when the first greeting was heard."""
     ANSWERS["fail, please"] = "fail"
     call = Call(["fail, please"], Delays(), conn_options=SessionConnectOptions(max_unrecoverable_errors=0))
     closed = asyncio.Event()
@@ -49,6 +64,7 @@ async def failing_call(url):
         call.session.on(event, raises_again)
     await call.start()
     await call.until(lambda: len(call.truth.played) == 1 and call.session.agent_state == "listening")
+    greeted.set()
     await call.caller.speak(0.6)
     await asyncio.wait_for(closed.wait(), 10)
     return call
@@ -86,13 +102,16 @@ async def realtime_call(url):
 
 
 async def main(url, killed_url):
+    greeted, lateness = asyncio.Event(), Lateness()
+    measuring = asyncio.create_task(lateness.measure(greeted))
     calls = await asyncio.gather(
         shop_call(url, agent="shop", session_id="lk-shop"),
-        failing_call(url),
+        failing_call(url, greeted),
         shop_call(NOWHERE, agent="absent", session_id="lk-absent"),
         realtime_call(url),
         quiet_call(killed_url),
     )
+    measuring.cancel()
     names = ("shop", "fails", "absent", "realtime", "killed")
     found = {name: asdict(call.truth) for name, call in zip(names, calls, strict=True)}
     for call in (calls[0], calls[-1]):
@@ -101,6 +120,7 @@ async def main(url, killed_url):
     found["threads"] = taps()
     found["shared"] = calls[0].tap is calls[1].tap
     found["stats"] = {name: asdict(call.tap.stats) for name, call in zip(names, calls, strict=True)}
+    found["late"] = lateness.most
     found["version"] = importlib.metadata.version("livekit-agents")
     calls[2].tap.close(0.0)  # at exit it would wait for its exporter
     sys.stdout.write(json.dumps(found))

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -20,6 +21,10 @@ MAX_BODY: Final = 65_536
 """How much of a response's body is read, in bytes. An export response has a few hundred."""
 MAX_HEAD: Final = 65_536
 """How long a header of a response may be, in bytes."""
+_LONG: Final = 65_536
+"""From how many bytes on a body is worth a write of its own."""
+_KEEPS_HEAD_BACK: Final = hasattr(aiohttp.abc.AbstractStreamWriter, "send_headers")
+"""Whether the library sends the head with the body. Its first supported versions do not."""
 _KEPT: Final = 86_400.0
 """Seconds that an idle connection is kept: until the receiver closes it."""
 _CLOSE_TIMEOUT: Final = 1.0
@@ -52,7 +57,10 @@ class InvalidResponseError(Exception):
 
 
 class _Body(aiohttp.Payload):
-    """A body that is handed to the connection whole. aiohttp cuts long ones into small pieces, at twice the cost."""
+    """A body that is handed to the connection whole. aiohttp cuts long ones into small pieces, at twice the cost.
+
+    It also keeps the head back to send it with the body. On Python before 3.12.9 it copies the whole body for that.
+    """
 
     def __init__(self, body: bytes) -> None:
         super().__init__(body)
@@ -64,6 +72,8 @@ class _Body(aiohttp.Payload):
 
     async def write(self, writer: aiohttp.abc.AbstractStreamWriter) -> None:
         """Write the body after its head."""
+        if len(self._value) >= _LONG and _KEEPS_HEAD_BACK:
+            writer.send_headers()
         await writer.write(self._value)
 
 
@@ -217,6 +227,9 @@ def _verify_message(error: Exception) -> str:
 
 
 def _reason(error: OSError) -> str:
+    """What failed, in the words of the system, for which asyncio has ``Connect call failed``. Errors of names have other numbers."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__
 
 
