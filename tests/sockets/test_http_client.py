@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from exporter.exporters.otlp.sender.export_result import Delivered
 from exporter.exporters.otlp.sender.http_client import (
     MAX_BODY,
     MAX_HEAD,
@@ -17,7 +18,9 @@ from exporter.exporters.otlp.sender.http_client import (
     ProxyError,
     redirected,
 )
+from exporter.exporters.otlp.sender.http_transport import HttpTransport
 from exporter.exporters.otlp.target import Proxy, Target
+from tests.support.waiting import seconds
 
 Answers = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -122,6 +125,20 @@ async def test_a_long_body_is_truncated() -> None:
     async with peer(in_pieces(head, b"x" * (2 * MAX_BODY))) as found:
         answer = await found.asked()
         assert (answer.status, len(answer.body)) == (400, MAX_BODY)
+
+
+@pytest.mark.parametrize("rest", [b"\r\n", b"content-length: 20\r\n\r\nhi", b"transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n"])
+async def test_a_body_without_an_end(rest: bytes) -> None:
+    """A receiver that has accepted a request and does not end its answer gets it once: half the timeout later its status counts."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + rest)
+        await asyncio.Event().wait()
+
+    async with peer(answer) as found:
+        transport = HttpTransport(Target("traces", "http/protobuf", found.url, timeout=seconds(0.4)))
+        assert isinstance(await transport.send(b"body"), Delivered)
+        await transport.close()
 
 
 async def test_a_response_before_the_request_is_complete() -> None:

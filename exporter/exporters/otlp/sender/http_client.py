@@ -84,6 +84,7 @@ class HttpClient:
         self._proxy = target.proxy
         self._proxy_url = URL(target.proxy.address) if target.proxy else None
         self._login = _login(target.proxy)
+        self._body_timeout = target.timeout / 2
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=1,
@@ -118,9 +119,8 @@ class HttpClient:
                 if response.status < _FIRST_FINAL_STATUS:
                     response.close()
                     raise InvalidResponseError(f"the receiver answered {response.status}, as if to change the protocol")
-                found = HttpResponse(
-                    response.status, {name.lower(): value for name, value in response.headers.items()}, await _body(response)
-                )
+                headers_found = {name.lower(): value for name, value in response.headers.items()}
+                found = HttpResponse(response.status, headers_found, await _body(response, self._body_timeout))
                 if not response.content.at_eof():
                     response.close()
                 return found
@@ -183,10 +183,13 @@ def request_headers(target: Target) -> dict[str, str]:
     return headers
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def _body(response: aiohttp.ClientResponse, timeout: float) -> bytes:  # noqa: ASYNC109 - as wait_for has it
+    """The beginning of the body, or of one without an end what has come within the timeout: the status alone decides."""
     body = b""
-    while len(body) < MAX_BODY and (part := await response.content.read(MAX_BODY - len(body))):
-        body += part
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            while len(body) < MAX_BODY and (part := await response.content.read(MAX_BODY - len(body))):
+                body += part
     return body
 
 
