@@ -25,7 +25,7 @@ from tests.support.traced import values
 from tests.support.waiting import eventually, patience
 
 # Latencies are compared with what really happened.
-pytestmark = [pytest.mark.alone(waits=True), pytest.mark.xdist_group("livekit")]
+pytestmark = [pytest.mark.alone(waits=True), pytest.mark.xdist_group("livekit"), pytest.mark.timeout(300)]
 
 PERCEIVED = "agentstack_user_perceived_latency_seconds"
 FIRST_TOKEN = "agentstack_llm_time_to_first_token_seconds"
@@ -36,8 +36,8 @@ DECISION = "agentstack_turn_decision_seconds"
 ENDPOINTING = 0.35
 """Seconds of silence after which the sessions end a turn."""
 LATE = 0.1
-"""Seconds by which the loop of the calls may come late. If it is more, a recogniser that takes 0.12 s is done before the end of the speech
-is noted, and LiveKit says nothing of its delay."""
+"""Seconds by which the loop of the calls may come late. If it is later, LiveKit gets a transcript, which takes 0.12 s, before it notes
+the end of the speech, and reports no delay of it."""
 ATTEMPTS = 3
 TURNS_OF_THE_SHOP = 5
 """The greeting, a question, a question that takes a tool, one whose answer is interrupted, and a good-bye."""
@@ -134,11 +134,10 @@ def added(before: Samples, after: Samples) -> Samples:
 @pytest.fixture(scope="module", params=versions("livekit"))
 def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """The calls; held again if others kept the machine so busy that the calls themselves came late. The last attempt counts."""
-    for _ in range(ATTEMPTS):
-        found = asyncio.run(held(tmp_path_factory.mktemp(request.param), request.param))
-        if found.truth["late"] < LATE:
-            break
-    return found
+    found = [asyncio.run(held(tmp_path_factory.mktemp(request.param), request.param))]
+    while found[-1].truth["late"] > LATE and len(found) < ATTEMPTS:
+        found.append(asyncio.run(held(tmp_path_factory.mktemp(request.param), request.param)))
+    return found[-1]
 
 
 def waits(truth: dict[str, Any]) -> list[float]:
