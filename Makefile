@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test test-taps quick coverage check fix golden docs bench compiled image-test sbom release lock lock-taps clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: .venv/.running ## run the exporter beside simulated calls
 	@$(BIN)/python -m exporter.cli demo $(ARGS)

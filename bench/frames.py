@@ -79,7 +79,8 @@ def full() -> Iterator[Event]:
     kinds = chain.from_iterable(islice(plan_events(name), 2000) for name in ("messy", "s2s", "typical"))
     filled = {key: value for event in kinds if event.get("type") == "turn.metrics" for key, value in event.items() if value is not None}
     rest = {key: filled[key] if key in filled else _NEVER_SIMULATED[key] for key in TurnMetrics.__struct_encode_fields__}
-    return ({**rest, **{key: value for key, value in event.items() if value is not None}} for event in turns())
+    named = {"type": "turn.metrics", **rest}  # the name first, as the platform sends it
+    return ({**named, **{key: value for key, value in event.items() if value is not None}} for event in turns())
 
 
 def plan_events(profile: str) -> Iterator[Event]:

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from exporter.compiled import fields, pack, record, turns
+    from exporter.compiled import fields, pack, plain_frames, record, turns
 
 FieldsReader: "type[fields.FieldsReader] | None"
 HistogramCell: "type[record.HistogramCell] | None"
 Packer: "type[pack.Packer] | None"
+PlainFrames: "type[plain_frames.PlainFrames] | None"
 RecordWriter: "type[record.RecordWriter] | None"
 TurnEncoder: "type[turns.TurnEncoder] | None"
 unix_seconds: Callable[[datetime], float] | None
@@ -23,10 +24,12 @@ try:
     from exporter.compiled.frames import take_messages
     from exporter.compiled.moments import seconds_between, unix_seconds
     from exporter.compiled.pack import Packer
+    from exporter.compiled.plain_frames import PlainFrames
     from exporter.compiled.record import HistogramCell, RecordWriter
     from exporter.compiled.turns import TurnEncoder
 except ImportError:
-    FieldsReader = HistogramCell = Packer = RecordWriter = TurnEncoder = take_messages = unix_seconds = seconds_between = None
+    FieldsReader = HistogramCell = Packer = PlainFrames = RecordWriter = TurnEncoder = None
+    take_messages = unix_seconds = seconds_between = None
 
 BUILD: Final = "plain" if RecordWriter is None else "compiled"
 """How the hot path of this process runs, as ``--version``, the log and ``agentstack_exporter_build_info`` say."""

@@ -8,14 +8,14 @@ first gets its room from :meth:`AttributeWriter._room`.
 import sys
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItemWithError
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.ref cimport PyObject
-from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from cpython.unicode cimport PyUnicode_GET_LENGTH
+from cpython.unicode cimport PyUnicode_Compare, PyUnicode_GET_LENGTH
 from libc.string cimport memcpy
 
+from exporter.compiled.members cimport field_at
 from exporter.compiled.varint cimport put_varint, varint_size
 
 cdef extern from "Python.h":
@@ -34,14 +34,32 @@ _KINDS = {
     "double": DOUBLE, "integer": INTEGER, "nonzero": NONZERO, "boolean": BOOLEAN, "text": TEXT, "cached": CACHED, "written": WRITTEN
 }
 
+cdef bint same_flags(dict one, dict other) except -1:
+    """Whether both have the same names in the same order, with the same flags. Anything but a flag is never the same."""
+    cdef PyObject *name
+    cdef PyObject *flag
+    cdef PyObject *other_name
+    cdef PyObject *other_flag
+    cdef Py_ssize_t at = 0, other_at = 0
+    if PyDict_Size(one) != PyDict_Size(other):
+        return False
+    while PyDict_Next(one, &at, &name, &flag):
+        PyDict_Next(other, &other_at, &other_name, &other_flag)
+        if flag != other_flag or (<object>flag is not True and <object>flag is not False):
+            return False
+        if name != other_name and PyUnicode_Compare(<str>name, <str>other_name):
+            return False
+    return True
+
+
 cdef class AttributeWriter:
-    """Writes attributes in field ``field`` of spans, from events that have ``fields`` values.
+    """Writes attributes in field ``field`` of spans, from events that have their fields at ``offsets``.
 
     ``spans`` has the :class:`exporter.tracing.turn_attributes.AttributeEntry` items of each span. Texts are cut to ``length`` characters.
     Each event is written over the one before, to ``buffer``. Raises ``ValueError`` for an entry that would read or write beyond its memory.
     """
 
-    def __cinit__(self, list spans, Py_ssize_t fields, unsigned char field, Py_ssize_t length):
+    def __cinit__(self, list spans, list offsets, unsigned char field, Py_ssize_t length):
         cdef Py_ssize_t number = sum([len(entries) for entries in spans])
         self._capacity = 4096
         self._entries = <Entry *>PyMem_Malloc((number + 1) * sizeof(Entry))
@@ -49,11 +67,11 @@ cdef class AttributeWriter:
         self.buffer = <unsigned char *>PyMem_Malloc(self._capacity)
         if self._entries == NULL or self._ends == NULL or self.buffer == NULL:
             raise MemoryError
-        self._fields, self._tag, self._length = fields, field << 3 | 2, length
-        self._kept, self._writes = [], []
+        self._tag, self._length = field << 3 | 2, length
+        self._kept, self._writes, self._last = [], [], []
         for entries in spans:
             for entry in entries:
-                self._add(entry)
+                self._add(entry, offsets)
             self._ends[self.spans] = len(self._writes)
             self.spans += 1
 
@@ -62,14 +80,14 @@ cdef class AttributeWriter:
         PyMem_Free(self._ends)
         PyMem_Free(self.buffer)
 
-    cdef int _add(self, entry) except -1:
+    cdef int _add(self, entry, list offsets) except -1:
         kind, places, divisor, head, no, write = entry
-        if not 1 <= len(places) <= 1 + MAX_ALIASES or not all([0 <= place < self._fields for place in places]):
-            raise ValueError(f"{places} must be the places of a field and up to {MAX_ALIASES} aliases, below {self._fields}")
+        if not 1 <= len(places) <= 1 + MAX_ALIASES or not all([0 <= place < len(offsets) for place in places]):
+            raise ValueError(f"{places} must be the places of a field and up to {MAX_ALIASES} aliases, below {len(offsets)}")
         cdef Entry *e = &self._entries[len(self._writes)]
         e.kind, e.divisor, e.fields = _KINDS[kind], divisor, len(places)
         for number, place in enumerate(places):
-            e.field[number] = place
+            e.field[number] = offsets[place]
         e.head, e.head_size = PyBytes_AS_STRING(<bytes?>head), PyBytes_GET_SIZE(<bytes?>head)
         e.no, e.no_size = PyBytes_AS_STRING(<bytes?>no), PyBytes_GET_SIZE(<bytes?>no)
         if (e.kind == INTEGER or e.kind == NONZERO) and e.head_size > 100:
@@ -78,12 +96,11 @@ cdef class AttributeWriter:
             raise ValueError(f"{write!r} cannot write values of kind {kind}")
         self._kept += (head, no)
         self._writes.append(write)
+        self._last.append(None)
         return 0
 
-    cdef int write(self, tuple values, Py_ssize_t *ends) except -1:
-        """Write the attributes for an event whose fields have these values; ``ends`` gets the offset after each span's."""
-        if PyTuple_GET_SIZE(values) != self._fields:
-            raise ValueError(f"the event has {len(values)} values, not {self._fields}")
+    cdef int write(self, event, Py_ssize_t *ends) except -1:
+        """Write the attributes for an event; ``ends`` gets the offset after each span's. The caller has checked the event's type."""
         cdef Py_ssize_t place = 0, span
         cdef Entry *e
         cdef PyObject *value
@@ -93,7 +110,7 @@ cdef class AttributeWriter:
             while place < self._ends[span]:
                 e = &self._entries[place]
                 for number in range(e.fields):
-                    value = PyTuple_GET_ITEM(values, e.field[number])
+                    value = field_at(event, e.field[number])
                     if value != <PyObject *>None:
                         self._attribute(e, place, <object>value)
                         break
@@ -130,7 +147,7 @@ cdef class AttributeWriter:
         elif e.kind == TEXT:
             self._text(e, value)
         elif e.kind == CACHED or e.kind == WRITTEN:
-            written = self._cached(place, value) if e.kind == CACHED else self._writes[place](value)
+            written = self._cached(place, value) if e.kind == CACHED else self._written(place, value)
             self._copy(PyBytes_AS_STRING(written), PyBytes_GET_SIZE(written))
         elif value:
             self._copy(e.head, e.head_size)
@@ -143,6 +160,16 @@ cdef class AttributeWriter:
         cdef object cache = self._writes[place]
         cdef PyObject *found = PyDict_GetItemWithError(cache, value)
         return <bytes?>found if found != NULL else cache[value]  # calls __missing__
+
+    cdef bytes _written(self, Py_ssize_t place, object value):
+        """What the entry's function writes. Flags that are the same as in the event before, in the same order, are not written again."""
+        cdef object last = self._last[place], made
+        if type(value) is not dict:
+            return <bytes?>self._writes[place](value)
+        if last is None or not same_flags(<dict>(<tuple>last)[0], <dict>value):
+            made = <bytes?>self._writes[place](value)
+            last = self._last[place] = (value, made)
+        return <bytes>(<tuple>last)[1]
 
     cdef int _double(self, Entry *e, object value) except -1:
         cdef double number = <double>value / e.divisor

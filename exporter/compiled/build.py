@@ -48,6 +48,7 @@ PLAIN: Final = (
     "sessions/session",
     "sessions/span_state",
     "sessions/turn_taking_state",
+    "tracing/flags_attribute",
     "tracing/processor",
     "tracing/timeline",
     "tracing/turn_spans",

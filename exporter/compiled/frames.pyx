@@ -10,6 +10,8 @@ from libc.string cimport memcpy
 
 cdef extern from "Python.h":
     object PyUnicode_DecodeUTF8(const char *text, Py_ssize_t size, const char *errors)
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
+    void *PyUnicode_DATA(object text)
 
 cdef enum:
     TEXT = 0x81  # first byte of a frame that holds a whole message, without extensions (RFC 6455, section 5.2)
@@ -19,23 +21,24 @@ cdef enum:
     KEY = 4
     LONGEST = 8192
 
-cdef unsigned char[LONGEST] unmasked  # the content of one frame at a time
 
-
-cdef void unmask(const unsigned char *content, Py_ssize_t size, const unsigned char *key) noexcept:
-    """Write the content without its mask to ``unmasked``, eight bytes at a time."""
-    cdef unsigned long long word, mask
+cdef bint unmask(const unsigned char *content, Py_ssize_t size, const unsigned char *key, unsigned char *unmasked) noexcept:
+    """Write the content without its mask, eight bytes at a time. Returns whether all of it is ASCII."""
+    cdef unsigned long long word, mask, seen = 0
     cdef Py_ssize_t at = 0
     memcpy(&mask, key, KEY)
     memcpy(<unsigned char *>&mask + KEY, key, KEY)
     while at + 8 <= size:
         memcpy(&word, content + at, 8)
         word ^= mask
+        seen |= word
         memcpy(unmasked + at, &word, 8)
         at += 8
     while at < size:
         unmasked[at] = content[at] ^ key[at & 3]
+        seen |= unmasked[at]
         at += 1
+    return not seen & <unsigned long long>0x8080808080808080
 
 
 def take_messages(bytes read not None, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t longest):
@@ -46,6 +49,7 @@ def take_messages(bytes read not None, Py_ssize_t at, Py_ssize_t stop, Py_ssize_
     """
     cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(read)
     cdef Py_ssize_t end = PyBytes_GET_SIZE(read), size, body
+    cdef unsigned char *unmasked
     cdef list messages = []
     if longest > LONGEST or at < 0:
         raise ValueError(f"frames of up to {longest} bytes from {at} on cannot be taken")
@@ -61,13 +65,18 @@ def take_messages(bytes read not None, Py_ssize_t at, Py_ssize_t stop, Py_ssize_
         body += KEY
         if body + size > end or body + size - at > longest:
             break
-        unmask(data + body, size, data + body - KEY)
         if data[at] == TEXT:
-            try:
-                messages.append({"type": "websocket.receive", "text": PyUnicode_DecodeUTF8(<char *>unmasked, size, NULL)})
-            except UnicodeDecodeError:
-                break
+            text = PyUnicode_New(size, 127)  # seen by nobody unless it is ASCII
+            unmasked = <unsigned char *>PyUnicode_DATA(text)
+            if not unmask(data + body, size, data + body - KEY, unmasked):
+                try:
+                    text = PyUnicode_DecodeUTF8(<char *>unmasked, size, NULL)
+                except UnicodeDecodeError:
+                    break
+            messages.append({"type": "websocket.receive", "text": text})
         else:
-            messages.append({"type": "websocket.receive", "bytes": PyBytes_FromStringAndSize(<char *>unmasked, size)})
+            content = PyBytes_FromStringAndSize(NULL, size)
+            unmask(data + body, size, data + body - KEY, <unsigned char *>PyBytes_AS_STRING(content))
+            messages.append({"type": "websocket.receive", "bytes": content})
         at = body + size
     return at, messages

@@ -12,7 +12,7 @@ class TurnEncoder:
     def __init__(
         self,
         entries: list[list[AttributeEntry]],
-        fields: tuple[str, ...],
+        event_type: type[TurnMetrics],
         on: int,
         length: int,
         constants: TurnConstants,

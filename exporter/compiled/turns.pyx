@@ -7,16 +7,14 @@ test compares them. The comments on *why* are there.
 
 import sys
 
-import msgspec
-
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.ref cimport PyObject
-from cpython.tuple cimport PyTuple_GET_ITEM
 from libc.stdint cimport INT64_MAX
 from libc.string cimport memcpy
 
 from exporter.compiled.attributes cimport AttributeWriter
+from exporter.compiled.members cimport field_at, offset_of
 from exporter.compiled.moments cimport unix_seconds
 from exporter.compiled.varint cimport put_varint, varint_size
 
@@ -86,26 +84,26 @@ cdef inline long long length_of(long long start, long long end, long long longes
 
 
 cdef struct StageFields:
-    int model
-    int first_output
+    Py_ssize_t model
+    Py_ssize_t first_output
     bint with_session
     int times  # how many fields say when the stage was
-    int time[MOST_TIMES]
+    Py_ssize_t time[MOST_TIMES]
 
 
 cdef class TurnEncoder:
     """See :class:`exporter.tracing.turn_encoder.TurnEncoder`.
 
-    ``entries`` and ``fields`` are those of the turn's attributes, which stand in field ``on`` of a span, with texts of up to ``length``
-    characters. ``timed_by`` names the fields that time each stage, ``lasts`` are the last fields of a span that went well or failed, and ``batch``
+    ``entries`` are those of the attributes of turns, which are events of type ``event_type``. They stand in field ``on`` of a span, with texts
+    of up to ``length`` characters. ``timed_by`` names the fields that time each stage, ``lasts`` are the last fields of a span that went well or failed, and ``batch``
     makes what is returned of joined spans and their number.
     """
 
     cdef AttributeWriter _attributes
     cdef object _batch
-    cdef object _values_of
-    cdef tuple _values
-    cdef int _place[FIELDS]
+    cdef object _type
+    cdef object _event
+    cdef Py_ssize_t _offset[FIELDS]
     cdef StageFields _stage[STAGES]
     cdef list _names
     cdef list _always
@@ -122,33 +120,33 @@ cdef class TurnEncoder:
     cdef readonly bint estimated
     cdef readonly list present
 
-    def __cinit__(self, list entries, tuple fields, unsigned char on, Py_ssize_t length, constants, tuple timed_by, tuple lasts, batch):
+    def __cinit__(self, list entries, event_type, unsigned char on, Py_ssize_t length, constants, tuple timed_by, tuple lasts, batch):
         cdef int number
-        places = {name: place for place, name in enumerate(fields)}
-        self._attributes = AttributeWriter(entries, len(fields), on, length)
+        offsets = {name: offset_of(event_type, name) for name in event_type.__struct_fields__}
+        self._attributes = AttributeWriter(entries, list(offsets.values()), on, length)
         if self._attributes.spans != STAGES + 1 or len(constants.stages) != STAGES or len(timed_by) != STAGES:
             raise ValueError(f"a turn has {STAGES} stages, and a span of its own")
         for number, name in enumerate(_NAMES):
-            self._place[number] = places[name]
+            self._offset[number] = offsets[name]
         self._names, self._always, self._marks = [], [], []
         for number, same in enumerate(constants.stages):
-            self._add(&self._stage[number], same, [places[name] for name in timed_by[number]], places)
+            self._add(&self._stage[number], same, [offsets[name] for name in timed_by[number]], offsets)
         self._platform, self._estimated = constants.platform, constants.estimated
         self._succeeded, self._failed = lasts
         if len(self._platform) != 3 or len(self._estimated) != 3:
             raise ValueError("a turn ends in three ways")
-        self._batch, self._values_of, self._values, self.present = batch, msgspec.structs.astuple, None, []
+        self._batch, self._type, self._event, self.present = batch, event_type, None, []
 
-    cdef int _add(self, StageFields *stage, same, list times, dict places) except -1:
+    cdef int _add(self, StageFields *stage, same, list times, dict offsets) except -1:
         if not isinstance(same.name, dict):
             raise TypeError(f"{same.name!r} cannot make names")
         if len(same.mark) > LONGEST_MARK or len(times) > MOST_TIMES:
             raise ValueError(f"a mark has up to {LONGEST_MARK} bytes and a stage up to {MOST_TIMES} times, not {same.mark!r} and {times}")
-        stage.model = NONE if same.model is None else places[same.model]
-        stage.first_output = NONE if same.first_output is None else places[same.first_output]
+        stage.model = NONE if same.model is None else offsets[same.model]
+        stage.first_output = NONE if same.first_output is None else offsets[same.first_output]
         stage.with_session, stage.times = same.with_session, len(times)
-        for number, place in enumerate(times):
-            stage.time[number] = place
+        for number, offset in enumerate(times):
+            stage.time[number] = offset
         self._names.append(same.name)
         self._always.append(<bytes?>same.attributes)
         self._marks.append(<bytes?>same.mark)
@@ -162,8 +160,10 @@ cdef class TurnEncoder:
         cdef long long start = INT64_MAX, end = 0
         if more is not None and len(more) != STAGES + 1:
             raise ValueError(f"{len(more)} lists of attributes, not {STAGES + 1}")
-        self._values = self._values_of(event)
-        self._attributes.write(self._values, self._attribute_ends)
+        if type(event) is not self._type:
+            raise TypeError(f"a turn of type {self._type.__name__} is written here, not {type(event).__name__}")
+        self._event = event
+        self._attributes.write(event, self._attribute_ends)
         self._lay_out(low, high)
         for stage in range(STAGES):
             if self._attribute_ends[stage] > written or (more is not None and more[stage]) or self._is_timed(&self._stage[stage]):
@@ -181,8 +181,8 @@ cdef class TurnEncoder:
 
     def finish(self, ids, state, long long start, added):
         cdef list more = added.attributes, names = []
-        cdef tuple values = self._values
-        if values is None or (more is not None and len(more) != STAGES + 1):
+        cdef object event = self._event
+        if event is None or (more is not None and len(more) != STAGES + 1):
             raise ValueError("no turn was begun with these attributes")
         cdef bytes trace = ids.trace, span = ids.span, parent = ids.parent, link = ids.link
         cdef bytes name = state.turn_name, identity = state.identity, session = state.session_part
@@ -199,7 +199,7 @@ cdef class TurnEncoder:
             raise ValueError(f"a span id has {ID} bytes, not {span!r}")
         if trace is None or parent is None or link is None or name is None or identity is None or session is None or events is None:
             raise TypeError("a part of a span is missing")
-        self._values = None
+        self._event = None
         size = (
             PyBytes_GET_SIZE(trace) + ID + PyBytes_GET_SIZE(parent) + PyBytes_GET_SIZE(name) + START_END + PyBytes_GET_SIZE(identity)
             + PyBytes_GET_SIZE(reason) + self._attributes_size(STAGES, more) + PyBytes_GET_SIZE(events) + PyBytes_GET_SIZE(link)
@@ -207,8 +207,8 @@ cdef class TurnEncoder:
         )
         sizes[STAGES], total = size, 1 + varint_size(size) + size
         for stage in self.present:
-            names.append(self._name(stage, values))
-            sizes[stage] = size = self._stage_size(stage, values, trace, <bytes>names[number], session, failed, more)
+            names.append(self._name(stage, event))
+            sizes[stage] = size = self._stage_size(stage, event, trace, <bytes>names[number], session, failed, more)
             total += 1 + varint_size(size) + size
             number += 1
         body = PyBytes_FromStringAndSize(NULL, total)
@@ -226,7 +226,7 @@ cdef class TurnEncoder:
             if self._stage[stage].with_session:
                 at = put(at, session)
             at = self._put_attributes(at, stage, more)
-            at = put(self._put_mark(at, stage, values), self._failed if stage == failed else self._succeeded)
+            at = put(self._put_mark(at, stage, event), self._failed if stage == failed else self._succeeded)
             number += 1
         return self._batch(body, number + 1)
 
@@ -236,24 +236,24 @@ cdef class TurnEncoder:
         at[0] = 0x12  # spans = 2
         return put_varint(at + 1, size)
 
-    cdef Py_ssize_t _stage_size(self, int stage, tuple values, bytes trace, bytes name, bytes session, int failed, list more) except -1:
+    cdef Py_ssize_t _stage_size(self, int stage, event, bytes trace, bytes name, bytes session, int failed, list more) except -1:
         cdef Py_ssize_t size = (
             PyBytes_GET_SIZE(trace) + ID + PARENT + PyBytes_GET_SIZE(name) + START_END + PyBytes_GET_SIZE(<bytes>self._always[stage])
             + self._attributes_size(stage, more) + PyBytes_GET_SIZE(self._failed if stage == failed else self._succeeded)
         )
         if self._stage[stage].with_session:
             size += PyBytes_GET_SIZE(session)
-        if self._first_output(stage, values) != <PyObject *>None:
+        if self._first_output(stage, event) != <PyObject *>None:
             size += MARK_HEAD + PyBytes_GET_SIZE(<bytes>self._marks[stage])
         return size
 
-    cdef inline PyObject *_first_output(self, int stage, tuple values) noexcept:
-        cdef int place = self._stage[stage].first_output
-        return <PyObject *>None if place == NONE else PyTuple_GET_ITEM(values, place)
+    cdef inline PyObject *_first_output(self, int stage, event) noexcept:
+        cdef Py_ssize_t place = self._stage[stage].first_output
+        return <PyObject *>None if place == NONE else field_at(event, place)
 
-    cdef unsigned char *_put_mark(self, unsigned char *at, int stage, tuple values) except NULL:
+    cdef unsigned char *_put_mark(self, unsigned char *at, int stage, event) except NULL:
         """The event that marks a model's first output, if it is known."""
-        cdef PyObject *delay = self._first_output(stage, values)
+        cdef PyObject *delay = self._first_output(stage, event)
         cdef bytes mark = <bytes>self._marks[stage]
         if delay == <PyObject *>None:
             return at
@@ -273,20 +273,20 @@ cdef class TurnEncoder:
         at += size
         return at if more is None else put(at, <bytes?>more[span])
 
-    cdef bytes _name(self, int stage, tuple values):
+    cdef bytes _name(self, int stage, event):
         """The span's name and kind, from the cache that makes it if it is missing."""
-        cdef int place = self._stage[stage].model
-        cdef object cache = self._names[stage], model = None if place == NONE else <object>PyTuple_GET_ITEM(values, place)
+        cdef Py_ssize_t place = self._stage[stage].model
+        cdef object cache = self._names[stage], model = None if place == NONE else <object>field_at(event, place)
         cdef PyObject *found = PyDict_GetItemWithError(cache, model)
         return <bytes?>(<object>found if found != NULL else cache[model])  # calls __missing__
 
     # The values of the event
 
     cdef inline object _value(self, int field):
-        return <object>PyTuple_GET_ITEM(self._values, self._place[field])
+        return <object>field_at(self._event, self._offset[field])
 
     cdef inline bint _is_known(self, int field) noexcept:
-        return PyTuple_GET_ITEM(self._values, self._place[field]) != <PyObject *>None
+        return field_at(self._event, self._offset[field]) != <PyObject *>None
 
     cdef inline bint _is_true(self, int field) except -1:
         return self._is_known(field) and bool(self._value(field))
@@ -294,7 +294,7 @@ cdef class TurnEncoder:
     cdef inline bint _is_timed(self, StageFields *stage) noexcept:
         cdef int number
         for number in range(stage.times):
-            if PyTuple_GET_ITEM(self._values, stage.time[number]) != <PyObject *>None:
+            if field_at(self._event, stage.time[number]) != <PyObject *>None:
                 return True
         return False
 

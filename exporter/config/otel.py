@@ -122,6 +122,7 @@ def _read(values: EnvironmentReader, *, use_proxies: bool) -> tuple[OtelSettings
         capture_content=_capture_content(values),
         log_level=_log_level(values),
     )
+    values.warn_of_misspelled()
     return settings, tuple(dict.fromkeys(values.warnings))  # both signals may have met the same fault
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeVar
 from urllib.parse import unquote
 
+from exporter.config.otel_names import misspelled
+
 T = TypeVar("T", bound=str)
 
 MAX_INT: Final = 2**31 - 1
@@ -35,14 +37,21 @@ class EnvironmentReader:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._asked: set[str] = set()
         self.warnings: list[str] = []
 
     def variable(self, *names: str) -> Variable:
         """The first of the variables that is set."""
+        self._asked.update(names)
         for name in names:
             if text := self._environ.get(name, "").strip():
                 return Variable(name, text)
         return Variable("", "")
+
+    def warn_of_misspelled(self) -> None:
+        """Warn of variables whose names look like those that were asked for."""
+        for name, meant in misspelled(self._environ, self._asked):
+            self.warn(name, f"no such variable is known, so it has no effect; did you mean {meant}?")
 
     def text(self, *names: str) -> str:
         """The text of the first variable that is set; empty if none is."""

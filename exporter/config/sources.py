@@ -135,7 +135,7 @@ def is_service_link(env: str, text: str) -> bool:
 def _unknown_key(key: str, value: object, known: list[str]) -> str:
     near = nearest(key.replace("_", "-").lower(), known)
     hint = f"; did you mean {near!r}?" if near else ""
-    if not near and isinstance(value, dict):
+    if isinstance(value, dict):
         hint = "; settings belong at the top level of the file, not in tables"
     return f"unknown key {shown(key)}{hint}"
 

@@ -4,7 +4,7 @@ A signal without a target has no sender. Both signals share the resource and sto
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -50,11 +50,15 @@ class OtlpExporter:
         self._limiter = SpanLimiter(context.otel.limits)
         self._spans = _span_sender(context, settings.otlp_queue_dir)
         self._metrics = _metrics_sender(context)
+        self.offer: Final = self._taker()
+        """Queues serialised spans of one turn or session; never waits."""
 
-    def offer(self, spans: Sequence[bytes]) -> None:
-        """Queue serialised spans of one turn or session; never waits."""
-        if self._spans is not None:
-            self._spans.offer(self._limiter.apply(spans) if self._limiter.active else spans)
+    def _taker(self) -> Callable[[Sequence[bytes]], object]:
+        """What takes spans. Every turn comes here, so there is no call in between that does nothing."""
+        sender, limiter = self._spans, self._limiter
+        if sender is None:
+            return len
+        return (lambda spans: sender.offer(limiter.apply(spans))) if limiter.active else sender.offer
 
     def start(self) -> None:
         """Start sending."""

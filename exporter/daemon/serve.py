@@ -22,6 +22,7 @@ from exporter.daemon.reload import Reloader
 from exporter.daemon.sdk_parts import exporter_names, problems
 from exporter.exporters.otlp.target import Signal
 from exporter.logs import log_uncaught_errors, setup
+from exporter.server.listeners import ListenError
 
 FAILURE: Final = 1
 MISCONFIGURED: Final = 2
@@ -63,6 +64,10 @@ async def serve(settings: Settings, otel: OtelSettings, read_settings: Callable[
     try:
         if starting.done():
             starting.result()
+    except ListenError as error:
+        hint = "choose another address with --listen or --telemetry-listen"
+        log.error("cannot start: %s; %s", error.strerror, hint)  # noqa: TRY400 - as below
+        return FAILURE
     except OSError as error:
         log.error("cannot start: %s", error.strerror or error)  # noqa: TRY400 - the reason says all, a traceback would bury it
         return FAILURE

@@ -1,6 +1,6 @@
 """The interface of a way out that sends on its own. A way out that is only read, such as ``/metrics``, is a page instead."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 
@@ -11,8 +11,9 @@ class Exporter(Protocol):
     created.
     """
 
-    def offer(self, spans: Sequence[bytes]) -> None:
-        """Take serialised OTLP ``Span`` messages of one turn or session. Never waits; what cannot be queued is counted as dropped."""
+    @property
+    def offer(self) -> Callable[[Sequence[bytes]], object]:
+        """Takes serialised OTLP ``Span`` messages of one turn or session. Never waits; what cannot be queued is counted as dropped."""
 
     def start(self) -> None:
         """Start sending."""

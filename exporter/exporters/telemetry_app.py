@@ -1,6 +1,7 @@
 """The telemetry listener's pages: ``/metrics``, the health pages ``/-/healthy`` and ``/-/ready``, the landing page, and those of /live.
 
-All pages answer ``GET`` and ``HEAD``. Another method gets 405 with ``Allow``, another path 404, both in plain text.
+All pages answer ``GET`` and ``HEAD``. Another method gets 405 with ``Allow``, another path 404 with the paths that there are, both in
+plain text.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -55,14 +56,20 @@ def telemetry_app(
     async def landing(_request: Request) -> Response:
         return HTMLResponse(landing_page(product, status(), live=bool(live)), headers=SECURITY_HEADERS)
 
+    pages = ["/", "/metrics", "/-/healthy", "/-/ready", *(["/live"] if live else [])]
+
+    async def not_found(_request: Request, _error: Exception) -> Response:
+        return PlainTextResponse(f"not found; there are {', '.join(pages)}\n", status_code=404, headers=_PLAIN_HEADERS)
+
     app = Starlette(
+        exception_handlers={404: not_found},
         routes=[
             Route("/", landing),
             Route("/metrics", MetricsEndpoint(snapshot, protobuf=protobuf, on_scrape=on_scrape), methods=["GET"]),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
             *live,
-        ]
+        ],
     )
     # A redirect to the path without the slash would use the Host header, which anyone can set.
     app.router.redirect_slashes = False

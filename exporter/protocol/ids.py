@@ -5,7 +5,7 @@ Exemplars and spans take their ids from here, so an exemplar always points at an
 
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -21,6 +21,10 @@ _AFTER_TOOLS = 1 << 32
 """The numbers of the root's children, which give their ids: tool calls are below this one, continued sessions from here on."""
 _BY_ID = -1
 """Takes the place of the number in the key of a turn that only has an id."""
+
+
+_TURN_SPAN: Final = blake2b(digest_size=8, person=b"agentstack-turn")
+"""Copied for each turn: that takes half the time of reading the arguments again."""
 
 
 def shorten_id(wire_id: str) -> str:
@@ -76,7 +80,9 @@ def turn_span_id(trace: str, turn: TurnKey) -> str:
 
 def turn_span(trace: str, turn: TurnKey) -> bytes:
     """The id of a turn's span as OTLP writes it, 8 bytes."""
-    return blake2b(f"{trace}/{turn[0]}/{turn[1]}".encode("utf-8", "replace"), digest_size=8, person=b"agentstack-turn").digest()
+    digest = _TURN_SPAN.copy()
+    digest.update(f"{trace}/{turn[0]}/{turn[1]}".encode("utf-8", "replace"))
+    return digest.digest()
 
 
 def turn_trace_id(trace: str, turn: TurnKey) -> str:

@@ -31,6 +31,7 @@ from exporter.protocol.decoder import (
     decode_leniently,
     out_of_range,
 )
+from exporter.protocol.plain_turns import plain_turns
 
 SEEN: Final = 3
 """How often a field has to fail before it is learned."""
@@ -59,9 +60,12 @@ class LearningDecoder:
         self._by_struct: dict[type[Any], _LooseEvent] = {}
         self._decode = STRICT.decode
         self._decode_stream = STRICT_STREAM.decode
+        self._plain_turns = plain_turns()
 
     def decode(self, frame: str | bytes) -> Wire | PartialEvent:
         """Read a frame. Raises :class:`exporter.protocol.reasons.FrameRejected` if it is not an event."""
+        if self._plain_turns is not None and (turn := self._plain_turns.read(frame)) is not None:
+            return turn
         try:
             found: Any = self._decode_stream(frame) if frame[:8] in STREAM_START else self._decode(frame)
         except NOT_READ:

@@ -193,8 +193,12 @@ def _bound(found: socket.socket | None, host: str, port: int) -> tuple[str, int]
     return str(host), int(port)
 
 
+class ListenError(OSError):
+    """An address cannot be listened on. ``strerror`` names it, and the reason."""
+
+
 async def _bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ``OSError`` that names the address."""
+    """A listening socket. Raises :class:`ListenError`."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
@@ -208,5 +212,5 @@ async def _bind(host: str, port: int) -> socket.socket:
             bound.close()
             raise
     except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise ListenError(error.errno, f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     return bound

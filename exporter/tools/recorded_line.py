@@ -13,6 +13,7 @@ import msgspec
 from exporter.catalogue.quantities import DateTime, UnixTime
 from exporter.metrics.label_limits import normalise
 from exporter.protocol.members import join, split
+from exporter.sessions.clock import EARLIEST, LATEST, SECOND
 
 Found = TypeVar("Found", bound=msgspec.Struct)
 
@@ -82,7 +83,7 @@ def _read(raw: bytes, decoder: msgspec.json.Decoder[Found]) -> Found:
     fields = dict(zip(read.__struct_encode_fields__, read.__struct_fields__, strict=True))
     for name, value in split(raw) if raw.startswith(b"{") else ():
         field = fields.get(name.strip(b'"').decode(errors="replace"))
-        if field == "event" and value.startswith(b"{"):
+        if isinstance(read, _Wrapper) and field == "event" and value.startswith(b"{"):
             read = msgspec.structs.replace(read, event=msgspec.Raw(value))
         elif field is not None:
             with contextlib.suppress(*_UNREADABLE):
@@ -91,8 +92,10 @@ def _read(raw: bytes, decoder: msgspec.json.Decoder[Found]) -> Found:
 
 
 def _time_of(wrapper: _Wrapper, frame: bytes) -> float:
+    """When the event was sent, or 0 if that is not said, or makes no sense: it would be the time of everything after it."""
     try:
-        return _unix_time.decode(wrapper.sent_at)
+        found = _unix_time.decode(wrapper.sent_at)
     except msgspec.MsgspecError:
         stamp = _read(frame, _stamp).timestamp
-    return stamp.timestamp() if stamp is not None else 0.0
+        found = stamp.timestamp() if stamp is not None else 0.0
+    return found if EARLIEST <= found * SECOND < LATEST else 0.0

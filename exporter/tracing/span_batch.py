@@ -1,21 +1,25 @@
 """Serialised spans that are complete at the same moment, joined as they stand in a request."""
 
+from abc import ABCMeta
 from collections.abc import Iterator, Sequence
 from typing import overload
 
+import msgspec
 
-class SpanBatch(Sequence[bytes]):
+
+class _StructSequenceMeta(msgspec.StructMeta, ABCMeta):
+    """The metaclass of a struct that is a sequence."""
+
+
+class SpanBatch(msgspec.Struct, Sequence[bytes], metaclass=_StructSequenceMeta, gc=False):
     """A sequence of ``Span`` messages that were written one after the other, each with tag and length in front.
 
     ``body`` holds them so, and ``items`` is how many there are. It is queued and sent as it is; only who needs the spans one by one has
-    them split.
+    them split. It is a struct because every turn makes one: that takes half the time, and the garbage collector does not look at it.
     """
 
-    __slots__ = ("body", "items")
-
-    def __init__(self, body: bytes, items: int) -> None:
-        self.body = body
-        self.items = items
+    body: bytes
+    items: int
 
     def __len__(self) -> int:
         return self.items

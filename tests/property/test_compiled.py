@@ -55,6 +55,7 @@ CHECKS = (
     "tests/unit/test_spans.py",
     "tests/unit/test_timeline.py",
     "tests/unit/test_pipeline.py",
+    "tests/property/test_learning_decoder.py",
     "tests/property/test_packed_turn.py",
     "tests/property/test_turn_spans.py",
     "tests/unit/test_live_journal.py",
@@ -431,6 +432,22 @@ def test_values_no_decoder_lets_through(compiled: Compiled, wrong: dict[str, Any
     assert encoded(in_c, good, case) == encoded(in_python, good, case)
 
 
+@given(turns=st.lists(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=3).map(dict), max_size=6))
+def test_flags_that_come_again(compiled: Compiled, turns: list[dict[str, bool]]) -> None:
+    """Flags are written anew if a name, a flag or their order differs from the turn before."""
+    (in_c, in_python), case = encoders(compiled, SpanOptions()), Case()
+    for flags in turns:
+        event = TurnMetrics(llm_availability=flags)
+        assert encoded(in_c, event, case) == encoded(in_python, event, case)
+
+
+def test_an_event_of_another_type_is_no_turn(compiled: Compiled) -> None:
+    """The encoder reads fields where a turn.metrics has them, so it refuses all other events."""
+    in_c, _ = encoders(compiled, SpanOptions())
+    with pytest.raises(TypeError, match=r"a turn of type TurnMetrics is written here, not TurnCompleted"):
+        in_c.begin(cast("Any", TurnCompleted()), (0, 0), 0, Additions())
+
+
 def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     """A program that would read or write beyond its memory is refused."""
     options = SpanOptions()
@@ -439,7 +456,7 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     long_mark = msgspec.structs.replace(constants.stages[3], mark=b"x" * 101)
 
     def create(entries: Any, constants: TurnConstants = constants, timed_by: Any = TIMED_BY) -> TurnEncoder:
-        return cast("TurnEncoder", compiled.turns.TurnEncoder(entries, fields, 9, 100, constants, timed_by, (b"", b""), SpanBatch))
+        return cast("TurnEncoder", compiled.turns.TurnEncoder(entries, TurnMetrics, 9, 100, constants, timed_by, (b"", b""), SpanBatch))
 
     for entries, message in (([[entry]] * 8, "must be the places"), ([[]] * 7, "a turn has 7 stages")):
         with pytest.raises(ValueError, match=message):

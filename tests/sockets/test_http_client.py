@@ -1,14 +1,26 @@
 """The HTTP client, against peers that respond in every valid way, and in some invalid ones."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
 
-from exporter.exporters.otlp.sender.http_client import MAX_BODY, MAX_HEAD, HttpClient, HttpResponse, InvalidResponseError, redirected
-from exporter.exporters.otlp.target import Target
+from exporter.exporters.otlp.sender.export_result import Delivered
+from exporter.exporters.otlp.sender.http_client import (
+    MAX_BODY,
+    MAX_HEAD,
+    HttpClient,
+    HttpResponse,
+    InvalidResponseError,
+    ProxyError,
+    redirected,
+)
+from exporter.exporters.otlp.sender.http_transport import HttpTransport
+from exporter.exporters.otlp.target import Proxy, Target
+from tests.support.waiting import seconds
 
 Answers = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -115,6 +127,20 @@ async def test_a_long_body_is_truncated() -> None:
         assert (answer.status, len(answer.body)) == (400, MAX_BODY)
 
 
+@pytest.mark.parametrize("rest", [b"\r\n", b"content-length: 20\r\n\r\nhi", b"transfer-encoding: chunked\r\n\r\n2\r\nhi\r\n"])
+async def test_a_body_without_an_end(rest: bytes) -> None:
+    """A receiver that has accepted a request and does not end its answer gets it once: half the timeout later its status counts."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n" + rest)
+        await asyncio.Event().wait()
+
+    async with peer(answer) as found:
+        transport = HttpTransport(Target("traces", "http/protobuf", found.url, timeout=seconds(0.4)))
+        assert isinstance(await transport.send(b"body"), Delivered)
+        await transport.close()
+
+
 async def test_a_response_before_the_request_is_complete() -> None:
     """The response of a peer that has not read the whole request is read."""
     refusal = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"
@@ -153,3 +179,15 @@ async def test_a_redirect_that_is_no_text() -> None:
         await client.post(redirected(target, answer.headers["location"]), {}, b"")
         await client.close()
     assert asked == [b"/v1/traces", b"/%FC%FF"]
+
+
+@pytest.mark.parametrize("through_proxy", [False, True])
+async def test_a_port_where_nobody_listens(through_proxy: bool) -> None:
+    """The reason is in the words that people search for."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    client = HttpClient(Target("traces", "http/protobuf", url, proxy=Proxy("127.0.0.1", port) if through_proxy else None), None)
+    with pytest.raises(ProxyError if through_proxy else OSError, match="Connection refused"):
+        await client.post(url, {}, b"")
+    await client.close()

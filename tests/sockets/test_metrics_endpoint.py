@@ -195,12 +195,12 @@ class TestOtherPaths:
         assert (get.status_code, head.status_code, head.content) == (200, 200, b"")
         assert head.headers["content-type"] == get.headers["content-type"]
 
-    @pytest.mark.parametrize("path", ["/nothing", "/metrics/", "/-/", "//", "/-/quit", "/metrics%00"])
+    @pytest.mark.parametrize("path", ["/nothing", "/healthz", "/metrics/", "/-/", "//", "/-/quit", "/metrics%00"])
     async def test_unknown_path(self, path: str) -> None:
-        """Another path is 404 in plain text, never a redirect."""
+        """Another path is 404 in plain text, with the paths that there are and without the one that was asked for, never a redirect."""
         async with http_server(telemetry_app(lambda: SMALL, ready, PRODUCT)) as url, client() as http:
             answer = await http.get(url + path)
-        assert (answer.status_code, answer.text) == (404, "Not Found")
+        assert (answer.status_code, answer.text) == (404, "not found; there are /, /metrics, /-/healthy, /-/ready\n")
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
 
     async def test_healthy(self) -> None:

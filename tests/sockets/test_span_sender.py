@@ -264,7 +264,7 @@ class TestFailures:
         assert run.observer.attempts == {"refused": 1, "delivered": 1}
 
     async def test_a_receiver_of_short_requests(self, protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
-        """Of spans that are too many bytes for the receiver, only one that is too long alone is lost. It learns the length at once."""
+        """Of spans that are too long for the receiver, only one that is so by itself is lost, and the length is learned."""
         async with sending(protocol, batch=BatchConfig(delay=0.01, max_items=200)) as run:
             run.receiver.longest = 100_000
             run.offer(100, size=4000)
@@ -315,13 +315,15 @@ class TestFailures:
             await run.arrived(9)
         assert [len(request.names()) for request in run.receiver.requests] == [3, 3, 3]
 
-    async def test_room_for_some(self, protocol: Protocol) -> None:
-        """Spans that fit are queued, and each span that does not fit is counted."""
+    async def test_room_for_some(self, protocol: Protocol, caplog: pytest.LogCaptureFixture) -> None:
+        """Spans that fit are queued, each span that does not fit is counted, and one line of the log tells of all."""
         async with sending(protocol, limits=QueueLimits(max_items=10), batch=BatchConfig(delay=60.0)) as run:
             assert run.sender.offer([span(number) for number in range(8)])
             assert not run.sender.offer([span(number) for number in range(8, 16)])
             assert run.observer.queue[0] == 10
             assert run.observer.drops == {"queue_full": 6}
+            assert [line for line in caplog.messages if line.endswith(": 6 spans dropped: queue_full")]
+            assert len(caplog.messages) == 1
 
     async def test_one_of_several_is_too_large(self, protocol: Protocol) -> None:
         """Of spans that are offered together only the one that is too large is lost."""

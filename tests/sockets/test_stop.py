@@ -265,13 +265,14 @@ class TestReadyFile:
 class TestStart:
     @pytest.mark.parametrize("option", ["--listen", "--telemetry-listen"])
     async def test_a_port_in_use(self, tmp_path: Path, option: str) -> None:
-        """An address in use is named on stderr, and the exit code is 1."""
+        """An address in use is named on stderr, with the settings that choose another, and the exit code is 1."""
         other = "--telemetry-listen" if option == "--listen" else "--listen"
         with socket.create_server(("127.0.0.1", 0)) as taken:
             where = f"127.0.0.1:{taken.getsockname()[1]}"
             async with program(tmp_path, "serve", option, where, other, "127.0.0.1:0") as run:
                 assert await run.ended() == 1
                 assert f"cannot listen on {where}" in run.log
+                assert "; choose another address with --listen or --telemetry-listen" in run.log
                 assert "Traceback" not in run.log
                 assert run.output == ""
 

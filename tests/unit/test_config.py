@@ -277,6 +277,7 @@ BAD_LINES = [
     ("drain_timeout = 1", "unknown key 'drain_timeout'; did you mean 'drain-timeout'?"),
     ("whatever = 1", "unknown key 'whatever'"),
     ("[exporter]", "unknown key 'exporter'; settings belong at the top level of the file, not in tables"),
+    ("[serve]", "unknown key 'serve'; settings belong at the top level of the file, not in tables"),
     ("[listen]", "listen: {} is not an address of the form host:port"),
     ("listen = 8790", "listen: 8790 is not an address of the form host:port"),
     ("subscribe = 'no'", "subscribe: 'no' is not true or false"),

@@ -51,7 +51,7 @@ def test_the_limit_is_raised(limits: dict[str, LIMITS]) -> None:
 
 
 def test_a_shortage_is_told(limits: dict[str, LIMITS]) -> None:
-    """A warning names the flag, how many calls there is room for, and the limit that is needed. Enough files are no warning."""
+    """A warning names the flag, how many calls there is room for, and the limit that is needed, unless there are enough files."""
     [warning] = shortage(settings())
     assert warning.startswith(f"--max-connections: at most {places(settings(), 4096).calls} instead of 10000 calls")
     assert "raise the limit to 14416" in warning

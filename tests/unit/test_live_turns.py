@@ -1,5 +1,6 @@
 """An opened call: its turns have the times of their spans, and an open turn grows with the events."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -136,6 +137,31 @@ def test_an_open_turn_grows_and_becomes_the_counted_one() -> None:
     core.let_pass(1)
     call.send("user.speech_started")
     assert [turn.key for turn in core.detail().turns] == ["1", "open"]
+
+
+@pytest.mark.parametrize(
+    "stamp", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1970-01-01T00:00:00Z"]
+)
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_time_that_makes_no_sense_moves_nothing(stamp: str, traced: bool) -> None:
+    """A turn that goes on and marks are where they were received if their stamps make no sense, and the call's file can be written."""
+    core = LiveCore(traced=traced)
+    call = core.call()
+    sensible = datetime.fromtimestamp(BEGINNING, UTC).isoformat()
+    call.send("agent.state_changed", old_state="idle", new_state="listening", timestamp=sensible)
+    core.let_pass(1)
+    call.send("user.backchannel", transcript="yes", timestamp=stamp)
+    call.send("interruption", timestamp=stamp)
+    call.send("user.speech_started", timestamp=stamp)
+    core.let_pass(2)
+    call.send("user.speech_stopped", timestamp=stamp)
+    call.send("user.turn_completed", timestamp=stamp)
+    core.let_pass(1)
+    detail = core.detail()
+    times = [turn.start for turn in detail.turns] + [mark.at for mark in detail.marks]
+    assert len(times) >= 2
+    assert all(BEGINNING <= time <= core.now for time in times)
+    assert "Turn open" in core.page()
 
 
 def test_tools_and_marks_belong_to_their_call() -> None:

@@ -51,6 +51,32 @@ def test_an_empty_variable_is_unset(text: str) -> None:
     assert read(**variables) == OtelSettings()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPONT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ("OTEL_EXPORTER_OTLP_HEADER", "OTEL_EXPORTER_OTLP_HEADERS"),
+        ("OTEL_SERVICENAME", "OTEL_SERVICE_NAME"),
+        ("OTEL_METRICS_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_INTERVAL"),
+        ("OTEL_METRIC_EXPORTER", "OTEL_METRICS_EXPORTER"),
+    ],
+)
+def test_a_misspelled_name(name: str, meant: str) -> None:
+    """A variable that has no effect because of its spelling is named, with the one that was meant."""
+    settings, warning = read_bad(**HERE, **{name: "60"})
+    assert settings == read(**HERE)
+    assert warning == f"{name}: no such variable is known, so it has no effect; did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT", "OTEL_LOGS_EXPORTER", "OTEL_PYTHON_LOG_LEVEL"],
+)
+def test_names_of_others(name: str) -> None:
+    """Variables of other signals, programs and languages are none of the exporter's business, however similar they look."""
+    assert read(**HERE, **{name: "x"}) == read(**HERE)
+
+
 class TestWhetherToSend:
     def test_a_general_endpoint_turns_both_on(self) -> None:
         """The general endpoint turns both signals on."""

@@ -15,6 +15,7 @@ from exporter.protocol.decoder import RefusalReason, RejectionReason
 from exporter.tools.explanation import WHY_REFUSED, WHY_REJECTED
 from exporter.tools.replay import Replay, draw_replay, run_replay, summarise_replay
 from tests.support.events import events
+from tests.support.samples import CALL
 
 SAMPLES = Path(__file__).parent.parent / "data" / "samples.jsonl"
 
@@ -302,3 +303,21 @@ def test_any_recording_is_explained(lines: list[bytes]) -> None:
     """The command ends normally, whatever the lines are."""
     assert run_replay(io.BytesIO(b"\n".join(lines)), "json") in (0, 1)
     assert summarise_replay(io.BytesIO(b"[" + b",".join(lines)), "text") in (0, 1)
+
+
+def test_an_object_is_no_name(replay: Replayed) -> None:
+    """An object under ``event`` within an event is no name, and no error."""
+    first, second, _ = replay.entries('{"event": {"type": "\\ud800", "event": {"a": 1}}}', {"type": "user.dtmf"})
+    assert (first["event"], second["event"]) == ("?", "user.dtmf")
+
+
+@pytest.mark.parametrize("stamp", ["9999-12-31T23:59:59Z", "2600-01-01T00:00:00Z", "1970-01-01T00:00:00Z"])
+def test_a_time_that_makes_no_sense_moves_no_other_event(stamp: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line that claims to be of another age costs its own time only: all turns are drawn, at their times."""
+    lines = [{"session": "as-7f3c", "sent_at": 1777885200.0 + number, "event": event} for number, event in enumerate(CALL)]
+    assert draw_replay(io.BytesIO("\n".join(map(json.dumps, lines)).encode())) == 0
+    expected = capsys.readouterr().out
+    lines.insert(3, {"session": "as-other", "event": {"type": "agent.speech_started", "timestamp": stamp}})
+    assert draw_replay(io.BytesIO("\n".join(map(json.dumps, lines)).encode())) == 0
+    drawn = capsys.readouterr().out
+    assert drawn.startswith(expected)

@@ -27,7 +27,7 @@ def test_other_editors(read: Read, content: bytes, form: str, tmp_path: Path) ->
 
 @both_files
 def test_too_large(read: Read, content: bytes, tmp_path: Path) -> None:
-    """A file that is too large is refused, not read in part: its last entries would be missing. A device without an end is no file."""
+    """A file that is too large, or a device without an end, is refused and not read in part: its last entries would be missing."""
     large = tmp_path / "large"
     large.write_bytes(content + b"#" * (1 << 20) + b"\n" + content)
     for path in (large, Path("/dev/zero")):

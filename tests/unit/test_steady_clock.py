@@ -72,7 +72,7 @@ def test_timers_go_on_after_the_clock_was_set_back() -> None:
 
 
 def test_no_other_module_reads_the_system_clock() -> None:
-    """What is received, shown and due has one clock. Only a snapshot has the system's time, which collectors compare with their own."""
+    """What is received, shown and due has one clock; only a snapshot has the system's time, which collectors compare with their own."""
     reads = re.compile(r"\btime\.time\b|^from time import .*\btime\b", re.MULTILINE)
     found = {
         str(path.relative_to(ROOT / "exporter"))

@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from typing import Final
 
+from exporter.exporters.live.event_time import event_time
 from exporter.exporters.live.messages import Stage, StageName, Tool, Turn
-from exporter.exporters.live.turn_view import NANOSECOND, SeenTurn
+from exporter.exporters.live.turn_view import SeenTurn
 from exporter.sessions.clock import PlatformClock
 from exporter.sessions.session import Session
 from exporter.sessions.turn_taking_state import Moment, TurnTakingState
@@ -65,8 +66,7 @@ def _agent_end(session: Session, start: float, clock: PlatformClock) -> float | 
     state = session.states.get("agent") if session.states else None
     if state is None or state.name == "speaking":
         return None
-    end = state.since if state.since != state.received else clock.at(state.received) / NANOSECOND
-    return max(start, end)
+    return max(start, event_time(state.since if state.since != state.received else None, state.received, clock))
 
 
 def _is_counted(stages: list[Stage], seen: Collection[SeenTurn]) -> bool:
@@ -87,4 +87,4 @@ def _stage(name: StageName, start: float, end: float | None) -> Stage:
 
 
 def _at(moment: Moment, clock: PlatformClock) -> float:
-    return moment.stamp if moment.stamp is not None else clock.at(moment.received) / NANOSECOND
+    return event_time(moment.stamp, moment.received, clock)

@@ -13,6 +13,7 @@ from exporter.events.telephony import CallTransferred, DtmfSent, UserDtmf, Voice
 from exporter.events.tools import AgentHandoff, AgentToolCompleted, AgentToolFailed, AgentToolStarted, ToolCalled, ToolExecuted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
+from exporter.exporters.live.event_time import event_time
 from exporter.exporters.live.kept_turns import kept_turn
 from exporter.exporters.live.messages import Mark, MarkKind, Tool, Truncated, Turn, TurnState
 from exporter.exporters.live.open_turn import open_turn
@@ -124,9 +125,8 @@ class CallReader:
         """When it happened, on the platform's clock."""
         if isinstance(kept, Stamped) and self._own_clock:
             return self._clock.event_time(kept.timestamp, received) / NANOSECOND
-        if isinstance(kept, Stamped) and kept.timestamp is not None:
-            return kept.timestamp.timestamp()
-        return self._clock.at(received) / NANOSECOND
+        stamp = kept.timestamp.timestamp() if isinstance(kept, Stamped) and kept.timestamp is not None else None
+        return event_time(stamp, received, self._clock)
 
     def _turn(self, kept: KeptTurn) -> None:
         event = kept.event

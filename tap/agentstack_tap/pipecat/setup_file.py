@@ -6,29 +6,26 @@ is.
 
 import logging
 import os
+from functools import cache
 from typing import Any, Final
 
 from agentstack_tap.pipecat import attach
+from agentstack_tap.pipecat.environment import URL, arguments, faults
 
-_DEFAULT_URL: Final = "ws://127.0.0.1:8790/ws"
-_YES: Final = frozenset({"1", "true", "yes", "on"})
+log: Final = logging.getLogger("agentstack_tap")
 
 
 async def setup_pipeline_worker(worker: Any) -> None:
     """Pipecat calls this for each pipeline. One that belongs to another pipeline's session has none of its own."""
     if getattr(worker, "bridged", False) is True:
         return
+    _check_environment()
     try:
-        attach(
-            worker,
-            os.environ.get("AGENTSTACK_TAP_URL") or _DEFAULT_URL,
-            agent=os.environ.get("AGENTSTACK_TAP_AGENT") or None,
-            token=os.environ.get("AGENTSTACK_TAP_TOKEN") or None,
-            texts=_is_on("AGENTSTACK_TAP_TEXTS"),
-            enable_metrics=_is_on("AGENTSTACK_TAP_ENABLE_METRICS"),
-        )
+        attach(worker, **arguments(os.environ))
+    except ValueError as error:
+        log.error("%s: %s; the pipeline runs without the tap", URL, error)  # noqa: TRY400 - the reason says all
     except Exception:
-        logging.getLogger("agentstack_tap").exception("the Pipecat tap failed to attach; the pipeline runs without it")
+        log.exception("the Pipecat tap failed to attach; the pipeline runs without it")
 
 
 async def setup_pipeline_task(task: Any) -> None:
@@ -40,5 +37,8 @@ async def setup_worker_runner(runner: Any) -> None:
     """Pipecat calls this for each runner, and warns where it is missing. There is nothing to do."""
 
 
-def _is_on(name: str) -> bool:
-    return os.environ.get(name, "").strip().lower() in _YES
+@cache
+def _check_environment() -> None:
+    """Warn of wrong variables, once: Pipecat gives no other place to look at them."""
+    for fault in faults(os.environ):
+        log.warning(fault)

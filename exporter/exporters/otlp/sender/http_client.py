@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -20,6 +21,10 @@ MAX_BODY: Final = 65_536
 """How much of a response's body is read, in bytes. An export response has a few hundred."""
 MAX_HEAD: Final = 65_536
 """How long a header of a response may be, in bytes."""
+_LONG: Final = 65_536
+"""From how many bytes on a body is worth a write of its own."""
+_KEEPS_HEAD_BACK: Final = hasattr(aiohttp.abc.AbstractStreamWriter, "send_headers")
+"""Whether the library sends the head with the body. Its first supported versions do not."""
 _KEPT: Final = 86_400.0
 """Seconds that an idle connection is kept: until the receiver closes it."""
 _CLOSE_TIMEOUT: Final = 1.0
@@ -52,7 +57,10 @@ class InvalidResponseError(Exception):
 
 
 class _Body(aiohttp.Payload):
-    """A body that is handed to the connection whole. aiohttp cuts long ones into small pieces, at twice the cost."""
+    """A body that is handed to the connection whole. aiohttp cuts long ones into small pieces, at twice the cost.
+
+    It also keeps the head back to send it with the body. On Python before 3.12.9 it copies the whole body for that.
+    """
 
     def __init__(self, body: bytes) -> None:
         super().__init__(body)
@@ -64,6 +72,8 @@ class _Body(aiohttp.Payload):
 
     async def write(self, writer: aiohttp.abc.AbstractStreamWriter) -> None:
         """Write the body after its head."""
+        if len(self._value) >= _LONG and _KEEPS_HEAD_BACK:
+            writer.send_headers()
         await writer.write(self._value)
 
 
@@ -74,6 +84,7 @@ class HttpClient:
         self._proxy = target.proxy
         self._proxy_url = URL(target.proxy.address) if target.proxy else None
         self._login = _login(target.proxy)
+        self._body_timeout = target.timeout / 2
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=1,
@@ -108,9 +119,8 @@ class HttpClient:
                 if response.status < _FIRST_FINAL_STATUS:
                     response.close()
                     raise InvalidResponseError(f"the receiver answered {response.status}, as if to change the protocol")
-                found = HttpResponse(
-                    response.status, {name.lower(): value for name, value in response.headers.items()}, await _body(response)
-                )
+                headers_found = {name.lower(): value for name, value in response.headers.items()}
+                found = HttpResponse(response.status, headers_found, await _body(response, self._body_timeout))
                 if not response.content.at_eof():
                     response.close()
                 return found
@@ -173,10 +183,13 @@ def request_headers(target: Target) -> dict[str, str]:
     return headers
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def _body(response: aiohttp.ClientResponse, timeout: float) -> bytes:  # noqa: ASYNC109 - as wait_for has it
+    """The beginning of the body, or of one without an end what has come within the timeout: the status alone decides."""
     body = b""
-    while len(body) < MAX_BODY and (part := await response.content.read(MAX_BODY - len(body))):
-        body += part
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            while len(body) < MAX_BODY and (part := await response.content.read(MAX_BODY - len(body))):
+                body += part
     return body
 
 
@@ -217,6 +230,9 @@ def _verify_message(error: Exception) -> str:
 
 
 def _reason(error: OSError) -> str:
+    """What failed, in the words of the system, for which asyncio has ``Connect call failed``. Errors of names have other numbers."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__
 
 

@@ -7,8 +7,9 @@ damage continues at the next whole record. Files written by earlier versions mus
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
+
+import msgspec
 
 MAX_RECORD: Final = 4 << 20
 """Longest body, in bytes; a greater length in a header is damage."""
@@ -35,8 +36,7 @@ class Entry(Protocol):
         """The number of items."""
 
 
-@dataclass(slots=True)  # not frozen, nor a NamedTuple: those take twice as long to create, and every turn creates one
-class QueueEntry:
+class QueueEntry(msgspec.Struct, gc=False):  # the cheapest there is to create, and every turn creates one
     """An :class:`Entry` that is nothing else."""
 
     body: bytes

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from exporter.exporters.otlp.sender.batch_size import BatchConfig, BatchSize
 from exporter.exporters.otlp.sender.disk_queue import DiskQueueConfig
 from exporter.exporters.otlp.sender.export_result import Delivered
-from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, SenderObserver
+from exporter.exporters.otlp.sender.observer import INTERNAL_ERROR, STOPPED, DropReason, SenderObserver
 from exporter.exporters.otlp.sender.requests import ExportRequest, SpanEnvelope, join
 from exporter.exporters.otlp.sender.retry_sender import DEFAULT_BACKOFF, BackoffConfig, RetrySender
 from exporter.exporters.otlp.sender.segment import QueueEntry
@@ -53,6 +54,7 @@ class SpanSender:
         self._pause_after_error = backoff.maximum * backoff.time_scale
         self._not_empty = asyncio.Event()
         self._batch_full = asyncio.Event()
+        self._woken = False  # whether both are set; asking the events takes longer
         self._stopping = False
         self._stop_begun = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -69,20 +71,21 @@ class SpanSender:
         entry = spans if isinstance(spans, SpanBatch) else QueueEntry(join(spans), len(spans))
         queue, batch, number = self._queue, self._batch, entry.items
         if number <= batch.max_items and not self._stopping and queue.enqueue(entry) is None:
-            if queue.items == number or queue.items >= batch.max_items or queue.size >= batch.max_size:
+            if not self._woken and (queue.items == number or queue.items >= batch.max_items or queue.size >= batch.max_size):
                 self._wake()  # otherwise the sender knows already that spans wait
             return True
-        queued = [self._offer_one(span) for span in spans]
-        return all(queued)
+        dropped = Counter(map(self._offer_one, spans))
+        del dropped[None]
+        for reason, count in dropped.items():
+            self._observer.dropped(str(reason), count)
+            log.warning("export of traces to %s: %d spans dropped: %s", self._address, count, reason)
+        return not dropped
 
-    def _offer_one(self, span: bytes) -> bool:
+    def _offer_one(self, span: bytes) -> DropReason | None:
         reason = STOPPED if self._stopping else self._queue.enqueue(QueueEntry(join((span,)), 1))
         if reason is None:
             self._wake()
-            return True
-        self._observer.dropped(reason, 1)
-        log.warning("export of traces to %s: span dropped: %s", self._address, reason)
-        return False
+        return reason
 
     async def stop(self, within: float = 12.0) -> None:
         """Send what can be sent in ``within`` seconds, write the rest to disk or count it as lost, and end.
@@ -117,6 +120,7 @@ class SpanSender:
             self._not_empty.set()
         if stopping or queue.items >= batch.max_items or queue.size >= batch.max_size:
             self._batch_full.set()
+            self._woken = True
 
     async def _run(self) -> None:
         await self._queue.open()
@@ -144,6 +148,7 @@ class SpanSender:
                     await self._batch_full.wait()
         self._not_empty.clear()
         self._batch_full.clear()
+        self._woken = False
 
     async def _send_batch(self) -> bool:
         """Send one batch; ``False`` means to end: all is sent, or the rest is left to the next process."""
