@@ -140,7 +140,7 @@ cdef class Packer:
     def pack(self, event not None, double received, written, /):
         """The event as bytes, behind when it was received and what ``written`` says; ``None`` if it takes more than 4 KiB.
 
-        A value is ``None``, a truth value, a float, a text, or whatever else msgspec can encode. Raises what msgspec raises, and
+        It is also ``None`` for a time that UTC has no year for. A value is ``None``, a truth value, a float, a text, or whatever else msgspec can encode. Raises what msgspec raises, and
         ``TypeError`` for an event of another type. Nils at the end are not written.
         """
         cdef Py_ssize_t count = self._count, place, size, last = 0
@@ -167,7 +167,10 @@ cdef class Packer:
             elif value == Py_True or value == Py_False:
                 at = put(at, TRUE if value == Py_True else FALSE)
             else:
-                encoded = encode(<object>value)
+                try:
+                    encoded = encode(<object>value)
+                except OverflowError:
+                    return None
                 size = PyBytes_GET_SIZE(encoded)
                 if size > ROOM - (at - buffer) - LONGEST * (count - place):
                     return None

@@ -32,10 +32,17 @@ def file_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         path = getattr(settings, name)
         if path is not None and not path.is_file():
             yield name, f"{path}: no such file"
-    if settings.ready_file is not None and not settings.ready_file.parent.is_dir():
-        yield "ready_file", f"{settings.ready_file.parent}: no such directory"
+    if settings.ready_file is not None:
+        yield from _ready_file(settings.ready_file)
     if web is not None:
         yield from _open_telemetry(settings, web)
+
+
+def _ready_file(file: Path) -> Iterator[tuple[str, str]]:
+    if not file.parent.is_dir():
+        yield "ready_file", f"{file.parent}: no such directory"
+    elif file.is_dir():
+        yield "ready_file", f"{file} is a directory; expected a file"
 
 
 def _open_telemetry(settings: Settings, web: WebConfig) -> Iterator[tuple[str, str]]:

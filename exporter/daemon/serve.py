@@ -69,7 +69,8 @@ async def serve(settings: Settings, otel: OtelSettings, read_settings: Callable[
         log.error("cannot start: %s; %s", error.strerror, hint)  # noqa: TRY400 - as below
         return FAILURE
     except OSError as error:
-        log.error("cannot start: %s", error.strerror or error)  # noqa: TRY400 - the reason says all, a traceback would bury it
+        where = f"{error.filename}: " if error.filename else ""
+        log.error("cannot start: %s%s", where, error.strerror or error)  # noqa: TRY400 - the reason says all, a traceback would bury it
         return FAILURE
     await stopped
     log.info("stopping")

@@ -78,9 +78,22 @@ def plain_packer(left_out: Collection[str]) -> Pack:
         values: list[object] = list(astuple(event))
         for place in places:
             values[place] = None
-        return _head(received, written) + encode(values)
+        head = _head(received, written)
+        try:
+            return head + encode(values)
+        except OverflowError:
+            return head + encode([None if _is_beyond_years(value) else value for value in values])
 
     return pack
+
+
+def _is_beyond_years(value: object) -> bool:
+    """Whether it is a time that lies before year 1 or after year 9999 in UTC, and so cannot be packed."""
+    try:
+        msgspec.msgpack.encode(value)
+    except OverflowError:
+        return True
+    return False
 
 
 def _head(received: float, written: Written | None) -> bytes:

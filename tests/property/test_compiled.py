@@ -403,6 +403,11 @@ def test_packing(compiled: Compiled, values: list[Any], left_out: set[int]) -> N
     assert repr([float(each) if type(each) is int else each for each in found]) == repr(msgspec.msgpack.decode(expected))
 
 
+def test_a_time_without_a_year_is_not_packed(compiled: Compiled) -> None:
+    """A time that lies in no year of UTC is left to Python."""
+    assert compiled.pack.Packer(AnyValues, ()).pack(AnyValues(datetime.fromisoformat("0001-01-01T00:00:00+23:59")), 1.0, None) is None
+
+
 def _without_end(values: list[Any]) -> list[Any]:
     while values and values[-1] is None:
         values.pop()

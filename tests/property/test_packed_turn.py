@@ -1,6 +1,8 @@
 """A turn comes back from its packed form as it was, without what is left out."""
 
 import struct
+from collections.abc import Callable, Collection
+from datetime import datetime
 
 import msgspec
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.sessions.packed_turn import KeptTurn, plain_packer, turn_packer, unpacked
+from exporter.sessions.packed_turn import KeptTurn, Pack, plain_packer, turn_packer, unpacked
 from exporter.tracing.turn_spans import TURN, WrittenTurn
 from tests.support.turn_events import turn_metrics
 
@@ -31,6 +33,15 @@ def test_a_turn_comes_back(event: TurnMetrics, received: float, spans: WrittenTu
         expected = msgspec.structs.replace(event, **dict.fromkeys(left_out))
         known = () if spans is None else (spans.earliest, spans.lag, tuple(spans.present))
         assert repr(unpacked(turn_packer(left_out)(event, received, spans))) == repr(KeptTurn(expected, received, *known))
+
+
+@pytest.mark.parametrize("packer", [turn_packer, plain_packer])
+@pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_without_a_year_is_left_out(packer: Callable[[Collection[str]], Pack], stamp: str) -> None:
+    """A time that lies in no year of UTC costs nothing but itself."""
+    event = TurnMetrics(turn_number=1, user_started_speaking_at=datetime.fromisoformat(stamp), llm_model="m")
+    expected = msgspec.structs.replace(event, user_started_speaking_at=None)
+    assert unpacked(packer(())(event, 1.0, None)).event == expected
 
 
 def test_other_bytes_are_refused() -> None:

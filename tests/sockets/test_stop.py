@@ -251,14 +251,18 @@ class TestReadyFile:
                 assert await run.ended() == 1
         assert not stale.exists()
 
-    async def test_a_place_that_cannot_be_written(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("name", "said"), [("nowhere/ready", "nowhere: no such directory"), ("", " is a directory; expected a file")]
+    )
+    async def test_a_place_that_cannot_be_written(self, tmp_path: Path, name: str, said: str) -> None:
         """If the file cannot be written, the exporter does not start, and the error names the file."""
-        missing = tmp_path / "nowhere" / "ready"
+        file = str(tmp_path / name)
         async with program(
-            tmp_path, "serve", "--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--ready-file", str(missing)
+            tmp_path, "serve", "--listen", "127.0.0.1:0", "--telemetry-listen", "127.0.0.1:0", "--ready-file", file
         ) as run:
             assert await run.ended() == 2
-            assert f"--ready-file: {missing.parent}" in run.log
+            assert f"--ready-file: {tmp_path}" in run.log
+            assert said in run.log
             assert "Traceback" not in run.log
 
 
