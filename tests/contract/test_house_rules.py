@@ -16,6 +16,7 @@ LONG_MODULES = {
 # Files that let time pass, each with the reason.
 SLEEPERS = {
     "tests/sockets/test_alerting.py": "turns come at a pace, as callers do: rates are what is alerted on",
+    "tests/support/livekit_calls.py": "how late a sleep ends is what is measured",
     "tests/support/livekit_realtime.py": "a model whose delay is what is measured",
     "tests/support/pipecat_realtime.py": "the same",
     "tests/support/waiting.py": "the polling that saves everybody else from sleeping",

@@ -168,7 +168,7 @@ def test_usual_frames_are_read(compiled: ModuleType) -> None:
 
 
 def test_frames_that_fail_again_and_again(compiled: ModuleType) -> None:
-    """Most frames of a platform that sends other ones are not tried. Those of another one are read again, soon."""
+    """Most frames of a platform that sends other ones are not tried, and those of another one are read again, soon."""
     plain = reader(compiled)
     for _ in range(500):
         assert plain.read('{"type":"turn.metrics","zzz":1}') is None

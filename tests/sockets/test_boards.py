@@ -76,17 +76,10 @@ async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], 
 async def play(directory: Path, endpoints: dict[str, Endpoints], servers: list[Prometheus]) -> None:
     """Calls of each fleet, twice, with a scrape after each time: rates need two."""
     for seed in (1, 2):
-        fleets = (
-            simulate(
-                subdirectory(directory, f"calls-{name}-{seed}"),
-                endpoints[name],
-                calls=100 if name == "plain" else 40,
-                profiles=profiles,
-                seed=seed,
-            )
-            for name, profiles in FLEETS.items()
-        )
-        await asyncio.gather(*fleets, asyncio.to_thread(tapped, endpoints["plain"].ws, f"tapped-{seed}"))
+        for name, profiles in FLEETS.items():
+            calls = subdirectory(directory, f"calls-{name}-{seed}")
+            await simulate(calls, endpoints[name], calls=100 if name == "plain" else 40, profiles=profiles, seed=seed)
+        await asyncio.to_thread(tapped, endpoints["plain"].ws, f"tapped-{seed}")
         for name in FLEETS:
             frames = await endpoints[name].total("agentstack_exporter_frames_received_total")
             for server in servers:
