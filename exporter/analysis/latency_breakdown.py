@@ -15,7 +15,7 @@ from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import LabelLimiter
 from exporter.metrics.series_cache import WaitRows
 from exporter.metrics.store import Row, Store
-from exporter.protocol.fields import fields_reader
+from exporter.protocol.fields_reader import fields_reader
 from exporter.sessions.session import MACHINE, Session
 
 SLOW_TURN: Final = 1.5

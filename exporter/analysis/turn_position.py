@@ -10,7 +10,7 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import MAX_RAW
 from exporter.metrics.store import Observe, Store
-from exporter.protocol.fields import fields_reader
+from exporter.protocol.fields_reader import fields_reader
 from exporter.protocol.moments import unix_seconds
 from exporter.sessions.session import MACHINE, Models, Session
 

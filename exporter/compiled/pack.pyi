@@ -2,7 +2,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from exporter.sessions.packed_turn import Written
+from exporter.sessions.kept_turn import Written
 
 class Packer:
     def __init__(self, event_type: type[msgspec.Struct], left_out: Collection[str]) -> None: ...

@@ -1,7 +1,7 @@
 # cython: language_level=3, wraparound=False
 """Packs what is known of a turn, and the values of its event into a MessagePack array (https://github.com/msgpack/msgpack/blob/master/spec.md).
 
-Equal to what ``exporter.sessions.packed_turn`` packs in Python once both are unpacked, but shorter: a number without a fraction is written
+Equal to what ``exporter.sessions.kept_turn`` packs in Python once both are unpacked, but shorter: a number without a fraction is written
 as an integer, another in four bytes if it fits. A property test compares both.
 """
 
@@ -106,7 +106,7 @@ cdef inline unsigned char *put_text(unsigned char *at, const char *text, Py_ssiz
 
 
 cdef unsigned char *put_head(unsigned char *at, double received, written) except NULL:
-    """Write what ``exporter.sessions.packed_turn`` writes before the event."""
+    """Write what ``exporter.sessions.kept_turn`` writes before the event."""
     cdef int64_t earliest = 0, lag = 0
     cdef unsigned int stages = NO_SPANS
     cdef int stage

@@ -3,7 +3,7 @@ from exporter.analysis.cost cimport CostCounter
 from exporter.analysis.latency_breakdown cimport LatencyBreakdown
 from exporter.analysis.tools cimport ToolTracker
 from exporter.analysis.turn_position cimport TurnPositionTracker
-from exporter.analysis.turns cimport TurnCounter
+from exporter.analysis.turn_counter cimport TurnCounter
 from exporter.sessions.session cimport Session
 
 cdef class EventHandlers:

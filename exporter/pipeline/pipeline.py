@@ -7,7 +7,7 @@ import msgspec
 
 from exporter.analysis.latency_breakdown import SLOW_TURN
 from exporter.analysis.prices import PriceList
-from exporter.analysis.turns import TurnCounter
+from exporter.analysis.turn_counter import TurnCounter
 from exporter.catalogue.derived import DERIVED, USAGE_PAIRS, tables
 from exporter.catalogue.genai_metrics import DEFAULT, LOGIC_METRICS, Generation
 from exporter.events import Wire

@@ -6,8 +6,8 @@ from exporter.events import Wire
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionStarted
 from exporter.pipeline.call_feed import CallFeed
-from exporter.pipeline.handoff import SessionSnapshot, decode, encode, restore, snapshot
 from exporter.pipeline.pipeline import Pipeline
+from exporter.pipeline.restart_handoff import SessionSnapshot, decode, encode, restore, snapshot
 from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason
 from exporter.protocol.decoder import decode as decode_event
 from exporter.sessions.session import Session

@@ -12,9 +12,9 @@ from exporter.analysis.prices import PriceList
 from exporter.analysis.provenance import ProvenanceTracker
 from exporter.analysis.state_durations import StateTracker
 from exporter.analysis.tools import ToolTracker
+from exporter.analysis.turn_counter import TurnCounter
 from exporter.analysis.turn_position import TurnPositionTracker
 from exporter.analysis.turn_taking import TurnTakingTracker
-from exporter.analysis.turns import TurnCounter
 from exporter.analysis.usage import UsageTracker
 from exporter.metrics.label_limits import LabelLimiter
 from exporter.metrics.store import Store

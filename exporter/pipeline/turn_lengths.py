@@ -8,7 +8,7 @@ from typing import Final
 
 from exporter.analysis.genai_durations import GenAiDurations
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.protocol.fields import fields_reader
+from exporter.protocol.fields_reader import fields_reader
 from exporter.protocol.moments import seconds_between
 from exporter.sessions.clock import SECOND, PlatformClock
 from exporter.sessions.session import Session

@@ -1,7 +1,7 @@
 """The turns that exemplars point at."""
 
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.protocol.fields import fields_reader
+from exporter.protocol.fields_reader import fields_reader
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.sessions.session import Session
 from exporter.tracing.processor import SpanProcessor

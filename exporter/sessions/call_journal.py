@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.sessions.packed_turn import Pack, Written
+from exporter.sessions.kept_turn import Pack, Written
 
 TURN_WEIGHT: Final = 96
 """Bytes of a kept turn besides its packed event."""
@@ -35,7 +35,7 @@ class WithoutMetrics(msgspec.Struct, frozen=True, gc=False):
 
 
 Entry = bytes | KeptEvent
-"""A packed turn, see :mod:`exporter.sessions.packed_turn`, or something else."""
+"""A packed turn, see :mod:`exporter.sessions.kept_turn`, or something else."""
 
 
 class JournaledSession(Protocol):

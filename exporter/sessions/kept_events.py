@@ -26,7 +26,7 @@ from exporter.events.speech import (
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted, UserTranscription, UserTurnCompleted
 from exporter.sessions.call_journal import CallJournal
-from exporter.sessions.packed_turn import turn_packer
+from exporter.sessions.kept_turn import turn_packer
 
 LEFT_OUT: Final = frozenset(
     {

@@ -32,7 +32,7 @@ from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.diagnostics import NoDiagnostics
 from exporter.pipeline.pipeline import Pipeline
 from exporter.sessions.clock import EARLIEST, LATEST, SECOND
-from exporter.sessions.packed_turn import HEAD
+from exporter.sessions.kept_turn import HEAD
 from exporter.sessions.registry import SessionTimeouts
 from exporter.sessions.span_state import SpanState
 from exporter.tracing.sampling import SpanOptions
@@ -56,7 +56,7 @@ CHECKS = (
     "tests/unit/test_timeline.py",
     "tests/unit/test_pipeline.py",
     "tests/property/test_learning_decoder.py",
-    "tests/property/test_packed_turn.py",
+    "tests/property/test_kept_turn.py",
     "tests/property/test_turn_spans.py",
     "tests/unit/test_live_journal.py",
     "tests/unit/test_live_privacy.py",

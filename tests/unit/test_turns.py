@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from exporter.analysis.turns import MOST_TURNS, MOST_WAITING
+from exporter.analysis.turn_counter import MOST_TURNS, MOST_WAITING
 from tests.support.core import Connection, Core
 
 TURNS = "agentstack_turns_total"

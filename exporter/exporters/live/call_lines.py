@@ -9,7 +9,7 @@ from exporter.catalogue.inspect import inspect_event
 from exporter.events import ALL_EVENTS, Wire
 from exporter.events.audio_stream import Start
 from exporter.events.session import SessionStarted
-from exporter.exporters.live.kept_turns import kept_turn
+from exporter.exporters.live.recorded_turn import recorded_turn
 from exporter.sessions.call_journal import CallJournal, Entry, WithoutMetrics
 from exporter.sessions.kept_events import SPOKEN, is_personal
 from exporter.sessions.session import Session, SessionIdentity, identity_of
@@ -38,7 +38,7 @@ def call_lines(journal: CallJournal, *, content: bool) -> Iterator[bytes]:
 def _event(entry: Entry) -> tuple[Wire | None, float]:
     """The entry's event, if it is one, and when it was received."""
     if isinstance(entry, bytes):
-        turn = kept_turn(entry)
+        turn = recorded_turn(entry)
         return turn.event, turn.received
     event = entry.event.event if isinstance(entry.event, WithoutMetrics) else entry.event
     return event if isinstance(event, Wire) else None, entry.received

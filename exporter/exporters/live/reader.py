@@ -14,15 +14,15 @@ from exporter.events.tools import AgentHandoff, AgentToolCompleted, AgentToolFai
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
 from exporter.exporters.live.event_time import event_time
-from exporter.exporters.live.kept_turns import kept_turn
 from exporter.exporters.live.messages import Mark, MarkKind, Tool, Truncated, Turn, TurnState
 from exporter.exporters.live.open_turn import open_turn
+from exporter.exporters.live.recorded_turn import recorded_turn
 from exporter.exporters.live.turn_view import NANOSECOND, SeenTurn, TurnClock, view
 from exporter.protocol.ids import shorten_id, turn_key, turn_key_by_id
 from exporter.sessions.app_state import ToolAnswer
 from exporter.sessions.call_journal import CallJournal, Entry, WithoutMetrics
 from exporter.sessions.clock import PlatformClock
-from exporter.sessions.packed_turn import KeptTurn
+from exporter.sessions.kept_turn import KeptTurn
 from exporter.sessions.session import Session
 from exporter.sessions.shown_text import shown
 from exporter.sessions.turn_notes import turn_key_text
@@ -117,7 +117,7 @@ class CallReader:
 
     def _take(self, entry: Entry) -> None:
         if isinstance(entry, bytes):
-            self._turn(kept_turn(entry))
+            self._turn(recorded_turn(entry))
         elif (handle := self._handlers.get(type(entry.event))) is not None:
             handle(entry.event, entry.received, self._time_of(entry.event, entry.received))
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 from exporter.analysis.latency_breakdown import parts_of
-from exporter.analysis.turns import was_answered, was_answered_without_metrics
+from exporter.analysis.turn_counter import was_answered, was_answered_without_metrics
 from exporter.catalogue.operator_metrics import TURN_COMPONENTS, TurnComponent
 from exporter.events.session import SessionError
 from exporter.events.speech import AgentSpeechInterrupted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.exporters.live.kept_turns import kept_turn, wait_of
+from exporter.exporters.live.recorded_turn import recorded_turn, wait_of
 from exporter.sessions.call_journal import CallJournal, Entry, WithoutMetrics
 
 _MOST_LATE = 64
@@ -32,7 +32,7 @@ class Tally:
         """Read what was kept since. If no ``human`` answered the call, nobody waits."""
         for kept in self._new(journal):
             if isinstance(kept, bytes):
-                self._turn(kept_turn(kept).event, human=human)
+                self._turn(recorded_turn(kept).event, human=human)
             else:
                 self._other(kept.event)
 

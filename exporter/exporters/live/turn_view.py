@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from exporter.analysis.latency_breakdown import parts_of
-from exporter.analysis.turns import was_answered
+from exporter.analysis.turn_counter import was_answered
 from exporter.catalogue.declarations import SpanAttribute
 from exporter.catalogue.inspect import inspect_event
 from exporter.catalogue.operator_metrics import TURN_COMPONENTS, TurnComponent
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.exporters.live.fields import values
-from exporter.exporters.live.kept_turns import wait_of
 from exporter.exporters.live.messages import Part, Stage, StageName, Tool, Turn, TurnState
+from exporter.exporters.live.recorded_turn import wait_of
 from exporter.sessions.shown_text import shown
 from exporter.tracing.timeline import AGENT_SPEECH, USER_SPEECH, is_timed, lay_out
 from exporter.tracing.turn_spans import STAGE_OF_ERROR, STAGES

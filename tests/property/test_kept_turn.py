@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.sessions.packed_turn import KeptTurn, Pack, plain_packer, turn_packer, unpacked
+from exporter.sessions.kept_turn import KeptTurn, Pack, plain_packer, turn_packer, unpacked
 from exporter.tracing.turn_spans import TURN, WrittenTurn
 from tests.support.turn_events import turn_metrics
 

@@ -11,8 +11,8 @@ import pytest
 
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.diagnostics import NoDiagnostics
-from exporter.pipeline.handoff import decode, encode, snapshot
 from exporter.pipeline.pipeline import Pipeline
+from exporter.pipeline.restart_handoff import decode, encode, snapshot
 from exporter.pipeline.tap_feed import TapFeed
 from exporter.sessions.registry import SessionTimeouts
 from tests.support.core import BEGINNING, Core

@@ -16,7 +16,7 @@ from exporter.metrics.label_limits import UNKNOWN, LabelLimiter
 from exporter.metrics.series_cache import TurnKind
 from exporter.metrics.store import Row, Store
 from exporter.protocol.decoder import RefusalReason
-from exporter.protocol.fields import fields_reader
+from exporter.protocol.fields_reader import fields_reader
 from exporter.protocol.ids import TurnKey, is_by_id, turn_key, turn_key_by_id
 from exporter.sessions.session import Session, StandInField, StoodIn
 

@@ -1,4 +1,4 @@
-# Types for the compiled turns.py.
+# Types for the compiled turn_counter.py.
 from exporter.sessions.session cimport Session
 
 cdef class TurnCounter:

@@ -3,10 +3,10 @@
 import msgspec
 
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.sessions.packed_turn import KeptTurn, unpacked
+from exporter.sessions.kept_turn import KeptTurn, unpacked
 
 
-def kept_turn(content: bytes) -> KeptTurn:
+def recorded_turn(content: bytes) -> KeptTurn:
     """The turn that was packed."""
     turn = unpacked(content)
     if turn.event.agent_first and turn.event.user_perceived_ms is not None:

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from exporter.analysis.tools import MOST_OPEN_TOOLS
-from exporter.analysis.turns import MOST_TURNS, MOST_WAITING
+from exporter.analysis.turn_counter import MOST_TURNS, MOST_WAITING
 from exporter.analysis.usage import MOST_USED_MODELS
 from exporter.bounded_dict import BoundedDict
 from exporter.events.speech import AGENT_STATES, USER_STATES
