@@ -122,7 +122,7 @@ async def test_what_the_log_says_of_a_start_and_of_a_refusal(
     async with daemon_process(tmp_path, *flags, *upstream, env=env) as daemon:
         await refused(daemon.endpoints.listen, 401 if upstream else 404)
         await eventually(lambda: "connection refused" in daemon.log, because="the line about the refusal")
-        start, *_ = daemon.log.splitlines()
+        [start] = [line for line in daemon.log.splitlines() if " starting version=" in line]
         [line] = [line for line in daemon.log.splitlines() if "connection refused" in line]
     assert f" starting version={__version__} build=" in start
     receivers = "relay" if upstream else '"websocket, tap"'
