@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.sockets.test_boards import BOARDS, WINDOWS
+from tests.support.alerting import OF_THIS_MACHINE
 from tests.support.board_rules import interpolated, queries_of
 from tests.support.daemon import daemon_process
 from tests.support.house_rules import ROOT
@@ -27,8 +28,6 @@ ALERTED: dict[str, set[str]] = {
     "silent": {"AgentStackTurnsUnanswered", "AgentStackObjectiveBurnsFast"},
 }
 """Alerts that each trouble has to raise, if it lasts."""
-OF_THIS_MACHINE = {"AgentStackExporterLate"}
-"""What the exporter of a healthy fleet may raise where others keep the processor busy."""
 SILENT_HERE = {
     "agentstack:realtime_time_to_first_token_seconds:p95_10m": "no fleet here is speech to speech",
 }

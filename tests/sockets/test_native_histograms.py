@@ -151,7 +151,7 @@ async def test_the_change_over(tmp_path: Path) -> None:
     """From the shipped classic configuration to the native one and its rules: classic buckets stay, and percentiles have no gap."""
     config = tmp_path / "prometheus.yml"
     arguments = [f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'tsdb'}", "--web.enable-lifecycle"]
-    async with served(Exporter(each_scrape=20)) as target:
+    async with served(Exporter(each_scrape=1000)) as target:  # so many that each scrape has nearly the same percentile
         config.write_text(configuration("prometheus.yml", target), encoding="utf-8")
         async with prometheus_process(tmp_path, arguments, targets=1, release="newest") as server:
             await recorded(server)

