@@ -16,7 +16,7 @@ from tests.support.daemon import running_daemon
 from tests.support.distributions import SOURCES, Environment, build_from_sdist, build_wheel, lock_entry, newest_python
 from tests.support.house_rules import ROOT
 
-pytestmark = [pytest.mark.external, pytest.mark.xdist_group("wheels"), pytest.mark.timeout(600)]  # the first one compiles
+pytestmark = [pytest.mark.external, pytest.mark.xdist_group("wheels"), pytest.mark.timeout(1200)]  # the first one compiles
 
 PACKAGES = {"agentstack-exporter": "exporter", "agentstack-tap": "agentstack_tap"}
 OLDEST = "3.10"
