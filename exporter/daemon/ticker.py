@@ -63,10 +63,13 @@ class Ticker:
                     await self._sweep()
 
     def _follow_clock(self) -> None:
-        """Say that the system's clock has jumped, once each time, and follow it when no call goes on."""
+        """Say that the system's clock has jumped, once each time, and follow it slowly, or at once when no call goes on."""
         ahead = CLOCK.follow(jump=self._pipeline.idle)
         if ahead and abs(ahead - self._ahead) > LARGEST_CORRECTION:
-            log.warning("the system clock was set by %+.0f s; calls go on with their times, and it is used when there is none", ahead)
+            log.warning(
+                "the system clock was set by %+.0f s; it is followed slowly, or at once when no call goes on",
+                ahead,
+            )
         elif self._ahead and not ahead:
             log.info("the system clock is used again")
         self._ahead = ahead

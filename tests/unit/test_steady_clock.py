@@ -37,6 +37,17 @@ def test_time_goes_on_evenly(set_clock: SetClock, by: float) -> None:
     assert clock.time() == pytest.approx(time.time() + by + 0.9, abs=0.5)
 
 
+@pytest.mark.parametrize("by", [-30.0, 30.0])
+def test_a_jump_is_followed_in_the_end(set_clock: SetClock, by: float) -> None:
+    """Where some call always goes on, the clock is right again after twenty seconds for each second, and never goes back."""
+    clock = SteadyClock()
+    set_clock(by)
+    left = [clock.follow(jump=False) for _ in range(601)]
+    assert left[0] == pytest.approx(by, abs=0.5)
+    assert left[-1] == 0.0
+    assert clock.time() == pytest.approx(time.time() + by, abs=0.5)
+
+
 @pytest.mark.parametrize("by", [-10_800.0, 10_800.0])
 def test_calls_keep_their_times(set_clock: SetClock, by: float, caplog: pytest.LogCaptureFixture) -> None:
     """While a call goes on or a turn waits, the clock of the exporter does not jump; the log says so once, and when it is over."""
@@ -55,7 +66,7 @@ def test_calls_keep_their_times(set_clock: SetClock, by: float, caplog: pytest.L
     assert CLOCK.time() == pytest.approx(time.time() + by, abs=0.5)
     ticker._follow_clock()
     assert [record.getMessage() for record in caplog.records] == [
-        f"the system clock was set by {by:+.0f} s; calls go on with their times, and it is used when there is none",
+        f"the system clock was set by {by:+.0f} s; it is followed slowly, or at once when no call goes on",
         "the system clock is used again",
     ]
 
