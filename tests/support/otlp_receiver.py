@@ -303,12 +303,13 @@ async def _http_backend(receiver: Receiver, tls: Any) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def _grpc_backend(receiver: Receiver, tls: Any) -> AsyncIterator[int]:
-    with ThreadPoolExecutor(4) as threads:
-        server = grpc.server(threads, handlers=[_GrpcService(receiver, asyncio.get_running_loop())])
-        port = server.add_secure_port("127.0.0.1:0", tls) if tls else server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        try:
-            yield port
-        finally:
-            stopped = server.stop(None)
-            await asyncio.to_thread(stopped.wait)
+    threads = ThreadPoolExecutor(4)
+    server = grpc.server(threads, handlers=[_GrpcService(receiver, asyncio.get_running_loop())])
+    port = server.add_secure_port("127.0.0.1:0", tls) if tls else server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        stopped = server.stop(None)
+        await asyncio.to_thread(stopped.wait)
+        await asyncio.to_thread(threads.shutdown)  # on the loop it waits for ever: a call that was cut off wants its answer from there
