@@ -15,14 +15,14 @@ from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import LabelLimiter
 from exporter.metrics.series_cache import WaitRows
 from exporter.metrics.store import Row, Store
-from exporter.protocol.fields_reader import fields_reader
+from exporter.protocol.field_getter import field_getter
 from exporter.sessions.session import MACHINE, Session
 
 SLOW_TURN: Final = 1.5
 """The default of the wait, in seconds, above which a turn is slow."""
 
 
-_stages_of = fields_reader(
+_stages_of = field_getter(
     TurnMetrics,
     *("stt_delay_ms", "turn_decision_ms", "turn_completed_callback_ms", "on_user_turn_completed_ms"),
     *("llm_ttft_ms", "tts_ttfb_ms", "realtime_ttft_ms"),

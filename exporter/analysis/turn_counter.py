@@ -15,9 +15,9 @@ from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import UNKNOWN, LabelLimiter
 from exporter.metrics.series_cache import TurnKind
 from exporter.metrics.store import Row, Store
-from exporter.protocol.decoder import RefusalReason
-from exporter.protocol.fields_reader import fields_reader
+from exporter.protocol.field_getter import field_getter
 from exporter.protocol.ids import TurnKey, is_by_id, turn_key, turn_key_by_id
+from exporter.protocol.reasons import RefusalReason
 from exporter.sessions.session import Session, StandInField, StoodIn
 
 MOST_TURNS: Final = 256
@@ -254,8 +254,8 @@ class TurnCounter:
         )
 
 
-_identity_of = fields_reader(TurnMetrics, "turn_number", "agent_tool_id", "agent_first", "user_perceived_ms")
-_kind_of = fields_reader(
+_identity_of = field_getter(TurnMetrics, "turn_number", "agent_tool_id", "agent_first", "user_perceived_ms")
+_kind_of = field_getter(
     TurnMetrics,
     *("pipeline", "agent_first", "interrupted", "llm_cancelled", "tts_cancelled", "realtime_cancelled", "agent_tool_id"),
     *("user_perceived_ms", "agent_started_speaking_at", "tts_ttfb_ms", "realtime_ttft_ms"),

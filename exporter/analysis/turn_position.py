@@ -10,7 +10,7 @@ from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import MAX_RAW
 from exporter.metrics.store import Observe, Store
-from exporter.protocol.fields_reader import fields_reader
+from exporter.protocol.field_getter import field_getter
 from exporter.protocol.moments import unix_seconds
 from exporter.sessions.session import MACHINE, Models, Session
 
@@ -79,8 +79,8 @@ class TurnPositionTracker:
         session.models = tuple(known)
 
 
-_models_of = fields_reader(TurnMetrics, *(f"{component}_{what}" for component in _COMPONENTS for what in ("provider", "model")))
-_position_of = fields_reader(
+_models_of = field_getter(TurnMetrics, *(f"{component}_{what}" for component in _COMPONENTS for what in ("provider", "model")))
+_position_of = field_getter(
     TurnMetrics,
     *("user_started_speaking_at", "agent_started_speaking_at", "turn_number", "agent_tool_id"),
     *("user_perceived_ms", "agent_first", "llm_prompt_tokens"),

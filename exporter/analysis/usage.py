@@ -10,7 +10,7 @@ from exporter.events.session import ModelUsage, SessionUsage
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.label_limits import MAX_RAW, LabelLimiter
 from exporter.metrics.store import Store
-from exporter.protocol.decoder import RefusalReason
+from exporter.protocol.reasons import RefusalReason
 from exporter.sessions.session import Session, UsedModel
 
 MOST_USED_MODELS: Final = 64

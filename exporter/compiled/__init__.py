@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from exporter.compiled import fields, pack, plain_frames, record, turns
+    from exporter.compiled import field_getter, pack, plain_frames, record, turns
 
-FieldsReader: "type[fields.FieldsReader] | None"
+FieldGetter: "type[field_getter.FieldGetter] | None"
 HistogramCell: "type[record.HistogramCell] | None"
 Packer: "type[pack.Packer] | None"
 PlainFrames: "type[plain_frames.PlainFrames] | None"
@@ -20,7 +20,7 @@ unix_seconds: Callable[[datetime], float] | None
 seconds_between: Callable[[datetime, datetime], float] | None
 take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[str, Any]]]] | None
 try:
-    from exporter.compiled.fields import FieldsReader
+    from exporter.compiled.field_getter import FieldGetter
     from exporter.compiled.frames import take_messages
     from exporter.compiled.moments import seconds_between, unix_seconds
     from exporter.compiled.pack import Packer
@@ -28,7 +28,7 @@ try:
     from exporter.compiled.record import HistogramCell, RecordWriter
     from exporter.compiled.turns import TurnEncoder
 except ImportError:
-    FieldsReader = HistogramCell = Packer = PlainFrames = RecordWriter = TurnEncoder = None
+    FieldGetter = HistogramCell = Packer = PlainFrames = RecordWriter = TurnEncoder = None
     take_messages = unix_seconds = seconds_between = None
 
 BUILD: Final = "plain" if RecordWriter is None else "compiled"

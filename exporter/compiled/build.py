@@ -38,7 +38,7 @@ PLAIN: Final = (
     "pipeline/event_lag",
     "pipeline/step",
     "pipeline/turn_lengths",
-    "pipeline/turn_references",
+    "pipeline/exemplar_references",
     "protocol/ids",
     "protocol/learning_decoder",
     "sessions/call_journal",

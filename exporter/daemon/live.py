@@ -15,7 +15,7 @@ from exporter.exporters.live.messages import LiveConfig, Objective
 from exporter.exporters.live.pages import LivePages
 from exporter.exporters.live.state import LiveState, Sources
 from exporter.pipeline.pipeline import Journals, Pipeline
-from exporter.sessions.journal_memory import MOST_ENDED, JournalMemory
+from exporter.sessions.kept_calls import MOST_ENDED, KeptCalls
 from exporter.sessions.turn_notes import TurnNotes
 
 _BOOT_BYTES: Final = 6
@@ -25,7 +25,7 @@ def create_journals(settings: Settings) -> Journals | None:
     """What the pipeline keeps for /live; nothing with ``--no-live``."""
     if not settings.live:
         return None
-    return Journals(JournalMemory(settings.live_memory), TurnNotes(), content=settings.live_content)
+    return Journals(KeptCalls(settings.live_memory), TurnNotes(), content=settings.live_content)
 
 
 def shown_to_anyone(settings: Settings, *, authenticates: bool) -> bool:
@@ -55,7 +55,7 @@ class Live:
             memory=settings.live_memory,
         )
         sources = Sources(
-            memory=journals.memory,
+            kept_calls=journals.kept_calls,
             notes=journals.notes,
             store=pipeline.store,
             sessions=pipeline.sessions,

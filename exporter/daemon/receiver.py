@@ -13,7 +13,7 @@ from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import SUBSCRIPTION, SWEEP_EVERY, Pipeline
 from exporter.pipeline.tap_feed import TapFeed
 from exporter.protocol.long_event import LONGEST_EVENT
-from exporter.receivers.proxy.relay import ProxyConfig, Relay
+from exporter.receivers.proxy.receiver import ProxyConfig, ProxyReceiver
 from exporter.receivers.proxy.upstream import parse_upstream
 from exporter.receivers.read_budget import ReadBudget
 from exporter.receivers.tap.client_sequences import TapClients, TapLimits, largest_message
@@ -40,7 +40,7 @@ class Receiver:
         self.tokens = IngestTokens(settings, watcher)
         tls = ingest_tls(settings, watcher)
         self._scheme = "ws" if tls is None else "wss"
-        self._application: Endpoint | Relay
+        self._application: Endpoint | ProxyReceiver
         self._listener: Listener | RawListener
         budget = ReadBudget()
         if settings.upstream is None:
@@ -128,7 +128,7 @@ def _endpoint_listener(
 
 def _relay(
     settings: Settings, upstream: str, pipeline: Pipeline, metrics: ReceiverMetrics, tokens: IngestTokens, *, max_waiting: int
-) -> Relay:
+) -> ProxyReceiver:
     config = ProxyConfig(
         upstream=parse_upstream(upstream, None if settings.upstream_ca is None else str(settings.upstream_ca)),
         handshake_timeout=settings.handshake_timeout,
@@ -138,4 +138,4 @@ def _relay(
         allow_fallback=settings.observe_without_upstream,
         max_waiting=max_waiting,
     )
-    return Relay(ingest_auth_policy(settings, None, tokens), config, lambda: CallFeed(pipeline, relayed=True), metrics)
+    return ProxyReceiver(ingest_auth_policy(settings, None, tokens), config, lambda: CallFeed(pipeline, relayed=True), metrics)

@@ -6,7 +6,7 @@ from exporter.catalogue import buckets
 from exporter.catalogue.declarations import PREFIX, MetricSpec
 from exporter.metrics.instrument import Instrument
 from exporter.metrics.store import Row, Store
-from exporter.protocol.decoder import RejectionReason
+from exporter.protocol.reasons import RejectionReason
 
 Outcome = Literal["processed", "ignored", "rejected"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("processed", "ignored", "rejected")

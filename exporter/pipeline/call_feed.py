@@ -13,9 +13,10 @@ from exporter.metrics.self_metrics import INTERNAL_ERROR
 from exporter.pipeline.pipeline import Pipeline
 from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.protocol.commands import PLAY_AUDIO, UPDATE, Direction, read_command
-from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason
+from exporter.protocol.decoder import PartialEvent
 from exporter.protocol.long_event import LONGEST_EVENT, shorten
 from exporter.protocol.moments import unix_seconds
+from exporter.protocol.reasons import FrameRejected, RejectionReason
 from exporter.sessions.app_state import AppState
 from exporter.sessions.session import Session
 

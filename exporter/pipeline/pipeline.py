@@ -22,14 +22,15 @@ from exporter.pipeline.diagnostics import Diagnostics
 from exporter.pipeline.event_handlers import EventHandlers
 from exporter.pipeline.event_lag import EventLag
 from exporter.pipeline.event_steps import create_steps
+from exporter.pipeline.exemplar_references import ExemplarReferences
 from exporter.pipeline.trackers import create_trackers
 from exporter.pipeline.turn_lengths import TurnLengths
-from exporter.pipeline.turn_references import TurnReferences
-from exporter.protocol.decoder import SPECS, RefusalReason, RefusedValue
+from exporter.protocol.decoder import SPECS
 from exporter.protocol.learning_decoder import LearningDecoder
+from exporter.protocol.reasons import RefusalReason, RefusedValue
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.call_journal import NOTE_WEIGHT
-from exporter.sessions.journal_memory import JournalMemory
+from exporter.sessions.kept_calls import KeptCalls
 from exporter.sessions.registry import SessionRegistry, SessionTimeouts
 from exporter.sessions.session import Session
 from exporter.sessions.turn_notes import TurnNotes
@@ -57,7 +58,7 @@ class Journals:
     ``notes`` gets the slow and the failed turns.
     """
 
-    memory: JournalMemory
+    kept_calls: KeptCalls
     notes: TurnNotes
     content: bool = False
 
@@ -124,14 +125,14 @@ class Pipeline:
         self.trackers = create_trackers(
             self.store, self._limiter, turns, self.refuse, slow_turn=slow_turn, prices=prices, genai=genai is not None
         )
-        memory = None if journals is None else journals.memory
-        self.sessions = SessionRegistry(self.store, self._recorder, self._limiter, timeouts, self._finish, journals=memory)
+        kept_calls = None if journals is None else journals.kept_calls
+        self.sessions = SessionRegistry(self.store, self._recorder, self._limiter, timeouts, self._finish, kept_calls=kept_calls)
         handlers = EventHandlers(self.trackers, self.sessions, self.spans, self.app_answered, self.lag.note)
         if journals is not None:
             self.trackers.latency_breakdown.on_slow, handlers.on_failed = journals.notes.slow, journals.notes.failed
         self.steps = create_steps(
             handlers,
-            TurnReferences(self.spans).of if exemplars else None,
+            ExemplarReferences(self.spans).of if exemplars else None,
             self._recorder,
             self.metrics,
             spans=self.spans,

@@ -8,8 +8,9 @@ from exporter.events.session import SessionStarted
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import Pipeline
 from exporter.pipeline.restart_handoff import SessionSnapshot, decode, encode, restore, snapshot
-from exporter.protocol.decoder import FrameRejected, PartialEvent, RejectionReason
+from exporter.protocol.decoder import PartialEvent
 from exporter.protocol.decoder import decode as decode_event
+from exporter.protocol.reasons import FrameRejected, RejectionReason
 from exporter.sessions.session import Session
 
 _NOTHING_SAVED: Final = SessionSnapshot()

@@ -18,7 +18,7 @@ from exporter.analysis.turn_taking import TurnTakingTracker
 from exporter.analysis.usage import UsageTracker
 from exporter.metrics.label_limits import LabelLimiter
 from exporter.metrics.store import Store
-from exporter.protocol.decoder import RefusalReason
+from exporter.protocol.reasons import RefusalReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 
 from exporter.analysis.genai_durations import GenAiDurations
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.protocol.fields_reader import fields_reader
+from exporter.protocol.field_getter import field_getter
 from exporter.protocol.moments import seconds_between
 from exporter.sessions.clock import SECOND, PlatformClock
 from exporter.sessions.session import Session
@@ -36,7 +36,7 @@ class TurnLengths:
             self._durations.turn(session, seconds, event.error_source, receipt)
 
 
-_outer_times_of = fields_reader(TurnMetrics, "user_started_speaking_at", "agent_stopped_speaking_at", "agent_first")
+_outer_times_of = field_getter(TurnMetrics, "user_started_speaking_at", "agent_stopped_speaking_at", "agent_first")
 
 
 def _from_outer_times(event: TurnMetrics) -> float:

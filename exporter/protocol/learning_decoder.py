@@ -15,23 +15,11 @@ import msgspec
 
 from exporter.bounded_dict import BoundedDict
 from exporter.events import EVENTS, STREAM_EVENTS, Wire
-from exporter.protocol.decoder import (
-    BY_NAME,
-    FIELDS,
-    NOT_READ,
-    STREAM_START,
-    STRICT,
-    STRICT_STREAM,
-    TAG_FIELDS,
-    Field,
-    LenientReader,
-    PartialEvent,
-    RefusalReason,
-    RefusedValue,
-    decode_leniently,
-    out_of_range,
-)
+from exporter.protocol.decoder import BY_NAME, NOT_READ, STREAM_START, STRICT, STRICT_STREAM, TAG_FIELDS, PartialEvent, decode_leniently
+from exporter.protocol.lenient_reader import LenientReader
 from exporter.protocol.plain_turns import plain_turns
+from exporter.protocol.plausible_values import FIELDS, Field, out_of_range
+from exporter.protocol.reasons import RefusalReason, RefusedValue
 
 SEEN: Final = 3
 """How often a field has to fail before it is learned."""

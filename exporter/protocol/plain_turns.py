@@ -7,7 +7,7 @@ from exporter.catalogue.declarations import BecomesLabel
 from exporter.compiled import PlainFrames
 from exporter.events import Wire
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.protocol.decoder import FIELDS
+from exporter.protocol.plausible_values import FIELDS
 
 if typing.TYPE_CHECKING:
     from exporter.compiled import plain_frames

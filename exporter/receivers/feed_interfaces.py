@@ -8,7 +8,7 @@ from typing import Protocol
 
 from exporter.protocol.arriving_event import ArrivingEvent
 from exporter.protocol.commands import Direction
-from exporter.protocol.decoder import RejectionReason
+from exporter.protocol.reasons import RejectionReason
 
 
 class CallFeedProtocol(Protocol):

@@ -51,7 +51,7 @@ class JournaledSession(Protocol):
 
 
 class Memory(Protocol):
-    """What a journal needs of the memory that it counts for, see :class:`exporter.sessions.journal_memory.JournalMemory`."""
+    """What a journal needs of the memory that it counts for, see :class:`exporter.sessions.kept_calls.KeptCalls`."""
 
     def make_room(self, journal: "CallJournal") -> None:
         """The journal is longer than its room."""

@@ -20,7 +20,7 @@ from exporter.metrics.label_limits import MAX_RAW, LabelLimiter
 from exporter.metrics.recorder import Recorder
 from exporter.metrics.store import Store
 from exporter.protocol.ids import shorten_id, trace_id
-from exporter.sessions.journal_memory import JournalMemory
+from exporter.sessions.kept_calls import KeptCalls
 from exporter.sessions.session import AnsweredBy, Session, identity_of
 
 EndReason = Literal["disconnected", "idle", "superseded", "shutdown", "stopped"]
@@ -58,9 +58,9 @@ class SessionRegistry:
         timeouts: SessionTimeouts,
         on_end: OnEnd,
         *,
-        journals: JournalMemory | None = None,
+        kept_calls: KeptCalls | None = None,
     ) -> None:
-        self._journals = journals
+        self._kept_calls = kept_calls
         self._recorder = recorder
         self._limiter = limiter
         self._timeouts = timeouts
@@ -130,8 +130,8 @@ class SessionRegistry:
         session.ended = session.over = over
         session.numbers = numbers
         self._add(session)
-        if self._journals is not None and not over:
-            self._journals.open(session)
+        if self._kept_calls is not None and not over:
+            self._kept_calls.open(session)
         if not over:
             self._active.add(1, agent=label, now=now)
         return session, True
@@ -139,8 +139,8 @@ class SessionRegistry:
     def restored(self, session: Session) -> None:
         """The state of an attached session was restored: note which of the sessions with its id it is."""
         self._begun.renew(session.id, max(self._begun.get(session.id, 0), session.continued + 1))
-        if self._journals is not None:
-            self._journals.rename(session)
+        if self._kept_calls is not None:
+            self._kept_calls.rename(session)
 
     def detach(self, session: Session, now: float) -> None:
         """Remove a session that another process continues. It does not count as ended."""
@@ -175,8 +175,8 @@ class SessionRegistry:
         """Resume a session that had ended because it was silent. It counts as another session."""
         session.ended = False
         session.started_at = session.last_event_at = now
-        if self._journals is not None:
-            self._journals.revive(session)
+        if self._kept_calls is not None:
+            self._kept_calls.revive(session)
         self._started.add(1, agent=session.agent_label, now=now)
         self._active.add(1, agent=session.agent_label, now=now)
 
@@ -253,8 +253,8 @@ class SessionRegistry:
         if isinstance(event, SessionStarted | Start):
             self._note_start(session)
         self._add(session)
-        if self._journals is not None:
-            self._journals.open(session)
+        if self._kept_calls is not None:
+            self._kept_calls.open(session)
         self._started.add(1, agent=label, now=now)
         self._active.add(1, agent=label, now=now)
         return session
@@ -277,8 +277,8 @@ class SessionRegistry:
         session.has_generated_id = False
         self._begin(session)
         self._by_id[session_id] = session
-        if self._journals is not None:
-            self._journals.rename(session)
+        if self._kept_calls is not None:
+            self._kept_calls.rename(session)
         self._note_start(session)
 
     def _begin(self, session: Session) -> None:
@@ -310,8 +310,8 @@ class SessionRegistry:
 
     def _count_end(self, session: Session, reason: str, now: float, *, observe_duration: bool) -> None:
         self._on_end(session, reason, now)
-        if self._journals is not None:
-            self._journals.end(session, reason, now)
+        if self._kept_calls is not None:
+            self._kept_calls.end(session, reason, now)
         session.ended = True
         self._active.add(-1, agent=session.agent_label, now=now)
         self._ended.add(1, agent=session.agent_label, reason=reason, now=now)

@@ -9,7 +9,7 @@ import msgspec
 from exporter.metrics.self_metrics import EVENTS, FRAMES, FRAMES_REJECTED, UNKNOWN_EVENTS, UNKNOWN_FIELDS, VALUES_REFUSED
 from exporter.metrics.snapshot import HistogramPoint
 from exporter.metrics.store import Change
-from exporter.protocol.decoder import RefusalReason, RejectionReason
+from exporter.protocol.reasons import RefusalReason, RejectionReason
 
 WHY_REFUSED: Final[dict[str, str]] = {
     RefusalReason.WRONG_TYPE: "its type is not the one in the protocol",

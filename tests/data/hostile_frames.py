@@ -1,6 +1,6 @@
 """Frames that are no good: what a broken, careless or hostile peer could send, with the reason under which each is rejected."""
 
-from exporter.protocol.decoder import RejectionReason
+from exporter.protocol.reasons import RejectionReason
 
 Frame = str | bytes
 

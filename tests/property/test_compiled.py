@@ -79,7 +79,7 @@ class Compiled:
     """A folder with a compiled copy of the package, and the modules of ``exporter.compiled`` from there."""
 
     folder: Path
-    fields: ModuleType
+    field_getter: ModuleType
     frames: ModuleType
     moments: ModuleType
     pack: ModuleType
@@ -92,7 +92,7 @@ def compiled() -> Compiled:
     folder = compiled_copy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "exporter.compiled.attributes", load(folder, "attributes"))  # which turns builds upon
-        return Compiled(folder, *(load(folder, name) for name in ("fields", "frames", "moments", "pack", "record", "turns")))
+        return Compiled(folder, *(load(folder, name) for name in ("field_getter", "frames", "moments", "pack", "record", "turns")))
 
 
 class Loud(NoDiagnostics):
@@ -328,7 +328,7 @@ def test_moments(compiled: Compiled, start: datetime, end: datetime) -> None:
 @given(event=turn_metrics, names=st.lists(st.sampled_from(TurnMetrics.__struct_fields__), min_size=2, max_size=12))
 def test_fields(compiled: Compiled, event: TurnMetrics, names: list[str]) -> None:
     """Any fields of an event are read in any order."""
-    assert compiled.fields.FieldsReader(TurnMetrics, tuple(names)).read(event) == attrgetter(*names)(event)
+    assert compiled.field_getter.FieldGetter(TurnMetrics, tuple(names)).read(event) == attrgetter(*names)(event)
 
 
 def taken(read: bytes, at: int, stop: int, longest: int) -> tuple[int, list[dict[str, Any]]]:
@@ -488,9 +488,9 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     with pytest.raises(TypeError, match="of type TurnMetrics is recorded here, not TurnCompleted"):
         compiled.record.RecordWriter([], TurnMetrics, None).record(TurnCompleted(), None, NOW, None)
     with pytest.raises(ValueError, match="no field of TurnMetrics"):
-        compiled.fields.FieldsReader(TurnMetrics, ("pipeline", "no_such_field"))
+        compiled.field_getter.FieldGetter(TurnMetrics, ("pipeline", "no_such_field"))
     with pytest.raises(TypeError, match="of type TurnMetrics is read here, not TurnCompleted"):
-        compiled.fields.FieldsReader(TurnMetrics, ("pipeline", "llm_model")).read(TurnCompleted())
+        compiled.field_getter.FieldGetter(TurnMetrics, ("pipeline", "llm_model")).read(TurnCompleted())
     for explicit in ((0, 1, 2, 3), (1, 0, 0), (-1, 0, 0)):
         with pytest.raises(ValueError, match="places"):
             compiled.record.HistogramCell((1.0, 2.0), explicit, True)

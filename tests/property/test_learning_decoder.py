@@ -10,8 +10,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.protocol import learning_decoder
-from exporter.protocol.decoder import BY_NAME, FIELDS, FrameRejected, LenientReader, PartialEvent, decode
+from exporter.protocol.decoder import BY_NAME, PartialEvent, decode
 from exporter.protocol.learning_decoder import MOST, SEEN, LearningDecoder
+from exporter.protocol.lenient_reader import LenientReader
+from exporter.protocol.plausible_values import FIELDS
+from exporter.protocol.reasons import FrameRejected
 from tests.data.hostile_frames import REJECTED, TOLERATED, TURN
 from tests.support.events import events
 

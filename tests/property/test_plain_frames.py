@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnContribution
-from exporter.protocol.decoder import FIELDS, STRICT
+from exporter.protocol.decoder import STRICT
 from exporter.protocol.plain_turns import REPEATED
+from exporter.protocol.plausible_values import FIELDS
 from tests.data.hostile_frames import REJECTED, TOLERATED, TURN
 from tests.support.compiled import compiled_copy, load
 from tests.support.turn_events import turn_metrics

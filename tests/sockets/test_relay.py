@@ -28,7 +28,7 @@ from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.diagnostics import NoDiagnostics
 from exporter.pipeline.pipeline import SUBSCRIPTION, Pipeline
 from exporter.receivers.proxy import inspector
-from exporter.receivers.proxy.relay import ProxyConfig, Relay
+from exporter.receivers.proxy.receiver import ProxyConfig, ProxyReceiver
 from exporter.receivers.proxy.upstream import parse_upstream
 from exporter.server.listeners import RawListener
 from exporter.sessions.registry import SessionTimeouts
@@ -532,7 +532,7 @@ class TestFailures:
         pipeline = Pipeline(LabelLimits(), SessionTimeouts(), NoDiagnostics(), now=0.0)
         config = ProxyConfig(parse_upstream(DEAD, None), 5.0, 5.0, None, 65_536, max_waiting=2)
         policy = AuthPolicy(AccessRules(None, 10))
-        relay = Relay(policy, config, lambda: CallFeed(pipeline, relayed=True), ReceiverMetrics(pipeline.metrics, 0.0))
+        relay = ProxyReceiver(policy, config, lambda: CallFeed(pipeline, relayed=True), ReceiverMetrics(pipeline.metrics, 0.0))
         listener = RawListener(relay, "127.0.0.1", 0, None)
         await listener.start()
         where = "{}:{}".format(*listener.bound)

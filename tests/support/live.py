@@ -14,7 +14,7 @@ from exporter.exporters.live.state import LiveState, Sources, call_channel, upda
 from exporter.metrics.label_limits import LabelLimits
 from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
 from exporter.sessions.call_journal import CallJournal
-from exporter.sessions.journal_memory import MOST_ENDED, JournalMemory
+from exporter.sessions.kept_calls import MOST_ENDED, KeptCalls
 from exporter.sessions.registry import SessionTimeouts
 from exporter.sessions.turn_notes import TurnNotes
 from exporter.tracing.sampling import SpanOptions
@@ -37,8 +37,8 @@ class LiveCore(Core):
     ) -> None:
         super().__init__()
         self.raw: list[bytes] = []
-        self.memory = JournalMemory(memory)
-        journals = Journals(self.memory, TurnNotes(), content=content)
+        self.kept_calls = KeptCalls(memory)
+        journals = Journals(self.kept_calls, TurnNotes(), content=content)
         tracing = Tracing(options or SpanOptions(), self.take) if traced else None
         self.pipeline = Pipeline(
             LabelLimits(), SessionTimeouts(), self, self.now, exponential=exponential, tracing=tracing, journals=journals
@@ -47,7 +47,7 @@ class LiveCore(Core):
             version="0", slow_turn=1.5, dead_air=3.0, objective=Objective(), content=content, most_ended=MOST_ENDED, memory=memory
         )
         pipeline = self.pipeline
-        sources = Sources(self.memory, journals.notes, pipeline.store, pipeline.sessions, pipeline.trackers.turn_taking)
+        sources = Sources(self.kept_calls, journals.notes, pipeline.store, pipeline.sessions, pipeline.trackers.turn_taking)
         self.state = LiveState(sources, config, "boot")
         self.channel = self.state.list_channel(lambda: self.now)
 
@@ -81,7 +81,7 @@ class LiveCore(Core):
 
     def journal(self, session: str = "as-1") -> CallJournal:
         """The journal of a session's call."""
-        found = self.memory.find(self.row(session).id)
+        found = self.kept_calls.find(self.row(session).id)
         assert found is not None
         return found
 

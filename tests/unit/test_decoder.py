@@ -16,7 +16,8 @@ from exporter.events.telephony import UserDtmf
 from exporter.events.tools import ToolCalled, ToolExecuted, ToolExecution
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.metrics import inventory
-from exporter.protocol.decoder import FrameRejected, PartialEvent, RefusalReason, RefusedValue, RejectionReason, decode
+from exporter.protocol.decoder import PartialEvent, decode
+from exporter.protocol.reasons import FrameRejected, RefusalReason, RefusedValue, RejectionReason
 
 EARLIER = {
     "agent_session.started": "session.started",

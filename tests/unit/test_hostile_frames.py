@@ -5,7 +5,7 @@ import pytest
 
 from exporter.pipeline.call_feed import CallFeed
 from exporter.pipeline.pipeline import Tracing
-from exporter.protocol.decoder import RejectionReason
+from exporter.protocol.reasons import RejectionReason
 from exporter.tracing.sampling import SpanOptions
 from tests.data.hostile_frames import REJECTED, TOLERATED, Frame
 from tests.support.core import Core

@@ -87,7 +87,7 @@ def test_slow_and_failed_turns_outlive_their_call() -> None:
     call = core.call()
     call.turn(1, user_perceived_ms=2300, llm_ttft_ms=1650, error_source="tts")
     call.turn(2, error_source="stt")
-    core.memory.forget(core.journal())
+    core.kept_calls.forget(core.journal())
     core.let_pass(3)
     notes = core.full().slow_turns
     assert [(note.turn, note.wait, note.bottleneck, note.error) for note in notes] == [
@@ -170,9 +170,9 @@ def test_changes_lead_to_the_same_state(actions: list[tuple[str, int]]) -> None:
             calls[number].send("session.ended", reason="user_hangup")
             calls.pop(number).close()
         elif action == "forget":
-            journal = next(iter(core.memory), None)
+            journal = next(iter(core.kept_calls), None)
             if journal is not None:
-                core.memory.forget(journal)
+                core.kept_calls.forget(journal)
         else:
             known.append(core.full())
     now = core.full()

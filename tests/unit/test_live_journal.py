@@ -6,7 +6,7 @@ import sys
 import msgspec
 import pytest
 
-from exporter.sessions.journal_memory import CHUNK, EMPTY, MOST_ENDED
+from exporter.sessions.kept_calls import CHUNK, EMPTY, MOST_ENDED
 from tests.support.live import LiveCore
 
 LITTLE = 256 * 1024
@@ -19,8 +19,8 @@ def test_many_calls_stay_within_the_bound() -> None:
     for number in range(5):
         for call in calls[::7]:
             call.turn(number, llm_model="m" * 2000)
-    assert core.memory.used <= LITTLE
-    assert core.memory.used == sum(journal.granted for journal in core.memory)
+    assert core.kept_calls.used <= LITTLE
+    assert core.kept_calls.used == sum(journal.granted for journal in core.kept_calls)
 
 
 def test_weight_of_what_is_kept_is_accounted() -> None:
@@ -57,7 +57,7 @@ def test_a_long_text_is_kept_by_no_call() -> None:
     call = core.call()
     call.send("session.error", code="x" * 60_000)
     assert core.journal().dropped == 2
-    assert core.memory.used <= LITTLE
+    assert core.kept_calls.used <= LITTLE
     assert core.row().errors == 1
 
 
@@ -104,7 +104,7 @@ def test_a_new_call_gets_room_from_the_longest() -> None:
     for number in range(3):
         late.turn(number, llm_ttft_ms=400)
     assert len(core.detail("late").turns) == 3
-    assert core.memory.used <= LITTLE
+    assert core.kept_calls.used <= LITTLE
 
 
 def test_the_last_200_ended_calls_are_kept() -> None:
@@ -139,7 +139,7 @@ def test_a_renamed_call_is_found_by_both_ids() -> None:
     change = core.change_since(number)
     assert [row.session for row in change.calls] == ["as-1"]
     assert change.gone == [before.id]
-    assert core.memory.find(before.id) is core.memory.find(change.calls[0].id) is not None
+    assert core.kept_calls.find(before.id) is core.kept_calls.find(change.calls[0].id) is not None
 
 
 def test_two_calls_with_one_id_have_their_own() -> None:

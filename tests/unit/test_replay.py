@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.protocol.decoder import RefusalReason, RejectionReason
+from exporter.protocol.reasons import RefusalReason, RejectionReason
 from exporter.tools.explanation import WHY_REFUSED, WHY_REJECTED
 from exporter.tools.replay import Replay, draw_replay, run_replay, summarise_replay
 from tests.support.events import events

@@ -29,7 +29,7 @@ from exporter.exporters.live.tally import Tally
 from exporter.metrics import self_metrics
 from exporter.metrics.store import Store
 from exporter.sessions.call_journal import CallJournal
-from exporter.sessions.journal_memory import JournalMemory
+from exporter.sessions.kept_calls import KeptCalls
 from exporter.sessions.registry import SessionRegistry
 from exporter.sessions.shown_text import shown
 from exporter.sessions.turn_notes import TurnNotes
@@ -45,7 +45,7 @@ _REFRESH_EVERY: Final = 2.0
 class Sources:
     """What the state is made from. ``last_scrape`` returns when /metrics was scraped, in unix seconds, or ``None``."""
 
-    memory: JournalMemory
+    kept_calls: KeptCalls
     notes: TurnNotes
     store: Store
     sessions: SessionRegistry
@@ -68,11 +68,11 @@ class LiveState:
         self._rate = 0.0
         self._refreshed_at = 0.0
         self._rows: dict[CallJournal, tuple[object, ...]] = {}
-        sources.memory.before_drop = lambda journal: _count_dropped(journal, config.slow_turn)
+        sources.kept_calls.before_drop = lambda journal: _count_dropped(journal, config.slow_turn)
 
     def find(self, call_id: str) -> CallJournal | None:
         """The journal of a call."""
-        return self._sources.memory.find(call_id)
+        return self._sources.kept_calls.find(call_id)
 
     def reader(self, journal: CallJournal) -> CallReader:
         """A reader of the call."""
@@ -103,7 +103,7 @@ class LiveState:
             shares=self.last_minutes.shares,
             otlp=self.otlp.states(now),
             last_scrape=None if scraped is None else round(scraped, 3),
-            memory=sources.memory.used,
+            memory=sources.kept_calls.used,
             viewers=viewers,
         )
 
@@ -124,9 +124,9 @@ class LiveState:
 
     def listed(self) -> tuple[list[CallJournal], int]:
         """The journals of the calls in the list, and how many live calls are not in it."""
-        memory = self._sources.memory
-        surplus = max(0, memory.live - MOST_LISTED)
-        return list(islice(memory, surplus, None)), surplus + memory.left_out
+        kept = self._sources.kept_calls
+        surplus = max(0, kept.live - MOST_LISTED)
+        return list(islice(kept, surplus, None)), surplus + kept.left_out
 
     def call_list(self, now: float) -> Iterator[CallList | None]:
         """The list, made in slices: the last item is the list."""

@@ -1,6 +1,6 @@
-# Types for the compiled turn_references.py.
+# Types for the compiled exemplar_references.py.
 from exporter.sessions.session cimport Session
 
-cdef class TurnReferences:
+cdef class ExemplarReferences:
     cdef object _spans
     cpdef of(self, Session session, event)

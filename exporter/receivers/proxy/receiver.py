@@ -14,13 +14,13 @@ from websockets.frames import CloseCode
 from exporter.receivers.proxy.platform_connection import PlatformConnection
 from exporter.receivers.proxy.registry import ProxyConfig, ProxyRegistry
 
-__all__ = ["ProxyConfig", "Relay"]
+__all__ = ["ProxyConfig", "ProxyReceiver"]
 
 _CLOSE_TIMEOUT: Final = 0.05
 """Seconds for the close frames to reach both peers, even if the drain timeout is over."""
 
 
-class Relay(ProxyRegistry):
+class ProxyReceiver(ProxyRegistry):
     """Makes the protocol of each new connection, and ends all connections when the process stops."""
 
     def __call__(self) -> PlatformConnection:

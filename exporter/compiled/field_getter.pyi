@@ -1,5 +1,5 @@
 from typing import Any
 
-class FieldsReader:
+class FieldGetter:
     def __init__(self, event_type: type, names: tuple[str, ...]) -> None: ...
     def read(self, event: object, /) -> tuple[Any, ...]: ...

@@ -19,7 +19,7 @@ _SHARES: Final = 32
 _MOST_ALIASES: Final = 1_024
 
 
-class JournalMemory:
+class KeptCalls:
     """All journals, live and ended, within ``limit`` bytes.
 
     Ended calls make room first, the oldest first. Then the calls with the longest journals forget their beginning.

@@ -1,15 +1,15 @@
 """The turns that exemplars point at."""
 
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.protocol.fields_reader import fields_reader
+from exporter.protocol.field_getter import field_getter
 from exporter.protocol.ids import TurnRef, turn_key
 from exporter.sessions.session import Session
 from exporter.tracing.processor import SpanProcessor
 
-_key_of = fields_reader(TurnMetrics, "agent_tool_id", "turn_number")
+_key_of = field_getter(TurnMetrics, "agent_tool_id", "turn_number")
 
 
-class TurnReferences:
+class ExemplarReferences:
     """Makes the references: only to turns whose span is exported, or to all if no spans are made here at all."""
 
     def __init__(self, spans: SpanProcessor | None) -> None:

@@ -4,17 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 from exporter.catalogue.generated_code import run_generated
-from exporter.compiled import FieldsReader
+from exporter.compiled import FieldGetter
 from exporter.events import Wire
 
 
-def fields_reader(event_type: type[Wire], *names: str) -> Callable[[Any], tuple[Any, ...]]:
+def field_getter(event_type: type[Wire], *names: str) -> Callable[[Any], tuple[Any, ...]]:
     """A function that returns the values of fields of an event.
 
     In Python it is written out: CPython reads an attribute faster there than :func:`operator.attrgetter` does.
     """
-    if FieldsReader is not None:
-        return FieldsReader(event_type, names).read
+    if FieldGetter is not None:
+        return FieldGetter(event_type, names).read
     made: dict[str, Any] = {}
     values = " ".join(f"event.{name}," for name in names)
     run_generated(f"def read(event):\n    return ({values})\n", made, f"reader of {event_type.__name__}")

@@ -8,7 +8,7 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from exporter.compiled.members cimport field_at, offset_of
 
 
-cdef class FieldsReader:
+cdef class FieldGetter:
     """Reads the fields ``names`` of events of type ``event_type``. Raises ``ValueError`` if it has no such field."""
 
     cdef Py_ssize_t *_offsets
