@@ -8,6 +8,7 @@ With ``COMPILED_CACHE`` in the environment, modules are kept in that folder, and
 time of a file there says when it was last taken.
 """
 
+import fcntl
 import hashlib
 import os
 import shlex
@@ -93,16 +94,18 @@ def compile_package(package: Path, cache: Path | None = None) -> list[Path]:
 
 
 def _made(source: Path, package: Path, cache: Path | None) -> Path:
-    """The compiled module: from the cache if it is there, else compiled, and kept."""
+    """The compiled module: from the cache if it is there, else compiled, and kept. What another process compiles is waited for."""
     if cache is None:
         return _compile(source, package)
     made, kept = compiled_file(source), cache / f"{source.stem}-{_digest(source, package)}.so"
-    if kept.exists():
-        kept.touch()
-        return Path(shutil.copy(kept, made))
-    _compile(source, package)
     cache.mkdir(parents=True, exist_ok=True)
-    Path(shutil.copy(made, kept.with_suffix(f".{os.getpid()}"))).rename(kept)
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if kept.exists():
+            kept.touch()
+            return Path(shutil.copy(kept, made))
+        _compile(source, package)
+        Path(shutil.copy(made, kept.with_suffix(f".{os.getpid()}"))).rename(kept)
     return made
 
 

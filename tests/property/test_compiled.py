@@ -21,7 +21,7 @@ from websockets.frames import Frame, Opcode
 from exporter.catalogue import buckets
 from exporter.catalogue.exponential import classic_places, fine_places
 from exporter.catalogue.inspect import FieldSpec, inspect_event
-from exporter.compiled.build import PLAIN, sources
+from exporter.compiled.build import sources
 from exporter.compiled.record_instructions import GroupInstruction
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
@@ -509,17 +509,3 @@ def test_the_whole_package(compiled: Compiled) -> None:
     assert made == {source.stem for source in sources(ROOT / "exporter")}
     done = run_compiled(compiled.folder, "-c", RUN, "-q", "-p", "no:cacheprovider", *CHECKS)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong folder or a missing compiler gives a one-line message that says what is needed."""
-    monkeypatch.setenv("CC", "no-such-compiler")
-    (tmp_path / "exporter" / "compiled").mkdir(parents=True)
-    for name in PLAIN:
-        module = tmp_path / "exporter" / f"{name}.py"
-        module.parent.mkdir(parents=True, exist_ok=True)
-        module.touch()
-    for folder, message in ((tmp_path, "usage: "), (tmp_path / "exporter", "compiling failed; it needs Cython, a C compiler")):
-        done = run_compiled(tmp_path, "-m", "exporter.compiled.build", str(folder))
-        assert done.returncode == 1
-        assert done.stderr.splitlines()[-1].startswith(message)
