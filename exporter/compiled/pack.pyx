@@ -8,6 +8,7 @@ as an integer, another in four bytes if it fits. A property test compares both.
 import sys
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.datetime cimport import_datetime
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -15,6 +16,9 @@ from libc.string cimport memcpy
 from msgspec.msgpack import encode
 
 from exporter.compiled.members cimport field_at, offset_of
+from exporter.compiled.moments cimport in_utc, microseconds
+
+import_datetime()
 
 if sys.byteorder != "little":
     raise ImportError("the head is copied as it stands in memory: lowest byte first")
@@ -28,6 +32,8 @@ cdef extern from "Python.h":
     PyObject *Py_True
     PyObject *Py_False
 
+cdef long long AFTER_34_BITS = (1 << 34) * 1_000_000
+
 cdef extern from *:
     uint32_t swapped32 "__builtin_bswap32"(uint32_t value) noexcept
     uint64_t swapped64 "__builtin_bswap64"(uint64_t value) noexcept
@@ -35,7 +41,7 @@ cdef extern from *:
 cdef enum:
     ARRAY_HEAD = 3
     NO_SPANS = 0x80
-    LONGEST = 9  # bytes of a number, or of a text besides its characters, at most
+    LONGEST = 10  # bytes of a time, of a number, or of a text besides its characters, at most
     MOST = 256
     ROOM = 4096
     NIL = 0xC0
@@ -49,6 +55,10 @@ cdef enum:
     STR8 = 0xD9
     STR16 = 0xDA
     ARRAY16 = 0xDC
+    FIXEXT4 = 0xD6
+    FIXEXT8 = 0xD7
+    TIMESTAMP = 0xFF
+    SECONDS_BITS = 34
 
 
 cdef inline unsigned char *put(unsigned char *at, unsigned char code) noexcept:
@@ -105,6 +115,14 @@ cdef inline unsigned char *put_text(unsigned char *at, const char *text, Py_ssiz
     return at + size
 
 
+cdef inline unsigned char *put_time(unsigned char *at, long long time) noexcept:
+    """Write a time, in microseconds since 1970: as 32 bits of seconds, or as 30 of nanoseconds and 34 of seconds."""
+    cdef uint64_t seconds = time // 1_000_000, nanoseconds = time % 1_000_000 * 1_000
+    if nanoseconds == 0 and seconds >> 32 == 0:
+        return put32(put(at, FIXEXT4), TIMESTAMP, <uint32_t>seconds)
+    return put64(put(at, FIXEXT8), TIMESTAMP, nanoseconds << SECONDS_BITS | seconds)
+
+
 cdef unsigned char *put_head(unsigned char *at, double received, written) except NULL:
     """Write what ``exporter.sessions.kept_turn`` writes before the event."""
     cdef int64_t earliest = 0, lag = 0
@@ -140,8 +158,9 @@ cdef class Packer:
     def pack(self, event not None, double received, written, /):
         """The event as bytes, behind when it was received and what ``written`` says; ``None`` if it takes more than 4 KiB.
 
-        It is also ``None`` for a time that UTC has no year for. A value is ``None``, a truth value, a float, a text, or whatever else msgspec can encode. Raises what msgspec raises, and
-        ``TypeError`` for an event of another type. Nils at the end are not written.
+        It is also ``None`` for a time that UTC has no year for. A value is ``None``, a truth value, a float, a text, a time, or whatever
+        else msgspec can encode. Raises what msgspec raises, and ``TypeError`` for an event of another type. Nils at the end are not
+        written.
         """
         cdef Py_ssize_t count = self._count, place, size, last = 0
         cdef unsigned char[ROOM] buffer
@@ -150,6 +169,7 @@ cdef class Packer:
         cdef unsigned char *end = at
         cdef const char *text
         cdef PyObject *value
+        cdef long long time
         if type(event) is not self._type:
             raise TypeError(f"an event of type {self._type.__name__} is packed here, not {type(event).__name__}")
         for place in range(count):
@@ -166,6 +186,8 @@ cdef class Packer:
                 at = put_text(at, text, size)
             elif value == Py_True or value == Py_False:
                 at = put(at, TRUE if value == Py_True else FALSE)
+            elif in_utc(<object>value) and 0 <= (time := microseconds(<object>value)) < AFTER_34_BITS:
+                at = put_time(at, time)
             else:
                 try:
                     encoded = encode(<object>value)

@@ -379,6 +379,10 @@ _numbers = st.floats() | st.integers(0, 70_000).map(float) | st.sampled_from(_ED
 _LONG = [letter * size for letter in "xé" for size in (31, 32, 255, 256, 5_000)]
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=50) | st.sampled_from(_LONG)
 _others = st.dictionaries(st.text(max_size=3), st.booleans(), max_size=2)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME_EDGES = [_EPOCH + timedelta(seconds=edge, microseconds=more) for edge in (0, 1 << 32, 1 << 34) for more in (-1, 0, 1)]
+_times = st.floats(-6e10, 2e11).map(lambda seconds: _EPOCH + timedelta(seconds=seconds)) | st.sampled_from(_TIME_EDGES)
+_anywhere = st.builds(datetime.astimezone, _times, st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]))
 
 
 _MOST = 256
@@ -386,7 +390,7 @@ AnyValues: Any = msgspec.defstruct("AnyValues", [(f"f{place}", Any, None) for pl
 
 
 @given(
-    values=st.lists(st.none() | st.booleans() | _numbers | _texts | _others, max_size=_MOST),
+    values=st.lists(st.none() | st.booleans() | _numbers | _texts | _anywhere | _others, max_size=_MOST),
     left_out=st.sets(st.integers(0, 9), max_size=3),
 )
 def test_packing(compiled: Compiled, values: list[Any], left_out: set[int]) -> None:
