@@ -20,8 +20,8 @@ cdef struct KnownField:
 
 @cython.final
 cdef class PlainFrames:
-    cdef object _copy
-    cdef list _keys
+    cdef object _copy, _with_flaws
+    cdef list _keys, _texts, _refused, _unknown
     cdef bytes _begin, _spaced_begin
     cdef int _count, _searched, _pause, _left
     cdef uint64_t _frame
@@ -31,10 +31,13 @@ cdef class PlainFrames:
     cdef bint _members(self, PyObject *event, Text at, Text end) except -1
     cdef int _field(self, int before, Text at, Text end) noexcept
     cdef Text _value(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL
-    cdef Text _number(self, KnownField *known, PyObject **slot, Text at) except? NULL
-    cdef Text _unusual_number(self, KnownField *known, PyObject **slot, Text at) except? NULL
+    cdef Text _number(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL
+    cdef Text _unusual_number(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL
     cdef Text _text(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL
     cdef Text _unusual_text(self, KnownField *known, PyObject **slot, Text at, Text stop) except? NULL
-    cdef Text _flag(self, PyObject **slot, Text at, Text end) noexcept
+    cdef Text _flag(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL
+    cdef Text _unknown_value(self, KnownField *known, Text at, Text end) except? NULL
+    cdef Text _wrong_type(self, KnownField *known, Text at, Text end) except? NULL
+    cdef int _refuse(self, KnownField *known, value) except -1
     cdef Text _flags(self, PyObject **slot, Text at, Text end) except? NULL
     cdef object _name(self, Text at, Py_ssize_t size)

@@ -1,8 +1,8 @@
 # cython: language_level=3, wraparound=False, boundscheck=False, cdivision=True
-"""Reads frames of one event type in which everything is as it usually is.
+"""Reads frames of one event type in which everything is as it usually is, or nearly so.
 
-It has no rules of its own: what it reads is what msgspec's decoder reads, and the rest is left to that decoder, value by value or frame
-by frame. A property test compares both.
+It has no rules of its own: what it reads is what ``exporter.protocol.decoder`` reads, and the rest is left to that decoder, value by value
+or frame by frame. A property test compares both.
 """
 
 from datetime import datetime
@@ -20,8 +20,8 @@ from libc.string cimport memcmp, memcpy
 
 from exporter.compiled.members cimport offset_of
 from exporter.compiled.plain_text cimport (
-    BACKSLASH, CLOSING_BRACE, COLON, COMMA, DASH, E, N, OPENING_BRACE, POINT, QUOTE, SPACE, T, Z, ZERO, Text, after_word, begins, digits,
-    end_of_plain, is_digit, unquoted, word_at,
+    BACKSLASH, CLOSING_BRACE, COLON, COMMA, DASH, E, MOST_DIGITS, N, OPENING_BRACE, POINT, QUOTE, SPACE, T, Z, ZERO, Text, after_scalar,
+    after_word, begins, digits, end_of_plain, is_digit, unquoted, word_at,
 )
 
 import_datetime()
@@ -34,16 +34,16 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(PyObject *text)
 
 cdef enum:
-    NUMBER, TEXT, NAME, FLAG, TIME, FLAGS, OTHER
+    NUMBER, TEXT, NAME, FLAG, TIME, FLAGS, UNKNOWN, OTHER
     SECONDS_END = 19  # where the seconds of a time end
     MOST_FIELDS = 512
     SMALL = 256  # whole numbers below have one object each
     LONGEST_NAME = 40
     MOST_SEARCHED = 16  # keys of a frame that may come in another order than in the last one
     LONGEST_PAUSE = 63
-    MOST_DIGITS = 18  # that fit into 64 bits
     POWERS = 20
 
+cdef double LARGEST = 1e300  # beyond, the decoders may differ in what they call infinite
 cdef uint64_t EXACT = 1 << 53  # up to here a double holds every whole number
 cdef double power[POWERS]
 cdef int _place
@@ -110,7 +110,7 @@ cdef inline void fill(PyObject **slot, value) noexcept:
 
 
 cdef int kind_of(field) except -1:
-    """How the values of a field are read, see :class:`exporter.protocol.decoder.Field`."""
+    """How the values of a field are read, see :class:`exporter.protocol.plausible_values.Field`."""
     if field.least <= field.most:
         return NUMBER
     if field.hint == dict[str, bool]:
@@ -121,33 +121,38 @@ cdef int kind_of(field) except -1:
 
 
 cdef class PlainFrames:
-    """Reads frames of an event type. ``fields`` says for each key what :data:`exporter.protocol.decoder.FIELDS` does.
+    """Reads frames of an event type. ``fields`` says for each key what :data:`exporter.protocol.plausible_values.FIELDS` does.
 
-    The fields ``repeated`` have texts that come again and again. Raises ``ValueError`` for a type that cannot be read here.
+    The fields ``repeated`` have texts that come again and again. ``unknown`` are keys that the type does not have and that come
+    nevertheless. ``with_flaws`` makes what is returned for a frame with flaws: it is called with the event, the refused values as pairs
+    of a key and a number out of its range, or ``None`` for a value of a wrong type, and the keys that are unknown. Raises ``ValueError``
+    for a type that cannot be read here.
     """
 
-    def __cinit__(self, event_type, dict fields not None, repeated):
+    def __cinit__(self, event_type, dict fields not None, repeated, unknown, with_flaws):
         cdef KnownField *known
-        cdef int number = 0
+        cdef int number
         empty, config = event_type(), event_type.__struct_config__
-        if len(fields) > MOST_FIELDS or set(msgspec.structs.astuple(empty)) != {None} or empty.__copy__() is empty:
+        if len(fields) + len(unknown) > MOST_FIELDS or set(msgspec.structs.astuple(empty)) != {None} or empty.__copy__() is empty:
             raise ValueError(f"{event_type.__name__} is no event that can be read here")
-        self._copy, self._count = empty.__copy__, len(fields)
-        self._keys = [f'"{key}":'.encode() for key in fields]
+        self._copy, self._count, self._with_flaws = empty.__copy__, len(fields) + len(unknown), with_flaws
+        self._texts = [*fields, *unknown]
+        self._keys = [f'"{key}":'.encode() for key in self._texts]
         self._begin = f'{{"{config.tag_field}":"{config.tag}"'.encode()
         self._spaced_begin = self._begin.replace(b'":"', b'": "')
         self._fields = <KnownField *>PyMem_Calloc(self._count + 1, sizeof(KnownField))
         if self._fields == NULL:
             raise MemoryError
-        for field in fields.values():
+        for number in range(self._count):
+            known = &self._fields[number]
+            known.kind, known.next = UNKNOWN, (number + 1) % self._count
+            known.key, known.key_size = <Text>PyBytes_AS_STRING(self._keys[number]), PyBytes_GET_SIZE(self._keys[number])
+        for number, field in enumerate(fields.values()):
             known = &self._fields[number]
             known.kind, known.offset = kind_of(field), offset_of(event_type, field.attribute)
-            known.key, known.key_size = <Text>PyBytes_AS_STRING(self._keys[number]), PyBytes_GET_SIZE(self._keys[number])
             known.least, known.most = field.least, field.most
             if known.kind == TEXT and field.attribute in repeated:
                 known.kind = NAME
-            number += 1
-            known.next = number % self._count
 
     def __dealloc__(self):
         cdef int place
@@ -156,7 +161,7 @@ cdef class PlainFrames:
         PyMem_Free(self._fields)
 
     cpdef read(self, frame):
-        """The event in a frame, or ``None`` if msgspec's decoder has to read it.
+        """The event in a frame, or what ``with_flaws`` makes of it, or ``None`` if another decoder has to read the frame.
 
         After frames that could not be read, some are not tried.
         """
@@ -183,9 +188,12 @@ cdef class PlainFrames:
             self._left -= 1
             return None
         event = self._copy()
+        self._refused = self._unknown = None
         if self._members(<PyObject *>event, at, at + size):
             self._pause = 0
-            return event
+            if self._refused is None and self._unknown is None:
+                return event
+            return self._with_flaws(event, self._refused or (), self._unknown or ())
         self._left = self._pause = min(2 * self._pause + 1, LONGEST_PAUSE)
         return None
 
@@ -226,29 +234,54 @@ cdef class PlainFrames:
 
     cdef Text _value(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL:
         """Read the value that stands here. Returns what follows it, or NULL if it cannot be read."""
+        if known.kind == UNKNOWN:
+            return self._unknown_value(known, at, end)
         if at[0] == N:
             return after_word(at, end, "null", 4)
         if known.kind == NUMBER:
-            return self._number(known, slot, at)
+            return self._number(known, slot, at, end)
         if known.kind == FLAG:
-            return self._flag(slot, at, end)
+            return self._flag(known, slot, at, end)
         if known.kind == FLAGS:
             return self._flags(slot, at, end)
         if known.kind == OTHER:
             return NULL
         return self._text(known, slot, at, end)
 
-    cdef Text _flag(self, PyObject **slot, Text at, Text end) noexcept:
+    cdef Text _flag(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL:
         cdef Text after = after_word(at, end, "true", 4)
         if after != NULL:
             fill(slot, True)
             return after
         after = after_word(at, end, "false", 5)
-        if after != NULL:
-            fill(slot, False)
+        if after == NULL:
+            return self._wrong_type(known, at, end)
+        fill(slot, False)
         return after
 
-    cdef Text _number(self, KnownField *known, PyObject **slot, Text at) except? NULL:
+    cdef Text _unknown_value(self, KnownField *known, Text at, Text end) except? NULL:
+        """Pass over the value of a key that the type does not have, and note the key."""
+        cdef Text after = after_word(at, end, "null", 4) if at[0] == N else after_scalar(at, end)
+        if after != NULL:
+            if self._unknown is None:
+                self._unknown = []
+            self._unknown.append(self._texts[known - self._fields])
+        return after
+
+    cdef Text _wrong_type(self, KnownField *known, Text at, Text end) except? NULL:
+        """Pass over a value whose type is not the field's, and note that it is refused."""
+        cdef Text after = after_scalar(at, end)
+        if after != NULL:
+            self._refuse(known, None)
+        return after
+
+    cdef int _refuse(self, KnownField *known, value) except -1:
+        if self._refused is None:
+            self._refused = []
+        self._refused.append((self._texts[known - self._fields], value))
+        return 0
+
+    cdef Text _number(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL:
         cdef Text begin = at
         cdef uint64_t whole = 0
         cdef Py_ssize_t decimals = 0
@@ -257,7 +290,7 @@ cdef class PlainFrames:
             whole = whole * 10 + at[0] - ZERO
             at += 1
         if at == begin or (begin[0] == ZERO and at - begin > 1):
-            return self._unusual_number(known, slot, begin)
+            return self._unusual_number(known, slot, begin, end)
         if at[0] == POINT:
             decimals = -(at - begin)
             at += 1
@@ -266,39 +299,45 @@ cdef class PlainFrames:
                 at += 1
             decimals += at - begin - 1
             if not decimals:
-                return self._unusual_number(known, slot, begin)
+                return self._unusual_number(known, slot, begin, end)
         if at - begin > MOST_DIGITS or whole >= EXACT or (at[0] | 0x20) == E:
-            return self._unusual_number(known, slot, begin)
+            return self._unusual_number(known, slot, begin, end)
         value = <double>whole
         if decimals:
             value /= power[decimals]
         if not known.least <= value <= known.most:
-            return NULL
+            self._refuse(known, value)
+            return at
         if whole < SMALL and not decimals:
             fill(slot, <object>small_number[whole])
         else:
             fill(slot, value)
         return at
 
-    cdef Text _unusual_number(self, KnownField *known, PyObject **slot, Text at) except? NULL:
-        """Let msgspec read the number."""
+    cdef Text _unusual_number(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL:
+        """Let msgspec read the number, if it is one."""
         cdef Text begin = at
         cdef double value
+        if not is_digit(at[0]) and at[0] != DASH:
+            return self._wrong_type(known, at, end)
         while is_digit(at[0]) or at[0] in b"+-.eE":
             at += 1
         try:
             value = number_of(PyBytes_FromStringAndSize(<char *>begin, at - begin))
         except REFUSALS:
             return NULL
-        if not known.least <= value <= known.most:
+        if not -LARGEST < value < LARGEST:
             return NULL
-        fill(slot, value)
+        if known.least <= value <= known.most:
+            fill(slot, value)
+        else:
+            self._refuse(known, value)
         return at
 
     cdef Text _text(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL:
         cdef Text begin = at + 1, stop
         if at[0] != QUOTE:
-            return NULL
+            return NULL if known.kind == TIME else self._wrong_type(known, at, end)
         stop = end_of_plain(begin, end)
         if stop[0] != QUOTE:
             return self._unusual_text(known, slot, at, unquoted(stop, end))

@@ -18,6 +18,9 @@ cdef enum:
     DASH = 0x2D
 
 cdef enum:
+    MOST_DIGITS = 18  # that fit into 64 bits
+
+cdef enum:
     E = 0x65
     N = 0x6E
     T = 0x54
@@ -82,3 +85,26 @@ cdef inline Text unquoted(Text at, Text end) noexcept:
 cdef inline Text after_word(Text at, Text end, const char *word, Py_ssize_t size) noexcept:
     """What follows the word that stands here, or NULL if another one does."""
     return at + size if end - at >= size and memcmp(at, word, size) == 0 else NULL
+
+
+cdef inline Text after_scalar(Text at, Text end) noexcept:
+    """What follows the text, number or truth value that stands here, or NULL if it is none or an unusual one."""
+    cdef Text begin
+    if at[0] == QUOTE:
+        at = end_of_plain(at + 1, end)
+        return at + 1 if at[0] == QUOTE else NULL
+    begin = after_word(at, end, "true", 4)
+    if begin == NULL:
+        begin = after_word(at, end, "false", 5)
+    if begin != NULL:
+        return begin
+    begin = at = at + (at[0] == DASH)
+    while is_digit(at[0]):
+        at += 1
+    if at == begin or (begin[0] == ZERO and at - begin > 1):
+        return NULL
+    if at[0] == POINT and is_digit(at[1]):
+        at += 1
+        while is_digit(at[0]):
+            at += 1
+    return at if at - begin <= MOST_DIGITS else NULL  # what else may follow a number is neither a comma nor the end

@@ -15,6 +15,7 @@ import msgspec
 
 from exporter.bounded_dict import BoundedDict
 from exporter.events import EVENTS, STREAM_EVENTS, Wire
+from exporter.events.turn_metrics import TurnMetrics
 from exporter.protocol.decoder import BY_NAME, NOT_READ, STREAM_START, STRICT, STRICT_STREAM, TAG_FIELDS, PartialEvent, decode_leniently
 from exporter.protocol.lenient_reader import LenientReader
 from exporter.protocol.plain_turns import plain_turns
@@ -82,8 +83,14 @@ class LearningDecoder:
         self.learned[event_name] = learned
         self._loose[event_name] = _LooseEvent(event_name, sorted(learned - {_ITSELF}))
         self._by_struct = {loose.struct: loose for loose in self._loose.values()}
+        if BY_NAME[event_name] is TurnMetrics:
+            self._plain_turns = plain_turns(self._learned_of(TurnMetrics))
         self._decode = self._decoder("type", EVENTS).decode
         self._decode_stream = self._decoder("event", STREAM_EVENTS).decode
+
+    def _learned_of(self, event: type[Wire]) -> set[str]:
+        """What was learned of an event, whichever of its names it came under."""
+        return {key for name, keys in self.learned.items() if BY_NAME[name] is event for key in keys if key != _ITSELF}
 
     def _decoder(self, tag_field: str, events: tuple[type[Wire], ...]) -> msgspec.json.Decoder[Any]:
         by_name = {(tag_field, str(event.__struct_config__.tag)): event for event in events}

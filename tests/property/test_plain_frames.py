@@ -1,4 +1,4 @@
-"""Plain turns, which a reader in C reads, are what msgspec's decoder reads; the others are left to that decoder."""
+"""Turns that a reader in C reads are what the reference reads, with the same flaws; the others are left to another decoder."""
 
 import json
 from types import ModuleType
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnContribution
-from exporter.protocol.decoder import STRICT
-from exporter.protocol.plain_turns import REPEATED
+from exporter.protocol.decoder import PartialEvent, decode
+from exporter.protocol.plain_turns import REPEATED, with_flaws
 from exporter.protocol.plausible_values import FIELDS
 from tests.data.hostile_frames import REJECTED, TOLERATED, TURN
 from tests.support.compiled import compiled_copy, load
@@ -21,6 +21,8 @@ from tests.support.turn_events import turn_metrics
 pytestmark = [pytest.mark.external, pytest.mark.xdist_group("compiled"), pytest.mark.timeout(600)]  # the first one compiles
 
 KEYS = FIELDS[TurnMetrics]
+UNKNOWN = "new_a"
+"""A field that the exporter does not know, and that was learned."""
 NUMBERS = (
     *("0", "-0", "-1", "00", "01", "1.", ".5", "1.0", "1e2", "1E-2", "1e999", "0.1", "0.30000000000000004", "2.5e-1", "120000"),
     *("120000.1", "9007199254740991", "9007199254740993", "9" * 18, "9" * 30, "0." + "3" * 40, "1795993195.8221234", "1" * 400),
@@ -42,6 +44,8 @@ VALUES = (
 )
 MEMBERS = (
     *("", ",", ',"zzz":1', ',"type":"turn.metrics"', ',"llm_ttft_ms":1,"llm_ttft_ms":2', ', "llm_ttft_ms": 5', ',  "llm_ttft_ms":5'),
+    *(f',"{UNKNOWN}":{value}' for value in VALUES),
+    *(f',"{UNKNOWN}":1,"{UNKNOWN}":2', ',"new_\\u0061":1', f',"llm_ttft_ms":-1,"{UNKNOWN}":true,"pipeline":5'),
     *(
         ' ,"pipeline":"x"',
         ',"pipeline" :"x"',
@@ -61,15 +65,15 @@ def compiled() -> ModuleType:
 
 
 def reader(compiled: ModuleType) -> Any:
-    return compiled.PlainFrames(TurnMetrics, KEYS, REPEATED)
+    return compiled.PlainFrames(TurnMetrics, KEYS, REPEATED, [UNKNOWN], with_flaws)
 
 
 def check(plain: Any, frame: str | bytes) -> bool:
-    """Read a frame and compare with msgspec. Returns whether it was read."""
+    """Read a frame and compare with the reference. Returns whether it was read."""
     found = plain.read(frame)
     if found is not None:
-        assert type(found) is TurnMetrics
-        assert repr(found) == repr(STRICT.decode(frame))
+        assert type(found) in (TurnMetrics, PartialEvent)
+        assert repr(found) == repr(decode(frame))
     return found is not None
 
 
@@ -116,6 +120,17 @@ def test_turns_of_the_platform(compiled: ModuleType, turns: list[dict[str, Any]]
             plain = reader(compiled)
 
 
+_flaws = st.dictionaries(st.sampled_from([*KEYS, UNKNOWN]), st.sampled_from([-1, -0.5, 10**9, 5, True, "fast", "", None]), max_size=4)
+
+
+@given(found=turns(), flaws=_flaws, form=forms)
+def test_turns_with_flaws(compiled: ModuleType, found: dict[str, Any], flaws: dict[str, Any], form: Any) -> None:
+    """Numbers out of range, wrong types and a learned unknown field cost that field alone, and are told as the reference tells them."""
+    plain = reader(compiled)
+    check(plain, form({**found, **flaws}))
+    check(plain, form(found))
+
+
 _edits = st.lists(st.tuples(st.integers(0, 2), st.integers(0), st.sampled_from(BYTES)), min_size=1, max_size=3)
 
 
@@ -156,14 +171,17 @@ def test_hostile_frames(compiled: ModuleType) -> None:
 
 
 def test_usual_frames_are_read(compiled: ModuleType) -> None:
-    """Usual values are read here, not by msgspec; values out of range, doubled keys and other events are not."""
+    """Usual values are read here, and so are common flaws; doubled keys, other events, and objects where none belong are not."""
     plain = reader(compiled)
     usual = ("0", "120000", "1.0", "0.1", "4.35", "1e2", "null", "0.30000000000000004")
     assert all(check(plain, TURN % value) for value in usual)
     assert check(plain, json.dumps({"type": "turn.metrics", "user_text": "„Ja“, bitte.", "llm_availability": {"a": True, "b": False}}))
     assert check(plain, '{"type":"turn.metrics","user_text":"„Ja“","agent_stopped_speaking_at":"2026-11-29T22:59:48.989Z"}')
-    for value in ("-1", "120001", "true", '"5"', "[]"):
-        assert not check(reader(compiled), TURN % value)
+    for value in ("-1", "120001", "true", '"5"'):
+        assert check(plain, TURN % value)
+    for members in (f'"{UNKNOWN}":null', f'"llm_model":5,"{UNKNOWN}":"a"', '"interrupted":"yes"', '"interrupted":0'):
+        assert check(plain, f'{{"type":"turn.metrics",{members}}}')
+    assert not check(reader(compiled), TURN % "[]")
     for frame in ('{"type":"turn.metrics","zzz":1}', '{"type":"user.dtmf"}', '{"turn_number":1,"type":"turn.metrics"}', "", b"", "{}"):
         assert not check(reader(compiled), frame)
 
@@ -190,6 +208,6 @@ def test_repeated_texts(compiled: ModuleType) -> None:
 def test_an_unfit_type_is_refused(compiled: ModuleType) -> None:
     """A type with other defaults or fields raises an error."""
     with pytest.raises(ValueError, match="no event that can be read here"):
-        compiled.PlainFrames(msgspec.defstruct("Other", [("a", float, 1.0)], tag_field="type"), {}, ())
+        compiled.PlainFrames(msgspec.defstruct("Other", [("a", float, 1.0)], tag_field="type"), {}, (), (), with_flaws)
     with pytest.raises(ValueError, match="is no field of TurnContribution"):
-        compiled.PlainFrames(TurnContribution, KEYS, ())
+        compiled.PlainFrames(TurnContribution, KEYS, (), (), with_flaws)

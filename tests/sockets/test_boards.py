@@ -27,10 +27,10 @@ BOARDS, NATIVE_BOARDS = (
 )
 NOWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
 """A collector that is not there: the boards show what waits for it and what fails."""
-WINDOWS = {"__rate_interval": "20s", "__interval": "20s", "__range": "2m"}
+WINDOW = 20.0
+"""Seconds that rates look back."""
 # Queries that rightly find nothing among simulated calls, by panel and, where it has several, by query.
 EMPTY = {
-    ("Clock skew", "A"): "calls that are played faster than time have no clock to compare with",
     ("OTLP items", "A"): "nothing is delivered",
     **{("Dropped for OTLP", query): "nothing is delivered or given up yet" for query in "AB"},
     ("Connections", "B"): "nobody is refused",
@@ -41,7 +41,8 @@ EMPTY = {
     ("annotation New models of agents", "A"): "a first start is no news",
     **{(cost, "A"): "some usage has no price, which the second query says" for cost in ("Cost", "Cost an hour, now", "Cost a call")},
 }
-
+SOMETIMES = {("Clock skew", "A")}
+"""Calls that are played faster than time have no clock to compare with; on a slow machine they are not."""
 
 FLEETS = {"plain": ["mixed", "messy", "outbound", "s2s"], "relay": ["typical"]}
 """What is played to each exporter: one that takes events, and one in front of an app."""
@@ -73,9 +74,10 @@ async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], 
         yield endpoints, servers
 
 
-async def play(directory: Path, endpoints: dict[str, Endpoints], servers: list[Prometheus]) -> None:
-    """Calls of each fleet, twice, with a scrape after each time: rates need two."""
+async def play(directory: Path, endpoints: dict[str, Endpoints], servers: list[Prometheus]) -> float:
+    """Calls of each fleet, twice, with a scrape after each time: rates need two. Returns how long the second time took, in seconds."""
     for seed in (1, 2):
+        started = time.time()
         for name, profiles in FLEETS.items():
             calls = subdirectory(directory, f"calls-{name}-{seed}")
             await simulate(calls, endpoints[name], calls=100 if name == "plain" else 40, profiles=profiles, seed=seed)
@@ -84,6 +86,7 @@ async def play(directory: Path, endpoints: dict[str, Endpoints], servers: list[P
             frames = await endpoints[name].total("agentstack_exporter_frames_received_total")
             for server in servers:
                 await server.reaches(f'agentstack_exporter_frames_received_total{{job="{name}"}}', frames)
+    return time.time() - started
 
 
 def tapped(url: str, session: str) -> None:
@@ -105,16 +108,21 @@ def forms_of(server: Prometheus) -> list[list[dict[str, Any]]]:
     return [BOARDS, NATIVE_BOARDS] if server.native else [BOARDS]
 
 
+def windows(window: float = WINDOW) -> dict[str, str]:
+    """What Grafana would put in place of its variables for times."""
+    return {"__rate_interval": f"{window:.0f}s", "__interval": f"{window:.0f}s", "__range": f"{6 * window:.0f}s"}
+
+
 Answers = dict[tuple[str, str, str], list[float]]
 """Values by board, panel and query."""
 
 
-async def answers(server: Prometheus, boards: list[dict[str, Any]], now: float, **chosen: str) -> Answers:
+async def answers(server: Prometheus, boards: list[dict[str, Any]], now: float, window: float = WINDOW, **chosen: str) -> Answers:
     """All values of each query at a moment; of a native histogram, how much it has counted."""
     found = {}
     for board in boards:
         for title, target in queries_of(board):
-            expr = interpolated(target["expr"], **WINDOWS, **chosen)
+            expr = interpolated(target["expr"], **windows(window), **chosen)
             if target.get("instant"):
                 result = (await server.api("query", query=expr, time=f"{now}"))["result"]
                 values = [float(series["value"][1]) for series in result]
@@ -129,19 +137,19 @@ async def answers(server: Prometheus, boards: list[dict[str, Any]], now: float, 
 async def test_every_query_finds_what_calls_leave(tmp_path: Path) -> None:
     """After calls of all kinds every query answers with numbers, and one chosen agent has some of its own."""
     async with watched(tmp_path) as (endpoints, servers):
-        await play(tmp_path, endpoints, servers)
+        window = max(WINDOW, await play(tmp_path, endpoints, servers))
         now = time.time()
         for server in servers:
-            await _finds_what_calls_leave(server, now)
+            await _finds_what_calls_leave(server, now, window)
 
 
-async def _finds_what_calls_leave(server: Prometheus, now: float) -> None:
+async def _finds_what_calls_leave(server: Prometheus, now: float, window: float) -> None:
     choices = await values_of_variables(server)
     for boards in forms_of(server):
-        everything = await answers(server, boards, now)
-        one = await answers(server, boards, now, agent="agent-support")
+        everything = await answers(server, boards, now, window)
+        one = await answers(server, boards, now, window, agent="agent-support")
         empty = {(title, ref) for (_, title, ref), values in everything.items() if not values}
-        assert empty == set(EMPTY)
+        assert empty - SOMETIMES == set(EMPTY)
         assert not_numbers(everything) == []
         assert one["agentstack-overview", "What callers wait", "A"]
     assert all(choices.values()), choices

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.sockets.test_boards import BOARDS, WINDOWS
+from tests.sockets.test_boards import BOARDS, windows
 from tests.support.alerting import OF_THIS_MACHINE
 from tests.support.board_rules import interpolated, queries_of
 from tests.support.daemon import daemon_process
@@ -73,7 +73,7 @@ async def panel(server: Prometheus, board: str, title: str, job: str) -> dict[tu
     ]
     found: dict[tuple[tuple[str, str], ...], float] = {}
     now = time.time()
-    expr = interpolated(expr, **WINDOWS, job=job)
+    expr = interpolated(expr, **windows(), job=job)
     for series in (await server.api("query_range", query=expr, start=f"{now - 10}", end=f"{now}", step="1"))["result"]:
         found[tuple(sorted(series["metric"].items()))] = float(series["values"][-1][1])
     return found
