@@ -36,7 +36,7 @@ from exporter.sessions.turn_notes import TurnNotes
 
 MOST_LISTED: Final = 1_000
 """Live calls in the list at most: the ones that began last."""
-_SLICE: Final = 50
+_SLICE: Final = 10
 _REFRESH_EVERY: Final = 2.0
 """Seconds after which every row is made again: some change as time passes."""
 
@@ -154,7 +154,9 @@ class LiveState:
     def update_list(self, channel: Channel, now: float, viewers: int) -> Iterator[None]:
         """Bring the list's channel up to date, in slices: between two of them other work may be done."""
         channel.set_part("summary", self.summary(now, viewers))
+        yield
         channel.set_part("heat", self.last_minutes.heat)
+        yield
         journals, left_out = self.listed()
         channel.set_part("left_out", left_out)
         refresh = now - self._refreshed_at >= _REFRESH_EVERY or not self._rows
@@ -162,6 +164,7 @@ class LiveState:
             self._refreshed_at = now
             channel.set_part("slow_turns", self.slow_turns(now))
             channel.set_part("problems", self.problems.latest())
+        yield
         ids = set()
         for number, journal in enumerate(journals):
             if number % _SLICE == _SLICE - 1:
