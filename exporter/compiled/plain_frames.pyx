@@ -43,7 +43,6 @@ cdef enum:
     LONGEST_PAUSE = 63
     POWERS = 20
 
-cdef double LARGEST = 1e300  # beyond, the decoders may differ in what they call infinite
 cdef uint64_t EXACT = 1 << 53  # up to here a double holds every whole number
 cdef double power[POWERS]
 cdef int _place
@@ -326,8 +325,6 @@ cdef class PlainFrames:
             value = number_of(PyBytes_FromStringAndSize(<char *>begin, at - begin))
         except REFUSALS:
             return NULL
-        if not -LARGEST < value < LARGEST:
-            return NULL
         if known.least <= value <= known.most:
             fill(slot, value)
         else:
@@ -337,7 +334,7 @@ cdef class PlainFrames:
     cdef Text _text(self, KnownField *known, PyObject **slot, Text at, Text end) except? NULL:
         cdef Text begin = at + 1, stop
         if at[0] != QUOTE:
-            return NULL if known.kind == TIME else self._wrong_type(known, at, end)
+            return self._wrong_type(known, at, end)
         stop = end_of_plain(begin, end)
         if stop[0] != QUOTE:
             return self._unusual_text(known, slot, at, unquoted(stop, end))

@@ -76,6 +76,7 @@ async def watched(directory: Path) -> AsyncIterator[tuple[dict[str, Endpoints], 
 
 async def play(directory: Path, endpoints: dict[str, Endpoints], servers: list[Prometheus]) -> float:
     """Calls of each fleet, twice, with a scrape after each time: rates need two. Returns how long the second time took, in seconds."""
+    started = 0.0
     for seed in (1, 2):
         started = time.time()
         for name, profiles in FLEETS.items():
