@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.support.daemon import Samples, ServingProgram, daemon_process, total
+from tests.support.daemon import Samples, ServingProgram, daemon_process, killed, total
 from tests.support.house_rules import ROOT
 from tests.support.otlp_daemon import address_of, environment, spans_of
 from tests.support.otlp_receiver import otlp_receiver
@@ -100,7 +100,7 @@ async def held(folder: Path, version: str) -> Outcome:
         )
         async with old_exporter as old, victim as first, calls(python, [old.endpoints.ws, first.endpoints.ws], log) as process:
             over = asyncio.Event()
-            killing = asyncio.create_task(killed(first, subdirectory(folder, "2"), over))
+            killing = asyncio.create_task(killed_in_mid_call(first, subdirectory(folder, "2"), over))
             await old.endpoints.reaches("agentstack_turns_total", 3, within=30, agent="shop")
             before = await last_scrape(old)
             listen = ("--listen", old.endpoints.listen)
@@ -113,12 +113,10 @@ async def held(folder: Path, version: str) -> Outcome:
         return Outcome(json.loads(output), both, await killing, spans_of(site.receiver), log.read_text(encoding="utf-8"))
 
 
-async def killed(first: ServingProgram, folder: Path, over: asyncio.Event) -> Samples:
+async def killed_in_mid_call(first: ServingProgram, folder: Path, over: asyncio.Event) -> Samples:
     """Kill an exporter in the middle of a call, and start another one in its place. What the two showed, together."""
     await first.endpoints.reaches("agentstack_turns_total", 2, within=30, agent="killed")
-    before = await first.endpoints.scrape()
-    first.signal(signal.SIGKILL)
-    await first.process.wait()
+    before = await killed(first)
     async with daemon_process(folder, "--listen", first.endpoints.listen) as again:
         await over.wait()
         return added(before, await again.endpoints.scrape())

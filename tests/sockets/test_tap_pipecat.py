@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from tests.support.daemon import Samples, daemon_process, total
+from tests.support.daemon import Samples, daemon_process, killed, total
 from tests.support.house_rules import ROOT
 from tests.support.otlp_daemon import address_of, attributes_of, by_session, environment, exporting, kind_of, spans_of
 from tests.support.otlp_receiver import otlp_receiver
@@ -98,9 +97,7 @@ async def play(python: str, folder: Path) -> Outcome:
         urls = {"exporter": running.endpoints.ws, "restarted": first.endpoints.ws, "absent": "ws://127.0.0.1:9/ws"}
         async with calls(python, urls, folders[2]) as made:
             await first.endpoints.reaches("agentstack_turns_total", 2, within=60.0, agent="restarted")
-            before = await first.endpoints.scrape()
-            first.signal(signal.SIGKILL)
-            await first.process.wait()
+            before = await killed(first)
             async with daemon_process(folders[1], "--listen", first.endpoints.listen) as again:
                 assert await asyncio.wait_for(made.wait(), patience(90)) == 0, (folders[2] / "stderr").read_text(encoding="utf-8")
                 after = await again.endpoints.scrape()

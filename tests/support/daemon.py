@@ -5,6 +5,7 @@ import os
 import signal
 import ssl
 import sys
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,8 +19,9 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from exporter.config import Address, Settings
 from exporter.daemon.app import Daemon
+from exporter.receivers.tap.link import ACK_AFTER
 from tests.support.house_rules import ROOT
-from tests.support.waiting import eventually, patience
+from tests.support.waiting import eventually, patience, seconds
 
 LabelSet = frozenset[tuple[str, str]]
 Samples = dict[tuple[str, LabelSet], float]
@@ -225,3 +227,13 @@ async def daemon_process(
         found = msgspec.json.decode(ready_file.read_bytes(), type=dict[str, str])
         endpoints = Endpoints(found["listen"], found["telemetry_listen"])
         yield ServingProgram(started.process, started.stdout, started.stderr, endpoints, ready_file)
+
+
+async def killed(program: ServingProgram) -> Samples:
+    """Kill a program once its taps have got their acknowledgements: what has none counts again elsewhere. Returns its last scrape."""
+    due = time.monotonic() + 4 * seconds(ACK_AFTER)
+    await eventually(lambda: time.monotonic() > due, because="acknowledgements to be sent")
+    samples = await program.endpoints.scrape()
+    program.signal(signal.SIGKILL)
+    await program.process.wait()
+    return samples
