@@ -32,6 +32,8 @@ _PLACES: Final = {"provider": 0, "model": 1, PROVIDER: 0, MODEL: 1}
 
 EventT = TypeVar("EventT", bound=msgspec.Struct)
 EventT_contra = TypeVar("EventT_contra", bound=msgspec.Struct, contravariant=True)
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 _RawValues = Mapping[str, Any]
 """Wire field → its value in an event. The label source that reads the field knows the type: text or flag, or ``None``."""
 
@@ -85,8 +87,14 @@ class Recorder:
         """The rows of label group ``index`` for the raw wire values ``key``, which ``cache`` does not have.
 
         They are cached only if each text of the wire is a label value unchanged or a known ``error_source``: such texts are few, while
-        any number of texts can be cut, masked or replaced to give the same label value.
+        any number of texts can be cut, masked or replaced to give the same label value. Rows that became ``_other`` because the store
+        is full are remembered apart, because each use of them is counted.
         """
+        full = cache.full_rows[index].get(key)
+        if full is not None:
+            rows, overflowed = full
+            self._store.overflowed += overflowed
+            return rows
         group, layouts = self._groups[index]
         raw = dict(zip(group.fields, key if isinstance(key, tuple) else (key,), strict=False))
         values = [self._label_values(labels, raw, cache, now) for labels in group.labels]
@@ -94,10 +102,11 @@ class Recorder:
         texts = {text for text in raw.values() if isinstance(text, str)}
         if not texts.issubset(chain(ERROR_SOURCES, *values)):
             return find()
-        rows_by_key = cache.rows[index]
-        if len(rows_by_key) >= _MOST_CACHED:
-            rows_by_key.clear()
-        return self._store.cached(rows_by_key, key, find)
+        before = self._store.overflowed
+        rows = self._store.cached(_with_room(cache.rows[index]), key, find)
+        if (overflowed := self._store.overflowed - before) > 0:
+            _with_room(cache.full_rows[index])[key] = rows, overflowed
+        return rows
 
     def _rows(self, layouts: tuple[Layout, ...], values: list[tuple[str, ...]], now: float) -> tuple[Row, ...]:
         return tuple(self._store.row(layout, labels, now) for layout, labels in zip(layouts, values, strict=True))
@@ -145,6 +154,13 @@ class Recorder:
         run_generated(source, names, f"recorder of {event.name}")
         record: Record[Any] = names["record"]
         return record
+
+
+def _with_room(cache: dict[_K, _V]) -> dict[_K, _V]:
+    """The cache, emptied if it was full."""
+    if len(cache) >= _MOST_CACHED:
+        cache.clear()
+    return cache
 
 
 def one_of(raw: str | None, allowed: tuple[str, ...]) -> str:

@@ -36,8 +36,8 @@ class SeriesCache:
     """The rows that sessions of one agent have used, found by raw values of the wire.
 
     ``agent`` and ``answered_by`` are the label values of these sessions. ``rows`` has a dictionary for each label group: the raw
-    values of its fields (``None``, one value, or a tuple) → its rows. ``latest`` has the rows and the raw values that the compiled
-    recorder used last.
+    values of its fields (``None``, one value, or a tuple) → its rows. ``full_rows`` has the same for rows that the store had no room
+    for, with how many of them became ``_other``. ``latest`` has the rows and the raw values that the compiled recorder used last.
 
     The others keep the rows of the analysis modules of the same names: ``latency_breakdown`` by pipeline, ``turn_position`` by
     position, ``turns`` by kind of turn, ``states`` by participant and state, ``app_commands`` by kind of command, ``audio`` and
@@ -51,6 +51,7 @@ class SeriesCache:
         "app_commands",
         "audio",
         "audio_jitter",
+        "full_rows",
         "invocations",
         "latency_breakdown",
         "latest",
@@ -65,6 +66,7 @@ class SeriesCache:
         self.agent = agent
         self.answered_by = answered_by
         self.rows: list[dict[Hashable, tuple[Row, ...]]] = [{} for _ in range(groups)]
+        self.full_rows: list[dict[Hashable, tuple[tuple[Row, ...], int]]] = [{} for _ in range(groups)]
         self.latest: list[tuple[Any, ...]] = [()] * groups
         self.invocations: dict[str, Observe] = {}
         self.llms: dict[str, Row] = {}
@@ -90,3 +92,5 @@ class SeriesCache:
         self.latest[:] = [()] * len(self.latest)
         for rows in self.rows:
             rows.clear()
+        for full in self.full_rows:
+            full.clear()

@@ -139,14 +139,28 @@ def test_an_overflow_is_counted_each_time() -> None:
 
 
 def test_a_full_store_is_counted_each_time() -> None:
-    """When the store is full nothing is cached, so that each event counts as an overflow."""
+    """When the store is full each event counts as the same overflow, whether it is the first of its kind or not."""
     bench = Bench(series=1)
-    for number in range(3):
-        bench.record(Ran(tool=f"t{number}"))
-        bench.record(Ran(tool=f"t{number}"))
-    overflowed = bench.store.overflowed
-    bench.record(Ran(tool="t0"))
-    assert bench.store.overflowed > overflowed
+    bench.record(Ran(tool="first"))
+    before, seen = bench.store.overflowed, []
+    for tool in ("crm", "crm", "erp", "crm", "erp"):
+        bench.record(Ran(tool=tool))
+        seen.append(bench.store.overflowed - before)
+    assert seen[0] > 0
+    assert seen == [seen[0] * number for number in range(1, 6)]
+    assert any(bench.recorder.series_cache("a").full_rows)
+
+
+def test_room_that_is_made_in_a_full_store_is_used() -> None:
+    """What was `_other` because the store was full gets a series of its own once others were dropped."""
+    bench = Bench(series=1)
+    for tool in ("crm", "crm"):
+        bench.record(Ran(tool=tool))
+    assert ("a", "crm", "false", "unknown") not in bench.shown("agentstack_runs_total")
+    bench.store._max_series = 10_000  # as much as dropping others would make
+    bench.recorder.clear_caches([])
+    bench.record(Ran(tool="crm"))
+    assert bench.shown("agentstack_runs_total")["a", "crm", "false", "unknown"] == 1.0
 
 
 @pytest.mark.parametrize(("length", "kept"), [(MAX_LENGTH, True), (MAX_LENGTH + 1, False)])
