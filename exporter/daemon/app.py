@@ -32,12 +32,12 @@ from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.snapshot import Snapshot
+from exporter.receivers.steady_clock import CLOCK
 from exporter.server.daemon_threads import run_in_thread
 from exporter.server.listener_config import ListenerLimits
 from exporter.server.listeners import Listener
 from exporter.server.reloading_file import FileWatcher
 from exporter.server.tested_versions import untested
-from exporter.steady_clock import CLOCK
 from exporter.tracing.span_handlers import Emit
 
 READY_FILE_TIMEOUT: Final = 2.0

@@ -21,9 +21,9 @@ from exporter.metrics import inventory
 from exporter.metrics.label_limits import LabelLimits
 from exporter.metrics.snapshot import Snapshot
 from exporter.pipeline.pipeline import Journals, Pipeline, Tracing
+from exporter.receivers.steady_clock import CLOCK
 from exporter.server.reloading_file import FileWatcher
 from exporter.sessions.registry import SessionTimeouts
-from exporter.steady_clock import CLOCK
 from exporter.tracing.span_handlers import Emit
 
 PRODUCT: Final = Product(

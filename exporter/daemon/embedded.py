@@ -23,8 +23,8 @@ from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
 from exporter.metrics.snapshot import Snapshot
 from exporter.receivers.read_budget import ReadBudget
+from exporter.receivers.steady_clock import CLOCK
 from exporter.server.reloading_file import FileWatcher
-from exporter.steady_clock import CLOCK
 
 NOT_OURS: Final = (
     *("listen", "telemetry_listen", "tls_cert", "tls_key", "tls_client_ca", "handshake_timeout", "ready_file", "linger"),

@@ -15,6 +15,7 @@ from exporter.exporters.live.messages import LiveConfig, Objective
 from exporter.exporters.live.pages import LivePages
 from exporter.exporters.live.state import LiveState, Sources
 from exporter.pipeline.pipeline import Journals, Pipeline
+from exporter.receivers.steady_clock import CLOCK
 from exporter.sessions.kept_calls import MOST_ENDED, KeptCalls
 from exporter.sessions.turn_notes import TurnNotes
 
@@ -64,7 +65,7 @@ class Live:
             last_scrape=last_scrape,
         )
         state = LiveState(sources, config, secrets.token_hex(_BOOT_BYTES))
-        self._hub = Hub(state)
+        self._hub = Hub(state, CLOCK.time)
         self._pages = LivePages(state, self._hub)
 
     def routes(self) -> list[Route]:

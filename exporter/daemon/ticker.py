@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from exporter.metrics import self_metrics
 from exporter.pipeline.pipeline import Pipeline
-from exporter.steady_clock import CLOCK, LARGEST_CORRECTION
+from exporter.receivers.steady_clock import CLOCK, LARGEST_CORRECTION
 
 TICK: Final = 0.1
 """Seconds between two samples of the event loop's lag."""

@@ -25,10 +25,10 @@ from exporter.receivers.feed_interfaces import CallFeedProtocol
 from exporter.receivers.long_messages import MORE, LongMessages
 from exporter.receivers.observer_interfaces import ConnectionObserver
 from exporter.receivers.read_budget import ReadBudget
+from exporter.receivers.steady_clock import CLOCK
 from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import Hello, is_hello, read_hello
 from exporter.receivers.tap.link import TapLink
-from exporter.steady_clock import CLOCK
 
 QUIET_AFTER: Final = 0.25
 """A connection that has sent nothing for this many seconds has nothing left in this host's buffers."""

@@ -21,6 +21,7 @@ SLEEPERS = {
     "tests/support/pipecat_realtime.py": "the same",
     "tests/support/waiting.py": "the polling that saves everybody else from sleeping",
 }
+MOST_ENTRIES = 25
 LOCKS = ["requirements.lock", "requirements-dev.lock", "tap/requirements-oldest.lock", ".ci/rotel.lock", ".ci/oldest-server.lock"]
 LOCKS += sorted(lock.relative_to(rules.ROOT).as_posix() for lock in (rules.ROOT / "tap/environments").glob("*.lock"))
 NPM_LOCK = ".ci/grafana-types/package-lock.json"
@@ -51,6 +52,12 @@ def test_modules_are_short() -> None:
     listed = {name for name, reason in LONG_MODULES.items() if reason and (rules.ROOT / name).exists()}
     found = [faults(rules.too_long, below=below, pattern="*.py") for below in ("exporter", "tap")]
     assert found[0].keys() | found[1].keys() == listed
+
+
+def test_the_first_level_is_seen_at_a_glance() -> None:
+    """The package has few enough packages and modules at its first level to read them all."""
+    package = rules.ROOT / "exporter"
+    assert len({file.relative_to(package).parts[0] for file in rules.files(below="exporter")}) <= MOST_ENTRIES
 
 
 def test_nothing_is_left_unfinished() -> None:

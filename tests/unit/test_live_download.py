@@ -72,7 +72,7 @@ async def test_a_long_call_keeps_nobody_waiting(form: str) -> None:
     call = core.call("as-1", agent="support")
     for number in range(1, 401):
         call.turn(number, user_perceived_ms=800, llm_ttft_ms=300)
-    pages = LivePages(core.state, Hub(core.state))
+    pages = LivePages(core.state, Hub(core.state, lambda: core.now))
     answer = getattr(pages, form)
     request = Request({"type": "http", "path_params": {"call_id": core.journal("as-1").id}})
     steps = 0

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter import steady_clock
 from exporter.daemon.ticker import Ticker
 from exporter.pipeline.pipeline import SWEEP_EVERY
-from exporter.steady_clock import CLOCK, SteadyClock
+from exporter.receivers import steady_clock
+from exporter.receivers.steady_clock import CLOCK, SteadyClock
 from tests.support.core import Core
 from tests.support.house_rules import ROOT
 
@@ -90,4 +90,4 @@ def test_no_other_module_reads_the_system_clock() -> None:
         for path in (ROOT / "exporter").rglob("*.py")
         if not path.is_relative_to(ROOT / "exporter" / "simulate") and reads.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {"steady_clock.py", "daemon/core.py"}
+    assert found == {"receivers/steady_clock.py", "daemon/core.py"}

@@ -14,7 +14,6 @@ from exporter.exporters.live.messages import Bye
 from exporter.exporters.live.reader import CallReader
 from exporter.exporters.live.state import LiveState, call_channel, update_call
 from exporter.sessions.call_journal import CallJournal
-from exporter.steady_clock import CLOCK
 
 FRAME: Final = 0.25
 """Seconds between two messages of a stream at least."""
@@ -36,12 +35,12 @@ class TooManyViewersError(Exception):
 class _OpenCall:
     """An opened call: its channel, its reader, and how many viewers it has."""
 
-    def __init__(self, journal: CallJournal, reader: CallReader, boot: str) -> None:
+    def __init__(self, journal: CallJournal, reader: CallReader, boot: str, now: Callable[[], float]) -> None:
         self.journal = journal
         self.boot = boot
         self.updating = asyncio.Lock()
         self.reader = reader
-        self.channel = call_channel(CLOCK.time)
+        self.channel = call_channel(now)
         self.viewers = 0
 
 
@@ -79,11 +78,12 @@ class Viewer:
 
 
 class Hub:
-    """Works out the frames while there are viewers."""
+    """Works out the frames while there are viewers. ``now`` returns the time in unix seconds."""
 
-    def __init__(self, state: LiveState) -> None:
+    def __init__(self, state: LiveState, now: Callable[[], float]) -> None:
         self._state = state
-        self._list = state.list_channel(CLOCK.time)
+        self.now = now
+        self._list = state.list_channel(now)
         self._list_viewers = 0
         self._calls: dict[CallJournal, _OpenCall] = {}
         self._opened = 0
@@ -132,7 +132,9 @@ class Hub:
         call = self._calls.get(journal)
         if call is None:
             self._opened += 1
-            call = self._calls[journal] = _OpenCall(journal, self._state.reader(journal), f"{self._state.boot}.{self._opened}")
+            call = self._calls[journal] = _OpenCall(
+                journal, self._state.reader(journal), f"{self._state.boot}.{self._opened}", self.now
+            )
         call.viewers += 1
         try:
             await self._update_call(call, unless_done=True)
@@ -194,14 +196,14 @@ class Hub:
             if unless_done and self._list_viewers > 1:
                 return 0.0
             self._list.new_frame()
-            return await _sliced(self._state.update_list(self._list, CLOCK.time(), self.viewers))
+            return await _sliced(self._state.update_list(self._list, self.now(), self.viewers))
 
     async def _update_call(self, call: _OpenCall, *, unless_done: bool = False) -> float:
         async with call.updating:
             if unless_done and call.viewers > 1:
                 return 0.0
             call.channel.new_frame()
-            return await _sliced(update_call(self._state, call.channel, call.reader, call.journal, CLOCK.time()))
+            return await _sliced(update_call(self._state, call.channel, call.reader, call.journal, self.now()))
 
     def _next_frame(self) -> None:
         self._frame.set()
@@ -210,7 +212,7 @@ class Hub:
     async def _sample(self) -> None:
         sampled_at = 0.0
         while True:
-            now = CLOCK.time()
+            now = self.now()
             try:
                 self._state.look(now)
                 if not 0 <= now - sampled_at < STEP:

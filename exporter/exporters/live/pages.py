@@ -20,7 +20,6 @@ from exporter.exporters.live.hub import Hub, TooManyViewersError, Viewer
 from exporter.exporters.live.messages import CallDetail, Failure
 from exporter.exporters.live.state import LiveState
 from exporter.sessions.call_journal import CallJournal
-from exporter.steady_clock import CLOCK
 
 PING_EVERY: Final = 15.0
 """Seconds without an event after which a comment keeps a stream open."""
@@ -62,14 +61,14 @@ class LivePages:
         ]
 
     async def _calls(self, _: Request) -> Response:
-        for made in self._state.call_list(CLOCK.time()):
+        for made in self._state.call_list(self._hub.now()):
             if made is not None:
                 return _json(made)
             await asyncio.sleep(0)
         raise AssertionError("a list is always made")
 
     async def _summary(self, _: Request) -> Response:
-        return _json(self._state.summary_answer(CLOCK.time(), self._hub.viewers))
+        return _json(self._state.summary_answer(self._hub.now(), self._hub.viewers))
 
     async def _field_list(self, _: Request) -> Response:
         return Response(self._fields, media_type="application/json", headers=_HEADERS)
@@ -105,7 +104,7 @@ class LivePages:
         return _file("".join(pieces).encode(), "text/html; charset=utf-8", f"call-{journal.id}.html", policy=CALL_PAGE_POLICY)
 
     async def _detail(self, journal: CallJournal) -> CallDetail | None:
-        now = CLOCK.time()
+        now = self._hub.now()
         reader = self._state.reader(journal)
         for _ in reader.read():
             await asyncio.sleep(0)

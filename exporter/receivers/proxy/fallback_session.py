@@ -10,7 +10,7 @@ from exporter.receivers.proxy.frames import CLOSE, PING, PONG, Scanner, close_fr
 from exporter.receivers.proxy.http1 import Head
 from exporter.receivers.proxy.inspector import MessageInspector
 from exporter.receivers.read_budget import ReadBudget
-from exporter.steady_clock import CLOCK
+from exporter.receivers.steady_clock import CLOCK
 
 
 def acceptance(head: Head) -> bytes:

@@ -19,7 +19,7 @@ from exporter.receivers.fairness import BYTES_PER_MESSAGE, MESSAGES_PER_TURN
 from exporter.receivers.feed_interfaces import RelayFeedProtocol
 from exporter.receivers.observer_interfaces import RelayDropReason
 from exporter.receivers.proxy.frames import BINARY, Message
-from exporter.steady_clock import CLOCK
+from exporter.receivers.steady_clock import CLOCK
 
 MAX_QUEUED_BYTES: Final = 1 << 20
 """Bytes of messages of one connection that may wait to be measured."""

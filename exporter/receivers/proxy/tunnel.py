@@ -13,7 +13,7 @@ from exporter.protocol.commands import Direction
 from exporter.receivers.proxy.frames import Message, Scanner, close_frame, text_frame
 from exporter.receivers.proxy.inspector import MessageInspector
 from exporter.receivers.read_budget import ReadBudget
-from exporter.steady_clock import CLOCK
+from exporter.receivers.steady_clock import CLOCK
 
 HIGH_WATER: Final = 256 * 1024
 """Bytes that may wait to be written to one side before the other side is no longer read."""

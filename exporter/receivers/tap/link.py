@@ -12,10 +12,10 @@ from exporter.protocol.long_event import LONGEST_EVENT
 from exporter.receivers.fairness import BYTES_PER_MESSAGE, MESSAGES_PER_TURN
 from exporter.receivers.long_messages import MORE, LongMessages
 from exporter.receivers.read_budget import ReadBudget
+from exporter.receivers.steady_clock import CLOCK
 from exporter.receivers.tap.arriving_envelope import ArrivingEnvelope
 from exporter.receivers.tap.client_sequences import TapClients
 from exporter.receivers.tap.envelope import VERSION, Hello
-from exporter.steady_clock import CLOCK
 
 ACK_AFTER: Final = 0.05
 """Seconds after which a message is acknowledged, together with all others received until then."""
