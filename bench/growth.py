@@ -1,7 +1,8 @@
 """What a turn costs when much is alive, and after much has passed.
 
-The same number of turns is sent over 50 connections and over 5,000, to an exporter each, in interleaved rounds. The many sessions have
-200 agents and 500 sets of provider and model. Then the first exporter sees a million short sessions, and its turns are measured again.
+The same number of turns is sent over 50 connections and twice over 5,000, to an exporter each, in interleaved rounds. Some of the many
+sessions have the agents and models of the few, others have 200 agents and 500 sets of provider and model. Then the first exporter has a
+million short sessions, and its turns are measured again.
 """
 
 import itertools
@@ -123,33 +124,29 @@ def short_sessions(few: Crowd, number: int) -> None:
 def run(*, quick: bool) -> None:
     """Measure and print."""
     size = QUICK if quick else FULL
+    per_connection = size.turns * size.many // FEW
     with ExitStack() as stack:
-        many = stack.enter_context(crowd(size.many, AGENTS, _MODELS))
         few = stack.enter_context(crowd(FEW, 5, _MODELS[:5]))
-        costs: dict[str, list[float]] = {"few": [], "many": [], "after": []}
+        crowds = {
+            f"{size.many:,} sessions, the same series": stack.enter_context(crowd(size.many, 5, _MODELS[:5])),
+            f"{size.many:,} sessions, {AGENTS} agents, {SETS} label sets": stack.enter_context(crowd(size.many, AGENTS, _MODELS)),
+        }
+        costs: dict[str, list[float]] = {name: [] for name in ("few", *crowds)}
         for number in range(size.rounds + 1):
-            found = {"few": few.cost(size.turns * size.many // FEW), "many": many.cost(size.turns)}
-            if number:
-                costs["few"].append(found["few"])
-                costs["many"].append(found["many"])
-        memory = resident_kib(few.exporter.process.pid), resident_kib(many.exporter.process.pid)
+            found = {"few": few.cost(per_connection)} | {name: many.cost(size.turns) for name, many in crowds.items()}
+            for name, cost in found.items() if number else ():
+                costs[name].append(cost)
+        few_cost = median(costs["few"])
+        lines = [(f"{FEW} sessions", f"{few_cost:.2f} µs", "", _resident(few))]
+        for name, many in crowds.items():
+            ratio = median(cost / least for least, cost in zip(costs["few"], costs[name], strict=True))
+            lines.append((name, f"{median(costs[name]):.2f} µs", f"**{ratio:.2f} ×**", _resident(many)))
         short_sessions(few, size.sessions)
-        costs["after"] = [few.cost(size.turns * size.many // FEW) for _ in range(size.rounds)]
-        after = resident_kib(few.exporter.process.pid)
-    few_cost = median(costs["few"])
-    lines = [
-        (f"{FEW} sessions", f"{few_cost:.2f} µs", "", f"{memory[0] / 1024:.0f} MiB"),
-        (
-            f"{size.many:,} sessions, {AGENTS} agents, {SETS} label sets",
-            f"{median(costs['many']):.2f} µs",
-            f"**{median(many / few for few, many in zip(costs['few'], costs['many'], strict=True)):.2f} ×**",
-            f"{memory[1] / 1024:.0f} MiB",
-        ),
-        (
-            f"{FEW} sessions, after {size.sessions:,} others",
-            f"{median(costs['after']):.2f} µs",
-            f"**{median(costs['after']) / few_cost:.2f} ×**",
-            f"{after / 1024:.0f} MiB",
-        ),
-    ]
+        after = median(few.cost(per_connection) for _ in range(size.rounds))
+        name = f"{FEW} sessions, after {size.sessions:,} others"
+        lines.append((name, f"{after:.2f} µs", f"**{after / few_cost:.2f} ×**", _resident(few)))
     table(("alive", "a turn", "to 50 sessions", "resident"), lines)
+
+
+def _resident(crowd: Crowd) -> str:
+    return f"{resident_kib(crowd.exporter.process.pid) / 1024:.0f} MiB"
