@@ -211,7 +211,8 @@ class Store:
     def cached(self, cache: Cache[_K, _Found], key: _K, find: Callable[[], _Found]) -> _Found:
         """What ``find`` returns: rows, or what writes to them. It is remembered in ``cache`` unless the store was full.
 
-        A row of a full store is ``_other``, and every use of it must be counted in :attr:`overflowed`: so it is found anew each time.
+        A row of a full store is ``_other``, and every use of it must be counted in :attr:`overflowed`: so it is found anew each time,
+        unless the caller remembers it and counts, as the recorder does.
         """
         before = self.overflowed
         found = find()
