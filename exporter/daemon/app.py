@@ -4,7 +4,6 @@ It starts from the exporters to the receivers and stops in the opposite order, s
 """
 
 import asyncio
-import gc
 import logging
 import platform
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from exporter.daemon.core import PRODUCT, create_pipeline, note_scrape, protobuf
 from exporter.daemon.descriptors import places
 from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.final_scrape import FinalScrape
+from exporter.daemon.garbage_collection import make_collections_rare
 from exporter.daemon.live import Live, create_journals, shown_to_anyone
 from exporter.daemon.ready_file import ReadyFile
 from exporter.daemon.receiver import Receiver
@@ -116,8 +116,7 @@ class Daemon:
         self.watcher.start()
         for exporter in self._exporters:
             exporter.start()
-        gc.collect()
-        gc.freeze()
+        make_collections_rare()
         log.info("receiving events", extra={"url": self._receiver.url})
         log.info("serving metrics", extra={"url": self.page_url("/metrics")})
         if self._live is not None:

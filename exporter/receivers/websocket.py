@@ -169,6 +169,7 @@ class Endpoint:
             await link.read(connection.receive, connection.touch)
         finally:
             link.close()
+            connection.tap = None  # it holds the connection
 
     async def _serve_call(self, connection: _Connection, message: Message) -> None:
         feed = self._open_feed()

@@ -88,6 +88,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._received:
             self.transport.get_protocol().data_received(bytes(self._received))  # type: ignore[attr-defined] # a stream's
             self._received.clear()
+        self.parser = None  # type: ignore[assignment] # as when a connection ends: the two hold each other
 
     def send_400_response(self, msg: str) -> None:
         """Refuse bytes that are no request."""

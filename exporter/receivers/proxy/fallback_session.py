@@ -98,6 +98,7 @@ class FallbackSession:
         self._scanner.close()
         if self._inspector is not None:
             self._inspector.close()
+            self._inspector = None  # it holds this session
         self._on_end(self)
 
     def pause_writing(self, _slow: asyncio.Transport) -> None:

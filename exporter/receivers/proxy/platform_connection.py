@@ -95,6 +95,7 @@ class PlatformConnection(asyncio.Protocol):
             self.tunnel.connection_lost(self.open_transport)
         elif self._app is not None:
             self._app.abort()
+        self._app = self._dial_task = None  # both hold this connection
 
     def pause_writing(self) -> None:
         """The platform does not read."""

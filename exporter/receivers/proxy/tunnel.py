@@ -115,6 +115,7 @@ class Tunnel:
         if not self._open_sides:
             if self._inspector is not None:
                 self._inspector.close()
+                self._inspector = None  # it holds the tunnel
             self._on_end(self)
 
     def pause_writing(self, slow: asyncio.Transport) -> None:

@@ -83,6 +83,7 @@ class TapLink:
         """The connection has ended."""
         if self._ack_task is not None:
             self._ack_task.cancel()
+            self._ack_task = None  # it holds the link
         self._long_messages.close()
         self._clients.disconnect(self._client, self, CLOCK.time())
 
