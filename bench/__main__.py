@@ -12,6 +12,7 @@ BENCHMARKS = {
     "steady": "500 calls of 20 events a second for a minute: nothing lost, nothing growing",
     "growth": "cost of a turn with 5,000 sessions alive against 50, and after a million sessions",
     "soak": "10,000 events a second of calls that come and go for ten minutes (--long: an hour), everything on; only by name",
+    "instructions": "where the instructions of an event go, by function, counted by valgrind; only by name",
     "cardinality": "a million hostile label combinations: series, overflow, memory",
     "delivered": "processor time a frame with every turn traced and delivered over OTLP",
     "post": "processor time of a request to a collector, against a bare connection and another client library",
@@ -23,6 +24,8 @@ BENCHMARKS = {
     "tap": "what a tap takes of an agent's event loop: in LiveKit Agents, Pipecat and plain apps",
     "otlp_metrics": "time and event loop stall of an OTLP export, against the SDK's encoder",
 }
+
+_ONLY_BY_NAME = ("instructions", "soak")
 
 
 def main() -> None:
@@ -40,7 +43,7 @@ def main() -> None:
             arguments.error(f"there is no benchmark {name!r}")
     machine.pin(0, machine.GENERATOR_CORE)
     print(f"{machine.about()}\n", flush=True)
-    for name in chosen.names or [name for name in BENCHMARKS if name != "soak" or chosen.quick]:
+    for name in chosen.names or [name for name in BENCHMARKS if name not in _ONLY_BY_NAME or chosen.quick]:
         print(f"## {name}: {BENCHMARKS[name]}\n", flush=True)
         options = {"long": chosen.long} if name == "soak" else {}
         import_module(f"bench.{name}").run(quick=chosen.quick, **options)

@@ -3,7 +3,7 @@
 ``sink``: the same uvicorn with an application that only decodes. ``naive``: the usual wiring by hand, Starlette's JSON and
 ``prometheus_client`` with ``.labels()`` at each field. ``instrumented``: the same with OpenTelemetry's meter and tracer on top.
 ``watched``: the exporter with a heartbeat task. ``plain``: the exporter without compiled modules. ``bare``: the exporter with the
-cheapest HTTP connection there can be. ``no-live``: the exporter with ``--no-live``.
+cheapest HTTP connection there can be. ``keeping``: the exporter, which can be told to keep no calls for /live.
 """
 
 import json
@@ -13,9 +13,9 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -37,6 +37,8 @@ class Contestant:
     port: int
     telemetry: int
     process: "subprocess.Popen[str]"
+    patience: float = _PATIENCE
+    """Seconds that it may take for what it was sent."""
 
     @property
     def cpu(self) -> float:
@@ -54,7 +56,7 @@ class Contestant:
 
     def settle(self, expected: int) -> float:
         """Wait until it has processed ``expected`` events in all and is idle; returns its processor time then."""
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + self.patience
         while True:
             used = self.rest()
             processed = self.processed()
@@ -62,6 +64,10 @@ class Contestant:
                 return used
             assert processed < expected, f"{self.name} took in {processed} events of {expected}"
             assert time.monotonic() < deadline, f"{self.name} is stuck at {processed} events of {expected}"
+
+    def switch(self) -> None:
+        """Keep the calls to come from now on, or do not. Only for ``keeping``, which does at first."""
+        self.process.send_signal(signal.SIGUSR1)
 
     def longest_gap(self) -> float:
         """The longest time that the event loop was held since the last call, in seconds. Only for ``watched``."""
@@ -85,18 +91,18 @@ class Contestant:
 
 
 @contextmanager
-def running(name: str, *flags: str) -> Iterator[Contestant]:
-    """Run a server during the block, on the server's core. Only the exporter takes flags."""
+def running(name: str, *flags: str, under: Sequence[str] = (), patience: float = _PATIENCE) -> Iterator[Contestant]:
+    """Run a server during the block, on the server's core, as a program ``under`` another one. Only the exporter takes flags."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready"
         environment = python.environment(compiled=name != "plain")
-        process = subprocess.Popen([*_command(name, ready), *flags], stdout=subprocess.PIPE, text=True, env=environment)
+        process = subprocess.Popen([*under, *_command(name, ready), *flags], stdout=subprocess.PIPE, text=True, env=environment)
         try:
             pin(process.pid, SERVER_CORE)
-            yield wait_for(name, ready, process)
+            yield replace(wait_for(name, ready, process, patience), patience=patience)
         finally:
             process.terminate()
-            process.wait(15)
+            process.wait(patience)
 
 
 def samples_at(port: int) -> list[Sample]:
@@ -108,14 +114,12 @@ def samples_at(port: int) -> list[Sample]:
 
 def _command(name: str, ready: Path) -> list[str]:
     shipped = ["exporter.cli", "serve", "--listen=127.0.0.1:0", "--telemetry-listen=127.0.0.1:0", "--log-level=warning"]
-    if name == "no-live":
-        shipped.append("--no-live")
-    module = shipped if name in ("exporter", "plain", "no-live") else ["bench.rivals", name]
+    module = shipped if name in ("exporter", "plain") else ["bench.rivals", name]
     return python.command("-m", *module, f"--ready-file={ready}")
 
 
-def wait_for(name: str, ready: Path, process: "subprocess.Popen[str]") -> Contestant:
-    deadline = time.monotonic() + _PATIENCE
+def wait_for(name: str, ready: Path, process: "subprocess.Popen[str]", patience: float = _PATIENCE) -> Contestant:
+    deadline = time.monotonic() + patience
     while not ready.exists():
         assert process.poll() is None, f"{name} did not start"
         assert time.monotonic() < deadline, f"{name} takes too long to start"

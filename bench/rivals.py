@@ -23,6 +23,8 @@ from exporter.config.otel import read_otel
 from exporter.daemon.serve import serve
 from exporter.events import EVENTS
 from exporter.server.listener_config import TRANSPORT_CAP
+from exporter.sessions.kept_calls import KeptCalls
+from exporter.sessions.session import Session
 
 _HEARTBEAT = 0.001
 
@@ -153,13 +155,27 @@ async def _over_bare_connection(ready: Path) -> None:
     await serve(Settings(listen=any_port, telemetry_listen=any_port, ready_file=ready, log_level="warning"), read_otel(os.environ)[0])
 
 
+async def _keeping_or_not(ready: Path) -> None:
+    """The exporter, which keeps the calls to come for /live, or after SIGUSR1 does not, or does again after the next one."""
+    opened, keeps = KeptCalls.open, [True]
+
+    def open_if_kept(kept_calls: KeptCalls, session: Session) -> None:
+        if keeps[0]:
+            opened(kept_calls, session)
+
+    setattr(KeptCalls, "open", open_if_kept)  # noqa: B010 - a switch that the exporter itself does not have
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: keeps.append(not keeps.pop()))
+    any_port = Address("127.0.0.1", 0)
+    await serve(Settings(listen=any_port, telemetry_listen=any_port, ready_file=ready, log_level="warning"), read_otel(os.environ)[0])
+
+
 def main() -> None:
     """Run one of them until SIGTERM."""
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("name", choices=("sink", "naive", "instrumented", "watched", "bare"))
+    arguments.add_argument("name", choices=("sink", "naive", "instrumented", "watched", "bare", "keeping"))
     arguments.add_argument("--ready-file", type=Path, required=True)
     chosen = arguments.parse_args()
-    whole = {"watched": _watched, "bare": _over_bare_connection}
+    whole = {"watched": _watched, "bare": _over_bare_connection, "keeping": _keeping_or_not}
     uvloop.run(whole[chosen.name](chosen.ready_file) if chosen.name in whole else _serve_rival(chosen.name, chosen.ready_file))
 
 

@@ -139,20 +139,20 @@ cdef unsigned char *put_head(unsigned char *at, double received, written) except
 
 
 cdef class Packer:
-    """Packs the values of events of one type in the order of its fields, but for the fields ``left_out``, which become nil.
+    """Packs the fields ``names`` of events of one type, in this order, but for the fields ``left_out``, which become nil.
 
-    Raises ``ValueError`` for a type of more than 256 fields.
+    Raises ``ValueError`` for more than 256 fields.
     """
 
     cdef object _type
     cdef Py_ssize_t _count
     cdef Py_ssize_t[MOST] _offsets  # where the struct keeps a field; 0 if it is left out
 
-    def __init__(self, event_type, left_out):
-        self._type, self._count = event_type, len(event_type.__struct_fields__)
+    def __init__(self, event_type, tuple names, left_out):
+        self._type, self._count = event_type, len(names)
         if self._count > MOST:
             raise ValueError(f"{event_type.__name__} has more than {MOST} fields")
-        for place, name in enumerate(event_type.__struct_fields__):
+        for place, name in enumerate(names):
             self._offsets[<Py_ssize_t>place] = 0 if name in left_out else offset_of(event_type, name)
 
     def pack(self, event not None, double received, written, /):

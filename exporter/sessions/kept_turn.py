@@ -7,6 +7,7 @@ what else is known of the turn stands before its fields, in :data:`HEAD`: a turn
 
 import struct
 from collections.abc import Callable, Collection
+from operator import attrgetter, itemgetter
 from typing import Final, Protocol, get_type_hints
 
 import msgspec
@@ -16,9 +17,12 @@ from exporter.compiled import Packer
 from exporter.events.turn_metrics import TurnMetrics
 
 _NAMES: Final = TurnMetrics.__struct_fields__
+_IN_ORDER: Final = tuple(sorted(_NAMES, key=lambda name: name.startswith("realtime_")))
+"""The fields in the order in which they are packed. Those of speech-to-speech come last: most turns have none, and end before them."""
+_in_event_order: Final = itemgetter(*map(_IN_ORDER.index, _NAMES))
 _TYPES: Final = get_type_hints(TurnMetrics)
 _decode: Final = msgspec.msgpack.Decoder(
-    msgspec.defstruct("Packed", [(name, _TYPES[name] | None, None) for name in _NAMES], array_like=True, gc=False)
+    msgspec.defstruct("Packed", [(name, _TYPES[name] | None, None) for name in _IN_ORDER], array_like=True, gc=False)
 ).decode
 HEAD: Final = struct.Struct("<dqqB")
 """When the turn was received, ``earliest``, ``lag``, and one bit for each stage that is present."""
@@ -65,17 +69,18 @@ def turn_packer(left_out: Collection[str]) -> Pack:
     pack = plain_packer(left_out)
     if Packer is None:
         return pack
-    pack_short = Packer(TurnMetrics, left_out).pack
+    pack_short = Packer(TurnMetrics, _IN_ORDER, left_out).pack
     return lambda event, received, written: pack_short(event, received, written) or pack(event, received, written)
 
 
 def plain_packer(left_out: Collection[str]) -> Pack:
     """The same, for turns of any size and without compiled code."""
     encode = msgspec.msgpack.Encoder().encode
-    places = [place for place, name in enumerate(_NAMES) if name in left_out]
+    in_order = attrgetter(*_IN_ORDER)
+    places = [place for place, name in enumerate(_IN_ORDER) if name in left_out]
 
     def pack(event: TurnMetrics, received: float, written: Written | None) -> bytes:
-        values: list[object] = list(astuple(event))
+        values: list[object] = list(in_order(event))
         for place in places:
             values[place] = None
         head = _head(received, written)
@@ -105,6 +110,6 @@ def _head(received: float, written: Written | None) -> bytes:
 def unpacked(content: bytes) -> KeptTurn:
     """The turn that was packed. Raises ``struct.error`` or ``msgspec.DecodeError`` if it was not."""
     received, earliest, lag, stages = HEAD.unpack_from(content)
-    event = TurnMetrics(*astuple(_decode(memoryview(content)[HEAD.size :])))
+    event = TurnMetrics(*_in_event_order(astuple(_decode(memoryview(content)[HEAD.size :]))))
     present = None if stages == _NO_SPANS else tuple(stage for stage in range(8) if stages >> stage & 1)
     return KeptTurn(event, received, earliest, lag, present)

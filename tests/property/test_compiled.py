@@ -392,11 +392,14 @@ AnyValues: Any = msgspec.defstruct("AnyValues", [(f"f{place}", Any, None) for pl
 @given(
     values=st.lists(st.none() | st.booleans() | _numbers | _texts | _anywhere | _others, max_size=_MOST),
     left_out=st.sets(st.integers(0, 9), max_size=3),
+    turned=st.booleans(),
 )
-def test_packing(compiled: Compiled, values: list[Any], left_out: set[int]) -> None:
-    """Values come back as msgspec writes them; none takes more room."""
-    packed = compiled.pack.Packer(AnyValues, [f"f{place}" for place in left_out]).pack(AnyValues(*values), 1.0, None)
-    left = _without_end([None if place in left_out else value for place, value in enumerate(values)])
+def test_packing(compiled: Compiled, values: list[Any], left_out: set[int], turned: bool) -> None:
+    """Values come back as msgspec writes them, in the order that is asked for; none takes more room."""
+    names = AnyValues.__struct_fields__[: len(values)][:: -1 if turned else 1]
+    packed = compiled.pack.Packer(AnyValues, names, [f"f{place}" for place in left_out]).pack(AnyValues(*values), 1.0, None)
+    kept = [None if place in left_out else value for place, value in enumerate(values)]
+    left = _without_end(kept[:: -1 if turned else 1])
     expected = msgspec.msgpack.encode(left)
     if packed is None:
         assert len(expected) > 1_000
@@ -409,7 +412,10 @@ def test_packing(compiled: Compiled, values: list[Any], left_out: set[int]) -> N
 
 def test_a_time_without_a_year_is_not_packed(compiled: Compiled) -> None:
     """A time that lies in no year of UTC is left to Python."""
-    assert compiled.pack.Packer(AnyValues, ()).pack(AnyValues(datetime.fromisoformat("0001-01-01T00:00:00+23:59")), 1.0, None) is None
+    assert (
+        compiled.pack.Packer(AnyValues, ("f0",), ()).pack(AnyValues(datetime.fromisoformat("0001-01-01T00:00:00+23:59")), 1.0, None)
+        is None
+    )
 
 
 def _without_end(values: list[Any]) -> list[Any]:
@@ -499,9 +505,9 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
         with pytest.raises(ValueError, match="places"):
             compiled.record.HistogramCell((1.0, 2.0), explicit, True)
     with pytest.raises(ValueError, match="more than 256 fields"):
-        compiled.pack.Packer(msgspec.defstruct("Wide", [f"f{place}" for place in range(_MOST + 1)]), ())
+        compiled.pack.Packer(AnyValues, tuple(f"f{place}" for place in range(_MOST + 1)), ())
     with pytest.raises(TypeError, match="of type TurnMetrics is packed here, not AnyValues"):
-        compiled.pack.Packer(TurnMetrics, ()).pack(AnyValues(), 1.0, None)
+        compiled.pack.Packer(TurnMetrics, TurnMetrics.__struct_fields__, ()).pack(AnyValues(), 1.0, None)
     for at, longest in ((0, 8193), (-1, 8192)):
         with pytest.raises(ValueError, match="cannot be taken"):
             compiled.frames.take_messages(b"", at, 0, longest)
