@@ -51,6 +51,7 @@ PLAIN: Final = (
     "sessions/turn_taking_state",
     "tracing/flags_attribute",
     "tracing/processor",
+    "tracing/span_contributions",
     "tracing/timeline",
     "tracing/turn_spans",
 )

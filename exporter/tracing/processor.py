@@ -78,13 +78,13 @@ class SpanProcessor:
         state = self._state(session)
         if not state.collects or state.finished:
             return
-        at = state.clock.at
+        clock = state.clock
         if isinstance(answer, ToolAnswer):
-            self.tools.call_answered(state, answer.id, at(receipt), failed=answer.failed)
+            self.tools.call_answered(state, answer.id, clock.at(receipt), failed=answer.failed)
         else:
-            self.tools.dropped += not self._chats.add(
-                state, start=at(answer.asked), first_token=at(answer.first), end=at(answer.last), abandoned=answer.abandoned
-            )
+            start, first_token, end = clock.at(answer.asked), clock.at(answer.first), clock.at(answer.last)
+            added = self._chats.add(state, start=start, first_token=first_token, end=end, abandoned=answer.abandoned)
+            self.tools.dropped += not added
 
     def finish(self, session: TracedSession, reason: str, receipt: float) -> None:
         """The session is over: write its span, once. ``reason`` is used if session.ended gave none."""
@@ -204,7 +204,7 @@ class SpanProcessor:
         to_session: Contribution | None,
         then: SpanHandler[msgspec.Struct] | None,
     ) -> None:
-        collect = self._collector(to_turn, to_session, then, renames=kind in (SessionStarted, Start))
+        collect = _Collector(self._state, to_turn, to_session, then, renames=kind in (SessionStarted, Start)).collect
         if kind is UserTranscription:
             self.handlers.add(UserTranscription, _finals_only(collect))
         elif to_turn or to_session or then:
@@ -221,31 +221,6 @@ class SpanProcessor:
         special.add(AgentToolCompleted, self._tool(self.tools.agent_ended))
         special.add(AgentToolFailed, self._tool(self.tools.agent_ended))
         return special
-
-    def _collector(
-        self,
-        to_turn: Contribution | None,
-        to_session: Contribution | None,
-        then: SpanHandler[msgspec.Struct] | None,
-        *,
-        renames: bool,
-    ) -> SpanHandler[msgspec.Struct]:
-        """Collects what an event contributes to its turn and its session, and passes it on. ``renames``: it can name the session."""
-
-        def collect(session: TracedSession, event: msgspec.Struct, receipt: float) -> None:
-            state = self._state(session) if renames else session.spans or self._state(session)
-            if not state.collects:
-                return
-            clock = state.clock
-            at = clock.event_time(event.timestamp, receipt) if isinstance(event, Stamped) else clock.at(receipt)
-            if to_turn is not None:
-                to_turn.add_to(state.turn_buffer or state.for_turn(), event, at)
-            if to_session is not None:
-                to_session.add_to(state.root_buffer or state.for_root(), event, at)
-            if then is not None:
-                then(session, event, receipt)
-
-        return collect
 
     def _state(self, session: TracedSession) -> SpanState:
         """The session's state; made if there is none, and renamed if the session was."""
@@ -284,6 +259,46 @@ class SpanProcessor:
         state.session_part = conversation + (self._agent_names[session.agent] if session.agent else b"")
         state.identity = state.session_part + (self._agents[session.agent] if session.agent else b"")
         state.collects = state.sampled or self._options.keeps_some or self._options.per_turn
+
+
+class _Collector:
+    """Collects what an event contributes to its turn and its session, and passes it on.
+
+    ``renames``: it can name the session. ``state_of`` returns a session's state, which it makes or renames if needed.
+    """
+
+    __slots__ = ("_renames", "_state_of", "_then", "_to_session", "_to_turn")
+
+    def __init__(
+        self,
+        state_of: Callable[[TracedSession], SpanState],
+        to_turn: Contribution | None,
+        to_session: Contribution | None,
+        then: SpanHandler[msgspec.Struct] | None,
+        *,
+        renames: bool,
+    ) -> None:
+        self._state_of = state_of
+        self._to_turn = to_turn
+        self._to_session = to_session
+        self._then = then
+        self._renames = renames
+
+    def collect(self, session: TracedSession, event: msgspec.Struct, receipt: float) -> None:
+        """Collect what ``event`` contributes."""
+        state = session.spans
+        if state is None or self._renames:
+            state = self._state_of(session)
+        if not state.collects:
+            return
+        clock = state.clock
+        at = clock.event_time(event.timestamp, receipt) if isinstance(event, Stamped) else clock.at(receipt)
+        if self._to_turn is not None:
+            self._to_turn.add_to(state.turn_buffer or state.for_turn(), event, at)
+        if self._to_session is not None:
+            self._to_session.add_to(state.root_buffer or state.for_root(), event, at)
+        if self._then is not None:
+            self._then(session, event, receipt)
 
 
 def _buffer_for(call: ToolCall, turn_end: int, state: SpanState) -> SpanBuffer:

@@ -1,7 +1,6 @@
 """What each event type contributes to spans that are written later: attributes by slot, and span events."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -25,12 +24,14 @@ _ALTERNATIVES: Final[dict[type, type]] = {Start: SessionStarted}
 _TURN_SPANS: Final[tuple[SpanName, ...]] = (*(name for name, _ in STAGES), "turn")
 
 
-@dataclass(frozen=True, slots=True)
 class Contribution:
     """What an event type contributes to one span: for each slot the function that writes its attributes, and a span event."""
 
-    slots: tuple[tuple[int, Write], ...] = ()
-    event: WriteEvent | None = None
+    __slots__ = ("event", "slots")
+
+    def __init__(self, slots: tuple[tuple[int, Write], ...] = (), event: WriteEvent | None = None) -> None:
+        self.slots = slots
+        self.event = event
 
     def add_to(self, buffer: SpanBuffer, event: msgspec.Struct, at: int) -> None:
         """Add what ``event``, which happened at ``at`` (unix nanoseconds), contributes."""
