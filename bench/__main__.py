@@ -43,7 +43,7 @@ def main() -> None:
             arguments.error(f"there is no benchmark {name!r}")
     machine.pin(0, machine.GENERATOR_CORE)
     print(f"{machine.about()}\n", flush=True)
-    for name in chosen.names or [name for name in BENCHMARKS if name not in _ONLY_BY_NAME or chosen.quick]:
+    for name in chosen.names or [name for name in BENCHMARKS if name not in _ONLY_BY_NAME]:
         print(f"## {name}: {BENCHMARKS[name]}\n", flush=True)
         options = {"long": chosen.long} if name == "soak" else {}
         import_module(f"bench.{name}").run(quick=chosen.quick, **options)

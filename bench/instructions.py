@@ -106,6 +106,6 @@ def _lines(columns: list[dict[tuple[str, str], float]]) -> list[tuple[str, ...]]
     lines: list[tuple[str, ...]] = [
         (f"`{name}`", where, *(f"{column.get((name, where), 0.0):,.0f}" for column in columns)) for name, where in shown
     ]
-    rest = [sum(value for each, value in column.items() if each not in set(shown)) for column in columns]
+    rest = [sum(column.values()) - sum(column.get(each, 0.0) for each in shown) for column in columns]
     lines.append(("all others", "", *(f"{value:,.0f}" for value in rest)))
     return [*lines, ("**together**", "", *(f"**{sum(column.values()):,.0f}**" for column in columns))]
