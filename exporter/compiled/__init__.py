@@ -18,7 +18,7 @@ RecordWriter: "type[record.RecordWriter] | None"
 TurnEncoder: "type[turns.TurnEncoder] | None"
 unix_seconds: Callable[[datetime], float] | None
 seconds_between: Callable[[datetime, datetime], float] | None
-take_messages: Callable[[bytes, int, int, int], tuple[int, list[MutableMapping[str, Any]]]] | None
+take_messages: Callable[[bytes, int, int, int, int], tuple[int, list[MutableMapping[str, Any]]]] | None
 try:
     from exporter.compiled.field_getter import FieldGetter
     from exporter.compiled.frames import take_messages

@@ -42,6 +42,7 @@ PLAIN: Final = (
     "pipeline/exemplar_references",
     "protocol/ids",
     "protocol/learning_decoder",
+    "receivers/call_reader",
     "sessions/call_journal",
     "sessions/clock",
     "sessions/kept_events",

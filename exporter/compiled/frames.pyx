@@ -41,8 +41,8 @@ cdef bint unmask(const unsigned char *content, Py_ssize_t size, const unsigned c
     return not seen & <unsigned long long>0x8080808080808080
 
 
-def take_messages(bytes read not None, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t longest):
-    """Take the messages of whole, masked frames that begin from ``at`` to ``stop``, until another frame or an incomplete one comes.
+def take_messages(bytes read not None, Py_ssize_t at, Py_ssize_t stop, Py_ssize_t longest, Py_ssize_t most):
+    """Take up to ``most`` messages of whole, masked frames that begin from ``at`` to ``stop``, until another or an incomplete frame comes.
 
     Returns the offset of what was not taken, and the messages as the application receives them. Frames longer than ``longest`` and
     texts that are not UTF-8 are not taken. Raises ``ValueError`` if ``longest`` is more than 8192.
@@ -53,7 +53,7 @@ def take_messages(bytes read not None, Py_ssize_t at, Py_ssize_t stop, Py_ssize_
     cdef list messages = []
     if longest > LONGEST or at < 0:
         raise ValueError(f"frames of up to {longest} bytes from {at} on cannot be taken")
-    while at < stop and at + 2 <= end:
+    while at < stop and at + 2 <= end and len(messages) < most:
         if (data[at] != TEXT and data[at] != BINARY) or not data[at + 1] & MASKED:
             break
         size, body = data[at + 1] & ~MASKED, at + 2

@@ -19,10 +19,9 @@ from starlette.types import Message, Receive, Scope, Send
 from websockets.frames import CloseCode
 
 from exporter.auth import AuthPolicy, ConnectionLoad, Handshake, Refusal
-from exporter.protocol.arriving_event import ArrivingEvent
-from exporter.receivers.fairness import BYTES_PER_MESSAGE, MESSAGES_PER_TURN
+from exporter.receivers.call_reader import DIRECT_READER, CallReader, DirectReader
+from exporter.receivers.fairness import MESSAGES_PER_TURN
 from exporter.receivers.feed_interfaces import CallFeedProtocol
-from exporter.receivers.long_messages import MORE, LongMessages
 from exporter.receivers.observer_interfaces import ConnectionObserver
 from exporter.receivers.read_budget import ReadBudget
 from exporter.receivers.steady_clock import CLOCK
@@ -67,33 +66,27 @@ class EndpointConfig:
 
 
 class _Connection:
-    """An accepted connection. ``received_at`` is the monotonic time of its last message, ``tokens`` fills its rate limit."""
+    """An accepted connection. ``reader`` reads it if it is a call's, ``tap`` if it is a tap's."""
 
-    __slots__ = ("peer", "receive", "received_at", "send", "tap", "tokens")
+    __slots__ = ("_touched_at", "direct", "peer", "reader", "receive", "send", "tap")
 
-    def __init__(self, receive: Receive, send: Send, tokens: float, peer: object) -> None:
+    def __init__(self, receive: Receive, send: Send, peer: object) -> None:
         self.receive = receive
         self.send = send
         self.peer = peer
-        self.received_at = monotonic()
-        self.tokens = tokens
+        self.direct = DirectReader()
+        self.reader: CallReader | None = None
         self.tap: TapLink | None = None
+        self.touch()
 
     def touch(self) -> None:
-        """Note that a message was received."""
-        self.received_at = monotonic()
+        """Note that a message was received, or count from now on."""
+        self._touched_at = monotonic()
 
-    def refill(self, now: float, rate: float) -> None:
-        """Add the tokens of the time since the last message. A burst of one second's messages is allowed (token bucket)."""
-        self.tokens = min(max(rate, 1.0), self.tokens + (now - self.received_at) * rate)
-
-    def take_token(self, now: float, rate: float) -> bool:
-        """Whether a message received ``now`` is within ``rate``."""
-        self.refill(now, rate)
-        if self.tokens < 1.0:
-            return False
-        self.tokens -= 1.0
-        return True
+    @property
+    def received_at(self) -> float:
+        """The monotonic time of the last message, in seconds."""
+        return self._touched_at if self.reader is None else max(self._touched_at, self.reader.received_at)
 
 
 class Endpoint:
@@ -123,7 +116,7 @@ class Endpoint:
             await receive()
             refusal = self._auth_policy.decide(_handshake(scope), ConnectionLoad(len(self._connections), self._draining))
             if refusal is None:
-                await self._serve(_Connection(receive, send, self._config.max_rate, scope.get("client")))
+                await self._serve(_Connection(receive, send, scope.get("client")))
             else:
                 self._observer.refused(refusal.reason, scope.get("client"), status=refusal.status)
                 await _refuse_websocket(refusal, scope, send)
@@ -144,7 +137,7 @@ class Endpoint:
                 await _try_send(connection, _close_message(CloseCode.GOING_AWAY, "silent for too long"))
 
     async def _serve(self, connection: _Connection) -> None:
-        await connection.send({"type": "websocket.accept"})
+        await connection.send({"type": "websocket.accept", DIRECT_READER: connection.direct})
         log.debug("connection accepted")
         self._connections.add(connection)
         self._observer.connected()
@@ -173,43 +166,31 @@ class Endpoint:
 
     async def _serve_call(self, connection: _Connection, message: Message) -> None:
         feed = self._open_feed()
-        long_messages = LongMessages(self._config.read_budget, ArrivingEvent, feed.too_large)
+        connection.reader = reader = CallReader(feed, self._config.read_budget, self._config.max_rate)
         try:
-            await self._read(connection, feed, long_messages, message)
+            await self._read(connection, feed, reader, message)
         finally:
-            long_messages.close()
+            connection.direct.read = None
+            reader.close()
             feed.close(CLOCK.time())
 
-    async def _read(
-        self, connection: _Connection, feed: CallFeedProtocol, long_messages: LongMessages[ArrivingEvent], message: Message
-    ) -> None:
-        """Process messages, beginning with ``message``, until the connection ends."""
-        receive, consume, config = connection.receive, feed.consume, self._config
-        subscription = config.subscription
-        messages_left = MESSAGES_PER_TURN
+    async def _read(self, connection: _Connection, feed: CallFeedProtocol, reader: CallReader, message: Message) -> None:
+        """Read messages, beginning with ``message``, until the connection ends."""
+        receive, direct, linger = connection.receive, connection.direct, self._config.linger
+        subscription = self._config.subscription
         while message["type"] == "websocket.receive":
-            text: str | None = message.get("text")
-            frame: str | bytes | ArrivingEvent | None = text
-            if text is None:
-                frame = long_messages.add(message) if MORE in message else message["bytes"]
-            now, began = monotonic(), False
-            if frame is None:
-                connection.refill(now, config.max_rate)
-                messages_left = 1  # reading a piece takes as long as many messages
-            elif config.max_rate and not connection.take_token(now, config.max_rate):
-                feed.skip()
-            else:
-                began = consume(frame, now + CLOCK.offset)
-                messages_left -= len(frame) // BYTES_PER_MESSAGE
-            connection.received_at = now
-            if began and subscription is not None:
+            if reader.read(message) and subscription is not None:
                 await _try_send(connection, {"type": "websocket.send", "text": subscription})
                 subscription = None
-            messages_left -= 1
-            if messages_left <= 0:
-                messages_left = MESSAGES_PER_TURN
+            if reader.left <= 0:
+                reader.left = MESSAGES_PER_TURN
                 await asyncio.sleep(0)
-            message = await (_receive_within(receive, config.linger) if feed.ended else receive())
+            if feed.ended:
+                direct.read = None
+                message = await _receive_within(receive, linger)
+            else:
+                direct.read = reader.read_directly if subscription is None else None
+                message = await receive()
         if message["type"] == _LINGERED:
             await _try_send(connection, _close_message(CloseCode.NORMAL_CLOSURE))
         elif message.get(PROTOCOL_ERROR):

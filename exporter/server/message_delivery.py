@@ -1,13 +1,15 @@
-"""How messages reach the application: joined from their fragments, or piece by piece if they are long."""
+"""How messages reach the application: directly or in a queue, joined from their fragments, or piece by piece if they are long."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.types import Message
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 
+from exporter.receivers.call_reader import DirectReader
+from exporter.receivers.fairness import MESSAGES_PER_TURN
 from exporter.receivers.long_messages import LOST, MORE
 from exporter.server.listener_config import ListenerConfig, ListenerLimits
 from exporter.server.long_message import LongMessage
@@ -27,6 +29,21 @@ class MessageDelivery(WebSocketsSansIOProtocol):
         self._queue = MessageQueue()
         self.queue = self._queue  # type: ignore[assignment] # in place of uvicorn's, which uses these methods only
         self._enqueue: Callable[[Message], None] = self._queue.put_nowait
+        self._direct = DirectReader()
+        self._unparsed = b""
+        self._parses_soon = False
+        self._messages_left = MESSAGES_PER_TURN
+
+    async def receive(self) -> Any:  # noqa: ANN401 - uvicorn's type of a message is private
+        """Return the next message. After the last one continue parsing, or else reading."""
+        messages = self._queue.messages
+        message = messages.popleft() if messages else await self._queue.get()
+        if not messages and (self._unparsed or self.read_paused):
+            if self._direct.read is None:
+                self._parse_next()
+            else:
+                self._parse_soon()  # what follows is read directly, but after this message
+        return message
 
     def send_receive_event_to_app(self) -> None:
         """Queue the message that the library has read. Text that is not UTF-8 ends the connection with 1007.
@@ -58,6 +75,14 @@ class MessageDelivery(WebSocketsSansIOProtocol):
             self._fragments = bytearray()
             self.send_receive_event_to_app()
 
+    def _pass_on(self, messages: Sequence[Message]) -> None:
+        """Have whole messages read: directly, if nothing was received before them that is not read yet."""
+        self._messages_left -= len(messages)
+        read = self._direct.read
+        left = messages if read is None or not self._queue.awaited else read(messages)
+        if left:
+            self._queue.extend(left)
+
     def _begin_long(self, opcode: int, *, lost: bool) -> None:
         """Pass on what has arrived of a message, and from now on each of its pieces."""
         is_text = opcode == Opcode.TEXT or (opcode == Opcode.CONT and self.curr_msg_data_type == "text")
@@ -65,9 +90,9 @@ class MessageDelivery(WebSocketsSansIOProtocol):
         arrived = b"".join((*self.frames, self._fragments))
         self.frames, self._fragments = [], bytearray()
         self._hold(0)
-        self._pass_on(lambda long: long.add(arrived))
+        self._pass_on_piece(lambda long: long.add(arrived))
 
-    def _pass_on(self, read: Callable[[LongMessage], bytes]) -> None:
+    def _pass_on_piece(self, read: Callable[[LongMessage], bytes]) -> None:
         """Queue a piece of the long message. It is the last one if the rest is skipped."""
         long = self._long
         assert long is not None  # noqa: S101 - for the types
@@ -97,6 +122,20 @@ class MessageDelivery(WebSocketsSansIOProtocol):
             return False
         self._held = size
         return True
+
+    def _parse_soon(self) -> None:
+        """Parse the next piece after the other connections had their turn."""
+        if not self._parses_soon:
+            self._parses_soon = True
+            self.loop.call_soon(self._parse_now)
+
+    def _parse_now(self) -> None:
+        self._parses_soon = False
+        self._parse_next()
+
+    @abstractmethod
+    def _parse_next(self) -> None:
+        """Parse a piece, unless the application is busy."""
 
     @abstractmethod
     def _fail(self, code: CloseCode) -> None:

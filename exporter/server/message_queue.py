@@ -39,6 +39,11 @@ class MessageQueue:
                 self._arrival = None
         return self.messages.popleft()
 
+    @property
+    def awaited(self) -> bool:
+        """Whether the reader has taken all messages and waits for the next one."""
+        return self._arrival is not None and not self._arrival.done()
+
     def empty(self) -> bool:
         """Whether no message waits to be taken."""
         return not self.messages

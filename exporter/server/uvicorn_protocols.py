@@ -18,6 +18,8 @@ from websockets.protocol import CLOSED, CLOSING, OPEN
 from websockets.speedups import apply_mask
 
 from exporter.compiled import take_messages
+from exporter.receivers.call_reader import DIRECT_READER
+from exporter.receivers.fairness import MESSAGES_PER_TURN
 from exporter.receivers.websocket import LETS_PEER_READ, PROTOCOL_ERROR
 from exporter.server.listener_config import ListenerConfig
 from exporter.server.long_message import LongMessage
@@ -64,7 +66,6 @@ class WebSocketProtocol(MessageDelivery):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - they are uvicorn's
         super().__init__(*args, **kwargs)
         self.conn.debug = False  # its debug log contains what callers say
-        self._unparsed = b""
         self._parsed = 0
         self._to_library = 0
         self._frames_left = MAX_FRAMES
@@ -79,26 +80,19 @@ class WebSocketProtocol(MessageDelivery):
         self._unparsed = self._unparsed[self._parsed :] + data if self._unparsed else data
         self._parsed = 0
         self._incomplete = False
-        if self._is_idle():
+        if self._is_idle() and not self._parses_soon:
             self._parse_next()
         if len(self._unparsed) - self._parsed > MAX_UNPARSED and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
 
-    async def receive(self) -> Any:  # noqa: ANN401 - uvicorn's type of a message is private
-        """Return the next message. After the last one continue parsing, or else reading."""
-        messages = self._queue.messages
-        message = messages.popleft() if messages else await self._queue.get()
-        if not messages and (self._unparsed or self.read_paused):
-            self._parse_next()
-        return message
-
-    async def send(self, message: Any) -> None:  # noqa: ANN401 - as above
+    async def send(self, message: Any) -> None:  # noqa: ANN401 - uvicorn's type of a message is private
         """Send a message. A refusal with its own answer completes the handshake, so that uvicorn does not log it as an error."""
         if message.get(LETS_PEER_READ):
             self._lets_peer_read = True
         await super().send(message)
         if message["type"] == "websocket.accept":
+            self._direct = message.get(DIRECT_READER, self._direct)
             self._parse_next()
         elif message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True
@@ -185,7 +179,7 @@ class WebSocketProtocol(MessageDelivery):
         if self._must_parse():
             self._parse_piece()
         if self._must_parse():
-            self.loop.call_soon(self._parse_next)
+            self._parse_soon()
             return
         if self.read_paused and len(self._unparsed) - self._parsed <= MAX_UNPARSED and not self.transport.is_closing():
             self.read_paused = False
@@ -203,8 +197,8 @@ class WebSocketProtocol(MessageDelivery):
         read = self._unparsed
         at, end = self._parsed, len(read)
         stop = min(end, at + (_CLOSING_PIECE if self.close_sent else PIECE if self.handshake_initiated else end))
-        self._frames_left = MAX_FRAMES
-        while at < stop:
+        self._frames_left, self._messages_left = MAX_FRAMES, MESSAGES_PER_TURN
+        while at < stop and self._messages_left:
             if self._long is not None and self._long.left:
                 at += self._read_long(self._long, read, at, stop)
                 if self._unparsed is not read:
@@ -234,16 +228,16 @@ class WebSocketProtocol(MessageDelivery):
         return not self.whole_frames or self.close_sent or self.conn.state is not OPEN
 
     def _whole_frames(self, read: bytes, at: int, stop: int) -> int:
-        """Queue the messages in the frames that begin from offset ``at`` to ``stop``, or just the first. Returns as the next method."""
+        """Pass on the messages in the frames from offset ``at`` to ``stop``, or just the first one. Returns as the next method."""
         if take_messages is not None and self.conn.current_size is None:
-            after, messages = take_messages(read, at, stop, PIECE)
+            after, messages = take_messages(read, at, stop, PIECE, self._messages_left)
             if messages:
-                self._queue.extend(messages)
+                self._pass_on(messages)
                 return after
         return self._whole_frame(read, at, len(read))
 
     def _whole_frame(self, read: bytes, at: int, end: int) -> int:
-        """Queue the message in the frame at offset ``at``. Returns the offset of the next frame.
+        """Pass on the message in the frame at offset ``at``. Returns the offset of the next frame.
 
         Returns ``at`` if there is no message: the frame is incomplete, or it is for the library and ``_to_library`` has its length.
         """
@@ -268,12 +262,13 @@ class WebSocketProtocol(MessageDelivery):
         data = apply_mask(read[body:after], read[body - 4 : body])
         if first == _WHOLE_TEXT:
             try:
-                self._enqueue({"type": "websocket.receive", "text": data.decode()})
+                text = data.decode()
             except UnicodeDecodeError:
                 self._to_library = after - at
                 return at
+            self._pass_on([{"type": "websocket.receive", "text": text}])
         else:
-            self._enqueue({"type": "websocket.receive", "bytes": data})
+            self._pass_on([{"type": "websocket.receive", "bytes": data}])
         return after
 
     def _library_frame(self, read: bytes, at: int) -> int:
@@ -352,7 +347,7 @@ class WebSocketProtocol(MessageDelivery):
         if long.skips or self.close_sent:
             long.skip(size)
         else:
-            self._pass_on(lambda long: long.read(read[at : at + size]))
+            self._pass_on_piece(lambda long: long.read(read[at : at + size]))
         if not long.left and self._long is long:
             self._give_library(_empty_frame(long.first))
         return size

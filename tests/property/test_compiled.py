@@ -331,10 +331,10 @@ def test_fields(compiled: Compiled, event: TurnMetrics, names: list[str]) -> Non
     assert compiled.field_getter.FieldGetter(TurnMetrics, tuple(names)).read(event) == attrgetter(*names)(event)
 
 
-def taken(read: bytes, at: int, stop: int, longest: int) -> tuple[int, list[dict[str, Any]]]:
+def taken(read: bytes, at: int, stop: int, longest: int, most: int) -> tuple[int, list[dict[str, Any]]]:
     """As ``take_messages`` of exporter/compiled/frames.pyx, slowly."""
     messages: list[dict[str, Any]] = []
-    while at < stop and read[at : at + 1] in (b"\x81", b"\x82") and read[at + 1 : at + 2] >= b"\x80":
+    while at < stop and len(messages) < most and read[at : at + 1] in (b"\x81", b"\x82") and read[at + 1 : at + 2] >= b"\x80":
         size, body = read[at + 1] & 0x7F, at + 2
         if size == 126:
             size, body = int.from_bytes(read[body : body + 2], "big"), body + 2
@@ -366,12 +366,13 @@ _frames = st.builds(
     at=st.integers(0, 9),
     stop=st.integers(0, 20_000),
     longest=st.sampled_from((8192, 8192, 100, 0)),
+    most=st.integers(0, 6),
 )
-def test_taking_messages(compiled: Compiled, read: bytes, cut: int, at: int, stop: int, longest: int) -> None:
+def test_taking_messages(compiled: Compiled, read: bytes, cut: int, at: int, stop: int, longest: int, most: int) -> None:
     """From any bytes the same messages are taken, and none beyond where they end."""
     read = read[: len(read) - cut]
     for start in (0, min(at, len(read))):
-        assert compiled.frames.take_messages(read, start, stop, longest) == taken(read, start, stop, longest)
+        assert compiled.frames.take_messages(read, start, stop, longest, most) == taken(read, start, stop, longest, most)
 
 
 _EDGES = (-0.0, 127.0, 128.0, 255.0, 256.0, 65_535.0, 65_536.0, 0.5, 5e-324)
@@ -510,7 +511,7 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
         compiled.pack.Packer(TurnMetrics, TurnMetrics.__struct_fields__, ()).pack(AnyValues(), 1.0, None)
     for at, longest in ((0, 8193), (-1, 8192)):
         with pytest.raises(ValueError, match="cannot be taken"):
-            compiled.frames.take_messages(b"", at, 0, longest)
+            compiled.frames.take_messages(b"", at, 0, longest, 1)
 
 
 def test_the_whole_package(compiled: Compiled) -> None:

@@ -13,6 +13,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 
 from exporter.auth.peer import ignore_refusal
+from exporter.receivers.call_reader import DIRECT_READER, DirectReader
 from exporter.receivers.long_messages import LOST, MORE
 from exporter.receivers.read_budget import MOST_PARTLY_READ, ReadBudget
 from exporter.receivers.websocket import PROTOCOL_ERROR
@@ -60,21 +61,32 @@ _TURNS = 50
 
 
 async def played(
-    kind: type[WebSocketProtocol], reads: Sequence[bytes], limits: ListenerLimits | None = None
+    kind: type[WebSocketProtocol], reads: Sequence[bytes], limits: ListenerLimits | None = None, most_directly: int = 0
 ) -> tuple[list[Any], bytes, bool]:
-    """The messages that the application receives, the bytes that the peer receives, and whether the connection was closed."""
+    """The messages that the application receives, the bytes that the peer receives, and whether the connection was closed.
+
+    Up to ``most_directly`` messages at once are read directly. The application is sometimes busy with something else.
+    """
     messages: list[Any] = []
     over = asyncio.Event()
 
+    def read_directly(arrived: Sequence[Any]) -> Sequence[Any]:
+        messages.extend(arrived[:most_directly])
+        return arrived[most_directly:]
+
     async def app(_scope: Any, receive: Any, send: Any) -> None:
+        direct = DirectReader()
         await receive()
-        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.accept", DIRECT_READER: direct})
         while True:
+            direct.read = read_directly if most_directly else None
             message = await receive()
             messages.append(message)
             if message["type"] == "websocket.disconnect":
                 over.set()
                 return
+            if most_directly and len(messages) % 3 == 0:
+                await asyncio.sleep(0)
 
     config = (Config if limits is None else ListenerConfig)(
         app, ws=kind, ws_max_size=1 << 20, ws_per_message_deflate=False, ws_ping_interval=None, lifespan="off", log_config=None
@@ -144,6 +156,13 @@ def streams(draw: st.DrawFn) -> list[bytes]:
 def test_whole_frames_are_read_as_the_library_reads_them(reads: list[bytes]) -> None:
     """Whatever frames arrive, in whatever reads, messages, answers and the close are those of the library."""
     assert asyncio.run(played(WebSocketProtocol, reads)) == asyncio.run(played(LibraryAlone, reads))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@given(reads=streams(), most=st.integers(1, 40))
+def test_messages_read_directly_keep_their_order(reads: list[bytes], most: int) -> None:
+    """Whether messages are read directly or received, they come in the order in which they were sent, before the close."""
+    assert asyncio.run(played(WebSocketProtocol, reads, most_directly=most)) == asyncio.run(played(LibraryAlone, reads))
 
 
 @pytest.mark.parametrize("kind", [WebSocketProtocol, LibraryAlone])
@@ -313,4 +332,13 @@ async def test_control_frames_and_fragments_take_turns(flood: bytes) -> None:
     """Other tasks run at least once for each 64 frames that the library parses, also after the connection is lost."""
     async with turns_of_others() as turns:
         await played(WebSocketProtocol, [masked(Opcode.TEXT, b"x", fin=False) + flood * 6_400 + masked(Opcode.CONT, b"x")])
+    assert turns.taken >= 100
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_messages_read_directly_take_turns() -> None:
+    """Other tasks run at least once for each 32 messages that are read directly."""
+    async with turns_of_others() as turns:
+        messages, _, _ = await played(WebSocketProtocol, [masked(Opcode.TEXT, b"x") * 3_200], most_directly=64)
+    assert len(messages) == 3_201
     assert turns.taken >= 100

@@ -52,7 +52,7 @@ async def sending(site: Site, disk: DiskQueueConfig) -> AsyncIterator[tuple[Span
     try:
         yield sender, observer
     finally:
-        await sender.stop(within=0.4)
+        await sender.stop(within=patience(2))
 
 
 @asynccontextmanager

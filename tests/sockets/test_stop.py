@@ -237,7 +237,8 @@ class TestReadyFile:
         async with daemon_process(tmp_path, "--linger") as daemon:
             daemon.signal(signal.SIGTERM)
             await not_ready(daemon.endpoints)
-            assert not daemon.ready_file.exists()
+            await eventually(lambda: not daemon.ready_file.exists(), because="a thread to remove the file")
+            assert (await daemon.endpoints.get("/-/healthy")).status_code == 200
 
     async def test_one_that_a_crash_left_behind(self, tmp_path: Path) -> None:
         """The file of an earlier process is removed, even if the start fails."""

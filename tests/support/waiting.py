@@ -24,7 +24,7 @@ _GROWTH = 1.15
 """Each pause is so many times as long as the one before, and so a seventh of the time that was waited."""
 
 
-_NOT_YET = (AssertionError, LookupError, ValueError)
+_NOT_YET = (AssertionError, LookupError, ValueError, FileNotFoundError)
 
 
 def seconds(units: float) -> float:
