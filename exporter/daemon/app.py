@@ -27,6 +27,7 @@ from exporter.daemon.live import Live, create_journals, shown_to_anyone
 from exporter.daemon.ready_file import ReadyFile
 from exporter.daemon.receiver import Receiver
 from exporter.daemon.receiver_metrics import ReceiverMetrics
+from exporter.daemon.span_batcher import SpanBatcher
 from exporter.daemon.ticker import Ticker
 from exporter.exporters.otlp.sender import BackoffConfig
 from exporter.exporters.prometheus.endpoint import Scrape
@@ -65,7 +66,8 @@ class Daemon:
         self.watcher = FileWatcher()
         self._scraped_at: float | None = None
         journals = create_journals(settings)
-        emit = self._emit if exports_spans(settings, otel) or on_spans else None
+        self._spans = SpanBatcher(self._offer)
+        emit = self._emit if on_spans else self._spans.emit if exports_spans(settings, otel) else None
         self.pipeline = create_pipeline(settings, otel, self.watcher, emit, journals)
         self._live = None if journals is None else Live(settings, self.pipeline, journals, otel, lambda: self._scraped_at)
         self._exporters = create_exporters(settings, otel, self.pipeline.metrics, self.snapshot, backoff)
@@ -94,7 +96,8 @@ class Daemon:
         return f"{self._telemetry_scheme}://{self.telemetry_listen}{path}"
 
     def snapshot(self) -> Snapshot:
-        """All metrics as they are now."""
+        """All metrics as they are now. Each span that was emitted is queued, sent or dropped in them."""
+        self._spans.flush()
         return take_snapshot(self.pipeline, self._ticker)
 
     async def start(self) -> None:
@@ -130,6 +133,7 @@ class Daemon:
         removed = asyncio.ensure_future(self._set_ready(ready=False))
         await self._receiver.stop()
         self.pipeline.close(CLOCK.time())
+        self._spans.flush()
         flush = asyncio.gather(*(exporter.stop() for exporter in self._exporters))
         if self._settings.linger:
             await self._final_scrape.wait(self._settings.linger_timeout)
@@ -186,6 +190,9 @@ class Daemon:
     def _emit(self, spans: Sequence[bytes]) -> None:
         if self._on_spans is not None:
             self._on_spans(spans)
+        self._spans.emit(spans)
+
+    def _offer(self, spans: Sequence[bytes]) -> None:
         for exporter in self._exporters:
             exporter.offer(spans)
 

@@ -18,6 +18,7 @@ from exporter.daemon.exporters import create_exporters, exports_spans
 from exporter.daemon.live import Live, create_journals
 from exporter.daemon.receiver import create_endpoint, drain_timeout
 from exporter.daemon.receiver_metrics import ReceiverMetrics
+from exporter.daemon.span_batcher import SpanBatcher
 from exporter.daemon.ticker import Ticker
 from exporter.exporters.prometheus.endpoint import Scrape
 from exporter.exporters.telemetry_app import Readiness, telemetry_app
@@ -51,7 +52,8 @@ class Embedded:
         if settings.live_content and not guard.authenticates:
             raise ValueError("--live-content: requires users in --web-config; client certificates are the server's business")
         journals = create_journals(settings) if guard.authenticates or settings.insecure_telemetry else None
-        emit = self._emit if exports_spans(settings, otel) else None
+        self._spans = SpanBatcher(self._offer)
+        emit = self._spans.emit if exports_spans(settings, otel) else None
         self.pipeline = create_pipeline(settings, otel, self._watcher, emit, journals)
         self._scraped_at: float | None = None
         self._live = None if journals is None else Live(settings, self.pipeline, journals, otel, lambda: self._scraped_at)
@@ -74,7 +76,8 @@ class Embedded:
         self.pages: ASGIApp = guard.protect(pages, metrics.refused)
 
     def snapshot(self) -> Snapshot:
-        """All metrics as they are now."""
+        """All metrics as they are now. Each span that was emitted is queued, sent or dropped in them."""
+        self._spans.flush()
         return take_snapshot(self.pipeline, self._ticker)
 
     async def start(self) -> None:
@@ -97,13 +100,14 @@ class Embedded:
         self._ready = False
         await self.endpoint.drain(drain_timeout(self._settings))
         self.pipeline.close(CLOCK.time())
+        self._spans.flush()
         await asyncio.gather(*(exporter.stop() for exporter in self._exporters))
         self._watcher.stop()
         await self._ticker.stop()
         if self._live is not None:
             await self._live.stop()
 
-    def _emit(self, spans: Sequence[bytes]) -> None:
+    def _offer(self, spans: Sequence[bytes]) -> None:
         for exporter in self._exporters:
             exporter.offer(spans)
 

@@ -51,10 +51,10 @@ class OtlpExporter:
         self._spans = _span_sender(context, settings.otlp_queue_dir)
         self._metrics = _metrics_sender(context)
         self.offer: Final = self._taker()
-        """Queues serialised spans of one turn or session; never waits."""
+        """Queues serialised spans; never waits."""
 
     def _taker(self) -> Callable[[Sequence[bytes]], object]:
-        """What takes spans. Every turn comes here, so there is no call in between that does nothing."""
+        """What takes spans. There is no call in between that does nothing."""
         sender, limiter = self._spans, self._limiter
         if sender is None:
             return len

@@ -38,7 +38,7 @@ class SdkExporter:
         self._metrics: MetricsSender | None = None
 
     def offer(self, spans: Sequence[bytes]) -> None:
-        """Queue serialised spans of one turn or session; never waits."""
+        """Queue serialised spans; never waits."""
         if self._destination.signal != "traces":
             return
         if self._spans is None:

@@ -13,7 +13,7 @@ class Exporter(Protocol):
 
     @property
     def offer(self) -> Callable[[Sequence[bytes]], object]:
-        """Takes serialised OTLP ``Span`` messages of one turn or session. Never waits; what cannot be queued is counted as dropped."""
+        """Takes serialised OTLP ``Span`` messages. Never waits; what cannot be queued is counted as dropped."""
 
     def start(self) -> None:
         """Start sending."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from exporter.exporters.otlp.sender.segment import Record, decode_records
 from exporter.exporters.otlp.target import Protocol
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id
 from tests.support.daemon import Endpoints, ServingProgram, call, daemon_process, samples_of, send_all, total
@@ -18,8 +19,6 @@ from tests.support.waiting import eventually
 
 PROTOCOLS: tuple[Protocol, ...] = ("grpc", "http/protobuf")
 FLUSH, DRAIN, A_LITTLE = 12.0, 0.2, 3.0
-RECORD = b"\xa9otl"
-"""What each record in the queue's files begins with."""
 QUEUED = "agentstack_exporter_otlp_queue_items"
 
 
@@ -86,6 +85,12 @@ async def _dead(folder: Path, protocol: Protocol, *, hole: bool) -> None:
             assert "the last totals (" in daemon.log
 
 
+def on_disk(queue: Path) -> int:
+    """How many spans the files of a queue hold."""
+    records = (record for file in queue.iterdir() for record in decode_records(file.read_bytes()))
+    return sum(record.items for record in records if isinstance(record, Record))
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_killed_in_an_outage(tmp_path: Path, protocol: Protocol) -> None:
     """With a queue directory, spans outlive a kill: the next process delivers all of them, with the ids they had."""
@@ -97,7 +102,7 @@ async def test_killed_in_an_outage(tmp_path: Path, protocol: Protocol) -> None:
         async with daemon_process(tmp_path, *options, env=variables) as daemon, call(daemon.endpoints.ws) as socket:
             await send_all(socket, events("as-1", turns))
             await queued(daemon.endpoints, 40)
-            await eventually(lambda: sum(file.read_bytes().count(RECORD) for file in queue.iterdir()) == 20, because="the disk")
+            await eventually(lambda: on_disk(queue) == 40, because="the disk")
             daemon.signal(signal.SIGKILL)
             await daemon.process.wait()
         await site.listener.open()

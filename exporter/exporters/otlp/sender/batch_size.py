@@ -15,7 +15,7 @@ from exporter.exporters.otlp.sender.sending_queue import Batch
 
 _LEAST_SIZE: Final = 250_000
 """What 512 spans take, in bytes. A request that failed for another reason than its length is not made shorter."""
-_LEAST_ACCEPTED: Final = 16_384
+LEAST_ACCEPTED: Final = 16_384
 """No receiver that works refuses a request for having so many bytes."""
 _TIMEOUTS: Final = ("timeout", "grpc_deadline_exceeded")
 
@@ -70,5 +70,5 @@ def _length(batch: Batch) -> int:
 def _least(result: ExportResult) -> float:
     """How many bytes a request must have for its length to be the reason of a failure; infinity if that was none."""
     if isinstance(result, PermanentFailure):
-        return _LEAST_ACCEPTED if result.too_long else math.inf
+        return LEAST_ACCEPTED if result.too_long else math.inf
     return _LEAST_SIZE if not isinstance(result, Delivered) and result.reason in _TIMEOUTS else math.inf
