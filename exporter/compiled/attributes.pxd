@@ -1,4 +1,5 @@
 # The writer of attributes, for the modules beside this one.
+cimport cython
 
 cdef struct Entry:
     int kind
@@ -11,6 +12,7 @@ cdef struct Entry:
     Py_ssize_t no_size
 
 
+@cython.final
 cdef class AttributeWriter:
     cdef Entry *_entries
     cdef list _kept

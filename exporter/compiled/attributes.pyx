@@ -7,6 +7,7 @@ first gets its room from :meth:`AttributeWriter._room`.
 
 import sys
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
@@ -52,6 +53,7 @@ cdef bint same_flags(dict one, dict other) except -1:
     return True
 
 
+@cython.final
 cdef class AttributeWriter:
     """Writes attributes in field ``field`` of spans, from events that have their fields at ``offsets``.
 

@@ -1,6 +1,7 @@
 # cython: language_level=3, wraparound=False
 """Reads several fields of a struct where the struct keeps them, without a look-up by name. Equal to :func:`operator.attrgetter`."""
 
+cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_INCREF, PyObject
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
@@ -8,6 +9,7 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from exporter.compiled.members cimport field_at, offset_of
 
 
+@cython.final
 cdef class FieldGetter:
     """Reads the fields ``names`` of events of type ``event_type``. Raises ``ValueError`` if it has no such field."""
 

@@ -7,6 +7,7 @@ as an integer, another in four bytes if it fits. A property test compares both.
 
 import sys
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.datetime cimport import_datetime
 from cpython.ref cimport PyObject
@@ -138,6 +139,7 @@ cdef unsigned char *put_head(unsigned char *at, double received, written) except
     return put(at + 24, stages)
 
 
+@cython.final
 cdef class Packer:
     """Packs the fields ``names`` of events of one type, in this order, but for the fields ``left_out``, which become nil.
 

@@ -5,6 +5,8 @@ It has no rules of its own: what it reads is what ``exporter.protocol.decoder`` 
 or frame by frame. A property test compares both.
 """
 
+cimport cython
+
 from datetime import datetime
 from typing import Annotated
 
@@ -119,6 +121,7 @@ cdef int kind_of(field) except -1:
     return TEXT if field.plain is str else FLAG if field.plain is bool else OTHER
 
 
+@cython.final
 cdef class PlainFrames:
     """Reads frames of an event type. ``fields`` says for each key what :data:`exporter.protocol.plausible_values.FIELDS` does.
 

@@ -7,6 +7,8 @@ function to a slow reference, and this module to that function.
 An event's fields are read where its struct keeps them, without a look-up by name. The cells of histograms are arrays of numbers.
 """
 
+cimport cython
+
 from cython cimport no_gc
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
@@ -99,6 +101,7 @@ cdef inline int place_of(Places *places, double value) noexcept:
     return place
 
 
+@cython.final
 cdef class _PlacesOf:
     """Holds the places of histograms: the same edges are those of many."""
 
@@ -139,6 +142,7 @@ cdef dict _shared = {}
 
 
 @no_gc
+@cython.final
 cdef class HistogramCell:
     """A histogram in a row of the store. It has the items of the list that :mod:`exporter.metrics.store` uses without C.
 
@@ -274,6 +278,7 @@ cdef inline int add(list row, Py_ssize_t column, double amount) except -1:
     return 0
 
 
+@cython.final
 cdef class RecordWriter:
     """Records the events of one type, as ``groups`` say (:class:`exporter.compiled.record_instructions.GroupInstruction`).
 

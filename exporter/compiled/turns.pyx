@@ -7,6 +7,7 @@ test compares them. The comments on *why* are there.
 
 import sys
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.ref cimport PyObject
@@ -21,16 +22,6 @@ from exporter.compiled.varint cimport put_varint, varint_size
 if sys.byteorder != "little":
     raise ImportError("times are copied as protobuf wants them: lowest byte first")
 
-cdef enum:
-    USER_SPEECH, SPEECH_TO_TEXT, TURN_DETECTION, CHAT, TEXT_TO_SPEECH, AGENT_SPEECH, REALTIME
-    STAGES  # how many; as a place in a list, the turn itself
-
-cdef enum:
-    STT_DELAY, TURN_DECISION, TTS_PIPELINE, CALLBACK, EARLIER_CALLBACK, LLM_TTFT, TTS_TTFB, REALTIME_TTFT, LLM_DURATION, TTS_DURATION
-    TTS_AUDIO_DURATION, REALTIME_DURATION, USER_PERCEIVED, STT_TIMESTAMP, LLM_TIMESTAMP, TTS_TIMESTAMP, SDK_STARTED, SDK_STOPPED
-    USER_STARTED, USER_STOPPED, AGENT_STARTED, AGENT_STOPPED, AGENT_FIRST, INTERRUPTED, ERROR_SOURCE
-    FIELDS
-
 _NAMES = (
     *("stt_delay_ms", "turn_decision_ms", "tts_pipeline_ms", "turn_completed_callback_ms", "on_user_turn_completed_ms", "llm_ttft_ms"),
     *("tts_ttfb_ms", "realtime_ttft_ms", "llm_duration_ms", "tts_duration_ms", "tts_audio_duration_ms", "realtime_duration_ms"),
@@ -39,13 +30,15 @@ _NAMES = (
     *("agent_first", "interrupted", "error_source"),
 )
 
+_IDS = ("trace", "span", "parent", "link")
+_ADDITIONS = ("attributes", "events", "failed")
+
 cdef enum:
     ID = 8
     PARENT = 2 + ID  # tag and length, then the id
     START_END = 18
     MARK_HEAD = 11
     LONGEST_MARK = 100  # so that the length of the event takes one byte
-    MOST_TIMES = 4
     NONE = -1  # no field
 
 cdef long long SECOND = 1_000_000_000
@@ -83,44 +76,17 @@ cdef inline long long length_of(long long start, long long end, long long longes
     return end - start if end and 0 <= end - start <= longest else 0
 
 
-cdef struct StageFields:
-    Py_ssize_t model
-    Py_ssize_t first_output
-    bint with_session
-    int times  # how many fields say when the stage was
-    Py_ssize_t time[MOST_TIMES]
-
-
+@cython.final
 cdef class TurnEncoder:
     """See :class:`exporter.tracing.turn_encoder.TurnEncoder`.
 
     ``entries`` are those of the attributes of turns, which are events of type ``event_type``. They stand in field ``on`` of a span, with texts
-    of up to ``length`` characters. ``timed_by`` names the fields that time each stage, ``lasts`` are the last fields of a span that went well or failed, and ``batch``
-    makes what is returned of joined spans and their number.
+    of up to ``length`` characters. ``timed_by`` names the fields that time each stage, ``lasts`` are the last fields of a span that went well or failed. ``types`` are
+    :class:`exporter.tracing.turn_encoder.TurnIds`, :class:`exporter.tracing.turn_encoder.Additions`, and what is made of joined spans and
+    their number.
     """
 
-    cdef AttributeWriter _attributes
-    cdef object _batch
-    cdef object _type
-    cdef object _event
-    cdef Py_ssize_t _offset[FIELDS]
-    cdef StageFields _stage[STAGES]
-    cdef list _names
-    cdef list _always
-    cdef list _marks
-    cdef tuple _platform
-    cdef tuple _estimated
-    cdef bytes _succeeded
-    cdef bytes _failed
-    cdef long long _starts[STAGES]
-    cdef long long _ends[STAGES]
-    cdef Py_ssize_t _attribute_ends[STAGES + 1]
-    cdef readonly long long start
-    cdef readonly long long end
-    cdef readonly bint estimated
-    cdef readonly list present
-
-    def __cinit__(self, list entries, event_type, unsigned char on, Py_ssize_t length, constants, tuple timed_by, tuple lasts, batch):
+    def __cinit__(self, list entries, event_type, unsigned char on, Py_ssize_t length, constants, tuple timed_by, tuple lasts, tuple types):
         cdef int number
         offsets = {name: offset_of(event_type, name) for name in event_type.__struct_fields__}
         self._attributes = AttributeWriter(entries, list(offsets.values()), on, length)
@@ -135,7 +101,10 @@ cdef class TurnEncoder:
         self._succeeded, self._failed = lasts
         if len(self._platform) != 3 or len(self._estimated) != 3:
             raise ValueError("a turn ends in three ways")
-        self._batch, self._type, self._event, self.present = batch, event_type, None, []
+        self._ids_type, self._additions_type, self._batch = types
+        self._trace, self._span, self._parent, self._link = (offset_of(self._ids_type, name) for name in _IDS)
+        self._more, self._events, self._failed_stage = (offset_of(self._additions_type, name) for name in _ADDITIONS)
+        self._type, self._event, self.present = event_type, None, []
 
     cdef int _add(self, StageFields *stage, same, list times, dict offsets) except -1:
         if not isinstance(same.name, dict):
@@ -152,8 +121,8 @@ cdef class TurnEncoder:
         self._marks.append(<bytes?>same.mark)
         return 0
 
-    def begin(self, event, tuple window not None, long long receipt, added):
-        cdef list present = [], more = added.attributes
+    cpdef begin(self, event, tuple window, long long receipt, added):
+        cdef list present = [], more = self._attributes_of(added)
         cdef long long low = window[0], high = window[1]
         cdef Py_ssize_t written = 0
         cdef int stage
@@ -179,19 +148,28 @@ cdef class TurnEncoder:
             start, end = start + receipt - end, receipt
         self.start, self.end, self.present = start, end, present
 
-    def finish(self, ids, state, long long start, added):
-        cdef list more = added.attributes, names = []
+    cdef list _attributes_of(self, added):
+        """What is added to each span, if anything is."""
+        if type(added) is not self._additions_type:
+            raise TypeError(f"{self._additions_type.__name__} are added here, not {type(added).__name__}")
+        return <list?>field_at(added, self._more)
+
+    cpdef finish(self, ids, state, long long start, added):
+        cdef list more = self._attributes_of(added), names = []
         cdef object event = self._event
         if event is None or (more is not None and len(more) != STAGES + 1):
             raise ValueError("no turn was begun with these attributes")
-        cdef bytes trace = ids.trace, span = ids.span, parent = ids.parent, link = ids.link
+        if type(ids) is not self._ids_type:
+            raise TypeError(f"ids are {self._ids_type.__name__}, not {type(ids).__name__}")
+        cdef bytes trace = <bytes?>field_at(ids, self._trace), span = <bytes?>field_at(ids, self._span)
+        cdef bytes parent = <bytes?>field_at(ids, self._parent), link = <bytes?>field_at(ids, self._link)
         cdef bytes name = state.turn_name, identity = state.identity, session = state.session_part
-        cdef bytes events = added.events, body
+        cdef bytes events = <bytes?>field_at(added, self._events), body
         cdef bint failed_turn = self._is_true(ERROR_SOURCE)
         cdef bytes last = self._failed if failed_turn else self._succeeded
         cdef tuple reasons = self._estimated if self.estimated else self._platform
         cdef bytes reason = reasons[2 if self._is_true(INTERRUPTED) else 0 if failed_turn else 1]
-        cdef int stage, number = 0, failed = added.failed
+        cdef int stage, number = 0, failed = <int><object>field_at(added, self._failed_stage)
         cdef Py_ssize_t sizes[STAGES + 1]
         cdef Py_ssize_t size, total
         cdef unsigned char *at

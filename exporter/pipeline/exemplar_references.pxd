@@ -1,6 +1,7 @@
 # Types for the compiled exemplar_references.py.
 from exporter.sessions.session cimport Session
+from exporter.tracing.processor cimport SpanProcessor
 
 cdef class ExemplarReferences:
-    cdef object _spans
+    cdef SpanProcessor _spans
     cpdef of(self, Session session, event)

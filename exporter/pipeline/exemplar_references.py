@@ -17,9 +17,7 @@ class ExemplarReferences:
 
     def of(self, session: Session, event: TurnMetrics) -> TurnRef | None:
         """The reference to the turn of an event."""
-        agent_tool, number = _key_of(event)
-        if number is None:
-            return None
         if self._spans is not None:
             return self._spans.reference(session, event)
-        return TurnRef(session.trace_id, turn_key(agent_tool, number))
+        agent_tool, number = _key_of(event)
+        return None if number is None else TurnRef(session.trace_id, turn_key(agent_tool, number))

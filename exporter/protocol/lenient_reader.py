@@ -89,8 +89,9 @@ class LenientReader:
                 found[key] = msgspec.convert(item, hint)
             except msgspec.ValidationError:
                 reason = refusal_reason(hint, item)
-        if reason is not None:
-            self._refuse(name, reason)
+        if reason is None:
+            return found
+        self._refuse(name, reason)
         return found or None
 
     def _anything(self, name: str, value: Any) -> Any:

@@ -19,7 +19,7 @@ from exporter.receivers.steady_clock import CLOCK
 
 DIRECT_READER: Final = "direct_reader"
 """Key of a ``websocket.accept`` message: a :class:`DirectReader`."""
-_LOOK_AGAIN: Final[Message] = {"type": "websocket.receive", "bytes": None}
+_LOOK_AGAIN: Final[Sequence[Message]] = ({"type": "websocket.receive", "bytes": None},)
 """Wakes the task of a connection whose call has ended."""
 
 
@@ -59,13 +59,11 @@ class CallReader:
         return self._read(message, monotonic())
 
     def read_directly(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Read messages that have just arrived. Once the call has ended, the application receives the rest."""
+        """Read messages that have just arrived. If the call has ended, the application is woken."""
         now = monotonic()
-        for place, message in enumerate(messages, 1):
+        for message in messages:
             self._read(message, now)
-            if self._feed.ended:
-                return [_LOOK_AGAIN, *messages[place:]]
-        return ()
+        return _LOOK_AGAIN if self._feed.ended else ()
 
     def close(self) -> None:
         """The connection has ended."""

@@ -7,8 +7,7 @@ cdef class CallJournal:
     cdef public list entries
     cdef public long long granted, room, dropped, dropped_turns
 
-    @cython.locals(packed=bytes)
-    cpdef keep_turn(self, pack, event, double now)
+    cpdef keep_turn(self, bytes packed)
 
     cpdef keep(self, event, long long weight, double now)
 

@@ -8,8 +8,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from exporter.events.turn_metrics import TurnMetrics
-from exporter.sessions.kept_turn import Pack, Written
+from exporter.sessions.kept_turn import Written
 
 TURN_WEIGHT: Final = 96
 """Bytes of a kept turn besides its packed event."""
@@ -103,10 +102,8 @@ class CallJournal:
         self.written: Written | None = None
         self.tally: Any = None
 
-    def keep_turn(self, pack: Pack, event: TurnMetrics, now: float) -> None:
-        """Keep a turn as ``pack`` packs it, whose turn.metrics was received at ``now``."""
-        packed = pack(event, now, self.written)
-        self.written = None
+    def keep_turn(self, packed: bytes) -> None:
+        """Keep a packed turn."""
         self.entries.append(packed)
         self.room -= TURN_WEIGHT + len(packed)
         if self.room < 0:

@@ -65,7 +65,7 @@ def keeper(spec: EventSpec, *, content: bool) -> Keep | None:
     if spec.type in LEFT_OUT:
         return None
     if spec.type is TurnMetrics:
-        return _turn_keeper(() if content else [field.path[0] for field in spec.fields if is_personal(field)])
+        return _TurnKeeper(() if content else [field.path[0] for field in spec.fields if is_personal(field)]).keep
     return _stripper(spec)
 
 
@@ -74,10 +74,18 @@ def is_personal(field: FieldSpec) -> bool:
     return any(isinstance(item, SpanAttribute | SpanEvent) and item.personal for item in field.declarations)
 
 
-def _turn_keeper(personal: Collection[str]) -> Keep:
-    """How turns are kept, without their ``personal`` fields."""
-    pack = turn_packer(personal)
-    return lambda journal, event, _, now: journal.keep_turn(pack, event, now)
+class _TurnKeeper:
+    """Keeps turns without their ``personal`` fields."""
+
+    __slots__ = ("_pack",)
+
+    def __init__(self, personal: Collection[str]) -> None:
+        self._pack = turn_packer(personal)
+
+    def keep(self, journal: CallJournal, event: TurnMetrics, _: object, now: float) -> None:
+        """Keep a turn, and what spans say of it."""
+        written, journal.written = journal.written, None
+        journal.keep_turn(self._pack(event, now, written))
 
 
 def _stripper(spec: EventSpec) -> Keep:

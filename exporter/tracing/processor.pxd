@@ -2,25 +2,29 @@
 cimport cython
 
 from exporter.sessions.clock cimport PlatformClock
+from exporter.sessions.session cimport Session
 from exporter.sessions.span_state cimport SpanBuffer, SpanState
 from exporter.tracing.span_contributions cimport Contribution
-from exporter.tracing.turn_spans cimport TurnSpans
+from exporter.tracing.turn_spans cimport TurnSpans, turn_ids
 
 cdef class SpanProcessor:
     cdef public object tools, handlers
     cdef TurnSpans _turns
+    cdef bint _exports_all, _per_turn
     cdef object _options, _sampler, _session, _chats, _turn_names, _conversations, _agents, _agent_names
 
     @cython.locals(state=SpanState)
-    cpdef reference(self, session, event)
+    cpdef reference(self, Session session, event)
 
     @cython.locals(state=SpanState, buffer=SpanBuffer)
-    cdef _write(self, session, event, key, bytes mark, double receipt)
+    cdef _write(self, Session session, event, key, bytes mark, double receipt)
 
-    cdef bint _is_exported(self, session, event, key) except -1
+    cpdef _turn_metrics(self, Session session, event, double receipt)
+
+    cdef bint _is_exported(self, Session session, event, key) except -1
 
     @cython.locals(state=SpanState)
-    cpdef SpanState _state(self, session)
+    cpdef SpanState _state(self, Session session)
 
 cdef class _Collector:
     cdef object _state_of, _then
@@ -28,8 +32,10 @@ cdef class _Collector:
     cdef bint _renames
 
     @cython.locals(state=SpanState, clock=PlatformClock, at=cython.longlong)
-    cpdef collect(self, session, event, double receipt)
+    cpdef collect(self, Session session, event, double receipt)
 
-cpdef _key(event)
+cdef _key(event)
 
-cdef _span_key(SpanState state, session, key, late)
+cdef _completed_key(event)
+
+cdef _span_key(SpanState state, Session session, key, late)

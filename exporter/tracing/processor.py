@@ -18,6 +18,7 @@ from exporter.events.tools import AgentToolCompleted, AgentToolFailed, AgentTool
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted, UserTranscription
 from exporter.protobuf import attribute
+from exporter.protocol.field_getter import field_getter
 from exporter.protocol.ids import TurnKey, TurnRef, continued_span_id, further_key, root_span_id, turn_key, turn_trace_id
 from exporter.sessions.app_state import LlmAnswer, ToolAnswer
 from exporter.sessions.span_state import SpanBuffer, SpanState, ToolCall, TracedSession, UnwrittenRoot
@@ -36,6 +37,7 @@ ToolEvent = TypeVar("ToolEvent", bound=msgspec.Struct)
 _MARKS: Final = TURN * SLOTS + SLOTS - 1
 """The slot of the turn's span for the marks below."""
 _WITHOUT_METRICS: Final = attribute(ON_SPAN, "agentstack.turn.without_metrics", value=True)
+_key_of = field_getter(TurnMetrics, "agent_tool_id", "turn_number")
 _LATE: Final = attribute(ON_SPAN, "agentstack.turn.late", value=True)
 
 
@@ -45,6 +47,8 @@ class SpanProcessor:
     def __init__(self, options: SpanOptions, specs: Collection[EventSpec], emit: Emit) -> None:
         self._options = options
         self._sampler = Sampler(options.sampler, options.ratio, options.decide)
+        self._exports_all = self._sampler.always
+        self._per_turn = options.per_turn
         self._turns = TurnSpans(options, emit)
         self._session = SessionSpan(options, emit)
         self.tools = ToolSpans(options)
@@ -63,12 +67,12 @@ class SpanProcessor:
             return None
         state = session.spans or self._state(session)
         key = _span_key(state, session, key, "late" if state.is_late(key) else None)
-        return TurnRef(turn_trace_id(session.trace_id, key) if self._options.per_turn else session.trace_id, key)
+        return TurnRef(turn_trace_id(session.trace_id, key) if self._per_turn else session.trace_id, key)
 
     def without_metrics(self, session: TracedSession, event: TurnCompleted, receipt: float) -> None:
         """Write a turn whose turn.metrics did not come, from its turn.completed."""
         state = self._state(session)
-        key = _key(event)
+        key = _completed_key(event)
         if key is not None:
             state.note_without_metrics(key)
         self._write(session, as_metrics(event), key, _WITHOUT_METRICS, receipt)
@@ -116,9 +120,9 @@ class SpanProcessor:
         self._write(session, event, key, _LATE if self._state(session).is_late(key) else b"", receipt)
 
     def _is_exported(self, session: TracedSession, event: TurnMetrics, key: TurnKey | None) -> bool:
-        if self._sampler.always:
+        if self._exports_all:
             return True
-        trace = turn_trace_id(session.trace_id, key) if self._options.per_turn and key else session.trace_id
+        trace = turn_trace_id(session.trace_id, key) if self._per_turn and key else session.trace_id
         return self._sampler.samples(trace) or is_kept(self._options, event)
 
     def _write(self, session: TracedSession, event: TurnMetrics, key: TurnKey | None, mark: bytes, receipt: float) -> None:
@@ -136,7 +140,7 @@ class SpanProcessor:
         if mark:
             buffer = buffer or SpanBuffer()
             buffer.attributes[_MARKS] = mark
-        written = self._turns.write(event, state, turn_ids(state, key, per_turn=self._options.per_turn), buffer, receipt)
+        written = self._turns.write(event, state, turn_ids(state, key, self._per_turn), buffer, receipt)
         if session.journal is not None:
             session.journal.written = written
         state.kept = True
@@ -153,7 +157,7 @@ class SpanProcessor:
 
     def _turn_completed(self, contribution: Contribution) -> SpanHandler[TurnCompleted]:
         def handle(session: TracedSession, event: TurnCompleted, receipt: float) -> None:
-            key = _key(event)
+            key = _completed_key(event)
             state = self._state(session)
             if not state.collects or (session.turns and key in session.turns):
                 return
@@ -316,7 +320,12 @@ def _finals_only(collect: SpanHandler[msgspec.Struct]) -> SpanHandler[UserTransc
     return handle
 
 
-def _key(event: TurnMetrics | TurnCompleted) -> TurnKey | None:
+def _key(event: TurnMetrics) -> TurnKey | None:
+    agent_tool, number = _key_of(event)
+    return None if number is None else turn_key(agent_tool, number)
+
+
+def _completed_key(event: TurnCompleted) -> TurnKey | None:
     return None if event.turn_number is None else turn_key(event.agent_tool_id, event.turn_number)
 
 

@@ -191,7 +191,8 @@ def c_encoder(options: SpanOptions, constants: TurnConstants, encoder: "type[tur
     """As :class:`PythonTurnEncoder`, in C."""
     fields = TurnMetrics.__struct_fields__
     entries = attribute_entries(turn_attributes(options, constants), fields, options)
-    return encoder(entries, TurnMetrics, ON_SPAN, options.attribute_length, constants, TIMED_BY, (FLAGS, _FAILED), SpanBatch)
+    types = (TurnIds, Additions, SpanBatch)
+    return encoder(entries, TurnMetrics, ON_SPAN, options.attribute_length, constants, TIMED_BY, (FLAGS, _FAILED), types)
 
 
 def _reader(field: str | None) -> Callable[[TurnMetrics], Any] | None:

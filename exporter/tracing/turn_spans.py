@@ -87,7 +87,7 @@ class WrittenTurn(msgspec.Struct, frozen=True, gc=False):
     present: list[int]
 
 
-def turn_ids(state: SpanState, key: TurnKey, *, per_turn: bool) -> TurnIds:
+def turn_ids(state: SpanState, key: TurnKey, per_turn: bool) -> TurnIds:
     """The ids of a turn's span. They follow from the session and the turn's key."""
     if per_turn:
         trace = turn_trace_id(state.trace, key)

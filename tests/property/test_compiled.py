@@ -52,6 +52,7 @@ NOW = 1_777_885_200.0
 
 CHECKS = (
     "tests/golden",
+    "tests/unit/test_call_reader.py",
     "tests/unit/test_spans.py",
     "tests/unit/test_timeline.py",
     "tests/unit/test_pipeline.py",
@@ -462,6 +463,14 @@ def test_an_event_of_another_type_is_no_turn(compiled: Compiled) -> None:
     in_c, _ = encoders(compiled, SpanOptions())
     with pytest.raises(TypeError, match=r"a turn of type TurnMetrics is written here, not TurnCompleted"):
         in_c.begin(cast("Any", TurnCompleted()), (0, 0), 0, Additions())
+    with pytest.raises(TypeError, match=r"Additions are added here, not TurnIds"):
+        in_c.begin(TurnMetrics(), (0, 0), 0, cast("Any", IDS))
+    in_c.begin(TurnMetrics(), (0, 0), 0, Additions())
+    with pytest.raises(TypeError, match=r"ids are TurnIds, not Additions"):
+        in_c.finish(cast("Any", Additions()), SpanState(), 0, Additions())
+
+
+_TYPES = (TurnIds, Additions, SpanBatch)
 
 
 def test_wrong_programs_are_refused(compiled: Compiled) -> None:
@@ -472,7 +481,7 @@ def test_wrong_programs_are_refused(compiled: Compiled) -> None:
     long_mark = msgspec.structs.replace(constants.stages[3], mark=b"x" * 101)
 
     def create(entries: Any, constants: TurnConstants = constants, timed_by: Any = TIMED_BY) -> TurnEncoder:
-        return cast("TurnEncoder", compiled.turns.TurnEncoder(entries, TurnMetrics, 9, 100, constants, timed_by, (b"", b""), SpanBatch))
+        return cast("TurnEncoder", compiled.turns.TurnEncoder(entries, TurnMetrics, 9, 100, constants, timed_by, (b"", b""), _TYPES))
 
     for entries, message in (([[entry]] * 8, "must be the places"), ([[]] * 7, "a turn has 7 stages")):
         with pytest.raises(ValueError, match=message):

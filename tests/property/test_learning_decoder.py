@@ -63,6 +63,7 @@ def read(decoder: Any, frame: str | bytes) -> Any:
 @given(frames=st.lists(frames, min_size=1, max_size=6))
 @example(frames=['{"type":"turn.metrics","llm_ttft_ms":-1,"zzz":1}', '{"type":"turn.metrics","llm_ttft_ms":400}'])
 @example(frames=[TURN % value for value in (-1, 0, -0.0, 120_000, 120_000.0, 120_001)])
+@example(frames=['{"type":"turn.metrics","llm_ttft_ms":-1,"llm_availability":{}}'])
 @example(frames=['{"event":"stop","type":"user.dtmf"}', '{"event":"stop"}'])
 @example(frames=['{"type":"tool.executed","calls":[{"name":5,"zzz":1},7]}', '{"type":"tool.executed","calls":[{"name":"a"}]}'])
 @example(frames=['{"event":"start","start":{"codec":1,"mediaFormat":{"rate":-1}}}', '{"event":"start","start":{"callId":"c"}}'])

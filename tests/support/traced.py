@@ -1,4 +1,4 @@
-"""A fake session, and a player that passes recorded events to spans without the rest of the pipeline."""
+"""A player that passes recorded events to the spans of a session, without the rest of the pipeline."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from exporter.bounded_dict import BoundedDict
 from exporter.events.session import SessionEnded
 from exporter.events.turn_metrics import TurnMetrics
+from exporter.metrics.series_cache import SeriesCache
 from exporter.protocol.decoder import SPECS, PartialEvent, decode
-from exporter.protocol.ids import TurnKey, trace_id, turn_key
-from exporter.sessions.app_state import AppState
-from exporter.sessions.call_journal import CallJournal
-from exporter.sessions.span_state import SpanState
+from exporter.protocol.ids import turn_key
+from exporter.sessions.session import Session
 from exporter.tracing.processor import SpanProcessor
 from exporter.tracing.sampling import SpanOptions
 
@@ -20,24 +20,11 @@ RECEIPT = 1777885210.0
 """A time within the sample calls, unix seconds."""
 
 
-@dataclass
-class FakeSession:
-    """Stands in for a session: has only what spans need of one."""
-
-    id: str = "as-7f3c"
-    agent: str | None = "agent-support"
-    has_generated_id: bool = False
-    continued: int = 0
-    started_at: float = RECEIPT - 10
-    last_event_at: float = RECEIPT
-    turns: dict[TurnKey, Any] | None = None
-    spans: SpanState | None = None
-    app: AppState | None = None
-    journal: CallJournal | None = None
-
-    @property
-    def trace_id(self) -> str:
-        return trace_id(self.id)
+def new_session(session_id: str = "as-7f3c", agent: str | None = "agent-support") -> Session:
+    """A session in the middle of the sample calls."""
+    session = Session(session_id, agent, SeriesCache(agent or "", "unknown", 0), agent or "", RECEIPT)
+    session.started_at = RECEIPT - 10
+    return session
 
 
 @dataclass
@@ -45,7 +32,7 @@ class Player:
     """A span processor with one session, and the spans it emitted."""
 
     options: SpanOptions = field(default_factory=SpanOptions)
-    session: FakeSession = field(default_factory=FakeSession)
+    session: Session = field(default_factory=new_session)
     raw: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -61,7 +48,8 @@ class Player:
             if handle is not None:
                 handle(self.session, event, receipt)
             if isinstance(event, TurnMetrics) and event.turn_number is not None:
-                self.session.turns = (self.session.turns or {}) | {turn_key(event.agent_tool_id, event.turn_number): "metrics"}
+                self.session.turns = self.session.turns or BoundedDict(256)
+                self.session.turns[turn_key(event.agent_tool_id, event.turn_number)] = None
             if isinstance(event, SessionEnded):
                 self.finish(event.reason or "unknown", receipt)
         return self

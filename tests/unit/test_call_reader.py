@@ -56,11 +56,12 @@ def test_the_rate(read: Callable[[CallReader, Sequence[Message]], None], rate: f
 
 
 def test_after_the_end_of_the_call() -> None:
-    """When the call ends, the application is woken, and receives what came after the end."""
-    feed = Feed(last="message 2")
-    left = CallReader(feed, ReadBudget(), 0.0).read_directly(MESSAGES)
-    assert feed.frames == ["message 0", "message 1", "message 2"]
-    assert list(left[1:]) == MESSAGES[3:]
+    """What comes with the end of the call is read, and the application is woken."""
+    feed = Feed(last="message 5")
+    reader = CallReader(feed, ReadBudget(), 0.0)
+    assert not reader.read_directly(MESSAGES[:4])
+    assert reader.read_directly(MESSAGES[4:])
+    assert feed.frames == [message["text"] for message in MESSAGES]
 
 
 def test_what_wakes_the_application_is_no_message() -> None:

@@ -1,8 +1,7 @@
 """Events of a session and the spans they become."""
 
 import sys
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -15,12 +14,13 @@ from exporter.pipeline.pipeline import Pipeline, Tracing
 from exporter.protocol.ids import root_span_id, trace_id, turn_span_id
 from exporter.sessions.app_state import AppState, LlmAnswer, ToolAnswer
 from exporter.sessions.clock import PlatformClock
+from exporter.sessions.kept_calls import KeptCalls
 from exporter.sessions.registry import SessionTimeouts
 from exporter.sessions.span_state import MAX_EVENTS, MAX_TOOLS, MAX_WAITING_TURNS
 from exporter.tracing.sampling import Sampler, SamplerName, SpanOptions
 from tests.support.core import Core
 from tests.support.samples import noted
-from tests.support.traced import RECEIPT, FakeSession, Player, values
+from tests.support.traced import RECEIPT, Player, new_session, values
 
 STAMP = "2026-05-04T09:00:07.000Z"
 CASCADE = noted("a whole cascade turn")
@@ -180,11 +180,14 @@ def test_what_finds_no_turn_is_on_the_session() -> None:
 @pytest.mark.parametrize("called", [[], ["in"]])
 def test_what_a_turn_was_written_with(called: list[str]) -> None:
     """The journal learns the state of the platform's clock that a turn was laid out with, also if the turn has tool calls."""
-    player = Player(session=FakeSession(journal=cast("Any", SimpleNamespace(written=None))))
+    player = Player()
+    KeptCalls(1 << 20).open(player.session)
     player.play(*(event("tool.executed", calls=[{"name": name}], timestamp=STAMP) for name in called), CASCADE)
     before = Player().play(*(event("tool.executed", calls=[{"name": name}], timestamp=STAMP) for name in called))
     clock = before.session.spans.clock if before.session.spans else PlatformClock()
-    written = cast("Any", player.session.journal).written
+    assert player.session.journal is not None
+    written = player.session.journal.written
+    assert written is not None
     assert (written.earliest, written.lag) == (clock.earliest, clock.lag)
 
 
@@ -329,7 +332,9 @@ def test_a_kept_turn_keeps_its_session(options: SpanOptions, fields: dict[str, A
 
 def test_a_session_with_a_made_up_name_claims_no_conversation() -> None:
     """A generated id is not written as the conversation id."""
-    player = Player(session=FakeSession(id="unnamed-1", has_generated_id=True, agent=None)).play(turn())
+    player = Player(session=new_session("unnamed-1", agent=None))
+    player.session.has_generated_id = True
+    player.play(turn())
     (found,) = player.emitted
     assert found.name == "invoke_agent"
     assert "gen_ai.conversation.id" not in values(found.attributes)
@@ -422,7 +427,9 @@ def test_an_idle_session_is_small() -> None:
 
 def relayed() -> Player:
     """A call whose app is seen too."""
-    return Player(session=FakeSession(app=AppState()))
+    player = Player()
+    player.session.app = AppState()
+    return player
 
 
 def test_a_relayed_tool_call_lasts_until_the_app_answers() -> None:
