@@ -22,8 +22,8 @@ from libc.string cimport memcmp, memcpy
 
 from exporter.compiled.members cimport offset_of
 from exporter.compiled.plain_text cimport (
-    BACKSLASH, CLOSING_BRACE, COLON, COMMA, DASH, E, MOST_DIGITS, N, OPENING_BRACE, POINT, QUOTE, SPACE, T, Z, ZERO, Text, after_scalar,
-    after_word, begins, digits, end_of_plain, is_digit, unquoted, word_at,
+    BACKSLASH, CLOSING_BRACE, CLOSING_BRACKET, COLON, COMMA, DASH, E, MOST_DIGITS, N, OPENING_BRACE, OPENING_BRACKET, POINT, QUOTE, SPACE,
+    T, Z, ZERO, Text, after_scalar, after_word, begins, digits, end_of_plain, is_digit, unquoted, word_at,
 )
 
 import_datetime()
@@ -43,6 +43,7 @@ cdef enum:
     LONGEST_NAME = 40
     MOST_SEARCHED = 16  # keys of a frame that may come in another order than in the last one
     LONGEST_PAUSE = 63
+    MOST_NESTED = 8
     POWERS = 20
 
 cdef uint64_t EXACT = 1 << 53  # up to here a double holds every whole number
@@ -80,6 +81,33 @@ cdef inline object new_text(Text at, Py_ssize_t size):
     made = PyUnicode_New(size, 127)
     memcpy(PyUnicode_DATA(<PyObject *>made), at, size)
     return made
+
+
+cdef Text after_value(Text at, Text end, int depth) noexcept:
+    """What follows the value that stands here, or NULL if it is none, an unusual one, or one that is nested more than ``depth`` times."""
+    cdef bint is_object = at[0] == OPENING_BRACE
+    if at[0] == N:
+        return after_word(at, end, "null", 4)
+    if not is_object and at[0] != OPENING_BRACKET:
+        return after_scalar(at, end)
+    if not depth:
+        return NULL
+    at += 1
+    if at[0] == (CLOSING_BRACE if is_object else CLOSING_BRACKET):
+        return at + 1
+    while True:
+        if is_object:
+            if at[0] != QUOTE:
+                return NULL
+            at = end_of_plain(at + 1, end)
+            if at[0] != QUOTE or at[1] != COLON:
+                return NULL
+            at += 3 if at[2] == SPACE else 2
+        at = after_value(at, end, depth - 1)
+        if at == NULL or at[0] != COMMA:
+            break
+        at += 2 if at[1] == SPACE else 1
+    return at + 1 if at != NULL and at[0] == (CLOSING_BRACE if is_object else CLOSING_BRACKET) else NULL
 
 
 cdef object time_at(Text at, Text end):
@@ -263,7 +291,7 @@ cdef class PlainFrames:
 
     cdef Text _unknown_value(self, KnownField *known, Text at, Text end) except? NULL:
         """Pass over the value of a key that the type does not have, and note the key."""
-        cdef Text after = after_word(at, end, "null", 4) if at[0] == N else after_scalar(at, end)
+        cdef Text after = after_value(at, end, MOST_NESTED)
         if after != NULL:
             if self._unknown is None:
                 self._unknown = []

@@ -10,6 +10,8 @@ cdef enum:
     BACKSLASH = 0x5C
     OPENING_BRACE = 0x7B
     CLOSING_BRACE = 0x7D
+    OPENING_BRACKET = 0x5B
+    CLOSING_BRACKET = 0x5D
     COMMA = 0x2C
     COLON = 0x3A
     SPACE = 0x20

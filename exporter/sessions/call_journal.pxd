@@ -13,5 +13,5 @@ cdef class CallJournal:
 
     cpdef list since(self, long long position)
 
-    @cython.locals(entries=list, freed=cython.longlong, end=Py_ssize_t)
+    @cython.locals(entries=list, freed=cython.longlong, turn_weight=cython.longlong, turns=cython.longlong, end=Py_ssize_t)
     cpdef drop(self, long long wanted)

@@ -138,15 +138,16 @@ class CallJournal:
 
     def drop(self, wanted: int) -> None:
         """Drop the oldest entries until ``wanted`` bytes are free."""
-        entries, freed, end = self.entries, 0, 0
+        entries, freed, end, turns, turn_weight = self.entries, 0, 0, 0, TURN_WEIGHT
         while freed < wanted and end < len(entries):
             kept = entries[end]
             if isinstance(kept, bytes):
-                self.dropped_turns += 1
-                freed += TURN_WEIGHT + len(kept)
+                turns += 1
+                freed += turn_weight + len(kept)
             else:
                 freed += kept.weight
             end += 1
+        self.dropped_turns += turns
         self.room += freed
         self.dropped += end
         del entries[:end]

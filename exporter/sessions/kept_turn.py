@@ -6,7 +6,7 @@ what else is known of the turn stands before its fields, in :data:`HEAD`: a turn
 """
 
 import struct
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter, itemgetter
 from typing import Final, Protocol, get_type_hints
 
@@ -16,14 +16,27 @@ from msgspec.structs import astuple
 from exporter.compiled import Packer
 from exporter.events.turn_metrics import TurnMetrics
 
+OUTLINE: Final = (
+    *("turn_number", "agent_tool_id", "agent_first", "user_perceived_ms", "agent_started_speaking_at"),
+    *("stt_delay_ms", "turn_decision_ms", "turn_completed_callback_ms", "on_user_turn_completed_ms"),
+    *("llm_ttft_ms", "tts_ttfb_ms", "realtime_ttft_ms"),
+)
+"""What the list of calls needs of a turn. These fields come first, so that they can be read alone."""
 _NAMES: Final = TurnMetrics.__struct_fields__
-_IN_ORDER: Final = tuple(sorted(_NAMES, key=lambda name: name.startswith("realtime_")))
+_IN_ORDER: Final = (*OUTLINE, *sorted(set(_NAMES) - {*OUTLINE}, key=lambda name: (name.startswith("realtime_"), _NAMES.index(name))))
 """The fields in the order in which they are packed. Those of speech-to-speech come last: most turns have none, and end before them."""
 _in_event_order: Final = itemgetter(*map(_IN_ORDER.index, _NAMES))
 _TYPES: Final = get_type_hints(TurnMetrics)
-_decode: Final = msgspec.msgpack.Decoder(
-    msgspec.defstruct("Packed", [(name, _TYPES[name] | None, None) for name in _IN_ORDER], array_like=True, gc=False)
-).decode
+
+
+def _decoder(names: Sequence[str]) -> Callable[[memoryview], msgspec.Struct]:
+    """What decodes the first fields of a packed turn, which have these names."""
+    packed = msgspec.defstruct("Packed", [(name, _TYPES[name] | None, None) for name in names], array_like=True, gc=False)
+    return msgspec.msgpack.Decoder(packed).decode
+
+
+_decode: Final = _decoder(_IN_ORDER)
+_decode_outline: Final = _decoder(OUTLINE)
 HEAD: Final = struct.Struct("<dqqB")
 """When the turn was received, ``earliest``, ``lag``, and one bit for each stage that is present."""
 _NO_SPANS: Final = 0x80
@@ -113,3 +126,9 @@ def unpacked(content: bytes) -> KeptTurn:
     event = TurnMetrics(*_in_event_order(astuple(_decode(memoryview(content)[HEAD.size :]))))
     present = None if stages == _NO_SPANS else tuple(stage for stage in range(8) if stages >> stage & 1)
     return KeptTurn(event, received, earliest, lag, present)
+
+
+def unpacked_outline(content: bytes) -> TurnMetrics:
+    """The event of the turn that was packed, with the fields of :data:`OUTLINE` only. Raises as :func:`unpacked`."""
+    values = astuple(_decode_outline(memoryview(content)[HEAD.size :]))
+    return TurnMetrics(**dict(zip(OUTLINE, values, strict=True)))

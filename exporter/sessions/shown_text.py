@@ -14,6 +14,7 @@ def shown(text: str | None) -> str | None:
     return _shown(text[: LONGEST * 2]) if text else None
 
 
+@lru_cache(maxsize=4096)
 def shown_id(text: str | None, numbers: tuple[str, ...]) -> str | None:
     """As :func:`shown`, for an id of a call: it is masked if it contains one of the call's ``numbers``."""
     if text and numbers and any(mentions(text, number) for number in numbers):

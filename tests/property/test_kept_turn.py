@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.events.turn_metrics import TurnMetrics
-from exporter.sessions.kept_turn import KeptTurn, Pack, plain_packer, turn_packer, unpacked
+from exporter.sessions.kept_turn import OUTLINE, KeptTurn, Pack, plain_packer, turn_packer, unpacked, unpacked_outline
 from exporter.tracing.turn_spans import TURN, WrittenTurn
 from tests.support.turn_events import turn_metrics
 
@@ -33,6 +33,14 @@ def test_a_turn_comes_back(event: TurnMetrics, received: float, spans: WrittenTu
         expected = msgspec.structs.replace(event, **dict.fromkeys(left_out))
         known = () if spans is None else (spans.earliest, spans.lag, tuple(spans.present))
         assert repr(unpacked(turn_packer(left_out)(event, received, spans))) == repr(KeptTurn(expected, received, *known))
+
+
+@given(turn_metrics, st.sampled_from([turn_packer, plain_packer]))
+@example(TurnMetrics(), turn_packer)
+def test_its_outline(event: TurnMetrics, packer: Callable[[Collection[str]], Pack]) -> None:
+    """Some fields can be read without the others, and are what they were."""
+    expected = TurnMetrics(**{name: getattr(event, name) for name in OUTLINE})
+    assert repr(unpacked_outline(packer(SPOKEN)(event, 1.0, None))) == repr(expected)
 
 
 @pytest.mark.parametrize("packer", [turn_packer, plain_packer])

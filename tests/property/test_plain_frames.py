@@ -39,6 +39,9 @@ VALUES = (
     *("null", "true", "false", "nul", "nullx", "tru", "truE", '""', '"a"', r'"\""', r'"\u00e9"', r'"\ud800"', '"é"', '"\x00"'),
     *('"\x7f"', '"unclosed', '"\\', '"' + "x" * 41 + '"', "{}", '{"a":true}', '{"a": true, "b":false}', '{"a":true,"a":false}'),
     *('{"a":null}', '{"é":true}', '{"a":true,}', '{"a":true', '{"a"', '{"":true}', "{", "[", "[]", "[1]", '{"a":{"b":1}}', "", " 1"),
+    *('[1, "a", {"b": [null, true]}]', '{"a":{"b":[],"c":{}}}', "[1,]", "[,1]", "[1 2]", "[1}", '{"a":1]', '{"a":}', '{"a":1 }', "[ ]"),
+    *('["a" ]', "[01]", "[1e5]", "[NaN]", r'["\u00e9"]', '["é"]', '{"a":1,"a":2}', "{1:2}", '{"a" :1}', "[[]", "[]]", "[nul]", "[1"),
+    *("[" * depth + "]" * depth for depth in (7, 8, 9, 2_000)),
     *("1 ", "\t1", *NUMBERS),
     *(f'"{time}"' for time in TIMES),
 )
@@ -131,14 +134,17 @@ def test_turns_with_flaws(compiled: ModuleType, found: dict[str, Any], flaws: di
     check(plain, form(found))
 
 
+_nested = st.recursive(
+    st.sampled_from([1, -0.5, "a", "", True, None]), lambda part: st.lists(part) | st.dictionaries(st.just("a"), part)
+)
 _edits = st.lists(st.tuples(st.integers(0, 2), st.integers(0), st.sampled_from(BYTES)), min_size=1, max_size=3)
 
 
-@given(found=turns(), form=forms, edits=_edits)
-def test_damaged_turns(compiled: ModuleType, found: dict[str, Any], form: Any, edits: list[tuple[int, int, int]]) -> None:
+@given(found=turns(), unknown=_nested, form=forms, edits=_edits)
+def test_damaged_turns(compiled: ModuleType, found: dict[str, Any], unknown: Any, form: Any, edits: list[tuple[int, int, int]]) -> None:
     """Bytes that are added, left out or changed anywhere make a frame that is read as msgspec reads it, or not at all."""
     plain = reader(compiled)
-    frame = form(found)
+    frame = form({**found, UNKNOWN: unknown})
     content = bytearray(frame if isinstance(frame, bytes) else frame.encode("utf-8", "surrogatepass"))
     for kind, place, byte in edits:
         start = place % (len(content) + 1)
@@ -179,6 +185,8 @@ def test_usual_frames_are_read(compiled: ModuleType) -> None:
     assert check(plain, '{"type":"turn.metrics","user_text":"„Ja“","agent_stopped_speaking_at":"2026-11-29T22:59:48.989Z"}')
     for value in ("-1", "120001", "true", '"5"'):
         assert check(plain, TURN % value)
+    for value in ("{}", "[]", "[1,2]", '[1, "a", {"b": [null, true]}]', '{"a":{"b":[],"c":{}}}'):
+        assert check(plain, f'{{"type":"turn.metrics","{UNKNOWN}":{value},"turn_number":1}}')
     for members in (f'"{UNKNOWN}":null', f'"llm_model":5,"{UNKNOWN}":"a"', '"interrupted":"yes"', '"interrupted":0'):
         assert check(plain, f'{{"type":"turn.metrics",{members}}}')
     assert not check(reader(compiled), TURN % "[]")

@@ -17,7 +17,7 @@ from exporter.sessions.call_journal import CallJournal
 
 FRAME: Final = 0.25
 """Seconds between two messages of a stream at least."""
-LONGEST_FRAME: Final = 0.75
+LONGEST_FRAME: Final = 1.0
 """Seconds between two messages at most, while there is something new."""
 _SHARE: Final = 1 / 150
 """Part of the processor's time that working out frames may take; with very many calls, frames are rarer."""

@@ -9,8 +9,9 @@ from exporter.events.session import SessionError
 from exporter.events.speech import AgentSpeechInterrupted
 from exporter.events.turn_metrics import TurnMetrics
 from exporter.events.turns import TurnCompleted
-from exporter.exporters.live.recorded_turn import recorded_turn, wait_of
+from exporter.exporters.live.recorded_turn import wait_of
 from exporter.sessions.call_journal import CallJournal, Entry, WithoutMetrics
+from exporter.sessions.kept_turn import unpacked_outline
 
 _MOST_LATE = 64
 
@@ -32,17 +33,19 @@ class Tally:
         """Read what was kept since. If no ``human`` answered the call, nobody waits."""
         for kept in self._new(journal):
             if isinstance(kept, bytes):
-                self._turn(recorded_turn(kept).event, human=human)
+                self._turn(unpacked_outline(kept), human=human)
             else:
                 self._other(kept.event)
 
     def skip(self, journal: CallJournal) -> None:
         """Count what was kept since, without reading turns: they are about to be dropped."""
-        for kept in self._new(journal):
-            if isinstance(kept, bytes):
-                self.turns += 1
-            else:
-                self._other(kept.event)
+        found = self._new(journal)
+        turns = list(map(type, found)).count(bytes)
+        self.turns += turns
+        if turns < len(found):
+            for kept in found:
+                if not isinstance(kept, bytes):
+                    self._other(kept.event)
 
     def _new(self, journal: CallJournal) -> list[Entry]:
         found = journal.since(self.position)
