@@ -29,7 +29,7 @@ _STREAM = b"GET /api/v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 def run(*, quick: bool) -> None:
     """Measure and print."""
-    rounds, size, seconds, times = (1, 1, 3.0, 1) if quick else (30, 4, 10.0, 3)
+    rounds, size, seconds, times, pairs = (1, 1, 3.0, 1, 1) if quick else (30, 4, 10.0, 5, 6)
     with receiver() as url:
         loads = (
             load("turn.metrics", frames.turns(), 50 * size),
@@ -39,6 +39,7 @@ def run(*, quick: bool) -> None:
         table(("a frame of", "nothing kept", "kept for /live", "ratio"), [*_keeping(url, loads, rounds)])
         os.environ[ENDPOINT] = url
         try:
+            table(("500 calls, 10,000 events a second", "nothing kept", "kept for /live", "ratio"), [_keeping_steadily(seconds, pairs)])
             table(
                 ("500 calls, 10,000 events a second", "processor time", "event loop late, p99", "longest", "resident at the end"),
                 [*_watching(seconds, times)],
@@ -75,6 +76,24 @@ def _keeping(url: str, loads: tuple[Load, ...], rounds: int) -> Iterator[tuple[s
                 yield traffic.name, f"{without:.2f} µs", f"{kept:.2f} µs", f"**{median(ratios):.3f} ×** {quartiles}"
     finally:
         del os.environ[ENDPOINT]
+
+
+def _keeping_steadily(seconds: float, pairs: int) -> tuple[str, ...]:
+    """The same with calls that send what calls send, when they send it. Each stretch has calls of its own."""
+    warm, length = EVENTS_A_SECOND, round((seconds + 1) * EVENTS_A_SECOND)
+    talks, used = scripts(warm + length), []
+    with running("keeping") as exporter:
+        for _ in range(2 * pairs + 2):
+            with peers(exporter.port, CALLS) as group:
+                send(group, [talk[:warm] for talk in talks], 1.0)
+                before = exporter.cpu
+                send(group, [talk[warm:] for talk in talks], seconds)
+                used.append((exporter.cpu - before) / seconds)
+            exporter.switch()
+    kept, without = used[2::2], used[3::2]  # before that, memory fills
+    ratios = sorted(one / other for one, other in zip(kept, without, strict=True))
+    spread = f"({ratios[0]:.3f} – {ratios[-1]:.3f})"
+    return "processor time", f"{median(without):.1%} of a core", f"{median(kept):.1%} of a core", f"**{median(ratios):.3f} ×** {spread}"
 
 
 def _cost(exporter: Contestant, traffic: Load) -> float:

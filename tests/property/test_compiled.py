@@ -59,6 +59,7 @@ CHECKS = (
     "tests/property/test_learning_decoder.py",
     "tests/property/test_kept_turn.py",
     "tests/property/test_turn_spans.py",
+    "tests/unit/test_live_calls.py",
     "tests/unit/test_live_journal.py",
     "tests/unit/test_live_privacy.py",
     "tests/property/test_whole_frames.py",

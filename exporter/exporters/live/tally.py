@@ -33,7 +33,7 @@ class Tally:
         """Read what was kept since. If no ``human`` answered the call, nobody waits."""
         for kept in self._new(journal):
             if isinstance(kept, bytes):
-                self._turn(unpacked_outline(kept), human=human)
+                self._turn(unpacked_outline(kept), human)
             else:
                 self._other(kept.event)
 
@@ -52,7 +52,7 @@ class Tally:
         self.position = journal.count
         return found
 
-    def _turn(self, event: TurnMetrics, *, human: bool) -> None:
+    def _turn(self, event: TurnMetrics, human: bool) -> None:
         key = (event.agent_tool_id, event.turn_number)
         if key in self.late:
             self.late.discard(key)
