@@ -17,7 +17,7 @@ from exporter.server.message_queue import MessageQueue
 
 
 class MessageDelivery(WebSocketsSansIOProtocol):
-    """Queues messages for the application, and counts what is held of a message that has not arrived completely."""
+    """Passes messages on to the application, and counts what is held of a message that has not arrived completely."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - they are uvicorn's
         super().__init__(*args, **kwargs)
